@@ -1,0 +1,1 @@
+"""In-graph attacks used while training."""

@@ -1,0 +1,212 @@
+"""The one door to the frameworks: input gradients, Jacobian products and compiled calls.
+
+Everything else in lipot is written with `keras.ops`. Keras offers no portable derivative with
+respect to an input, so this file adds exactly that for TensorFlow, JAX and PyTorch.
+"""
+
+import functools
+
+import keras
+from keras import ops
+
+
+def value_and_input_gradient(function, inputs):
+    """Evaluates a scalar function and its gradient with respect to one tensor.
+
+    Args:
+        function: Callable from a tensor shaped like `inputs` to a scalar tensor. On JAX it must
+            not update variables (call models with `training=False`), or tracers leak.
+        inputs: Float tensor at which to differentiate.
+
+    Returns:
+        `(value, gradient)`: the scalar and a tensor shaped like `inputs`. The gradient is cut
+        from any surrounding differentiation; see `vjp` for one that is not.
+
+    Example:
+
+    >>> from keras import ops
+    >>> value, gradient = value_and_input_gradient(
+    ...     lambda x: ops.sum(x**2), ops.convert_to_tensor([1.0, 3.0]))
+    >>> float(value), [float(g) for g in gradient]
+    (10.0, [2.0, 6.0])
+    """
+    return _engine.value_and_input_gradient(function, ops.convert_to_tensor(inputs))
+
+
+def vjp(function, inputs, cotangent):
+    """Computes the vector-Jacobian product `J(inputs)^T cotangent`.
+
+    Args:
+        function: Callable from a tensor shaped like `inputs` to a tensor.
+        inputs: Float tensor at which to differentiate.
+        cotangent: Tensor shaped like the output, or a callable that takes the outputs and
+            returns it; it is treated as a constant.
+
+    Returns:
+        `(outputs, gradient)`: both can be differentiated again, so that a penalty on the
+        gradient trains the weights inside `function`.
+
+    Example:
+
+    >>> from keras import ops
+    >>> outputs, gradient = vjp(
+    ...     lambda x: ops.stack([2.0 * x[0], x[0] * x[1]]),
+    ...     ops.convert_to_tensor([3.0, 5.0]), ops.convert_to_tensor([1.0, 10.0]))
+    >>> [float(g) for g in gradient]
+    [52.0, 30.0]
+    """
+    return _engine.vjp(function, ops.convert_to_tensor(inputs), cotangent)
+
+
+def compile(function):
+    """Compiles a stateless function of tensors with the framework's own compiler.
+
+    Args:
+        function: Callable of tensors that reads no variable.
+
+    Returns:
+        A callable with the same arguments; NumPy arrays are accepted.
+    """
+    return _engine.compile(function)
+
+
+def compile_over(model, function):
+    """Compiles a computation that calls a model in inference mode.
+
+    Args:
+        model: A built Keras model.
+        function: Callable `(forward, *tensors)`, where `forward(x)` is
+            `model(x, training=False)`. It may take input gradients of `forward`.
+
+    Returns:
+        A callable of `*tensors`. It always sees the model's current weights and changes none.
+    """
+    return _engine.compile_over(model, function)
+
+
+def _constant_cotangent(cotangent, outputs):
+    if callable(cotangent):
+        cotangent = cotangent(outputs)
+    return ops.stop_gradient(ops.cast(cotangent, outputs.dtype))
+
+
+class _TensorFlowEngine:
+    def __init__(self):
+        import tensorflow
+
+        self.tf = tensorflow
+
+    def value_and_input_gradient(self, function, inputs):
+        inputs = self.tf.stop_gradient(inputs)
+        with self.tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(inputs)
+            value = function(inputs)
+        gradient = tape.gradient(value, inputs, unconnected_gradients="zero")
+        return value, self.tf.stop_gradient(gradient)
+
+    def vjp(self, function, inputs, cotangent):
+        with self.tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(inputs)
+            outputs = function(inputs)
+        cotangent = _constant_cotangent(cotangent, outputs)
+        gradient = tape.gradient(
+            outputs, inputs, output_gradients=cotangent, unconnected_gradients="zero"
+        )
+        return outputs, gradient
+
+    def compile(self, function):
+        return self.tf.function(function, reduce_retracing=True)
+
+    def compile_over(self, model, function):
+        forward = functools.partial(model, training=False)
+        return self.tf.function(functools.partial(function, forward), reduce_retracing=True)
+
+
+class _JaxEngine:
+    def __init__(self):
+        import jax
+
+        self.jax = jax
+
+    def value_and_input_gradient(self, function, inputs):
+        value, gradient = self.jax.value_and_grad(function)(self.jax.lax.stop_gradient(inputs))
+        return value, self.jax.lax.stop_gradient(gradient)
+
+    def vjp(self, function, inputs, cotangent):
+        outputs, pullback = self.jax.vjp(function, inputs)
+        return outputs, pullback(_constant_cotangent(cotangent, outputs))[0]
+
+    def compile(self, function):
+        return self.jax.jit(function)
+
+    def compile_over(self, model, function):
+        @self.jax.jit
+        def run(trainable, non_trainable, *tensors):
+            def forward(x):
+                return model.stateless_call(trainable, non_trainable, x, training=False)[0]
+
+            return function(forward, *tensors)
+
+        def call(*tensors):
+            # The weights travel as arguments: closed over, they would be baked into the program.
+            trainable = [v.value for v in model.trainable_variables]
+            non_trainable = [v.value for v in model.non_trainable_variables]
+            return run(trainable, non_trainable, *tensors)
+
+        return call
+
+
+class _TorchEngine:
+    def __init__(self):
+        import torch
+
+        self.torch = torch
+
+    def value_and_input_gradient(self, function, inputs):
+        inputs = inputs.detach().requires_grad_(True)
+        with self.torch.enable_grad():
+            value = function(inputs)
+            (gradient,) = self.torch.autograd.grad(value, inputs, materialize_grads=True)
+        return value, gradient.detach()
+
+    def vjp(self, function, inputs, cotangent):
+        with self.torch.enable_grad():
+            if not inputs.requires_grad:
+                inputs = inputs.detach().requires_grad_(True)
+            outputs = function(inputs)
+            cotangent = _constant_cotangent(cotangent, outputs)
+            (gradient,) = self.torch.autograd.grad(
+                outputs, inputs, cotangent, create_graph=True, materialize_grads=True
+            )
+        return outputs, gradient
+
+    def compile(self, function):
+        return self._on_tensors(function)
+
+    def compile_over(self, model, function):
+        forward = functools.partial(model, training=False)
+        return self._on_tensors(functools.partial(function, forward))
+
+    def _on_tensors(self, function):
+        # Eager PyTorch needs no tracing; torch.compile costs minutes of start-up on a CPU.
+        def call(*tensors):
+            with self.torch.no_grad():
+                return function(*(ops.convert_to_tensor(tensor) for tensor in tensors))
+
+        return call
+
+
+_ENGINES = {"tensorflow": _TensorFlowEngine, "jax": _JaxEngine, "torch": _TorchEngine}
+
+
+def _start_engine():
+    name = keras.backend.backend()
+    if name not in _ENGINES:
+        raise ImportError(
+            "lipot needs a Keras backend that can differentiate. Expected KERAS_BACKEND to be "
+            f"one of {sorted(_ENGINES)}. Received: {name}"
+        )
+    return _ENGINES[name]()
+
+
+_engine = _start_engine()

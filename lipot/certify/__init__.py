@@ -1,0 +1,1 @@
+"""Lipschitz constants of whole models and certified radii."""

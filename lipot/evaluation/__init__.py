@@ -1,0 +1,1 @@
+"""Attack suites, curves and reports."""

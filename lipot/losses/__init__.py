@@ -1,0 +1,1 @@
+"""Hinge-KR losses and losses over clean and adversarial pairs."""

@@ -1,0 +1,1 @@
+"""Pure functions of tensors: the mathematics under every layer, loss and certificate."""

@@ -1,0 +1,1 @@
+"""Keras metrics for certified accuracy and certified radius."""

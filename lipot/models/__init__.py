@@ -1,0 +1,1 @@
+"""Keras models, one paper a file, and the papers' architectures."""

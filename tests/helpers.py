@@ -1,0 +1,53 @@
+"""Checks that every public object must pass."""
+
+import keras
+import numpy as np
+
+
+def check_serializable(instance):
+    """Sends an object through get_config/from_config and Keras serialization; returns the copy."""
+    config = instance.get_config()
+    copy = instance.__class__.from_config(config)
+    assert copy.get_config() == config
+    restored = keras.saving.deserialize_keras_object(
+        keras.saving.serialize_keras_object(instance), safe_mode=True
+    )
+    assert type(restored) is type(instance)
+    assert restored.get_config() == config
+    return restored
+
+
+def check_layer(layer, input_shape, path, *, dtypes=("float32", "mixed_float16")):
+    """Runs a layer through build, shapes, round trips, saving and dtype policies.
+
+    Args:
+        layer: An unbuilt layer.
+        input_shape: Shape of one batch, batch size included, e.g. `(2, 8, 8, 3)`.
+        path: Folder to write the `.keras` file into.
+
+    Returns:
+        The built model that holds the layer.
+    """
+    x = np.random.default_rng(0).normal(size=input_shape).astype("float32")
+    inputs = keras.Input(input_shape[1:])
+    model = keras.Model(inputs, layer(inputs))
+    y = np.asarray(model.predict(x, verbose=0))
+    assert tuple(layer.compute_output_shape(input_shape)) == y.shape
+    assert np.all(np.isfinite(y))
+
+    file = f"{path}/{layer.name}.keras"
+    model.save(file)
+    loaded = keras.saving.load_model(file, safe_mode=True)
+    np.testing.assert_allclose(np.asarray(loaded.predict(x, verbose=0)), y, atol=1e-6)
+
+    clone = keras.models.clone_model(model)
+    clone.set_weights(model.get_weights())
+    np.testing.assert_allclose(np.asarray(clone.predict(x, verbose=0)), y, atol=1e-6)
+
+    check_serializable(layer)
+    for policy in dtypes:
+        config = layer.get_config()
+        config["dtype"] = policy
+        out = layer.__class__.from_config(config)(keras.ops.convert_to_tensor(x))
+        assert keras.backend.standardize_dtype(out.dtype) == keras.DTypePolicy(policy).compute_dtype
+    return model
