@@ -1,0 +1,166 @@
+r"""Orthonormal matrices: largest singular value, Björck, Cholesky and the retraction.
+
+A kernel of any rank is read as the matrix `(fan_in, units)`. "Orthonormal" means that all its
+`min(fan_in, units)` singular values are one.
+"""
+
+import math
+from typing import Any, NamedTuple
+
+from keras import ops
+
+
+class SpectralNorm(NamedTuple):
+    """Result of a power iteration.
+
+    Attributes:
+        value: Scalar, an estimate from below of the largest singular value.
+        vector: `(n,)`, the right singular vector reached, to warm-start the next call.
+    """
+
+    value: Any
+    vector: Any
+
+
+def spectral_norm(matrix, vector, iterations=10):
+    """Estimates the largest singular value by power iteration (hKR, section 4.1).
+
+    The gradient with respect to `matrix` is the exact one at the vectors reached: they are
+    constants, since the value is stationary in them.
+
+    Args:
+        matrix: `(m, n)`.
+        vector: `(n,)`, where to start; any vector not orthogonal to the singular one.
+        iterations: Non-negative int.
+
+    Returns:
+        A `SpectralNorm`.
+
+    Example:
+
+    >>> from keras import ops
+    >>> round(float(spectral_norm(ops.diag([3.0, 1.0]), ops.ones(2)).value), 4)
+    3.0
+    """
+    frozen = ops.stop_gradient(matrix)
+    vector = unit(vector)
+    for _ in range(iterations):
+        vector = unit(ops.matmul(unit(ops.matmul(frozen, vector)), frozen))
+    vector = ops.stop_gradient(vector)
+    return SpectralNorm(ops.norm(ops.matmul(matrix, vector)), vector)
+
+
+def bjorck(matrix, iterations=15, order=1, beta=0.5):
+    r"""Drives all singular values to one, keeping the singular vectors (Björck and Bowie, 1971).
+
+    With $Q = I - W^\top W$ one iteration of order $p$ is
+    $W \leftarrow W \bigl(I + \tfrac12 Q + \tfrac38 Q^2 + \dots\bigr)$, $p$ terms after $I$.
+    For $p = 1$ a singular value moves along $\sigma \mapsto (1+\beta)\sigma - \beta\sigma^3$,
+    which never exceeds one for $\beta = \tfrac12$ and $\sigma \in [0, 1]$.
+
+    Args:
+        matrix: `(m, n)` with spectral norm at most one (below $\sqrt 3$ it still converges).
+        iterations: Non-negative int; the hKR paper uses 15.
+        order: Positive int $p$.
+        beta: Step in `(0, 0.5]`, used for `order=1` only.
+
+    Returns:
+        `(m, n)`, the polar factor in the limit.
+
+    Example:
+
+    >>> from keras import ops
+    >>> w = bjorck(ops.convert_to_tensor([[0.6, 0.0], [0.0, 0.9]]))
+    >>> [round(float(w[i, i]), 4) for i in range(2)]
+    [1.0, 1.0]
+    """
+    if matrix.shape[0] < matrix.shape[1]:
+        return ops.transpose(bjorck(ops.transpose(matrix), iterations, order, beta))
+    for _ in range(iterations):
+        gram = ops.matmul(ops.transpose(matrix), matrix)
+        if order == 1:
+            matrix = (1.0 + beta) * matrix - beta * ops.matmul(matrix, gram)
+        else:
+            matrix = ops.matmul(matrix, _inverse_square_root_series(gram, order))
+    return matrix
+
+
+def cholesky(matrix, ridge=1e-7):
+    r"""Orthonormalizes by one Cholesky factorization: $W L^{-\top}$ with $L L^\top = W^\top W$.
+
+    Args:
+        matrix: `(m, n)` of full rank.
+        ridge: Added to the diagonal, relative to the mean diagonal entry, so that a
+            rank-deficient matrix is shrunk rather than divided by zero.
+
+    Returns:
+        `(m, n)` with all singular values one.
+
+    Example:
+
+    >>> from keras import ops
+    >>> [[round(float(v), 3) for v in row] for row in cholesky(ops.diag([2.0, 5.0]))]
+    [[1.0, 0.0], [0.0, 1.0]]
+    """
+    if matrix.shape[0] < matrix.shape[1]:
+        return ops.transpose(cholesky(ops.transpose(matrix), ridge))
+    gram = ops.matmul(ops.transpose(matrix), matrix)
+    gram = gram + ridge * ops.mean(ops.diagonal(gram)) * ops.eye(gram.shape[0], dtype=gram.dtype)
+    lower = ops.cholesky(gram)
+    # W L^{-T} = (L^{-1} W^T)^T
+    return ops.transpose(ops.solve_triangular(lower, ops.transpose(matrix), lower=True))
+
+
+def retract(matrix, iterations=1):
+    r"""Brings a slightly perturbed orthonormal matrix back, never above norm one.
+
+    One Björck step maps $1 + \delta$ to $1 - \tfrac32\delta^2 + O(\delta^3)$: after a small
+    optimizer step one iteration is enough. Where the row sums of the Gram matrix cannot
+    exclude a singular value above $\sqrt{2.5}$, the matrix is first divided by the square root
+    of the largest one, a bound of its norm, so that no step, however long, diverges.
+
+    Args:
+        matrix: `(m, n)`.
+        iterations: Positive int.
+
+    Returns:
+        `(m, n)` with singular values in `[0, 1]` (up to rounding), near one for a small step.
+
+    Example:
+
+    >>> from keras import ops
+    >>> w = retract(ops.diag([1.01, 0.99]))
+    >>> [round(float(w[i, i]), 4) for i in range(2)]
+    [0.9998, 0.9999]
+    """
+    if matrix.shape[0] < matrix.shape[1]:
+        return ops.transpose(retract(ops.transpose(matrix), iterations))
+    gram = ops.matmul(ops.transpose(matrix), matrix)
+    # ||G||_2 <= ||G||_inf for a symmetric G.
+    bound = ops.max(ops.sum(ops.abs(gram), axis=-1))
+    scale = ops.where(bound > 2.5, ops.rsqrt(bound), ops.ones_like(bound))
+    matrix = scale * (1.5 * matrix - 0.5 * scale**2 * ops.matmul(matrix, gram))
+    return bjorck(matrix, iterations - 1)
+
+
+def unit(tensor, epsilon=1e-12):
+    """Divides a tensor by its Euclidean norm; a zero tensor stays zero."""
+    square = ops.sum(ops.square(tensor))
+    return tensor * ops.rsqrt(ops.maximum(square, epsilon**2))
+
+
+def as_matrix(kernel):
+    """Reads a kernel `(..., fan, units)` as the matrix `(prod(...) * fan, units)`."""
+    return ops.reshape(kernel, (-1, kernel.shape[-1]))
+
+
+def _inverse_square_root_series(gram, order):
+    # (I - Q)^{-1/2} = sum_j binom(2j, j) / 4^j Q^j, truncated after Q^order.
+    identity = ops.eye(gram.shape[0], dtype=gram.dtype)
+    residual = identity - gram
+    total = identity
+    power = identity
+    for j in range(1, order + 1):
+        power = ops.matmul(power, residual)
+        total = total + math.comb(2 * j, j) / 4**j * power
+    return total
