@@ -1,0 +1,57 @@
+# The two commands a newcomer needs are `make demo` and `make test`.
+# Each makes its own environment in .venv; Python 3.11, 3.12 or 3.13 is all that must be there.
+
+VENV ?= .venv
+PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11 python; do \
+	$$name -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
+	2>/dev/null && echo $$name && break; done)
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+INSTALLED_DOCS := $(VENV)/.installed-docs
+
+export TF_CPP_MIN_LOG_LEVEL ?= 3
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-slow lint format docs install clean
+
+help: ## print this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+
+demo: $(INSTALLED) ## train, certify and attack a small network; figures in demo-report/
+	$(BIN)/lipot demo --out demo-report
+
+test: $(INSTALLED) ## run the tests, the doctests and the code of the docs
+	$(BIN)/python -m pytest
+
+test-slow: $(INSTALLED) ## run the tests that take minutes
+	$(BIN)/python -m pytest -m slow
+
+lint: $(INSTALLED) ## check style and formatting
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(INSTALLED) ## mend style and formatting
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs: $(INSTALLED_DOCS) ## build the documentation site into site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+install: $(INSTALLED) ## only make the environment
+	@echo "Ready: source $(BIN)/activate"
+
+clean: ## remove the environment and everything that was built
+	rm -rf $(VENV) site demo-report build dist *.egg-info .pytest_cache .ruff_cache
+	find lipot tests examples benchmarks -name __pycache__ -prune -exec rm -rf {} +
+
+# A stamp, so that a second run starts at once and a failed install is tried again.
+$(INSTALLED): pyproject.toml setup.py requirements.txt
+	@test -n "$(PYTHON)" || { echo "lipot needs Python 3.11, 3.12 or 3.13 on the PATH," \
+		"or its path in PYTHON: make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable ".[dev]"
+	@touch $@
+
+$(INSTALLED_DOCS): $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --editable ".[docs]"
+	@touch $@
