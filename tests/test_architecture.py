@@ -1,0 +1,157 @@
+"""The rules of the house, checked on the source itself."""
+
+import ast
+import importlib
+import inspect
+import pathlib
+import pkgutil
+
+import keras
+
+import lipot
+
+ROOT = pathlib.Path(__file__).parents[1]
+SOURCES = sorted(ROOT.glob("lipot/**/*.py"))
+EVERY_FILE = [
+    file
+    for room in ("lipot", "tests", "examples", "benchmarks")
+    for file in ROOT.glob(f"{room}/**/*.py")
+]
+
+# A room may import those of its own line and of the lines above, never from below.
+ORDER = (
+    ("backend",),
+    ("math",),
+    ("layers", "initializers", "constraints", "regularizers"),
+    ("losses",),
+    ("attacks",),
+    ("models",),
+    ("certify",),
+    ("metrics",),
+    ("callbacks",),
+    ("interop",),
+    ("evaluation",),
+    ("datasets",),
+    ("recipes",),
+    ("demo",),
+    ("cli",),
+)
+RANK = {room: rank for rank, line in enumerate(ORDER) for room in line}
+FRAMEWORKS = {"tensorflow", "tf_keras", "jax", "jaxlib", "torch"}
+PICKLERS = {"pickle", "dill", "cloudpickle", "marshal", "shelve", "joblib"}
+
+
+def _relative(file):
+    return str(file.relative_to(ROOT))
+
+
+def _imports(file):
+    return imported_names(file.read_text(), file.relative_to(ROOT).parts[:-1])
+
+
+def imported_names(source, package):
+    """Yields the full dotted name of everything some code imports, inside functions too."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else ()
+            base = [*base, *([node.module] if node.module else [])]
+            yield from (".".join([*base, alias.name]) for alias in node.names)
+
+
+def _room(dotted):
+    parts = dotted.split(".")
+    return parts[1] if parts[0] == "lipot" and len(parts) > 1 else None
+
+
+def _public_objects():
+    """Yields every class and function that a user reaches by a public name."""
+    rooms = [lipot] + [
+        importlib.import_module(f"lipot.{module.name}")
+        for module in pkgutil.iter_modules(lipot.__path__)
+        if not module.name.startswith("_")
+    ]
+    found = {}
+    for room in rooms:
+        for name, value in vars(room).items():
+            ours = getattr(value, "__module__", "").startswith("lipot")
+            if ours and not name.startswith("_") and callable(value):
+                found[f"{room.__name__}.{name}"] = value
+    return found
+
+
+def test_imports_go_one_way():
+    wrong = []
+    for file in SOURCES:
+        here = _room(".".join(file.relative_to(ROOT).with_suffix("").parts))
+        if here == "__init__":
+            continue
+        assert here in RANK, f"Give the new room `{here}` a place in ORDER."
+        rooms = {_room(name) for name in _imports(file)} & set(RANK)
+        wrong += [(_relative(file), room) for room in rooms if RANK[room] > RANK[here]]
+    assert wrong == []
+
+
+def test_only_the_backend_imports_a_framework():
+    wrong = [
+        (_relative(file), name)
+        for file in EVERY_FILE
+        if _relative(file) != "lipot/backend.py" and file.parent.name != "tests"
+        for name in _imports(file)
+        if name.partition(".")[0] in FRAMEWORKS
+    ]
+    assert wrong == []
+
+
+def test_nothing_is_pickled():
+    for file in EVERY_FILE:
+        used = {name.partition(".")[0] for name in _imports(file)}
+        assert not PICKLERS & used, _relative(file)
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.keyword) and node.arg == "allow_pickle":
+                assert ast.unparse(node.value) == "False", _relative(file)
+
+
+def test_files_stay_short():
+    lengths = {_relative(file): len(file.read_text().splitlines()) for file in EVERY_FILE}
+    assert {file: lines for file, lines in lengths.items() if lines > 400} == {}
+
+
+def test_every_file_says_what_it_is_for():
+    silent = [_relative(f) for f in SOURCES if not ast.get_docstring(ast.parse(f.read_text()))]
+    assert silent == []
+
+
+def test_public_objects_have_a_docstring():
+    silent = [name for name, value in _public_objects().items() if not inspect.getdoc(value)]
+    assert silent == []
+
+
+def test_public_classes_are_registered_under_lipot():
+    classes = {
+        name: value
+        for name, value in _public_objects().items()
+        if inspect.isclass(value) and hasattr(value, "get_config")
+    }
+    assert classes
+    names = {name: keras.saving.get_registered_name(value) for name, value in classes.items()}
+    assert {name: at for name, at in names.items() if not at.startswith("lipot>")} == {}
+
+
+def test_every_form_of_import_is_seen():
+    source = """
+import keras.ops
+from lipot.math import orthogonal
+from . import base
+from ..losses import hkr
+def late():
+    from lipot import cli
+"""
+    assert list(imported_names(source, ("lipot", "layers"))) == [
+        "keras.ops",
+        "lipot.math.orthogonal",
+        "lipot.layers.base",
+        "lipot.losses.hkr",
+        "lipot.cli",
+    ]
