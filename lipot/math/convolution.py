@@ -1,0 +1,450 @@
+"""Operator norms of convolutions: exact on a circle, proven bounds for every other padding.
+
+A convolution here is what Keras computes, a cross-correlation with a kernel of shape
+`(kh, kw, cin, cout)`, stride `s` and dilation `d`:
+
+    y[i] = sum_j  K[j] x[s i + d j - p]        (i and j run over both axes)
+
+On the circle `Z_N` the Fourier transform makes it block diagonal, one block for each frequency,
+so its norm is a maximum of small singular values (`circular_norm`). Every other padding is
+reduced to that case by `circular_embedding`.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from keras import ops
+
+_NUMPY_PAD_MODES = {"circular": "wrap", "reflect": "reflect", "symmetric": "symmetric"}
+_PADDINGS = ("same", "valid", "constant", *_NUMPY_PAD_MODES)
+# Fourier blocks are treated a few at a time, so that large images do not fill the memory.
+_BLOCK_ENTRIES = 4_000_000
+
+
+class CircularEmbedding(NamedTuple):
+    """How a padded convolution sits inside a circular one.
+
+    Its operator norm is at most `gain` times the norm of the circular convolution with the same
+    kernel and strides on `grid`, for every twist in `twists` (see `circular_embedding`). Its
+    output has the size `outputs`.
+    """
+
+    grid: tuple
+    gain: float
+    twists: tuple
+    outputs: tuple
+
+
+def circular_norm(kernel, input_size, strides=1, dilation=1, groups=1):
+    r"""Operator norm of a circular convolution, exact up to float64 rounding.
+
+    With stride `s` the frequencies `\omega + 2\pi l / s` alias onto one output frequency, and
+    the norm is
+
+    $$ \max_\omega \frac{1}{\sqrt{s_h s_w}}
+       \Big\| \big[\hat K(\omega + 2\pi l / s)\big]_{l} \Big\|_2 ,\qquad
+       \hat K(\omega) = \sum_j K_j e^{i d \langle \omega, j \rangle}. $$
+
+    Args:
+        kernel: Array of shape `(kh, kw, cin / groups, cout)`.
+        input_size: `(height, width)` of the input; the strides must divide it.
+        strides: Integer or pair.
+        dilation: Integer or pair.
+        groups: Number of channel groups; every group is a convolution of its own.
+
+    Returns:
+        The norm, a float.
+
+    Example:
+
+    >>> import numpy as np
+    >>> mean = np.full((2, 2, 1, 1), 0.25)
+    >>> round(circular_norm(mean, (8, 8)), 12)
+    1.0
+    >>> round(circular_norm(mean, (8, 8), strides=2), 12)
+    0.5
+    """
+    kernel = _checked_kernel(kernel)
+    grid, strides = _pair(input_size, "input_size"), _pair(strides, "strides")
+    if any(n % s for n, s in zip(grid, strides)):
+        raise ValueError(
+            "Invalid value received for argument `input_size`. Expected multiples of the strides "
+            f"(see `convolution_bound`). Received: input_size={grid}, strides={strides}"
+        )
+    return _twisted_norm(kernel, grid, strides, _pair(dilation, "dilation"), groups, 0.0)
+
+
+def convolution_bound(kernel, input_size, strides=1, dilation=1, padding="same", groups=1):
+    """Guaranteed upper bound of a convolution's operator norm on its real input size.
+
+    It is the norm itself (to 1e-10) for circular padding whose strides divide the input size,
+    close to it for zero padding, and up to 2 times it for reflect and symmetric padding.
+    Rounding is accounted for: the value is never below the true norm.
+
+    Args:
+        kernel: Array of shape `(kh, kw, cin / groups, cout)`.
+        input_size: `(height, width)` of the input before padding.
+        strides: Integer or pair.
+        dilation: Integer or pair.
+        padding: `"same"`, `"valid"`, `"constant"`, `"circular"`, `"reflect"` or `"symmetric"`;
+            `padding_widths` says how many values each adds.
+        groups: Number of channel groups; `cin` for a depthwise convolution.
+
+    Returns:
+        The bound, a float.
+    """
+    kernel = _checked_kernel(kernel)
+    strides, dilation = _pair(strides, "strides"), _pair(dilation, "dilation")
+    embedding = circular_embedding(kernel.shape[:2], input_size, strides, dilation, padding)
+    bounds = [
+        _twisted_norm(kernel, embedding.grid, strides, dilation, groups, twist)
+        for twist in embedding.twists
+    ]
+    if len(embedding.twists) > 1:
+        bounds.append(_patch_bound(kernel, embedding.outputs, strides, dilation, groups))
+    return embedding.gain * _rounded_up(min(bounds), kernel)
+
+
+def zero_padded_bound(kernel, input_size, strides=1, dilation=1, groups=1):
+    """Guaranteed upper bound for zero padding, Keras's `padding="same"`."""
+    return convolution_bound(kernel, input_size, strides, dilation, "same", groups)
+
+
+def transposed_bound(kernel, input_size, strides=1, dilation=1):
+    """Guaranteed upper bound for a transposed convolution, whatever its padding.
+
+    It is the adjoint of a convolution, hence has its norm; cropping the output cannot raise it.
+
+    Args:
+        kernel: Array of shape `(kh, kw, cout, cin)`, as in Keras's `Conv2DTranspose`.
+        input_size: `(height, width)` of the input of the transposed convolution.
+        strides: Integer or pair.
+        dilation: Integer or pair.
+
+    Returns:
+        The bound, a float.
+    """
+    kernel = _checked_kernel(kernel)
+    scattered = scattered_size(kernel.shape[:2], input_size, strides, dilation)
+    return convolution_bound(kernel, scattered, strides, dilation, "valid")
+
+
+def scattered_size(kernel_size, input_size, strides=1, dilation=1):
+    """Size of everything a transposed convolution writes to, before any crop."""
+    strides, dilation = _pair(strides, "strides"), _pair(dilation, "dilation")
+    sizes = _pair(input_size, "input_size")
+    return tuple(
+        (n - 1) * s + d * (k - 1) + 1 for n, k, s, d in zip(sizes, kernel_size, strides, dilation)
+    )
+
+
+def padding_widths(kernel_size, input_size, strides=1, dilation=1, padding="same"):
+    """Number of values a padding adds before and after each axis.
+
+    `"same"` is Keras's rule, zeros that make the output `ceil(n / stride)` long, the odd one
+    after; `"valid"` adds nothing; every other padding adds `(d (k - 1) + 1) // 2` on both sides.
+
+    Returns:
+        `((top, bottom), (left, right))`.
+
+    Example:
+
+    >>> padding_widths((3, 4), (8, 8))
+    ((1, 1), (1, 2))
+    >>> padding_widths((3, 3), (8, 8), strides=2)
+    ((0, 1), (0, 1))
+    """
+    if padding not in _PADDINGS:
+        raise ValueError(
+            f"Invalid value received for argument `padding`. Expected one of {_PADDINGS}. "
+            f"Received: padding={padding!r}"
+        )
+    strides, dilation = _pair(strides, "strides"), _pair(dilation, "dilation")
+    sizes = _pair(input_size, "input_size")
+    return tuple(
+        _axis_padding(d * (k - 1) + 1, n, s, padding)
+        for k, n, s, d in zip(_pair(kernel_size, "kernel_size"), sizes, strides, dilation)
+    )
+
+
+def circular_embedding(kernel_size, input_size, strides=1, dilation=1, padding="same"):
+    """Finds the circular convolution that bounds a padded one.
+
+    Zero padding. Write `lo`, `hi` for the values added on the two sides of an axis of length `n`
+    and let `N >= n + max(lo, hi)` be a multiple of the stride, with `N > s (n_out - 1)`. Extend
+    the input by zeros to `Z_N` and shift it by `lo`, both isometries; convolve circularly; keep
+    the first `n_out` outputs, which lie at distinct places. Output `i` reads the places
+    `s i + d j - lo`, between `-lo` and `n - 1 + hi`: those below 0 wrap to at least `N - lo >= n`
+    and those from `n` on stay below `N`, so both meet zeros, exactly as the padding has it. The
+    padded convolution is thus a compression of the circular one and its norm is no larger. As
+    what wraps is zero, multiplying it by a phase changes nothing: the same holds for the
+    convolution on functions with `x[t + N] = e^{2 i pi twist} x[t]`, whose frequencies are
+    `2 pi (q + twist) / N`.
+
+    Circular padding is the circular convolution itself when the strides divide the input and no
+    output is repeated. Otherwise, and for reflect and symmetric padding, the operator is a valid
+    convolution after a padding operator `P` that copies values; `P^T P` is diagonal and counts
+    the copies, so the norm of `P`, the gain, is the root of the largest count.
+
+    Returns:
+        A `CircularEmbedding`.
+    """
+    widths = padding_widths(kernel_size, input_size, strides, dilation, padding)
+    strides, dilation = _pair(strides, "strides"), _pair(dilation, "dilation")
+    sizes = _pair(input_size, "input_size")
+    extents = [d * (k - 1) + 1 for k, d in zip(_pair(kernel_size, "kernel_size"), dilation)]
+    outputs = tuple(
+        (n + lo + hi - extent) // s + 1
+        for n, (lo, hi), extent, s in zip(sizes, widths, extents, strides)
+    )
+    if min(outputs) < 1:
+        raise ValueError(
+            "Invalid value received for argument `input_size`. Expected an input at least as "
+            f"large as the kernel. Received: input_size={sizes}, kernel_size={kernel_size}"
+        )
+    if padding == "circular" and all(o * s == n for o, s, n in zip(outputs, strides, sizes)):
+        return CircularEmbedding(sizes, 1.0, (0.0,), outputs)
+    gain = 1.0
+    if padding in _NUMPY_PAD_MODES:
+        gain = math.sqrt(math.prod(map(_most_copies, sizes, widths, [padding] * 2)))
+        sizes = [n + lo + hi for n, (lo, hi) in zip(sizes, widths)]
+        widths = ((0, 0), (0, 0))
+    reach = [
+        max(n + max(w), s * (o - 1) + 1) for n, w, s, o in zip(sizes, widths, strides, outputs)
+    ]
+    grid = tuple(-(-r // s) * s for r, s in zip(reach, strides))
+    return CircularEmbedding(grid, gain, (0.0, 0.5), outputs)
+
+
+def circular_gram_bound(kernel, input_size, strides=1, dilation=1, twist=0.0, iterations=18):
+    r"""Upper bound of a circular convolution's norm as a tensor, by Gram iteration.
+
+    For each frequency let `G` be the smaller Gram matrix of the block of `circular_norm`, of
+    size `n`. Then
+
+    $$ \sigma \le \big\| G^{2^t} \big\|_F^{1 / 2^{t+1}} \le n^{1 / 2^{t+2}} \sigma , $$
+
+    and `t` squarings, rescaled to stay in range, are matrix products only. The default leaves
+    4e-6 for 64 channels. The result is raised by a margin for float32 rounding, of the size that
+    errors of independent sign reach; the float64 proof of a finished kernel is
+    `convolution_bound`.
+
+    Args:
+        kernel: Tensor of shape `(kh, kw, cin, cout)`.
+        input_size: Circular grid `(height, width)`, a multiple of the strides, usually the
+            `grid` of a `circular_embedding`.
+        strides: Integer or pair.
+        dilation: Integer or pair.
+        twist: Phase of the grid, one of the `twists` of a `circular_embedding`.
+        iterations: Number `t` of squarings.
+
+    Returns:
+        A float32 scalar tensor. It is 0 for a kernel of zeros.
+
+    Reference:
+        Delattre et al., "Efficient Bound of Lipschitz Constant for Convolutional Layers by Gram
+        Iteration", ICML 2023.
+    """
+    kernel = ops.cast(kernel, "float32")
+    scale = ops.max(ops.abs(kernel))
+    scale = ops.where(scale > 0, scale, ops.ones_like(scale))
+    real, imag = _symbol_tensors(kernel / scale, input_size, strides, dilation, twist)
+    real, imag = _gram(real, imag)
+    size = int(real.shape[-1])
+    log_norm, weight = 0.0, 0.5
+    for step in range(iterations + 1):
+        if step > 0:
+            real, imag = _hermitian_square(real, imag)
+        # A floor instead of the norm leaves G / norm below 1: the bound only grows.
+        norm = ops.sqrt(ops.sum(real * real + imag * imag, axis=(-2, -1), keepdims=True))
+        norm = ops.maximum(norm, 1e-15)
+        real, imag = real / norm, imag / norm
+        log_norm = log_norm + weight * ops.log(norm)
+        weight = weight / 2
+    taps = int(kernel.shape[0]) * int(kernel.shape[1])
+    margin = 1.0 + 6e-8 * (16.0 + math.sqrt(size * taps))
+    bound = scale * margin * ops.exp(ops.max(log_norm))
+    return ops.where(ops.any(kernel != 0), bound, ops.zeros_like(bound))
+
+
+def gram_bound(kernel, input_size, strides=1, dilation=1, padding="same", iterations=18):
+    """Tensor counterpart of `convolution_bound`: `circular_gram_bound` on the embedding grid."""
+    embedding = circular_embedding(
+        tuple(int(k) for k in kernel.shape[:2]), input_size, strides, dilation, padding
+    )
+    # Of two twists the half one is kept: it steps around the constant image, where the norm of
+    # most kernels is attained although no zero-padded input can reach it.
+    return embedding.gain * circular_gram_bound(
+        kernel, embedding.grid, strides, dilation, embedding.twists[-1], iterations
+    )
+
+
+def average_duplication_factor(kernel_size, input_size, strides=1):
+    r"""Average number of times a zero-padded convolution reads an input value, square-rooted.
+
+    $$ \Lambda = \sqrt{\frac{(k_h h - \bar k_h(\bar k_h + 1)) (k_w w - \bar k_w(\bar k_w + 1))}
+       {h w}}, \qquad \bar k = \frac{k - 1}{2}, $$
+
+    for stride 1, and `sqrt(ceil(k_h / s_h) ceil(k_w / s_w))` otherwise. It is **not a bound**:
+    an input concentrated in the middle of the image is read `k_h k_w` times, so a kernel divided
+    by `\Lambda` times the spectral norm of its reshaped matrix can have an operator norm above 1.
+
+    Reference:
+        Serrurier et al., "Achieving robustness in classification using optimal transport with
+        hinge regularization", CVPR 2021, eq. 11.
+
+    Example:
+
+    >>> round(average_duplication_factor((3, 3), (28, 28)), 4)
+    2.9286
+    """
+    kernel_size, strides = _pair(kernel_size, "kernel_size"), _pair(strides, "strides")
+    if strides != (1, 1):
+        return math.sqrt(math.prod(-(-k // s) for k, s in zip(kernel_size, strides)))
+    sizes = _pair(input_size, "input_size")
+    # k_bar (k_bar + 1) = (k^2 - 1) / 4
+    return math.sqrt(math.prod((k * n - (k * k - 1) / 4) / n for k, n in zip(kernel_size, sizes)))
+
+
+def _pair(value, name):
+    pair = (value, value) if np.ndim(value) == 0 else tuple(value)
+    if len(pair) != 2 or any(int(v) != v or v < 1 for v in pair):
+        raise ValueError(
+            f"Invalid value received for argument `{name}`. Expected a positive integer or a "
+            f"pair of them. Received: {name}={value}"
+        )
+    return tuple(int(v) for v in pair)
+
+
+def _checked_kernel(kernel):
+    kernel = np.asarray(kernel, "float64")
+    if kernel.ndim != 4 or not np.all(np.isfinite(kernel)):
+        raise ValueError(
+            "Invalid value received for argument `kernel`. Expected finite numbers of shape "
+            f"(kh, kw, cin, cout). Received: shape={kernel.shape}, "
+            f"{np.sum(~np.isfinite(kernel))} values not finite"
+        )
+    return kernel
+
+
+def _axis_padding(extent, size, stride, padding):
+    if padding == "valid":
+        return 0, 0
+    if padding != "same":
+        return extent // 2, extent // 2
+    total = max((-(-size // stride) - 1) * stride + extent - size, 0)
+    return total // 2, total - total // 2
+
+
+def _most_copies(size, widths, padding):
+    return np.bincount(np.pad(np.arange(size), widths, _NUMPY_PAD_MODES[padding])).max()
+
+
+def _axis_phases(size, taps, stride, dilation, twist):
+    """Angles `d j omega` on one axis: output frequency, alias, tap -> radians."""
+    frequencies = np.arange(size).reshape(stride, size // stride).T
+    # Reduced to one turn as integers, in units of half a step: exact for any size.
+    half_steps = (2 * frequencies + round(2 * twist))[..., None] * dilation * np.arange(taps)
+    return half_steps % (2 * size) * (np.pi / size)
+
+
+def _phases(kernel_size, grid, strides, dilation, twist):
+    """Angles for half of the frequencies, `(frequencies, aliases, taps)`.
+
+    A real kernel has conjugate blocks at `omega` and `-omega`: half of one axis is enough.
+    """
+    rows, columns = (
+        _axis_phases(n, k, s, d, twist) for n, k, s, d in zip(grid, kernel_size, strides, dilation)
+    )
+    columns = columns[: columns.shape[0] // 2 + 1]
+    angles = rows[:, None, :, None, :, None] + columns[None, :, None, :, None, :]
+    frequencies, taps = rows.shape[0] * columns.shape[0], math.prod(kernel_size)
+    return angles.reshape(frequencies, math.prod(strides), taps)
+
+
+def _twisted_norm(kernel, grid, strides, dilation, groups, twist):
+    filters = kernel.shape[3] // groups
+    if groups != 1:
+        parts = np.split(kernel, range(filters, kernel.shape[3], filters), axis=3)
+        return max(_twisted_norm(part, grid, strides, dilation, 1, twist) for part in parts)
+    scale = np.max(np.abs(kernel), initial=0.0)
+    if scale == 0.0:
+        return 0.0
+    angles = _phases(kernel.shape[:2], grid, strides, dilation, twist)
+    aliases, channels = angles.shape[1], kernel.shape[2]
+    flat = (kernel / scale).reshape(-1, channels * filters)
+    largest = 0.0
+    chunk = max(1, _BLOCK_ENTRIES // (aliases * flat.shape[1]))
+    for start in range(0, len(angles), chunk):
+        symbol = np.exp(1j * angles[start : start + chunk]) @ flat
+        blocks = symbol.reshape(-1, aliases * channels, filters)
+        if blocks.shape[1] > blocks.shape[2]:
+            blocks = blocks.transpose(0, 2, 1)
+        # The largest eigenvalue of the Gram matrix is accurate to n * 2^-53, and so is its root.
+        gram = blocks @ blocks.conj().transpose(0, 2, 1)
+        largest = max(largest, np.linalg.eigvalsh(gram)[:, -1].max())
+    return float(scale * math.sqrt(largest / aliases))
+
+
+def _patch_bound(kernel, outputs, strides, dilation, groups):
+    """Norm of the map from patches to outputs, times that of the map from inputs to patches.
+
+    Place `t` is read through the taps `j` with `d j = t` modulo `s`, every `s / gcd(s, d)`-th,
+    and by at most `n_out` outputs. This beats the circle when the kernel covers most of the
+    input, and is exact when patches do not overlap.
+    """
+    flat = kernel.reshape(-1, groups, kernel.shape[3] // groups).transpose(1, 0, 2)
+    periods = [s // math.gcd(s, d) for s, d in zip(strides, dilation)]
+    copies = math.prod(min(-(-k // p), n) for k, p, n in zip(kernel.shape, periods, outputs))
+    return math.sqrt(copies) * float(np.linalg.norm(flat, 2, axis=(1, 2)).max())
+
+
+def _rounded_up(norm, kernel):
+    """Adds what float64 can have lost in the symbol and in the eigenvalues.
+
+    Both errors are at most a small multiple of (dimension) * 2^-53 * |K|_F sqrt(taps).
+    """
+    dimension = math.prod(kernel.shape[:2]) + 8 * (kernel.shape[2] + kernel.shape[3])
+    spread = np.linalg.norm(kernel) * math.sqrt(math.prod(kernel.shape[:2]))
+    return norm * (1.0 + 1e-12) + dimension * 2.0**-52 * float(spread)
+
+
+def _symbol_tensors(kernel, input_size, strides, dilation, twist):
+    """Real and imaginary part of the blocks, `(frequencies, aliases * cin, cout)`."""
+    grid, strides = _pair(input_size, "input_size"), _pair(strides, "strides")
+    height, width, channels, filters = (int(n) for n in kernel.shape)
+    angles = _phases((height, width), grid, strides, _pair(dilation, "dilation"), twist)
+    frequencies, aliases, taps = angles.shape
+    flat = ops.reshape(kernel, (taps, channels * filters))
+    angles = angles.reshape(frequencies * aliases, taps)
+    return tuple(
+        ops.reshape(
+            ops.matmul(ops.convert_to_tensor(wave / math.sqrt(aliases), "float32"), flat),
+            (frequencies, aliases * channels, filters),
+        )
+        for wave in (np.cos(angles), np.sin(angles))
+    )
+
+
+def _gram(real, imag):
+    """Gram matrix of `A = real + i imag` over its shorter side, as a real and imaginary part."""
+    if real.shape[1] < real.shape[2]:
+        real, imag = ops.transpose(real, (0, 2, 1)), ops.transpose(imag, (0, 2, 1))
+    real_t, imag_t = ops.transpose(real, (0, 2, 1)), ops.transpose(imag, (0, 2, 1))
+    cross = ops.matmul(real_t, imag)
+    return (
+        ops.matmul(real_t, real) + ops.matmul(imag_t, imag),
+        cross - ops.transpose(cross, (0, 2, 1)),
+    )
+
+
+def _hermitian_square(real, imag):
+    """Square of `R + i I`, `R` symmetric and `I` antisymmetric, in two matrix products.
+
+    With S = R + I:  R^2 - I^2 = S S^T + R I + (R I)^T  and  R I + I R = R I - (R I)^T.
+    """
+    total, cross = real + imag, ops.matmul(real, imag)
+    cross_t = ops.transpose(cross, (0, 2, 1))
+    outer = ops.matmul(total, ops.transpose(total, (0, 2, 1)))
+    return outer + cross + cross_t, cross - cross_t
