@@ -7,6 +7,7 @@ respect to an input, so this file adds exactly that for TensorFlow, JAX and PyTo
 import functools
 
 import keras
+import numpy as np
 from keras import ops
 
 
@@ -84,6 +85,76 @@ def compile_over(model, function):
     return _engine.compile_over(model, function)
 
 
+def sum_over_replicas(tensor):
+    """Adds a tensor up over the replicas of the running `tf.distribute` strategy.
+
+    Statistics of a batch, such as class counts, are wrong when each replica sees only its share.
+
+    Args:
+        tensor: Tensor that exists once on each replica.
+
+    Returns:
+        The sum on every replica; `tensor` itself outside a replica, and on JAX and PyTorch
+        (JAX programs see the whole batch however it is sharded).
+    """
+    return _engine.sum_over_replicas(tensor)
+
+
+def is_concrete(tensor):
+    """Tells whether a tensor has values now (False while a program is being traced)."""
+    return _engine.is_concrete(tensor)
+
+
+def adjustable(number):
+    """Makes a float32 scalar that compiled programs see change.
+
+    Args:
+        number: Float, the first value.
+
+    Returns:
+        An object with `read()`, the scalar tensor to compute with, and `assign(number)`.
+    """
+    return _engine.adjustable(float(number))
+
+
+class _AdjustableVariable:
+    def __init__(self, number):
+        self._variable = keras.Variable(number, dtype="float32", trainable=False, autocast=False)
+
+    def read(self):
+        return ops.stop_gradient(self._variable.value)
+
+    def assign(self, number):
+        self._variable.assign(number)
+
+
+class _AdjustableOnHost:
+    """A JAX program only sees variables passed as arguments, and Keras passes none of a loss.
+
+    Until first assigned, the number is a constant of the program and costs nothing; from then on
+    every run asks the host for it.
+    """
+
+    def __init__(self, jax, number):
+        self._jax = jax
+        self._number = np.float32(number)
+        self._changes = False
+
+    def read(self):
+        if not self._changes:
+            return ops.convert_to_tensor(self._number)
+        shape = self._jax.ShapeDtypeStruct((), "float32")
+        return self._jax.experimental.io_callback(lambda: self._number, shape)
+
+    def assign(self, number):
+        # Steps already dispatched must finish with the number they were given.
+        self._jax.effects_barrier()
+        if not self._changes:
+            self._jax.clear_caches()
+            self._changes = True
+        self._number = np.float32(number)
+
+
 def _constant_cotangent(cotangent, outputs):
     if callable(cotangent):
         cotangent = cotangent(outputs)
@@ -121,10 +192,23 @@ class _TensorFlowEngine:
         forward = functools.partial(model, training=False)
         return self.tf.function(functools.partial(function, forward), reduce_retracing=True)
 
+    def sum_over_replicas(self, tensor):
+        replica = self.tf.distribute.get_replica_context()
+        if replica is None or replica.num_replicas_in_sync == 1:
+            return tensor
+        return replica.all_reduce(self.tf.distribute.ReduceOp.SUM, tensor)
+
+    def is_concrete(self, tensor):
+        return not self.tf.is_symbolic_tensor(tensor)
+
+    def adjustable(self, number):
+        return _AdjustableVariable(number)
+
 
 class _JaxEngine:
     def __init__(self):
         import jax
+        import jax.experimental
 
         self.jax = jax
 
@@ -154,6 +238,15 @@ class _JaxEngine:
             return run(trainable, non_trainable, *tensors)
 
         return call
+
+    def sum_over_replicas(self, tensor):
+        return tensor
+
+    def is_concrete(self, tensor):
+        return not isinstance(tensor, self.jax.core.Tracer)
+
+    def adjustable(self, number):
+        return _AdjustableOnHost(self.jax, number)
 
 
 class _TorchEngine:
@@ -194,6 +287,15 @@ class _TorchEngine:
                 return function(*(ops.convert_to_tensor(tensor) for tensor in tensors))
 
         return call
+
+    def sum_over_replicas(self, tensor):
+        return tensor
+
+    def is_concrete(self, tensor):
+        return tensor.device.type != "meta"
+
+    def adjustable(self, number):
+        return _AdjustableVariable(number)
 
 
 _ENGINES = {"tensorflow": _TensorFlowEngine, "jax": _JaxEngine, "torch": _TorchEngine}
