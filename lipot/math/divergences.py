@@ -1,0 +1,127 @@
+"""Labels, cross-entropy and divergences between predictions, example by example or pair by pair."""
+
+from keras import ops
+
+
+def one_hot_labels(y, classes):
+    """Turns integer or one-hot labels into a float one-hot matrix.
+
+    A label outside `[0, classes)` gives a row of NaN rather than a silent row of zeros, so that
+    every loss that reads it is NaN and `keras.callbacks.TerminateOnNaN` stops the training.
+
+    Args:
+        y: Integer labels of shape `(batch,)` or `(batch, 1)`, or class probabilities of shape
+            `(batch, classes)`.
+        classes: Number of classes.
+
+    Returns:
+        Float32 tensor of shape `(batch, classes)`.
+
+    Example:
+
+    >>> from keras import ops
+    >>> ops.convert_to_numpy(one_hot_labels(ops.array([1, 0]), 2)).tolist()
+    [[0.0, 1.0], [1.0, 0.0]]
+    """
+    y = ops.convert_to_tensor(y)
+    if len(y.shape) == 2 and y.shape[-1] == classes:
+        return ops.cast(y, "float32")
+    if len(y.shape) > 2 or (len(y.shape) == 2 and y.shape[-1] != 1):
+        raise ValueError(
+            "Invalid value received for argument `y`. Expected integer labels of shape (batch,) "
+            f"or one-hot labels of shape (batch, {classes}). Received: shape={tuple(y.shape)}"
+        )
+    y = ops.cast(ops.reshape(y, (-1,)), "int32")
+    valid = ops.logical_and(y >= 0, y < classes)
+    rows = ops.one_hot(ops.where(valid, y, 0), classes, dtype="float32")
+    return ops.where(valid[:, None], rows, float("nan"))
+
+
+def crossentropy(labels, logits):
+    r"""Computes $-\sum_c y_c \log \mathrm{softmax}(z)_c$ for each example.
+
+    Args:
+        labels: One-hot labels `(batch, classes)`.
+        logits: Logits `(batch, classes)`.
+
+    Returns:
+        Tensor of shape `(batch,)`.
+    """
+    return -ops.sum(labels * ops.log_softmax(logits, axis=-1), axis=-1)
+
+
+def kl_divergence(logits, other):
+    r"""Computes $D_{KL}(\mathrm{softmax}(z) \,\|\, \mathrm{softmax}(z'))$ for each example.
+
+    Args:
+        logits: Logits `z` of the first distribution, `(batch, classes)`.
+        other: Logits `z'` of the second, `(batch, classes)`.
+
+    Returns:
+        Tensor of shape `(batch,)`.
+
+    Example:
+
+    >>> from keras import ops
+    >>> even, sure = ops.log(ops.array([[0.5, 0.5]])), ops.log(ops.array([[0.9, 0.1]]))
+    >>> round(float(kl_divergence(even, sure)[0]), 4)  # log(0.5) - log(0.9 * 0.1) / 2
+    0.5108
+    """
+    log_p = ops.log_softmax(logits, axis=-1)
+    log_q = ops.log_softmax(other, axis=-1)
+    return ops.sum(ops.exp(log_p) * (log_p - log_q), axis=-1)
+
+
+def safe_norm(x):
+    """Computes the l2 norm of each row, with gradient zero where the row is zero.
+
+    Args:
+        x: Tensor `(..., d)`.
+
+    Returns:
+        Tensor `(...)`.
+    """
+    squared = ops.sum(ops.square(x), axis=-1)
+    positive = squared > 0
+    # The square root's derivative is infinite at zero: it never sees the zero rows.
+    return ops.where(positive, ops.sqrt(ops.where(positive, squared, 1.0)), 0.0)
+
+
+def cosine_cost(x, y):
+    """Computes one minus the cosine of every pair of rows.
+
+    Args:
+        x: Tensor `(n, d)`.
+        y: Tensor `(m, d)`.
+
+    Returns:
+        Tensor `(n, m)` with values in `[0, 2]`; a zero row is at distance 1 from everything.
+    """
+    x = x / ops.maximum(safe_norm(x), 1e-12)[:, None]
+    y = y / ops.maximum(safe_norm(y), 1e-12)[:, None]
+    return 1.0 - ops.matmul(x, ops.transpose(y))
+
+
+def euclidean_cost(x, y):
+    """Computes the l2 distance of every pair of rows: `(n, d), (m, d) -> (n, m)`."""
+    return safe_norm(x[:, None, :] - y[None, :, :])
+
+
+def squared_euclidean_cost(x, y):
+    """Computes the squared l2 distance of every pair of rows: `(n, d), (m, d) -> (n, m)`."""
+    return ops.sum(ops.square(x[:, None, :] - y[None, :, :]), axis=-1)
+
+
+def kl_cost(logits, other):
+    """Computes the KL divergence of every pair of predictions: `(n, c), (m, c) -> (n, m)`."""
+    log_p = ops.log_softmax(logits, axis=-1)
+    log_q = ops.log_softmax(other, axis=-1)
+    p = ops.exp(log_p)
+    # KL(p_i || q_j) = sum_c p_i log p_i - sum_c p_i log q_j, a column less a matrix product.
+    return ops.sum(p * log_p, axis=-1)[:, None] - ops.matmul(p, ops.transpose(log_q))
+
+
+def l1_cost(logits, other):
+    """Computes the l1 distance of every pair of predictions: `(n, c), (m, c) -> (n, m)`."""
+    p, q = ops.softmax(logits, axis=-1), ops.softmax(other, axis=-1)
+    return ops.sum(ops.abs(p[:, None, :] - q[None, :, :]), axis=-1)
