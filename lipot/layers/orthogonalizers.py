@@ -1,0 +1,174 @@
+"""How a free kernel becomes an orthonormal one: one object, used by dense and convolution alike.
+
+An orthogonalizer answers three questions about the kernel read as a matrix:
+
+- `project`: what to do to the trainable kernel after each optimizer step;
+- `train`: which matrix the training step uses, differentiable in the kernel;
+- `exact`: which matrix inference uses; computed once, so it may cost more.
+"""
+
+import dataclasses
+from typing import Any, NamedTuple
+
+import numpy as np
+from keras import ops
+
+from lipot.math import orthogonal
+
+
+class TrainedMatrix(NamedTuple):
+    """The matrix a training step uses, and the state to start the next step from."""
+
+    matrix: Any
+    vector: Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Retraction:
+    """Keeps the kernel itself orthonormal: one Björck iteration after each optimizer step.
+
+    The training step then uses the kernel as it is, at the price of a plain layer.
+    """
+
+    tolerance: float = 1e-3
+    maxiter: int = 15
+
+    def project(self, matrix):
+        return orthogonal.retract(matrix)
+
+    def train(self, matrix, vector):
+        return TrainedMatrix(matrix, vector)
+
+    def exact(self, matrix):
+        return _polar(orthogonal.retract(matrix), self.tolerance, self.maxiter)
+
+
+@dataclasses.dataclass(frozen=True)
+class Bjorck:
+    """Spectral normalization, then Björck iterations, inside the training step (hKR, 4.1)."""
+
+    tolerance: float = 1e-3
+    maxiter: int = 15
+    beta: float = 0.5
+    maxiter_spectral: int = 3
+
+    def project(self, matrix):
+        return matrix
+
+    def train(self, matrix, vector):
+        norm, vector = orthogonal.spectral_norm(matrix, vector, self.maxiter_spectral)
+        matrix = matrix / ops.maximum(norm, _tiny(matrix))
+        return TrainedMatrix(orthogonal.bjorck(matrix, self.maxiter, beta=self.beta), vector)
+
+    def exact(self, matrix):
+        bound = orthogonal.norm_bound(matrix)
+        return _polar(matrix / ops.maximum(bound, _tiny(matrix)), self.tolerance, self.maxiter)
+
+
+@dataclasses.dataclass(frozen=True)
+class Cholesky:
+    """One Cholesky factorization inside the training step: exact, and not iterative."""
+
+    tolerance: float = 1e-3
+    maxiter: int = 15
+
+    def project(self, matrix):
+        return matrix
+
+    def train(self, matrix, vector):
+        return TrainedMatrix(orthogonal.cholesky(matrix), vector)
+
+    def exact(self, matrix):
+        matrix = orthogonal.retract(orthogonal.cholesky(matrix))
+        return _polar(matrix, self.tolerance, self.maxiter)
+
+
+@dataclasses.dataclass(frozen=True)
+class SpectralOnly:
+    """Divides by the largest singular value and leaves the others below one."""
+
+    maxiter_spectral: int = 3
+
+    def project(self, matrix):
+        return matrix
+
+    def train(self, matrix, vector):
+        norm, vector = orthogonal.spectral_norm(matrix, vector, self.maxiter_spectral)
+        return TrainedMatrix(matrix / ops.maximum(norm, _tiny(matrix)), vector)
+
+    def exact(self, matrix):
+        return matrix / ops.maximum(orthogonal.norm_bound(matrix), _tiny(matrix))
+
+
+NAMES = ("retraction", "bjorck", "cholesky")
+
+
+def get(name, *, eps_bjorck, beta_bjorck, maxiter_bjorck, maxiter_spectral):
+    """Builds the orthogonalizer a layer asks for.
+
+    Args:
+        name: `"retraction"`, `"bjorck"` or `"cholesky"`.
+        eps_bjorck: Residual at which the inference kernel counts as orthonormal, or `None`
+            for spectral normalization alone, whatever the name.
+        beta_bjorck: Step of the Björck iteration, in `(0, 0.5]`.
+        maxiter_bjorck: Björck iterations in a training step of `"bjorck"`.
+        maxiter_spectral: Power iterations in a training step.
+
+    Returns:
+        An orthogonalizer.
+    """
+    if name not in NAMES:
+        raise ValueError(
+            f"Invalid value received for argument `orthogonalizer`. Expected one of {NAMES}. "
+            f"Received: orthogonalizer={name!r}"
+        )
+    _check_iterations("maxiter_bjorck", maxiter_bjorck)
+    _check_iterations("maxiter_spectral", maxiter_spectral)
+    if not 0.0 < beta_bjorck <= 0.5:
+        raise ValueError(
+            "Invalid value received for argument `beta_bjorck`. Expected a float in (0, 0.5]. "
+            f"Received: beta_bjorck={beta_bjorck!r}"
+        )
+    if eps_bjorck is None:
+        return SpectralOnly(maxiter_spectral)
+    if not eps_bjorck > 0.0:
+        raise ValueError(
+            "Invalid value received for argument `eps_bjorck`. Expected a positive float or "
+            f"None. Received: eps_bjorck={eps_bjorck!r}"
+        )
+    if name == "retraction":
+        return Retraction(eps_bjorck, maxiter_bjorck)
+    if name == "cholesky":
+        return Cholesky(eps_bjorck, maxiter_bjorck)
+    return Bjorck(eps_bjorck, maxiter_bjorck, beta_bjorck, maxiter_spectral)
+
+
+def _check_iterations(name, value):
+    if not isinstance(value, int | np.integer) or value < 1:
+        raise ValueError(
+            f"Invalid value received for argument `{name}`. Expected a positive integer. "
+            f"Received: {name}={value!r}"
+        )
+
+
+def _polar(matrix, tolerance, maxiter):
+    # Singular values below one grow by 1.5 per iteration: 4 * maxiter reaches those that the
+    # training iterations had not yet brought to one, and the loop stops as soon as it can.
+    size = min(matrix.shape)
+    target = min(tolerance, 1e-6 + 4.0 * size * float(np.finfo("float32").eps) / 4.0)
+
+    def unfinished(step, current):
+        rows, columns = current.shape
+        tall = current if rows >= columns else ops.transpose(current)
+        gram = ops.matmul(ops.transpose(tall), tall)
+        residual = gram - ops.eye(min(rows, columns), dtype=gram.dtype)
+        return ops.logical_and(step < 4 * maxiter, ops.norm(residual) > target)
+
+    def iterate(step, current):
+        return step + 1, orthogonal.bjorck(current, 1)
+
+    return ops.while_loop(unfinished, iterate, (0, matrix))[1]
+
+
+def _tiny(matrix):
+    return ops.cast(1e-30, matrix.dtype)

@@ -1,0 +1,192 @@
+"""2D convolution that is 1-Lipschitz on its real input size."""
+
+import keras
+from keras import ops
+
+from lipot.layers.convolution_layer import ConvolutionGeometry, power_step
+from lipot.layers.spectral_layer import SpectralLayer
+from lipot.math import convolution
+
+NORMALIZATIONS = ("operator", "average")
+
+
+@keras.saving.register_keras_serializable(package="lipot")
+class SpectralConv2D(ConvolutionGeometry, SpectralLayer):
+    r"""2D convolution with an orthonormal reshaped kernel, divided by its operator norm.
+
+    `output = activation(conv2d(pad(input), k_coef_lip * W / |W|) + bias)`, where the kernel
+    reshaped to `(kh * kw * cin, filters)` is orthonormal and $|W|$ bounds the norm of the
+    convolution, padding included, on the size of image the layer was built for.
+
+    Args:
+        filters: Positive int, number of output channels.
+        kernel_size: Int or pair of ints.
+        strides: Int or pair of ints.
+        padding: `"same"`, `"valid"`, `"constant"` (zeros, half the kernel on each side),
+            `"circular"`, `"reflect"` or `"symmetric"`.
+        data_format: `"channels_last"` or `"channels_first"`.
+        dilation_rate: Must be 1.
+        activation: Activation name, function or 1-Lipschitz layer. Defaults to linear.
+        use_bias: Whether to add a bias.
+        kernel_initializer: Defaults to an orthonormal reshaped kernel.
+        bias_initializer: Initializer of the bias.
+        kernel_regularizer: Regularizer of the trainable kernel.
+        bias_regularizer: Regularizer of the bias.
+        activity_regularizer: Regularizer of the output.
+        kernel_constraint: Constraint applied to the trainable kernel after each step, before
+            the layer's own projection.
+        bias_constraint: Constraint of the bias.
+        k_coef_lip: Positive float, the Lipschitz constant to ensure.
+        eps_spectral: Kept for compatibility of configurations.
+        eps_bjorck: Residual at which the inference kernel counts as orthonormal; `None` for
+            spectral normalization alone.
+        beta_bjorck: Step of the Björck iteration, in `(0, 0.5]`.
+        maxiter_spectral: Power iterations in a training step.
+        maxiter_bjorck: Björck iterations in a training step of `"bjorck"`.
+        orthogonalizer: `"retraction"`, `"bjorck"` or `"cholesky"`, see `SpectralDense`.
+        normalization: `"operator"` (default), which makes the layer `k_coef_lip`-Lipschitz, or
+            `"average"`, the factor of hKR eq. 11, which is **not a bound**: the layer may
+            exceed `k_coef_lip`, and `lipschitz_bound` then says by how much.
+        **kwargs: Arguments of `keras.layers.Layer`.
+
+    Input shape:
+        `(batch, height, width, channels)`; a height or width of `None` is bounded for all sizes.
+
+    Output shape:
+        `(batch, new_height, new_width, filters)`
+
+    Lipschitz bound:
+        The norm of the inference kernel's circular convolution on a grid that contains the
+        padded image, by one SVD per frequency in float64, times the norm of the padding and
+        of the activation. At most `k_coef_lip` up to rounding with `normalization="operator"`.
+
+    Raises:
+        ValueError: An argument out of its range, named in the message.
+
+    Reference:
+        Serrurier et al., "Achieving robustness in classification using optimal transport with
+        hinge regularization", section 4.1 and eq. 11.
+
+    Example:
+
+    >>> import numpy as np
+    >>> layer = SpectralConv2D(4, 3)
+    >>> layer(np.ones((2, 8, 8, 3), "float32")).shape == (2, 8, 8, 4)
+    True
+    >>> 0.9 < layer.lipschitz_bound < 1.00001
+    True
+    """
+
+    def __init__(
+        self,
+        filters,
+        kernel_size,
+        strides=(1, 1),
+        padding="same",
+        data_format=None,
+        dilation_rate=(1, 1),
+        activation=None,
+        use_bias=True,
+        kernel_initializer="orthogonal",
+        bias_initializer="zeros",
+        kernel_regularizer=None,
+        bias_regularizer=None,
+        activity_regularizer=None,
+        kernel_constraint=None,
+        bias_constraint=None,
+        k_coef_lip=1.0,
+        eps_spectral=1e-3,
+        eps_bjorck=1e-3,
+        beta_bjorck=0.5,
+        maxiter_spectral=3,
+        maxiter_bjorck=15,
+        orthogonalizer="retraction",
+        normalization="operator",
+        **kwargs,
+    ):
+        super().__init__(
+            activation=activation,
+            use_bias=use_bias,
+            kernel_initializer=kernel_initializer,
+            bias_initializer=bias_initializer,
+            kernel_regularizer=kernel_regularizer,
+            bias_regularizer=bias_regularizer,
+            activity_regularizer=activity_regularizer,
+            kernel_constraint=kernel_constraint,
+            bias_constraint=bias_constraint,
+            k_coef_lip=k_coef_lip,
+            eps_spectral=eps_spectral,
+            eps_bjorck=eps_bjorck,
+            beta_bjorck=beta_bjorck,
+            maxiter_spectral=maxiter_spectral,
+            maxiter_bjorck=maxiter_bjorck,
+            orthogonalizer=orthogonalizer,
+            **kwargs,
+        )
+        self.set_geometry(filters, kernel_size, strides, padding, data_format, dilation_rate)
+        if normalization not in NORMALIZATIONS:
+            raise ValueError(
+                "Invalid value received for argument `normalization`. Expected one of "
+                f"{NORMALIZATIONS}. Received: normalization={normalization!r}"
+            )
+        self.normalization = normalization
+        self.input_spec = keras.layers.InputSpec(ndim=4)
+
+    def build(self, input_shape):
+        channels = self.read_input_shape(input_shape)
+        self.add_spectral_weights((*self.kernel_size, channels, self.filters), self.filters)
+        size = self._image_size or (16, 16)
+        shape = (1, *size, channels) if self.channel_axis == 3 else (1, channels, *size)
+        self._singular_image = self.add_weight(
+            name="singular_image",
+            shape=shape,
+            initializer=keras.initializers.RandomNormal(seed=0),
+            trainable=False,
+            autocast=False,
+            aggregation="only_first_replica",
+        )
+        self.input_spec = keras.layers.InputSpec(ndim=4, axes={self.channel_axis: channels})
+        self.built = True
+
+    def normalize_in_training(self, kernel):
+        if self.normalization == "average":
+            return kernel / self._average_factor()
+        if self._norm_is_one():
+            return kernel
+        norm, image = power_step(self.linear_map, kernel, self._singular_image.value)
+        self._singular_image.assign(image)
+        return kernel / ops.maximum(norm, 1e-30)
+
+    def normalize_exactly(self, kernel):
+        if self.normalization == "average":
+            return kernel / self._average_factor()
+        return kernel / ops.maximum(self.norm_bound_tensor(kernel), 1e-30)
+
+    def rounding_norm_factor(self):
+        # The error's linear map is bounded by its Frobenius norm, once for each patch that
+        # reads a value and each value that the padding repeats.
+        return (self.duplication() * self.repetition()) ** 0.5
+
+    def vanilla_export(self):
+        """Returns stock Keras layers with the same outputs at inference.
+
+        A `keras.layers.Conv2D`; where the padding is one that Keras's layer does not know, a
+        functional model that pads first.
+        """
+        return self.export_convolution()
+
+    def _norm_is_one(self):
+        # Patches that do not overlap make the convolution a block-diagonal copy of the matrix.
+        return self.duplication() == 1.0 and self.padding in ("same", "valid", "constant")
+
+    def _average_factor(self):
+        return convolution.average_duplication_factor(
+            self.kernel_size, self._image_size or (32, 32), self.strides
+        )
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            **self.geometry_config(),
+            "normalization": self.normalization,
+        }

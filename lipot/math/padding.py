@@ -1,0 +1,66 @@
+"""Padding of images in the modes that 1-Lipschitz convolutions know."""
+
+from keras import ops
+
+PADDINGS = ("same", "valid", "constant", "circular", "reflect", "symmetric")
+
+
+def explicit_amounts(kernel_size, padding):
+    """Pixels added on each side of each spatial axis before a "valid" convolution.
+
+    Args:
+        kernel_size: Tuple of positive ints.
+        padding: One of `PADDINGS`. `"same"` and `"valid"` need no explicit padding.
+
+    Returns:
+        Tuple of ints, one for each axis.
+
+    Example:
+
+    >>> explicit_amounts((3, 5), "circular"), explicit_amounts((3, 5), "same")
+    ((1, 2), (0, 0))
+    """
+    if padding in ("same", "valid"):
+        return (0,) * len(kernel_size)
+    return tuple(size // 2 for size in kernel_size)
+
+
+def pad_spatial(images, amounts, padding, axes=(1, 2)):
+    """Pads the spatial axes of a batch of images on both sides.
+
+    Args:
+        images: `(batch, ...)` tensor, a symbolic Keras tensor included.
+        amounts: Pixels for each of `axes`.
+        padding: `"constant"` (zeros), `"circular"`, `"reflect"` or `"symmetric"`;
+            `"same"` and `"valid"` return the images.
+        axes: The spatial axes.
+
+    Returns:
+        Tensor with `2 * amount` more pixels along each axis.
+
+    Example:
+
+    >>> from keras import ops
+    >>> row = ops.reshape(ops.convert_to_tensor([1.0, 2.0, 3.0]), (1, 1, 3, 1))
+    >>> [float(v) for v in ops.ravel(pad_spatial(row, (0, 1), "circular"))]
+    [3.0, 1.0, 2.0, 3.0, 1.0]
+    """
+    if padding in ("same", "valid"):
+        return images
+    if padding != "circular":
+        widths = [(0, 0)] * len(images.shape)
+        for axis, amount in zip(axes, amounts):
+            widths[axis] = (amount, amount)
+        return ops.pad(images, widths, mode=padding)
+    for axis, amount in zip(axes, amounts):
+        if amount:
+            before = _slice(images, axis, slice(-amount, None))
+            after = _slice(images, axis, slice(None, amount))
+            images = ops.concatenate([before, images, after], axis=axis)
+    return images
+
+
+def _slice(images, axis, part):
+    index = [slice(None)] * len(images.shape)
+    index[axis] = part
+    return images[tuple(index)]
