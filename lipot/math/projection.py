@@ -1,0 +1,91 @@
+"""Projection of a kernel onto the orthonormal matrices, with deel-lip's three settings."""
+
+import math
+import numbers
+
+from keras import ops
+
+from lipot.math import orthogonal
+
+# From a singular value of 1e-4, growth by 1.5 an iteration reaches one within these.
+_MAX_ITERATIONS = 30
+
+
+def orthonormalize(matrix, *, eps_spectral=1e-3, eps_bjorck=1e-3, beta_bjorck=0.5):
+    r"""Finds an orthonormal matrix with the singular vectors of a given one.
+
+    Solves $\min_Q \|Q - W\|_F$ over matrices $Q$ whose singular values are all one, by Björck
+    iterations started below norm one. With `eps_bjorck=None` it divides by a bound of the
+    spectral norm instead, and only the largest singular value comes close to one.
+
+    Args:
+        matrix: `(m, n)`.
+        eps_spectral: Relative excess allowed in the bound of the norm (`eps_bjorck=None`).
+        eps_bjorck: The iterations stop once one moves the matrix by less (Frobenius norm).
+        beta_bjorck: Step of an iteration, in `(0, 0.5]`; `0.5` converges quadratically.
+
+    Returns:
+        `(m, n)` with spectral norm at most one, up to rounding.
+
+    Example:
+
+    >>> from keras import ops
+    >>> q = orthonormalize(ops.diag([5.0, 0.2]))
+    >>> [round(float(q[i, i]), 4) for i in range(2)]
+    [1.0, 1.0]
+    >>> q = orthonormalize(ops.diag([5.0, 0.2]), eps_bjorck=None)
+    >>> [round(float(q[i, i]), 2) for i in range(2)]
+    [1.0, 0.04]
+    """
+    if eps_bjorck is None:
+        bound = orthogonal.norm_bound(matrix, _gram_iterations(min(matrix.shape), eps_spectral))
+        return matrix / ops.where(bound > 0, bound, ops.ones_like(bound))
+
+    def moving(step, current, movement):
+        return ops.logical_and(step < _MAX_ITERATIONS, movement >= eps_bjorck)
+
+    def iterate(step, current, movement):
+        following = orthogonal.bjorck(current, 1, beta=beta_bjorck)
+        return step + 1, following, ops.norm(following - current)
+
+    matrix = orthogonal.retract(matrix)
+    start = (0, matrix, ops.cast(2.0 * eps_bjorck, matrix.dtype))
+    return ops.while_loop(moving, iterate, start)[1]
+
+
+def check_settings(eps_spectral, eps_bjorck, beta_bjorck):
+    """Raises a ValueError that names the first setting of `orthonormalize` out of its range."""
+    if not _between(eps_spectral, 0, math.inf):
+        raise ValueError(
+            "Invalid value received for argument `eps_spectral`. Expected a positive number. "
+            f"Received: eps_spectral={eps_spectral!r}"
+        )
+    if eps_bjorck is not None and not _between(eps_bjorck, 0, math.inf):
+        raise ValueError(
+            "Invalid value received for argument `eps_bjorck`. Expected a positive number or "
+            f"None. Received: eps_bjorck={eps_bjorck!r}"
+        )
+    if not _between(beta_bjorck, 0, 0.5):
+        raise ValueError(
+            "Invalid value received for argument `beta_bjorck`. Expected a number in (0, 0.5]. "
+            f"Received: beta_bjorck={beta_bjorck!r}"
+        )
+
+
+def check_k_coef_lip(k_coef_lip):
+    """Raises a ValueError unless `k_coef_lip` is a positive finite number."""
+    if not _between(k_coef_lip, 0, math.inf) or k_coef_lip == math.inf:
+        raise ValueError(
+            "Invalid value received for argument `k_coef_lip`. Expected a positive finite "
+            f"number. Received: k_coef_lip={k_coef_lip!r}"
+        )
+
+
+def _between(value, low, high):
+    return isinstance(value, numbers.Real) and low < value <= high
+
+
+def _gram_iterations(rank, excess):
+    # t Gram iterations overestimate by at most rank^(2^(-t-1)); solve for the excess.
+    ratio = math.log(max(rank, 2)) / math.log1p(excess)
+    return max(1, math.ceil(math.log2(ratio)) - 1)
