@@ -56,7 +56,49 @@ def vjp(function, inputs, cotangent):
     >>> [float(g) for g in gradient]
     [52.0, 30.0]
     """
-    return _engine.vjp(function, ops.convert_to_tensor(inputs), cotangent)
+    outputs, _, pull = pullback(lambda x: (function(x), ()), inputs)
+    return outputs, pull(cotangent)
+
+
+def pullback(function, inputs, variables=()):
+    """Evaluates a function once and keeps what its vector-Jacobian products need.
+
+    Args:
+        function: Callable from a tensor to `(outputs, auxiliary)`: a tensor, and anything else
+            that the same evaluation yields.
+        inputs: Float tensor at which to differentiate.
+        variables: Every Keras variable `function` reads, if it may assign some of them, as a
+            model called with `training=True` does.
+
+    Returns:
+        `(outputs, auxiliary, pull)`, where `pull(cotangent)` is `J(inputs)^T cotangent`, with
+        the cotangent as in `vjp`. All of it can be differentiated again.
+    """
+    return _engine.pullback(function, ops.convert_to_tensor(inputs), variables)
+
+
+def batch_jacobian(function, inputs):
+    """Computes the Jacobian of each row's outputs with respect to that row.
+
+    Args:
+        function: Callable from a tensor `(batch, ...)` to one `(batch, classes)`, in which each
+            row of the outputs depends on the same row of the inputs alone.
+        inputs: Float tensor at which to differentiate.
+
+    Returns:
+        `(outputs, jacobian)`: the second of shape `(batch, classes, ...)`, cut from any
+        surrounding differentiation. The outputs are computed once, whatever their number.
+
+    Example:
+
+    >>> from keras import ops
+    >>> outputs, jacobian = batch_jacobian(
+    ...     lambda x: ops.stack([2.0 * x[:, 0], x[:, 0] * x[:, 1]], axis=1),
+    ...     ops.convert_to_tensor([[3.0, 5.0]]))
+    >>> [[float(entry) for entry in row] for row in jacobian[0]]
+    [[2.0, 0.0], [5.0, 3.0]]
+    """
+    return _engine.batch_jacobian(function, ops.convert_to_tensor(inputs))
 
 
 def compile(function):
@@ -175,15 +217,23 @@ class _TensorFlowEngine:
         gradient = tape.gradient(value, inputs, unconnected_gradients="zero")
         return value, self.tf.stop_gradient(gradient)
 
-    def vjp(self, function, inputs, cotangent):
+    def pullback(self, function, inputs, variables):
+        with self.tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
+            tape.watch(inputs)
+            outputs, auxiliary = function(inputs)
+
+        def pull(cotangent):
+            return tape.gradient(outputs, inputs, _constant_cotangent(cotangent, outputs), "zero")
+
+        return outputs, auxiliary, pull
+
+    def batch_jacobian(self, function, inputs):
+        inputs = self.tf.stop_gradient(inputs)
         with self.tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(inputs)
             outputs = function(inputs)
-        cotangent = _constant_cotangent(cotangent, outputs)
-        gradient = tape.gradient(
-            outputs, inputs, output_gradients=cotangent, unconnected_gradients="zero"
-        )
-        return outputs, gradient
+        jacobian = tape.batch_jacobian(outputs, inputs, unconnected_gradients="zero")
+        return outputs, self.tf.stop_gradient(jacobian)
 
     def compile(self, function):
         return self.tf.function(function, reduce_retracing=True)
@@ -216,9 +266,29 @@ class _JaxEngine:
         value, gradient = self.jax.value_and_grad(function)(self.jax.lax.stop_gradient(inputs))
         return value, self.jax.lax.stop_gradient(gradient)
 
-    def vjp(self, function, inputs, cotangent):
-        outputs, pullback = self.jax.vjp(function, inputs)
-        return outputs, pullback(_constant_cotangent(cotangent, outputs))[0]
+    def pullback(self, function, inputs, variables):
+        def stateless(x):
+            # Assignments are carried out by hand: left to Keras, they would leak a tracer.
+            with keras.StatelessScope(state_mapping=list(zip(variables, before))) as scope:
+                outputs, auxiliary = function(x)
+            return outputs, (auxiliary, [scope.get_current_value(v) for v in variables])
+
+        before = [variable.value for variable in variables]
+        if not variables:
+            outputs, pull, auxiliary = self.jax.vjp(function, inputs, has_aux=True)
+        else:
+            outputs, pull, (auxiliary, after) = self.jax.vjp(stateless, inputs, has_aux=True)
+            for variable, old, new in zip(variables, before, after):
+                if new is not old:
+                    variable.assign(new)
+        return outputs, auxiliary, lambda c: pull(_constant_cotangent(c, outputs))[0]
+
+    def batch_jacobian(self, function, inputs):
+        outputs, pullback = self.jax.vjp(function, self.jax.lax.stop_gradient(inputs))
+        selectors = self.jax.numpy.eye(outputs.shape[1], dtype=outputs.dtype)[:, None]
+        selectors = self.jax.numpy.repeat(selectors, outputs.shape[0], axis=1)
+        (gradients,) = self.jax.vmap(pullback, out_axes=1)(selectors)
+        return outputs, gradients
 
     def compile(self, function):
         return self.jax.jit(function)
@@ -262,16 +332,32 @@ class _TorchEngine:
             (gradient,) = self.torch.autograd.grad(value, inputs, materialize_grads=True)
         return value, gradient.detach()
 
-    def vjp(self, function, inputs, cotangent):
+    def pullback(self, function, inputs, variables):
         with self.torch.enable_grad():
             if not inputs.requires_grad:
                 inputs = inputs.detach().requires_grad_(True)
-            outputs = function(inputs)
+            outputs, auxiliary = function(inputs)
+
+        def pull(cotangent):
             cotangent = _constant_cotangent(cotangent, outputs)
             (gradient,) = self.torch.autograd.grad(
                 outputs, inputs, cotangent, create_graph=True, materialize_grads=True
             )
-        return outputs, gradient
+            return gradient
+
+        return outputs, auxiliary, pull
+
+    def batch_jacobian(self, function, inputs):
+        inputs = inputs.detach().requires_grad_(True)
+        with self.torch.enable_grad():
+            outputs = function(inputs)
+            gradients = [
+                self.torch.autograd.grad(
+                    outputs[:, i].sum(), inputs, retain_graph=True, materialize_grads=True
+                )[0]
+                for i in range(outputs.shape[1])
+            ]
+        return outputs, self.torch.stack(gradients, dim=1).detach()
 
     def compile(self, function):
         return self._on_tensors(function)
