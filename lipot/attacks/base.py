@@ -1,0 +1,119 @@
+"""What every in-graph attack has in common."""
+
+import keras
+from keras import ops
+
+from lipot.layers.base import check_positive
+
+NORMS = ("inf", 2)
+
+
+class Attack(keras.layers.Layer):
+    """A search for the worst input in a ball, written so that it compiles with the training step.
+
+    An attack is called as `attack(forward, x, y)`. It is meant for training; robustness is
+    measured with `lipot.evaluate`. It is a Keras layer only to let a model track its random
+    state. Subclasses override `search`.
+
+    Args:
+        eps: Radius of the ball.
+        norm: `"inf"` or 2, the norm of the ball.
+        clip_min: Smallest value of the data, or `None`.
+        clip_max: Largest value of the data, or `None`.
+        seed: Integer, or `None` for one drawn from Keras' global generator.
+        **kwargs: Arguments of `keras.layers.Layer`.
+    """
+
+    def __init__(self, eps, *, norm="inf", clip_min=0.0, clip_max=1.0, seed=None, **kwargs):
+        super().__init__(**kwargs)
+        if norm not in NORMS:
+            raise ValueError(
+                'Invalid value received for argument `norm`. Expected "inf" or 2. '
+                f"Received: norm={norm!r}"
+            )
+        if clip_min is not None and clip_max is not None and clip_min >= clip_max:
+            raise ValueError(
+                "Invalid value received for argument `clip_min`. Expected less than `clip_max`. "
+                f"Received: clip_min={clip_min}, clip_max={clip_max}"
+            )
+        self.eps = check_positive("eps", eps)
+        self.norm = norm
+        self.clip_min = clip_min
+        self.clip_max = clip_max
+        self.seed = seed
+        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.built = True
+
+    def __call__(self, forward, x, y):
+        """Searches for adversarial examples.
+
+        Args:
+            forward: Callable from inputs to logits that trains nothing (`training=False`).
+            x: Clean inputs `(batch, ...)`.
+            y: Integer or one-hot labels.
+
+        Returns:
+            Inputs shaped like `x`, in the ball and in the data range, cut from differentiation.
+        """
+        x = ops.stop_gradient(ops.cast(x, keras.config.floatx()))
+        return ops.stop_gradient(self.search(forward, x, y))
+
+    def search(self, forward, x, y):
+        """Returns adversarial examples for `x`; what subclasses write."""
+        raise TypeError(f"{type(self).__name__} must define search().")
+
+    def project(self, x_adv, x):
+        """Returns the nearest point of the ball around `x`, clipped to the data range."""
+        if self.norm == "inf":
+            x_adv = ops.clip(x_adv, x - self.eps, x + self.eps)
+        else:
+            shift = x_adv - x
+            # min(1, eps / |shift|) written without dividing by a shift of zero
+            x_adv = x + shift * (self.eps / ops.maximum(example_norm(shift), self.eps))
+        return self._clip(x_adv)
+
+    def steepest(self, gradient):
+        """Returns the unit step that increases a function fastest in the attack's norm."""
+        if self.norm == "inf":
+            return ops.sign(gradient)
+        return gradient / ops.maximum(example_norm(gradient), 1e-12)
+
+    def random_point(self, x):
+        """Draws a point uniformly in the ball around `x`, clipped to the data range."""
+        shape = ops.shape(x)
+        if self.norm == "inf":
+            noise = keras.random.uniform(shape, -1.0, 1.0, seed=self.seed_generator)
+            return self._clip(x + self.eps * ops.cast(noise, x.dtype))
+        direction = keras.random.normal(shape, seed=self.seed_generator)
+        direction = direction / ops.maximum(example_norm(direction), 1e-12)
+        broadcast = (shape[0],) + (1,) * (len(shape) - 1)
+        level = keras.random.uniform(broadcast, seed=self.seed_generator)
+        dimension = 1
+        for size in shape[1:]:
+            dimension *= size
+        # The share of a ball's volume within r of its centre is r^d.
+        radius = self.eps * level ** (1.0 / dimension)
+        return self._clip(x + ops.cast(radius * direction, x.dtype))
+
+    def _clip(self, x):
+        if self.clip_min is not None:
+            x = ops.maximum(x, self.clip_min)
+        if self.clip_max is not None:
+            x = ops.minimum(x, self.clip_max)
+        return x
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "eps": self.eps,
+            "norm": self.norm,
+            "clip_min": self.clip_min,
+            "clip_max": self.clip_max,
+            "seed": self.seed,
+        }
+
+
+def example_norm(x):
+    """Computes the l2 norm of each example, shaped to broadcast against the batch."""
+    axes = tuple(range(1, len(x.shape)))
+    return ops.sqrt(ops.sum(ops.square(x), axis=axes, keepdims=True))

@@ -1,0 +1,59 @@
+"""Projected gradient descent on the divergence from the clean prediction."""
+
+import keras
+from keras import ops
+
+from lipot.attacks.pgd import PGD
+from lipot.layers.base import check_positive
+from lipot.math.divergences import kl_divergence
+
+
+@keras.saving.register_keras_serializable(package="lipot")
+class TRADESPGD(PGD):
+    r"""PGD on $D_{KL}(f(x) \,\|\, f(x'))$: the most divergent input rather than the worst one.
+
+    It needs no label. It starts at `x` plus a small Gaussian noise, since the divergence has a
+    zero gradient at `x` itself.
+
+    Args:
+        eps: Radius of the ball.
+        step_size: Length of a step. Defaults to `2.5 * eps / steps`.
+        steps: Number of steps.
+        noise: Standard deviation of the Gaussian start. Defaults to 0.001.
+        **kwargs: `norm`, `clip_min`, `clip_max` and `seed` of `PGD`.
+
+    Reference:
+        Zhang et al., "Theoretically principled trade-off between robustness and accuracy", 2019;
+        GOT, equation 9.
+
+    Example:
+
+    >>> import keras
+    >>> from lipot.attacks import TRADESPGD
+    >>> attack = TRADESPGD(eps=0.2, step_size=0.1, steps=4)
+    >>> x = keras.ops.array([[0.9, 0.5]])
+    >>> x_adv = attack(keras.layers.Identity(), x, None)
+    >>> round(float(keras.ops.max(keras.ops.abs(x_adv - x))), 2)
+    0.2
+    """
+
+    def __init__(self, eps, step_size=None, steps=10, *, noise=1e-3, **kwargs):
+        super().__init__(eps, step_size, steps, **kwargs)
+        self.noise = check_positive("noise", noise)
+
+    def start(self, x):
+        noise = keras.random.normal(ops.shape(x), stddev=self.noise, seed=self.seed_generator)
+        return self.project(x + ops.cast(noise, x.dtype), x)
+
+    def objective(self, forward, x, y):
+        clean = ops.stop_gradient(ops.cast(forward(x), "float32"))
+
+        def summed_divergence(x_adv):
+            return ops.sum(kl_divergence(clean, ops.cast(forward(x_adv), "float32")))
+
+        return summed_divergence
+
+    def get_config(self):
+        config = super().get_config()
+        del config["random_start"]
+        return {**config, "noise": self.noise}

@@ -1,0 +1,138 @@
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from lipot import backend
+from lipot.attacks import FGSM, PGD, TRADESPGD
+from lipot.math.divergences import crossentropy, kl_divergence, one_hot_labels
+from tests.helpers import check_serializable
+
+CLASSES = [PGD, FGSM, TRADESPGD]
+X = np.random.default_rng(0).uniform(size=(6, 4, 4, 1)).astype("float32")
+Y = np.array([0, 1, 2, 0, 1, 2])
+
+
+def small_network(normalized=False):
+    layers = [keras.Input((4, 4, 1)), keras.layers.Flatten(), keras.layers.Dense(16, "tanh")]
+    layers += [keras.layers.BatchNormalization()] if normalized else []
+    return keras.Sequential([*layers, keras.layers.Dense(3)])
+
+
+def shift(x_adv, norm):
+    flat = (ops.convert_to_numpy(x_adv) - X).reshape(len(X), -1)
+    return np.abs(flat).max(axis=1) if norm == "inf" else np.linalg.norm(flat, axis=1)
+
+
+@pytest.mark.parametrize("attack", CLASSES)
+@pytest.mark.parametrize("norm", ["inf", 2])
+@pytest.mark.parametrize("random_start", [False, True])
+def test_result_stays_in_the_ball_and_in_the_data_range(attack, norm, random_start):
+    extra = {} if attack is TRADESPGD else {"random_start": random_start}
+    x_adv = attack(0.3, norm=norm, **extra)(small_network(), X, Y)
+    assert shift(x_adv, norm).max() <= 0.3 + 1e-5
+    assert shift(x_adv, norm).min() > 0.01
+    assert float(ops.min(x_adv)) >= 0.0 and float(ops.max(x_adv)) <= 1.0
+
+
+@pytest.mark.parametrize("norm", ["inf", 2])
+def test_pgd_raises_the_crossentropy_more_than_fgsm_and_noise(norm):
+    network, labels = small_network(), one_hot_labels(Y, 3)
+
+    def loss(x):
+        return float(ops.mean(crossentropy(labels, network(x))))
+
+    pgd = loss(PGD(0.3, steps=20, norm=norm)(network, X, Y))
+    fgsm = loss(FGSM(0.3, norm=norm)(network, X, Y))
+    noise = loss(PGD(0.3, norm=norm).random_point(ops.convert_to_tensor(X)))
+    assert pgd >= fgsm - 1e-4 > noise > 0
+
+
+def test_pgd_on_a_linear_model_is_the_known_optimum():
+    # For logits W x the worst l-inf point of two classes is x + eps sign(w_1 - w_0) for y = 0.
+    weights = np.random.default_rng(1).normal(size=(5, 2)).astype("float32")
+    x = np.full((1, 5), 0.5, "float32")
+    x_adv = PGD(0.1, 0.05, 10)(lambda z: ops.matmul(z, weights), x, np.array([0]))
+    expected = x + 0.1 * np.sign(weights[:, 1] - weights[:, 0])
+    np.testing.assert_allclose(ops.convert_to_numpy(x_adv), expected, atol=1e-6)
+
+
+def test_l2_step_follows_the_gradient():
+    weights = np.random.default_rng(2).normal(size=(5, 2)).astype("float32")
+    x = np.full((1, 5), 0.5, "float32")
+    x_adv = FGSM(0.1, norm=2)(lambda z: ops.matmul(z, weights), x, np.array([0]))
+    direction = weights[:, 1] - weights[:, 0]
+    expected = x + 0.1 * direction / np.linalg.norm(direction)
+    np.testing.assert_allclose(ops.convert_to_numpy(x_adv), expected, atol=1e-5)
+
+
+def test_trades_form_raises_the_divergence():
+    network = small_network()
+    x_adv = TRADESPGD(0.3, steps=10)(network, X, None)
+    noise = PGD(0.3).random_point(ops.convert_to_tensor(X))
+    found, by_chance = (ops.mean(kl_divergence(network(X), network(z))) for z in (x_adv, noise))
+    assert float(found) > 2 * float(by_chance)
+
+
+def test_random_points_fill_the_l2_ball():
+    x = ops.zeros((4000, 2))
+    attack = PGD(2.0, norm=2, clip_min=None, clip_max=None, seed=0)
+    radius = np.linalg.norm(ops.convert_to_numpy(attack.random_point(x)), axis=1)
+    # In two dimensions half of the ball's area lies within eps / sqrt(2).
+    assert radius.max() <= 2.0 + 1e-5
+    assert np.mean(radius < np.sqrt(2)) == pytest.approx(0.5, abs=0.03)
+
+
+def test_attack_changes_no_batch_statistics_and_no_weight():
+    network = small_network(normalized=True)
+    before = network.get_weights()
+    PGD(0.3)(lambda z: network(z, training=False), X, Y)
+    for old, new in zip(before, network.get_weights()):
+        np.testing.assert_array_equal(old, new)
+
+
+def test_result_is_cut_from_differentiation():
+    network = small_network()
+
+    def loss(x):
+        return ops.sum(PGD(0.3, random_start=False)(network, x, Y))
+
+    _, gradient = backend.value_and_input_gradient(loss, X)
+    assert not ops.convert_to_numpy(gradient).any()
+
+
+def test_same_seed_same_attack():
+    network = small_network()
+    first, again, other = (
+        ops.convert_to_numpy(PGD(0.3, seed=seed)(network, X, Y)) for seed in (1, 1, 2)
+    )
+    np.testing.assert_array_equal(first, again)
+    assert np.abs(first - other).max() > 0
+
+
+def test_compiled_attack_equals_the_eager_one():
+    network, attack = small_network(), PGD(0.3, random_start=False)
+    eager = ops.convert_to_numpy(attack(network, X, Y))
+    compiled = backend.compile_over(network, attack)(X, Y)
+    np.testing.assert_allclose(ops.convert_to_numpy(compiled), eager, atol=1e-5)
+
+
+@pytest.mark.parametrize("attack", CLASSES)
+def test_round_trip(attack):
+    check_serializable(attack(0.25, norm=2, clip_min=None, seed=3))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        ({"eps": 0.0}, "eps"),
+        ({"eps": float("nan")}, "eps"),
+        ({"eps": 0.1, "norm": 1}, "norm"),
+        ({"eps": 0.1, "clip_min": 1.0, "clip_max": 0.0}, "clip_min"),
+        ({"eps": 0.1, "steps": 0}, "steps"),
+        ({"eps": 0.1, "step_size": -0.1}, "step_size"),
+    ],
+)
+def test_bad_arguments_are_named(arguments, name):
+    with pytest.raises(ValueError, match=f"argument `{name}`"):
+        PGD(**arguments)
