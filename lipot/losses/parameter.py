@@ -1,0 +1,105 @@
+"""Numbers of a loss, such as `alpha`, that may change while training runs."""
+
+import numpy as np
+
+from lipot import backend
+
+
+class Adjustable:
+    """Descriptor of a loss argument that compiled training steps see change.
+
+    Reading the attribute gives a `LossParameter`; setting it checks the number, then assigns it.
+
+    Args:
+        expected: What the argument must be, for the error message.
+        accepts: Function that tells whether a float is valid.
+
+    Example:
+
+    >>> class Scaled:
+    ...     factor = Adjustable("a positive number", lambda number: number > 0)
+    ...     def __init__(self, factor):
+    ...         self.factor = factor
+    >>> scaled = Scaled(2.0)
+    >>> scaled.factor.assign(3.0)     # or scaled.factor = 3.0
+    >>> float(scaled.factor)
+    3.0
+    """
+
+    def __init__(self, expected, accepts):
+        self._expected = expected
+        self._accepts = accepts
+
+    def __set_name__(self, owner, name):
+        self._name = name
+
+    def __get__(self, loss, owner=None):
+        return self if loss is None else vars(loss)[self._name]
+
+    def __set__(self, loss, value):
+        if self._name in vars(loss):
+            vars(loss)[self._name].assign(value)
+        else:
+            vars(loss)[self._name] = LossParameter(value, self.check)
+
+    def check(self, value):
+        """Returns `value` as a float, or raises an error that names the argument."""
+        try:
+            number = float("nan" if isinstance(value, (str, bytes, bool)) else value)
+        except (TypeError, ValueError):
+            number = float("nan")
+        if not self._accepts(number):
+            raise ValueError(
+                f"Invalid value received for argument `{self._name}`. Expected {self._expected}. "
+                f"Received: {self._name}={value!r}"
+            )
+        return number
+
+
+class LossParameter:
+    """A float that compiled training steps read anew at every step.
+
+    Args:
+        value: The first value.
+        check: Function that returns a valid value as a float and raises for any other.
+    """
+
+    def __init__(self, value, check):
+        self._check = check
+        self._number = check(value)
+        self._scalar = backend.adjustable(self._number)
+
+    @property
+    def value(self):
+        """The scalar tensor to compute with."""
+        return self._scalar.read()
+
+    def assign(self, value):
+        """Changes the value, for the training step that is compiled as for any other."""
+        self._number = self._check(value)
+        self._scalar.assign(self._number)
+
+    def numpy(self):
+        """The value as a NumPy scalar."""
+        return np.float32(self._number)
+
+    def __float__(self):
+        return self._number
+
+    def __repr__(self):
+        return f"<LossParameter {self._number}>"
+
+
+def non_negative():
+    """A number from 0 on, infinity excluded."""
+    return Adjustable("a non-negative finite number", lambda number: 0.0 <= number < float("inf"))
+
+
+def positive():
+    """A number above 0, infinity excluded."""
+    return Adjustable("a positive finite number", lambda number: 0.0 < number < float("inf"))
+
+
+def non_negative_or_infinite():
+    """A number from 0 on, infinity included."""
+    return Adjustable("a non-negative number (inf allowed)", lambda number: number >= 0.0)

@@ -1,0 +1,117 @@
+"""Margins of labelled scores and the hinge losses that enforce them."""
+
+from keras import ops
+
+
+def signed_margin(positive, scores):
+    """Margin of binary scores: `f(x)` for the positive class, `-f(x)` for the other.
+
+    Args:
+        positive: Float tensor `(batch, outputs)`, 1 for the positive class, else 0.
+        scores: Float tensor `(batch, outputs)`.
+
+    Returns:
+        Float tensor `(batch, outputs)`.
+
+    Example:
+
+    >>> from keras import ops
+    >>> margins = signed_margin(ops.array([[1.0], [0.0]]), ops.array([[0.5], [2.0]]))
+    >>> [float(m) for m in margins[:, 0]]
+    [0.5, -2.0]
+    """
+    return (2.0 * positive - 1.0) * scores
+
+
+def top_margin(positive, logits):
+    """Margin of the true class over the best other class, `f_y(x) - max_{i != y} f_i(x)`.
+
+    Args:
+        positive: Float tensor `(batch, classes)`, one-hot.
+        logits: Float tensor `(batch, classes)`.
+
+    Returns:
+        Float tensor `(batch,)`, positive where the prediction is right.
+
+    Example:
+
+    >>> from keras import ops
+    >>> margins = top_margin(ops.array([[0.0, 1.0, 0.0]]), ops.array([[0.5, 3.0, 1.0]]))
+    >>> float(margins[0])
+    2.0
+    """
+    is_true = positive > 0.0
+    true_logit = ops.sum(ops.where(is_true, logits, 0.0), axis=-1)
+    best_other = ops.max(ops.where(is_true, -float("inf"), logits), axis=-1)
+    return true_logit - best_other
+
+
+def hinge_margin(positive, scores, min_margin):
+    r"""Hinge of binary scores, `max(0, min_margin / 2 - y f(x))` with `y` in {-1, 1}.
+
+    The two half-margins on each side of the frontier make up `min_margin`.
+
+    Args:
+        positive: Float tensor `(batch, outputs)`, 1 for the positive class, else 0.
+        scores: Float tensor `(batch, outputs)`.
+        min_margin: Non-negative scalar.
+
+    Returns:
+        Float tensor `(batch,)`, the mean over the outputs.
+
+    Example:
+
+    >>> from keras import ops
+    >>> losses = hinge_margin(ops.array([[1.0], [0.0]]), ops.array([[0.25], [2.0]]), 1.0)
+    >>> [float(loss) for loss in losses]
+    [0.25, 2.5]
+    """
+    return ops.mean(ops.relu(min_margin / 2.0 - signed_margin(positive, scores)), axis=-1)
+
+
+def multiclass_hinge(positive, logits, min_margin):
+    """One-versus-all hinge in which the true class weighs as much as all the others.
+
+    Args:
+        positive: Float tensor `(batch, classes)`, one-hot.
+        logits: Float tensor `(batch, classes)`.
+        min_margin: Non-negative scalar.
+
+    Returns:
+        Float tensor `(batch,)`, the mean over the classes.
+
+    Reference:
+        Serrurier et al., equation 12, with the true class repeated `classes - 1` times.
+
+    Example:
+
+    >>> from keras import ops
+    >>> losses = multiclass_hinge(ops.array([[1.0, 0.0, 0.0]]), ops.array([[0.0, 0.0, -1.0]]), 2.0)
+    >>> float(losses[0])   # (2 * 1 + 1 + 0) / 3
+    1.0
+    """
+    hinge = ops.relu(min_margin / 2.0 - signed_margin(positive, logits))
+    repeats = 1.0 + positive * (logits.shape[-1] - 2.0)
+    return ops.mean(repeats * hinge, axis=-1)
+
+
+def multi_margin(positive, logits, min_margin):
+    """Hinge of the true logit against every other: `mean_i max(0, min_margin - f_y + f_i)`.
+
+    Args:
+        positive: Float tensor `(batch, classes)`, one-hot.
+        logits: Float tensor `(batch, classes)`.
+        min_margin: Non-negative scalar.
+
+    Returns:
+        Float tensor `(batch,)`: the sum over `i != y`, divided by the number of classes.
+
+    Example:
+
+    >>> from keras import ops
+    >>> losses = multi_margin(ops.array([[1.0, 0.0]]), ops.array([[1.0, 0.5]]), 1.0)
+    >>> float(losses[0])
+    0.25
+    """
+    true_logit = ops.sum(positive * logits, axis=-1, keepdims=True)
+    return ops.mean((1.0 - positive) * ops.relu(min_margin - true_logit + logits), axis=-1)

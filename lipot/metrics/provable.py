@@ -1,0 +1,87 @@
+"""The base of the metrics of what a Lipschitz constant proves about each prediction."""
+
+import math
+
+import keras
+from keras import ops
+
+from lipot.layers.base import check_positive
+from lipot.losses.labels import read_weights
+
+
+class ProvableMetric(keras.metrics.Mean):
+    """Weighted mean of a number that each sample's signed radius decides.
+
+    The signed radius is the margin of the true class divided by the fastest it can change. It is
+    positive where the prediction is right, and no l2 perturbation shorter than it makes it wrong.
+
+    Subclasses set `read`, one of the reading functions of `lipot.losses.labels`, and define
+    `sample_values`.
+
+    Args:
+        lip_const: Positive float, the Lipschitz constant of the network.
+        name: Name of the metric.
+        dtype: Dtype of the computation.
+    """
+
+    read = None
+
+    def __init__(self, lip_const=1.0, name=None, dtype=None):
+        super().__init__(name=name, dtype=dtype)
+        self.lip_const = check_positive("lip_const", lip_const)
+
+    def sample_values(self, labels, scores):
+        """Computes the tensor `(batch,)` to average, from labels in {0, 1}."""
+        raise TypeError(f"{type(self).__name__} must define sample_values().")
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        """Adds a batch.
+
+        Args:
+            y_true: Labels.
+            y_pred: Scores of the network, before any softmax or sigmoid.
+            sample_weight: `None` or non-negative weights `(batch,)`.
+        """
+        batch = type(self).read(
+            ops.convert_to_tensor(y_true, dtype=self.dtype),
+            ops.convert_to_tensor(y_pred, dtype=self.dtype),
+        )
+        weights = read_weights(sample_weight, batch.scores)
+        values = self.sample_values(batch.labels, batch.scores) + batch.guard
+        super().update_state(values, sample_weight=weights)
+
+    def get_config(self):
+        return {"lip_const": self.lip_const, **super().get_config()}
+
+
+def margin_lipschitz(lip_const, disjoint_neurons):
+    """Lipschitz constant of the difference of two logits.
+
+    It is `2 L` for logits that are `L`-Lipschitz one by one, and `sqrt(2) L` for a vector of
+    logits that is `L`-Lipschitz as a whole, since `|e_i - e_j| = sqrt(2)`.
+    """
+    return (2.0 if disjoint_neurons else math.sqrt(2.0)) * lip_const
+
+
+def check_radius(name, value):
+    """Returns a non-negative finite radius as a float, or raises an error that names it."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = float("nan")
+    if not 0.0 <= number < float("inf"):
+        raise ValueError(
+            f"Invalid value received for argument `{name}`. Expected a non-negative finite "
+            f"number. Received: {name}={value!r}"
+        )
+    return number
+
+
+def check_boolean(name, value):
+    """Returns a boolean, or raises an error that names it."""
+    if not isinstance(value, bool):
+        raise ValueError(
+            f"Invalid value received for argument `{name}`. Expected a boolean. "
+            f"Received: {name}={value!r}"
+        )
+    return value
