@@ -11,29 +11,35 @@ reduced to that case by `circular_embedding`.
 """
 
 import math
-from typing import NamedTuple
 
 import numpy as np
 from keras import ops
 
-_NUMPY_PAD_MODES = {"circular": "wrap", "reflect": "reflect", "symmetric": "symmetric"}
-_PADDINGS = ("same", "valid", "constant", *_NUMPY_PAD_MODES)
+from lipot.math.convolution_geometry import (
+    CircularEmbedding,
+    average_duplication_factor,
+    circular_embedding,
+    padding_widths,
+    pair_of,
+    scattered_size,
+)
+
+__all__ = [
+    "CircularEmbedding",
+    "average_duplication_factor",
+    "circular_embedding",
+    "circular_gram_bound",
+    "circular_norm",
+    "convolution_bound",
+    "gram_bound",
+    "padding_widths",
+    "scattered_size",
+    "transposed_bound",
+    "zero_padded_bound",
+]
+
 # Fourier blocks are treated a few at a time, so that large images do not fill the memory.
 _BLOCK_ENTRIES = 4_000_000
-
-
-class CircularEmbedding(NamedTuple):
-    """How a padded convolution sits inside a circular one.
-
-    Its operator norm is at most `gain` times the norm of the circular convolution with the same
-    kernel and strides on `grid`, for every twist in `twists` (see `circular_embedding`). Its
-    output has the size `outputs`.
-    """
-
-    grid: tuple
-    gain: float
-    twists: tuple
-    outputs: tuple
 
 
 def circular_norm(kernel, input_size, strides=1, dilation=1, groups=1):
@@ -66,13 +72,13 @@ def circular_norm(kernel, input_size, strides=1, dilation=1, groups=1):
     0.5
     """
     kernel = _checked_kernel(kernel)
-    grid, strides = _pair(input_size, "input_size"), _pair(strides, "strides")
+    grid, strides = pair_of(input_size, "input_size"), pair_of(strides, "strides")
     if any(n % s for n, s in zip(grid, strides)):
         raise ValueError(
             "Invalid value received for argument `input_size`. Expected multiples of the strides "
             f"(see `convolution_bound`). Received: input_size={grid}, strides={strides}"
         )
-    return _twisted_norm(kernel, grid, strides, _pair(dilation, "dilation"), groups, 0.0)
+    return _twisted_norm(kernel, grid, strides, pair_of(dilation, "dilation"), groups, 0.0)
 
 
 def convolution_bound(kernel, input_size, strides=1, dilation=1, padding="same", groups=1):
@@ -95,7 +101,7 @@ def convolution_bound(kernel, input_size, strides=1, dilation=1, padding="same",
         The bound, a float.
     """
     kernel = _checked_kernel(kernel)
-    strides, dilation = _pair(strides, "strides"), _pair(dilation, "dilation")
+    strides, dilation = pair_of(strides, "strides"), pair_of(dilation, "dilation")
     embedding = circular_embedding(kernel.shape[:2], input_size, strides, dilation, padding)
     bounds = [
         _twisted_norm(kernel, embedding.grid, strides, dilation, groups, twist)
@@ -128,93 +134,6 @@ def transposed_bound(kernel, input_size, strides=1, dilation=1):
     kernel = _checked_kernel(kernel)
     scattered = scattered_size(kernel.shape[:2], input_size, strides, dilation)
     return convolution_bound(kernel, scattered, strides, dilation, "valid")
-
-
-def scattered_size(kernel_size, input_size, strides=1, dilation=1):
-    """Size of everything a transposed convolution writes to, before any crop."""
-    strides, dilation = _pair(strides, "strides"), _pair(dilation, "dilation")
-    sizes = _pair(input_size, "input_size")
-    return tuple(
-        (n - 1) * s + d * (k - 1) + 1 for n, k, s, d in zip(sizes, kernel_size, strides, dilation)
-    )
-
-
-def padding_widths(kernel_size, input_size, strides=1, dilation=1, padding="same"):
-    """Number of values a padding adds before and after each axis.
-
-    `"same"` is Keras's rule, zeros that make the output `ceil(n / stride)` long, the odd one
-    after; `"valid"` adds nothing; every other padding adds `(d (k - 1) + 1) // 2` on both sides.
-
-    Returns:
-        `((top, bottom), (left, right))`.
-
-    Example:
-
-    >>> padding_widths((3, 4), (8, 8))
-    ((1, 1), (1, 2))
-    >>> padding_widths((3, 3), (8, 8), strides=2)
-    ((0, 1), (0, 1))
-    """
-    if padding not in _PADDINGS:
-        raise ValueError(
-            f"Invalid value received for argument `padding`. Expected one of {_PADDINGS}. "
-            f"Received: padding={padding!r}"
-        )
-    strides, dilation = _pair(strides, "strides"), _pair(dilation, "dilation")
-    sizes = _pair(input_size, "input_size")
-    return tuple(
-        _axis_padding(d * (k - 1) + 1, n, s, padding)
-        for k, n, s, d in zip(_pair(kernel_size, "kernel_size"), sizes, strides, dilation)
-    )
-
-
-def circular_embedding(kernel_size, input_size, strides=1, dilation=1, padding="same"):
-    """Finds the circular convolution that bounds a padded one.
-
-    Zero padding. Write `lo`, `hi` for the values added on the two sides of an axis of length `n`
-    and let `N >= n + max(lo, hi)` be a multiple of the stride, with `N > s (n_out - 1)`. Extend
-    the input by zeros to `Z_N` and shift it by `lo`, both isometries; convolve circularly; keep
-    the first `n_out` outputs, which lie at distinct places. Output `i` reads the places
-    `s i + d j - lo`, between `-lo` and `n - 1 + hi`: those below 0 wrap to at least `N - lo >= n`
-    and those from `n` on stay below `N`, so both meet zeros, exactly as the padding has it. The
-    padded convolution is thus a compression of the circular one and its norm is no larger. As
-    what wraps is zero, multiplying it by a phase changes nothing: the same holds for the
-    convolution on functions with `x[t + N] = e^{2 i pi twist} x[t]`, whose frequencies are
-    `2 pi (q + twist) / N`.
-
-    Circular padding is the circular convolution itself when the strides divide the input and no
-    output is repeated. Otherwise, and for reflect and symmetric padding, the operator is a valid
-    convolution after a padding operator `P` that copies values; `P^T P` is diagonal and counts
-    the copies, so the norm of `P`, the gain, is the root of the largest count.
-
-    Returns:
-        A `CircularEmbedding`.
-    """
-    widths = padding_widths(kernel_size, input_size, strides, dilation, padding)
-    strides, dilation = _pair(strides, "strides"), _pair(dilation, "dilation")
-    sizes = _pair(input_size, "input_size")
-    extents = [d * (k - 1) + 1 for k, d in zip(_pair(kernel_size, "kernel_size"), dilation)]
-    outputs = tuple(
-        (n + lo + hi - extent) // s + 1
-        for n, (lo, hi), extent, s in zip(sizes, widths, extents, strides)
-    )
-    if min(outputs) < 1:
-        raise ValueError(
-            "Invalid value received for argument `input_size`. Expected an input at least as "
-            f"large as the kernel. Received: input_size={sizes}, kernel_size={kernel_size}"
-        )
-    if padding == "circular" and all(o * s == n for o, s, n in zip(outputs, strides, sizes)):
-        return CircularEmbedding(sizes, 1.0, (0.0,), outputs)
-    gain = 1.0
-    if padding in _NUMPY_PAD_MODES:
-        gain = math.sqrt(math.prod(map(_most_copies, sizes, widths, [padding] * 2)))
-        sizes = [n + lo + hi for n, (lo, hi) in zip(sizes, widths)]
-        widths = ((0, 0), (0, 0))
-    reach = [
-        max(n + max(w), s * (o - 1) + 1) for n, w, s, o in zip(sizes, widths, strides, outputs)
-    ]
-    grid = tuple(-(-r // s) * s for r, s in zip(reach, strides))
-    return CircularEmbedding(grid, gain, (0.0, 0.5), outputs)
 
 
 def circular_gram_bound(kernel, input_size, strides=1, dilation=1, twist=0.0, iterations=18):
@@ -280,43 +199,6 @@ def gram_bound(kernel, input_size, strides=1, dilation=1, padding="same", iterat
     )
 
 
-def average_duplication_factor(kernel_size, input_size, strides=1):
-    r"""Average number of times a zero-padded convolution reads an input value, square-rooted.
-
-    $$ \Lambda = \sqrt{\frac{(k_h h - \bar k_h(\bar k_h + 1)) (k_w w - \bar k_w(\bar k_w + 1))}
-       {h w}}, \qquad \bar k = \frac{k - 1}{2}, $$
-
-    for stride 1, and `sqrt(ceil(k_h / s_h) ceil(k_w / s_w))` otherwise. It is **not a bound**:
-    an input concentrated in the middle of the image is read `k_h k_w` times, so a kernel divided
-    by `\Lambda` times the spectral norm of its reshaped matrix can have an operator norm above 1.
-
-    Reference:
-        Serrurier et al., "Achieving robustness in classification using optimal transport with
-        hinge regularization", CVPR 2021, eq. 11.
-
-    Example:
-
-    >>> round(average_duplication_factor((3, 3), (28, 28)), 4)
-    2.9286
-    """
-    kernel_size, strides = _pair(kernel_size, "kernel_size"), _pair(strides, "strides")
-    if strides != (1, 1):
-        return math.sqrt(math.prod(-(-k // s) for k, s in zip(kernel_size, strides)))
-    sizes = _pair(input_size, "input_size")
-    # k_bar (k_bar + 1) = (k^2 - 1) / 4
-    return math.sqrt(math.prod((k * n - (k * k - 1) / 4) / n for k, n in zip(kernel_size, sizes)))
-
-
-def _pair(value, name):
-    pair = (value, value) if np.ndim(value) == 0 else tuple(value)
-    if len(pair) != 2 or any(int(v) != v or v < 1 for v in pair):
-        raise ValueError(
-            f"Invalid value received for argument `{name}`. Expected a positive integer or a "
-            f"pair of them. Received: {name}={value}"
-        )
-    return tuple(int(v) for v in pair)
-
-
 def _checked_kernel(kernel):
     kernel = np.asarray(kernel, "float64")
     if kernel.ndim != 4 or not np.all(np.isfinite(kernel)):
@@ -326,19 +208,6 @@ def _checked_kernel(kernel):
             f"{np.sum(~np.isfinite(kernel))} values not finite"
         )
     return kernel
-
-
-def _axis_padding(extent, size, stride, padding):
-    if padding == "valid":
-        return 0, 0
-    if padding != "same":
-        return extent // 2, extent // 2
-    total = max((-(-size // stride) - 1) * stride + extent - size, 0)
-    return total // 2, total - total // 2
-
-
-def _most_copies(size, widths, padding):
-    return np.bincount(np.pad(np.arange(size), widths, _NUMPY_PAD_MODES[padding])).max()
 
 
 def _axis_phases(size, taps, stride, dilation, twist):
@@ -412,9 +281,9 @@ def _rounded_up(norm, kernel):
 
 def _symbol_tensors(kernel, input_size, strides, dilation, twist):
     """Real and imaginary part of the blocks, `(frequencies, aliases * cin, cout)`."""
-    grid, strides = _pair(input_size, "input_size"), _pair(strides, "strides")
+    grid, strides = pair_of(input_size, "input_size"), pair_of(strides, "strides")
     height, width, channels, filters = (int(n) for n in kernel.shape)
-    angles = _phases((height, width), grid, strides, _pair(dilation, "dilation"), twist)
+    angles = _phases((height, width), grid, strides, pair_of(dilation, "dilation"), twist)
     frequencies, aliases, taps = angles.shape
     flat = ops.reshape(kernel, (taps, channels * filters))
     angles = angles.reshape(frequencies * aliases, taps)
