@@ -2,6 +2,13 @@
 
 from lipot.layers.frobenius_conv2d import FrobeniusConv2D
 from lipot.layers.frobenius_dense import FrobeniusDense
+from lipot.layers.groupsort import FullSort, GroupSort, GroupSort2
+from lipot.layers.householder import Householder
+from lipot.layers.invertible_sampling import InvertibleDownSampling, InvertibleUpSampling
+from lipot.layers.maxmin import MaxMin
+from lipot.layers.prelu import PReLUlip
+from lipot.layers.scaled_average_pooling import ScaledAveragePooling2D, ScaledGlobalAveragePooling2D
+from lipot.layers.scaled_l2_norm_pooling import ScaledGlobalL2NormPooling2D, ScaledL2NormPooling2D
 from lipot.layers.spectral_conv2d import SpectralConv2D
 from lipot.layers.spectral_conv2d_transpose import SpectralConv2DTranspose
 from lipot.layers.spectral_dense import SpectralDense

@@ -1,0 +1,66 @@
+"""PReLU whose learned slopes cannot exceed one."""
+
+import keras
+import numpy as np
+from keras import ops
+
+from lipot.constraints import WeightClipConstraint
+from lipot.layers.base import LipschitzLayer
+from lipot.math.scaling import scale
+
+
+@keras.saving.register_keras_serializable(package="lipot")
+class PReLUlip(LipschitzLayer, keras.layers.PReLU):
+    r"""PReLU with slopes kept in $[-k, k]$.
+
+    `output = k_coef_lip * (relu(input) - alpha * relu(-input))`, with `alpha` clipped to
+    `[-1, 1]` after each training step.
+
+    Args:
+        k_coef_lip: Positive float, the Lipschitz constant to ensure.
+        **kwargs: Arguments of `keras.layers.PReLU`, such as `alpha_initializer` and
+            `shared_axes`. `alpha_constraint` replaces the clipping.
+
+    Input shape:
+        Any, with known sizes on all axes but the batch and the shared ones.
+
+    Output shape:
+        That of the input.
+
+    Lipschitz bound:
+        `k_coef_lip * max(1, max |alpha|)`, from the slopes as they are.
+
+    Reference:
+        He et al., "Delving deep into rectifiers" (ICCV 2015), equation 1.
+
+    Example:
+
+    >>> import numpy as np
+    >>> layer = PReLUlip(alpha_initializer="ones")
+    >>> layer(np.array([[3.0, -2.0]])).numpy().tolist(), layer.lipschitz_bound
+    ([[3.0, -2.0]], 1.0)
+    """
+
+    def __init__(self, k_coef_lip=1.0, **kwargs):
+        kwargs.setdefault("alpha_constraint", WeightClipConstraint(1.0))
+        super().__init__(k_coef_lip=k_coef_lip, **kwargs)
+
+    def call(self, inputs):
+        return scale(super().call(inputs), self.k_coef_lip)
+
+    @property
+    def lipschitz_bound(self):
+        """Proven bound of the layer's l2 Lipschitz constant at inference, in float64."""
+        if not self.built:
+            raise ValueError(
+                f"Layer '{self.name}' has no weights yet. Expected a built layer: call it on "
+                "data or give its model an input shape first."
+            )
+        applied = ops.cast(ops.cast(self.alpha, self.compute_dtype), self.variable_dtype)
+        slopes = np.abs(ops.convert_to_numpy(applied).astype("float64"))
+        if not np.all(np.isfinite(slopes)):
+            raise ValueError(
+                f"The slopes of layer '{self.name}' hold NaN or infinite values; no Lipschitz "
+                "bound exists. Load a finite checkpoint or lower the learning rate."
+            )
+        return self.k_coef_lip * max(1.0, float(slopes.max()))

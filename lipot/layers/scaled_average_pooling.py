@@ -1,0 +1,105 @@
+"""Average pooling divided by its own norm."""
+
+import math
+
+import keras
+from keras import ops
+
+from lipot.layers.pooling_layer import GlobalPoolingLayer, WindowPoolingLayer
+from lipot.math.pooling import average_norm
+from lipot.math.scaling import at_least_float32, scale
+
+
+@keras.saving.register_keras_serializable(package="lipot")
+class ScaledAveragePooling2D(WindowPoolingLayer):
+    r"""Averages windows of each channel, times the factor that makes it `k_coef_lip`-Lipschitz.
+
+    `output = k_coef_lip * average_pool(input) / norm`, where `norm` is the spectral norm of
+    average pooling: $1 / \sqrt{p_h p_w}$ for windows that do not overlap, so that the output is
+    their sum divided by $\sqrt{p_h p_w}$. Stock average pooling loses that factor.
+
+    Args:
+        pool_size: Positive int or pair of them, the windows.
+        strides: Positive int, pair of them, or `None` for `pool_size`. Overlapping windows are
+            divided by their larger norm.
+        padding: `"valid"`, the only one: a border that no full window reaches is dropped.
+        data_format: `"channels_last"` or `"channels_first"`; `None` is Keras's global setting.
+        k_coef_lip: Positive float, the Lipschitz constant to ensure.
+        **kwargs: Arguments of `keras.layers.Layer`.
+
+    Input shape:
+        `(batch, height, width, channels)`, or `(batch, channels, height, width)`.
+
+    Output shape:
+        The same with `(size - pool_size) // strides + 1` rows and columns.
+
+    Lipschitz bound:
+        `k_coef_lip`, for every image size. See `lipot.math.pooling.average_norm`.
+
+    Raises:
+        ValueError: At construction for an argument out of its range, at build if a window does
+            not fit in the image.
+
+    Reference:
+        Serrurier et al., "Achieving robustness in classification using optimal transport with
+        hinge regularization", appendix C.3.
+
+    Example:
+
+    >>> import numpy as np
+    >>> image = np.array([[1.0, 2.0], [3.0, 4.0]]).reshape(1, 2, 2, 1)
+    >>> float(ScaledAveragePooling2D(2)(image)[0, 0, 0, 0])   # (1 + 2 + 3 + 4) / 2
+    5.0
+    """
+
+    def call(self, inputs):
+        means = ops.average_pool(
+            at_least_float32(inputs),
+            self.pool_size,
+            strides=self.strides,
+            data_format=self.data_format,
+        )
+        factor = self.k_coef_lip / average_norm(self.pool_size, self.strides)
+        return scale(means, factor, dtype=self.compute_dtype)
+
+
+@keras.saving.register_keras_serializable(package="lipot")
+class ScaledGlobalAveragePooling2D(GlobalPoolingLayer):
+    r"""Sums each channel over the image and divides by $\sqrt{\text{height} \cdot \text{width}}$.
+
+    `output = k_coef_lip * mean(input) * sqrt(height * width)`
+
+    Args:
+        data_format: `"channels_last"` or `"channels_first"`; `None` is Keras's global setting.
+        k_coef_lip: Positive float, the Lipschitz constant to ensure.
+        keepdims: Whether to keep the two spatial axes, with length one.
+        **kwargs: Arguments of `keras.layers.Layer`.
+
+    Input shape:
+        `(batch, height, width, channels)`, or `(batch, channels, height, width)`.
+
+    Output shape:
+        `(batch, channels)`; with `keepdims` the spatial axes stay, with length one.
+
+    Lipschitz bound:
+        `k_coef_lip`, for every image size: each output is the product with a unit vector.
+
+    Reference:
+        Serrurier et al., "Achieving robustness in classification using optimal transport with
+        hinge regularization", appendix C.3.
+
+    Example:
+
+    >>> import numpy as np
+    >>> float(ScaledGlobalAveragePooling2D()(np.ones((1, 3, 3, 1), "float32"))[0, 0])
+    3.0
+    """
+
+    def call(self, inputs):
+        height, width = (ops.shape(inputs)[axis] for axis in self.spatial_axes)
+        x = at_least_float32(inputs)
+        means = ops.mean(x, axis=self.spatial_axes, keepdims=self.keepdims)
+        if isinstance(height, int) and isinstance(width, int):
+            return scale(means, self.k_coef_lip * math.sqrt(height * width), self.compute_dtype)
+        means = means * ops.sqrt(ops.cast(height * width, x.dtype))
+        return scale(means, self.k_coef_lip, self.compute_dtype)

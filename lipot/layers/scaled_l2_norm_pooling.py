@@ -1,0 +1,149 @@
+"""L2 pooling: the norm of each window."""
+
+import keras
+from keras import ops
+
+from lipot.layers.pooling_layer import GlobalPoolingLayer, WindowPoolingLayer
+from lipot.math.pooling import smooth_root, window_overlap
+from lipot.math.scaling import at_least_float32, scale
+
+# Its square must not vanish in float32.
+_SMALLEST_EPS = 1e-18
+
+
+@keras.saving.register_keras_serializable(package="lipot")
+class ScaledL2NormPooling2D(WindowPoolingLayer):
+    r"""Takes the norm of windows of each channel, which keeps the norm of the gradient.
+
+    For a window $x$ the output is
+
+    $$ \frac{k}{\sqrt m} \left( \sqrt{\|x\|^2 + \epsilon^2} - \epsilon \right), $$
+
+    with $m$ the number of windows that share a value at most: 1 unless windows overlap.
+
+    Args:
+        pool_size: Positive int or pair of them, the windows.
+        strides: Positive int, pair of them, or `None` for `pool_size`.
+        padding: `"valid"`, the only one: a border that no full window reaches is dropped.
+        data_format: `"channels_last"` or `"channels_first"`; `None` is Keras's global setting.
+        k_coef_lip: Positive float, the Lipschitz constant to ensure.
+        eps_grad_sqrt: The $\epsilon$, a float of at least 1e-18: it makes the gradient finite,
+            and zero, where the window is zero. The output is at most $k \epsilon$ below the
+            norm.
+        **kwargs: Arguments of `keras.layers.Layer`.
+
+    Input shape:
+        `(batch, height, width, channels)`, or `(batch, channels, height, width)`.
+
+    Output shape:
+        The same with `(size - pool_size) // strides + 1` rows and columns.
+
+    Lipschitz bound:
+        `k_coef_lip`, for every image size: $\sqrt{\|x\|^2 + \epsilon^2}$ is the norm of
+        $(x, \epsilon)$, hence 1-Lipschitz in $x$, and the squared changes of $m$ windows that
+        share a value sum to at most $m$ times its own.
+
+    Raises:
+        ValueError: At construction for an argument out of its range, at build if a window does
+            not fit in the image.
+
+    Reference:
+        Boureau, Ponce and LeCun, "A theoretical analysis of feature pooling in visual
+        recognition" (ICML 2010); hKR, section 4.1.
+
+    Example:
+
+    >>> import numpy as np
+    >>> image = np.array([[1.0, -2.0], [2.0, 4.0]]).reshape(1, 2, 2, 1)
+    >>> round(float(ScaledL2NormPooling2D(2)(image)[0, 0, 0, 0]), 4)   # sqrt(1 + 4 + 4 + 16)
+    5.0
+    """
+
+    def __init__(
+        self,
+        pool_size=(2, 2),
+        strides=None,
+        padding="valid",
+        data_format=None,
+        k_coef_lip=1.0,
+        eps_grad_sqrt=1e-6,
+        **kwargs,
+    ):
+        super().__init__(pool_size, strides, padding, data_format, k_coef_lip, **kwargs)
+        self.eps_grad_sqrt = _check_eps(eps_grad_sqrt)
+
+    def call(self, inputs):
+        squares = ops.square(at_least_float32(inputs))
+        means = ops.average_pool(
+            squares, self.pool_size, strides=self.strides, data_format=self.data_format
+        )
+        norms = smooth_root(self.pool_size[0] * self.pool_size[1] * means, self.eps_grad_sqrt)
+        factor = self.k_coef_lip / window_overlap(self.pool_size, self.strides) ** 0.5
+        return scale(norms, factor, dtype=self.compute_dtype)
+
+    def get_config(self):
+        return {**super().get_config(), "eps_grad_sqrt": self.eps_grad_sqrt}
+
+
+@keras.saving.register_keras_serializable(package="lipot")
+class ScaledGlobalL2NormPooling2D(GlobalPoolingLayer):
+    r"""Takes the norm of each channel of the image.
+
+    `output = k_coef_lip * (sqrt(sum(input ** 2) + eps ** 2) - eps)`
+
+    Args:
+        data_format: `"channels_last"` or `"channels_first"`; `None` is Keras's global setting.
+        k_coef_lip: Positive float, the Lipschitz constant to ensure.
+        eps_grad_sqrt: The `eps`, a float of at least 1e-18: it makes the gradient finite, and
+            zero, where the channel is zero. The output is at most `k_coef_lip * eps` below the
+            norm.
+        keepdims: Whether to keep the two spatial axes, with length one.
+        **kwargs: Arguments of `keras.layers.Layer`.
+
+    Input shape:
+        `(batch, height, width, channels)`, or `(batch, channels, height, width)`.
+
+    Output shape:
+        `(batch, channels)`; with `keepdims` the spatial axes stay, with length one.
+
+    Lipschitz bound:
+        `k_coef_lip`, for every image size: it is the norm of the channel with `eps` appended.
+
+    Raises:
+        ValueError: An argument out of its range, named in the message.
+
+    Reference:
+        Boureau, Ponce and LeCun, "A theoretical analysis of feature pooling in visual
+        recognition" (ICML 2010); hKR, section 4.1.
+
+    Example:
+
+    >>> import numpy as np
+    >>> image = np.array([[3.0, 0.0], [0.0, -4.0]]).reshape(1, 2, 2, 1)
+    >>> round(float(ScaledGlobalL2NormPooling2D()(image)[0, 0]), 4)
+    5.0
+    """
+
+    def __init__(
+        self, data_format=None, k_coef_lip=1.0, eps_grad_sqrt=1e-6, keepdims=False, **kwargs
+    ):
+        super().__init__(data_format, k_coef_lip, keepdims, **kwargs)
+        self.eps_grad_sqrt = _check_eps(eps_grad_sqrt)
+
+    def call(self, inputs):
+        squares = ops.square(at_least_float32(inputs))
+        total = ops.sum(squares, axis=self.spatial_axes, keepdims=self.keepdims)
+        norms = smooth_root(total, self.eps_grad_sqrt)
+        return scale(norms, self.k_coef_lip, dtype=self.compute_dtype)
+
+    def get_config(self):
+        return {**super().get_config(), "eps_grad_sqrt": self.eps_grad_sqrt}
+
+
+def _check_eps(eps_grad_sqrt):
+    if isinstance(eps_grad_sqrt, str) or not _SMALLEST_EPS <= eps_grad_sqrt < float("inf"):
+        raise ValueError(
+            "Invalid value received for argument `eps_grad_sqrt`. Expected a finite number of at "
+            f"least {_SMALLEST_EPS}. Received: eps_grad_sqrt={eps_grad_sqrt!r}"
+        )
+    return float(eps_grad_sqrt)
