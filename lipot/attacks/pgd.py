@@ -6,6 +6,7 @@ from keras import ops
 from lipot.attacks.base import Attack
 from lipot.backend import value_and_input_gradient
 from lipot.layers.base import check_positive
+from lipot.layers.kernel_layer import check_units
 from lipot.math.divergences import crossentropy, one_hot_labels
 
 
@@ -47,14 +48,9 @@ class PGD(Attack):
 
     def __init__(self, eps, step_size=None, steps=10, *, random_start=True, **kwargs):
         super().__init__(eps, **kwargs)
-        if not isinstance(steps, int) or steps < 1:
-            raise ValueError(
-                "Invalid value received for argument `steps`. Expected a positive integer. "
-                f"Received: steps={steps!r}"
-            )
-        step_size = 2.5 * self.eps / steps if step_size is None else step_size
+        self.steps = check_units("steps", steps)
+        step_size = 2.5 * self.eps / self.steps if step_size is None else step_size
         self.step_size = check_positive("step_size", step_size)
-        self.steps = steps
         self.random_start = random_start
 
     def search(self, forward, x, y):

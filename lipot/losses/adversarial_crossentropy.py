@@ -1,0 +1,48 @@
+"""Cross-entropy of adversarial examples: PGD adversarial training."""
+
+import keras
+
+from lipot.losses.paired import PairedLoss, check_weight
+from lipot.math.divergences import crossentropy
+
+
+@keras.saving.register_keras_serializable(package="lipot")
+class AdversarialCrossentropy(PairedLoss):
+    r"""Cross-entropy of the adversarial examples, with or without that of the clean ones.
+
+    $$\alpha \, CE(f(x'), y) + \mathrm{clean\_weight} \cdot CE(f(x), y)$$
+
+    With `clean_weight=0` the clean examples are never passed through the network.
+
+    Args:
+        alpha: Factor of the adversarial term.
+        clean_weight: Factor of the clean term. GOT writes equation 3 with 1 and trains with 0.
+        weight: Factor of the whole in the objective.
+        name: Name of the metric in the logs.
+        **kwargs: Arguments of `keras.layers.Layer`.
+
+    Reference:
+        Madry et al., 2018; GOT, equation 8; OTJR, Table 1.
+
+    Example:
+
+    >>> from lipot.losses import AdversarialCrossentropy
+    >>> AdversarialCrossentropy(alpha=2.0, clean_weight=0.5).clean_weight
+    0.5
+    """
+
+    def __init__(
+        self, alpha=1.0, *, clean_weight=0.0, weight=1.0, name="adversarial_crossentropy", **kwargs
+    ):
+        super().__init__(weight, name=name, **kwargs)
+        self.alpha = check_weight("alpha", alpha)
+        self.clean_weight = check_weight("clean_weight", clean_weight)
+
+    def per_example(self, batch):
+        value = self.alpha * crossentropy(batch.labels, batch.logits_adv)
+        if self.clean_weight:
+            value = value + self.clean_weight * crossentropy(batch.labels, batch.logits)
+        return value
+
+    def get_config(self):
+        return {**super().get_config(), "alpha": self.alpha, "clean_weight": self.clean_weight}

@@ -1,0 +1,58 @@
+"""Any Keras loss, on adversarial examples."""
+
+import keras
+from keras import ops
+
+from lipot.losses.paired import PairedLoss, check_weight
+
+
+@keras.saving.register_keras_serializable(package="lipot")
+class AdversarialLoss(PairedLoss):
+    r"""A Keras loss evaluated on the adversarial logits, with or without the clean ones.
+
+    $$\ell(y, f(x')) + \mathrm{clean\_weight} \cdot \ell(y, f(x))$$
+
+    It brings hinge-KR, or a cross-entropy with temperature, to adversarial training of
+    1-Lipschitz networks.
+
+    Args:
+        loss: A `keras.losses.Loss`; labels reach it as they came to `fit`.
+        clean_weight: Factor of the clean term.
+        weight: Factor of the whole in the objective.
+        name: Name of the metric in the logs.
+        **kwargs: Arguments of `keras.layers.Layer`.
+
+    Example:
+
+    >>> from lipot.losses import AdversarialLoss, MulticlassHKR
+    >>> AdversarialLoss(MulticlassHKR(alpha=10.0, min_margin=0.5)).name
+    'adversarial_loss'
+    """
+
+    def __init__(self, loss, *, clean_weight=0.0, weight=1.0, name="adversarial_loss", **kwargs):
+        super().__init__(weight, name=name, **kwargs)
+        if not isinstance(loss, keras.losses.Loss):
+            raise ValueError(
+                "Invalid value received for argument `loss`. Expected a keras.losses.Loss. "
+                f"Received: loss={loss!r}"
+            )
+        self.loss = loss
+        self.clean_weight = check_weight("clean_weight", clean_weight)
+
+    def per_example(self, batch):
+        y = ops.cast(batch.y, "float32")
+        value = self.loss.call(y, batch.logits_adv)
+        if self.clean_weight:
+            value = value + self.clean_weight * self.loss.call(y, batch.logits)
+        return value
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "loss": keras.saving.serialize_keras_object(self.loss),
+            "clean_weight": self.clean_weight,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**{**config, "loss": keras.saving.deserialize_keras_object(config["loss"])})

@@ -1,0 +1,49 @@
+"""Adversarial logit pairing."""
+
+import keras
+
+from lipot.losses.paired import PairedLoss, check_weight
+from lipot.math.divergences import crossentropy, safe_norm
+
+
+@keras.saving.register_keras_serializable(package="lipot")
+class ALP(PairedLoss):
+    r"""Adversarial logit pairing: cross-entropy of both batches, and distance of their logits.
+
+    $$\alpha \, CE(f(x'), y) + (1 - \alpha) \, CE(f(x), y) + \lambda \, \|z' - z\|_2$$
+
+    Args:
+        alpha: Share of the adversarial cross-entropy, between 0 and 1.
+        lambda_: Factor of the distance of the logits.
+        weight: Factor of the whole in the objective.
+        name: Name of the metric in the logs.
+        **kwargs: Arguments of `keras.layers.Layer`.
+
+    Reference:
+        Kannan et al., "Adversarial logit pairing", 2018; OTJR, Table 1.
+
+    Example:
+
+    >>> from lipot.losses import ALP
+    >>> ALP(alpha=0.5, lambda_=0.5).name
+    'alp'
+    """
+
+    def __init__(self, alpha=0.5, lambda_=0.5, *, weight=1.0, name="alp", **kwargs):
+        super().__init__(weight, name=name, **kwargs)
+        self.alpha = check_weight("alpha", alpha)
+        if self.alpha > 1.0:
+            raise ValueError(
+                "Invalid value received for argument `alpha`. Expected a number between 0 and 1. "
+                f"Received: alpha={alpha}"
+            )
+        self.lambda_ = check_weight("lambda_", lambda_)
+
+    def per_example(self, batch):
+        adversarial = crossentropy(batch.labels, batch.logits_adv)
+        clean = crossentropy(batch.labels, batch.logits)
+        distance = safe_norm(batch.logits_adv - batch.logits)
+        return self.alpha * adversarial + (1.0 - self.alpha) * clean + self.lambda_ * distance
+
+    def get_config(self):
+        return {**super().get_config(), "alpha": self.alpha, "lambda_": self.lambda_}

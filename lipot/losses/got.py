@@ -1,0 +1,107 @@
+"""Entropic transport between clean and adversarial features and predictions: GOT."""
+
+import keras
+from keras import ops
+
+from lipot.layers.base import check_positive
+from lipot.losses.paired import PairedLoss
+from lipot.math import divergences
+from lipot.math.transport import soft_c_transform
+
+FEATURE_COSTS = {"cosine": divergences.cosine_cost, "l2": divergences.euclidean_cost}
+LABEL_COSTS = {"kl": divergences.kl_cost, "l1": divergences.l1_cost}
+
+
+@keras.saving.register_keras_serializable(package="lipot")
+class GOT(PairedLoss):
+    r"""Entropic transport of adversarial (feature, prediction) pairs onto the clean ones.
+
+    $$\max_\phi \; -\theta \, \mathbb{E}_{u^a} \log \mathbb{E}_{u} \Bigl[
+        \exp \frac{\phi(z) - \lambda d_x(z, z^a) - d_y(p, p^a)}{\theta} \Bigr]
+        + \mathbb{E}_{z} \, \phi(z)$$
+
+    The potential is linear in the clean features, `phi(z) = w . z`: the optimizer ascends `w`
+    while it descends the rest. With `label_matching` only pairs of one label count (equation 6).
+
+    Args:
+        weight: Factor `beta` of the term in the objective.
+        theta: Strength of the entropic term.
+        lambda_: Factor of the feature cost.
+        feature_cost: `"cosine"` or `"l2"`, the cost `d_x`.
+        label_cost: `"kl"` or `"l1"`, the cost `d_y` between predicted probabilities.
+        label_matching: Whether to transport within each label (GOT-LM) or freely (GOT-S).
+        name: Name of the metric in the logs.
+        **kwargs: Arguments of `keras.layers.Layer`.
+
+    Reference:
+        GOT, equations 5 and 6; hyper-parameters from its appendix A.3.
+
+    Example:
+
+    >>> from lipot.losses import GOT
+    >>> GOT(feature_cost="l2", label_matching=True).theta
+    0.1
+    """
+
+    needs_features = True
+
+    def __init__(
+        self,
+        weight=10.0,
+        theta=0.1,
+        lambda_=1.0,
+        feature_cost="cosine",
+        label_cost="kl",
+        label_matching=False,
+        *,
+        name="got",
+        **kwargs,
+    ):
+        super().__init__(weight, name=name, **kwargs)
+        self.theta = check_positive("theta", theta)
+        self.lambda_ = check_positive("lambda_", lambda_)
+        self.feature_cost = _check_choice("feature_cost", feature_cost, FEATURE_COSTS)
+        self.label_cost = _check_choice("label_cost", label_cost, LABEL_COSTS)
+        self.label_matching = bool(label_matching)
+
+    def build(self, features_shape):
+        size = 1
+        for dimension in features_shape[1:]:
+            size *= dimension
+        # No bias: the semi-dual does not change when a constant is added to the potential.
+        self.potential = self.add_weight(
+            shape=(size, 1), initializer="glorot_uniform", name="potential"
+        )
+        self.built = True
+
+    def per_example(self, batch):
+        cost = self.lambda_ * FEATURE_COSTS[self.feature_cost](batch.features, batch.features_adv)
+        cost = cost + LABEL_COSTS[self.label_cost](batch.logits, batch.logits_adv)
+        # 2 stop(w) - w has the value of w and minus its gradient: one optimizer ascends w and
+        # descends everything else.
+        kernel = 2.0 * ops.stop_gradient(self.potential) - self.potential
+        potential = ops.matmul(batch.features, kernel)[:, 0]
+        mask = None
+        if self.label_matching:
+            classes = ops.argmax(batch.labels, axis=-1)
+            mask = classes[:, None] == classes[None, :]
+        return soft_c_transform(cost, potential, theta=self.theta, mask=mask) + potential
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "theta": self.theta,
+            "lambda_": self.lambda_,
+            "feature_cost": self.feature_cost,
+            "label_cost": self.label_cost,
+            "label_matching": self.label_matching,
+        }
+
+
+def _check_choice(name, value, choices):
+    if value not in choices:
+        raise ValueError(
+            f"Invalid value received for argument `{name}`. Expected one of {sorted(choices)}. "
+            f"Received: {name}={value!r}"
+        )
+    return value

@@ -1,0 +1,95 @@
+"""Penalties on the input-output Jacobian, along random or optimal directions."""
+
+import keras
+from keras import ops
+
+from lipot.layers.kernel_layer import check_units
+from lipot.losses.paired import PairedLoss
+from lipot.math.transport import movement_directions, sphere_directions
+
+
+@keras.saving.register_keras_serializable(package="lipot")
+class RandomJacobian(PairedLoss):
+    r"""Squared Frobenius norm of the Jacobian of the logits, estimated with one random direction.
+
+    $$C \, \|J(x)^\top \hat v\|^2, \quad \hat v \sim \mathcal{S}^{C-1}$$
+
+    whose mean over $\hat v$ is $\|J(x)\|_F^2$. One direction is drawn for each example.
+
+    Args:
+        weight: Factor of the term in the objective.
+        seed: Integer, or `None` for one drawn from Keras' global generator.
+        name: Name of the metric in the logs.
+        **kwargs: Arguments of `keras.layers.Layer`.
+
+    Reference:
+        Hoffman et al., "Robust learning with Jacobian regularization", 2019; OTJR, equations 3
+        and 5.
+
+    Example:
+
+    >>> from lipot.losses import RandomJacobian
+    >>> RandomJacobian(weight=0.02).name
+    'random_jacobian'
+    """
+
+    def __init__(self, weight=1.0, *, seed=None, name="random_jacobian", **kwargs):
+        super().__init__(weight, name=name, **kwargs)
+        self.seed = seed
+        self.seed_generator = keras.random.SeedGenerator(seed)
+
+    def per_example(self, batch):
+        count, classes = ops.shape(batch.logits)
+        directions = ops.transpose(sphere_directions(classes, count, self.seed_generator))
+        return _penalty(batch, directions)
+
+    def get_config(self):
+        return {**super().get_config(), "seed": self.seed}
+
+
+@keras.saving.register_keras_serializable(package="lipot")
+class OptimalJacobian(PairedLoss):
+    r"""Squared norm of the Jacobian along the direction in which transport moves each example.
+
+    $$C \, \|J(x)^\top \Delta\|^2, \quad \Delta_i = m_i / \|m_i\|$$
+
+    where $m_i$ is the movement of the adversarial logits towards the clean ones under sliced
+    transport. It is shared with `SlicedWasserstein` when both use as many projections. An example
+    that does not move contributes zero, and no gradient flows through the direction.
+
+    Args:
+        weight: Factor of the term in the objective.
+        projections: Number of random lines of the sliced transport.
+        seed: Integer, or `None` for one drawn from Keras' global generator.
+        name: Name of the metric in the logs.
+        **kwargs: Arguments of `keras.layers.Layer`.
+
+    Reference:
+        OTJR (Le et al.), equations 10 to 12. The paper uses weight 0.002 on CIFAR-10.
+
+    Example:
+
+    >>> from lipot.losses import OptimalJacobian
+    >>> OptimalJacobian(weight=0.002).projections
+    32
+    """
+
+    def __init__(self, weight=1.0, projections=32, *, seed=None, name="optimal_jacobian", **kwargs):
+        super().__init__(weight, name=name, **kwargs)
+        self.projections = check_units("projections", projections)
+        self.seed = seed
+        self.seed_generator = keras.random.SeedGenerator(seed)
+
+    def per_example(self, batch):
+        movement = batch.sliced_transport(self.projections, self.seed_generator).movement
+        return _penalty(batch, movement_directions(movement))
+
+    def get_config(self):
+        return {**super().get_config(), "projections": self.projections, "seed": self.seed}
+
+
+def _penalty(batch, directions):
+    """Computes `C |J^T v|^2` for one direction an example: `(batch, classes) -> (batch,)`."""
+    gradient = ops.cast(batch.pull(directions), "float32")
+    axes = tuple(range(1, len(gradient.shape)))
+    return directions.shape[-1] * ops.sum(ops.square(gradient), axis=axes)

@@ -1,0 +1,51 @@
+"""Misclassification-aware adversarial training."""
+
+import keras
+from keras import ops
+
+from lipot.losses.paired import PairedLoss, check_weight
+from lipot.math.divergences import crossentropy, kl_divergence
+
+
+@keras.saving.register_keras_serializable(package="lipot")
+class MART(PairedLoss):
+    r"""Boosted cross-entropy, and a divergence that counts where the clean prediction is wrong.
+
+    $$-\log p'_y - \log\bigl(1 - \max_{k \ne y} p'_k\bigr)
+        + \lambda \, D_{KL}(p \,\|\, p') \, (1 - p_y)$$
+
+    with $p = \mathrm{softmax}(f(x))$ and $p' = \mathrm{softmax}(f(x'))$.
+
+    Args:
+        lambda_: Factor of the divergence.
+        weight: Factor of the whole in the objective.
+        name: Name of the metric in the logs.
+        **kwargs: Arguments of `keras.layers.Layer`.
+
+    Reference:
+        Wang et al., "Improving adversarial robustness requires revisiting misclassified
+        examples", 2020.
+
+    Example:
+
+    >>> from lipot.losses import MART
+    >>> MART(lambda_=5.0).name
+    'mart'
+    """
+
+    def __init__(self, lambda_=5.0, *, weight=1.0, name="mart", **kwargs):
+        super().__init__(weight, name=name, **kwargs)
+        self.lambda_ = check_weight("lambda_", lambda_)
+
+    def per_example(self, batch):
+        labels, logits_adv = batch.labels, batch.logits_adv
+        log_p = ops.log_softmax(logits_adv, axis=-1)
+        runner_up = ops.max(ops.where(labels > 0, -float("inf"), log_p), axis=-1)
+        # log(1 - p) = log(-expm1(log p)); the floor keeps it finite when p rounds to one.
+        margin = -ops.log(ops.maximum(-ops.expm1(runner_up), 1e-12))
+        boosted = crossentropy(labels, logits_adv) + margin
+        wrong = 1.0 - ops.sum(labels * ops.softmax(batch.logits, axis=-1), axis=-1)
+        return boosted + self.lambda_ * kl_divergence(batch.logits, logits_adv) * wrong
+
+    def get_config(self):
+        return {**super().get_config(), "lambda_": self.lambda_}

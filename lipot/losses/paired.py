@@ -1,0 +1,161 @@
+"""Losses over a batch and its adversarial counterpart: the record they read and their base."""
+
+import functools
+
+import keras
+from keras import ops
+
+from lipot.backend import pullback
+from lipot.math import transport
+from lipot.math.divergences import one_hot_labels
+
+
+class PairedBatch:
+    """One batch seen clean and attacked. Each piece is computed when first read, and once.
+
+    Args:
+        network: Callable from inputs to `(logits, features)`; features may be `None`.
+        x: Clean inputs.
+        y: Integer or one-hot labels.
+        x_adv: Adversarial inputs shaped like `x`, or `x` itself when there is no attack.
+        variables: Every variable `network` reads (needed by JAX alone).
+
+    Attributes:
+        logits: `(batch, classes)`, of the clean inputs, in float32.
+        logits_adv: `(batch, classes)`, of the adversarial inputs.
+        features: `(batch, d)`, flattened input of the last layer or output of a named layer.
+        features_adv: `(batch, d)`, of the adversarial inputs.
+        labels: `(batch, classes)`, one-hot.
+    """
+
+    def __init__(self, network, x, y, x_adv, variables=()):
+        self.x = x
+        self.y = y
+        self.x_adv = x_adv
+        self._network = network
+        self._variables = variables
+        self._sliced = {}
+
+    @functools.cached_property
+    def _clean(self):
+        def outputs(x):
+            logits, features = self._network(x)
+            return ops.cast(logits, "float32"), _flat(features)
+
+        return pullback(outputs, self.x, self._variables)
+
+    @functools.cached_property
+    def _adversarial(self):
+        if self.x_adv is self.x:
+            return self._clean[:2]
+        logits, features = self._network(self.x_adv)
+        return ops.cast(logits, "float32"), _flat(features)
+
+    @property
+    def logits(self):
+        return self._clean[0]
+
+    @property
+    def logits_adv(self):
+        return self._adversarial[0]
+
+    @property
+    def features(self):
+        return self._clean[1]
+
+    @property
+    def features_adv(self):
+        return self._adversarial[1]
+
+    @functools.cached_property
+    def labels(self):
+        return one_hot_labels(self.y, self.logits_adv.shape[-1])
+
+    def pull(self, cotangent):
+        """Computes `J(x)^T cotangent` for the Jacobian of the clean logits, `(batch, ...)`."""
+        return self._clean[2](cotangent)
+
+    def sliced_transport(self, projections, seed):
+        """Transports the adversarial logits onto the clean ones along random lines.
+
+        Two losses that ask for as many projections share one draw and one computation.
+
+        Args:
+            projections: Number of lines.
+            seed: `keras.random.SeedGenerator` of the loss that asks first.
+
+        Returns:
+            A `lipot.math.transport.SlicedTransport`.
+        """
+        if projections not in self._sliced:
+            lines = transport.sphere_directions(self.logits.shape[-1], projections, seed)
+            self._sliced[projections] = transport.sliced_wasserstein(
+                self.logits_adv, self.logits, lines
+            )
+        return self._sliced[projections]
+
+
+class PairedLoss(keras.layers.Layer):
+    """A term of the objective of `lipot.AdversarialModel`.
+
+    Subclasses override `per_example`; they may own weights and random state, which is why a
+    paired loss is a Keras layer, though it is called on a `PairedBatch` and never on tensors.
+
+    Args:
+        weight: Factor of the term in the objective.
+        **kwargs: Arguments of `keras.layers.Layer`. The name is the metric's in the logs.
+
+    Attributes:
+        needs_features: Whether `per_example` reads the features of the batch.
+    """
+
+    needs_features = False
+
+    def __init__(self, weight=1.0, **kwargs):
+        super().__init__(**kwargs)
+        self.weight = check_weight("weight", weight)
+
+    def build(self, features_shape):
+        """Creates the weights of the loss, if it has any.
+
+        Args:
+            features_shape: `(None, d)`, or `None` where no loss needs features.
+        """
+        self.built = True
+
+    def __call__(self, batch):
+        """Computes the term for each example, before `weight`.
+
+        Args:
+            batch: A `PairedBatch`.
+
+        Returns:
+            Tensor `(batch,)`, whose mean is the term.
+        """
+        return self.per_example(batch)
+
+    def per_example(self, batch):
+        """Returns the term of each example, `(batch,)`; what subclasses write."""
+        raise TypeError(f"{type(self).__name__} must define per_example().")
+
+    def get_config(self):
+        return {**super().get_config(), "weight": self.weight}
+
+
+def check_weight(name, value):
+    """Returns `value` as a float if it is a finite number, zero or more."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1e30:
+        raise ValueError(
+            f"Invalid value received for argument `{name}`. Expected a finite number, zero or "
+            f"more. Received: {name}={value!r}"
+        )
+    return float(value)
+
+
+def _flat(features):
+    if features is None:
+        return None
+    size = 1
+    for dimension in features.shape[1:]:
+        size *= dimension
+    return ops.cast(ops.reshape(features, (-1, size)), "float32")

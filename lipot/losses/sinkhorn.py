@@ -1,0 +1,49 @@
+"""Sinkhorn divergence between clean and adversarial logits: SAT."""
+
+import keras
+
+from lipot.layers.base import check_positive
+from lipot.layers.kernel_layer import check_units
+from lipot.losses.paired import PairedLoss
+from lipot.math.transport import sinkhorn_divergence
+
+
+@keras.saving.register_keras_serializable(package="lipot")
+class SinkhornDivergence(PairedLoss):
+    r"""Sinkhorn divergence between the clean and the adversarial logits of a batch.
+
+    $$S_\epsilon(\mu, \nu) = OT_\epsilon(\mu, \nu) - \tfrac12 OT_\epsilon(\mu, \mu)
+        - \tfrac12 OT_\epsilon(\nu, \nu)$$
+
+    with the squared l2 cost, computed in the log domain. Added to `AdversarialCrossentropy` it is
+    Sinkhorn adversarial training (SAT).
+
+    Args:
+        weight: Factor of the term in the objective.
+        eps: Strength of the entropic term.
+        iterations: Number of Sinkhorn iterations.
+        name: Name of the metric in the logs.
+        **kwargs: Arguments of `keras.layers.Layer`.
+
+    Reference:
+        Bouniot et al., "Optimal transport as a defense against adversarial attacks", 2021.
+
+    Example:
+
+    >>> from lipot.losses import SinkhornDivergence
+    >>> SinkhornDivergence(weight=2.0).iterations
+    50
+    """
+
+    def __init__(self, weight=1.0, *, eps=1.0, iterations=50, name="sinkhorn_divergence", **kwargs):
+        super().__init__(weight, name=name, **kwargs)
+        self.eps = check_positive("eps", eps)
+        self.iterations = check_units("iterations", iterations)
+
+    def per_example(self, batch):
+        return sinkhorn_divergence(
+            batch.logits_adv, batch.logits, eps=self.eps, iterations=self.iterations
+        )
+
+    def get_config(self):
+        return {**super().get_config(), "eps": self.eps, "iterations": self.iterations}

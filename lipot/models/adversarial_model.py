@@ -1,0 +1,208 @@
+"""Adversarial training of any Keras classifier with the stock fit."""
+
+import keras
+from keras import ops
+
+from lipot.attacks.base import Attack
+from lipot.losses.paired import PairedBatch, PairedLoss
+
+
+@keras.saving.register_keras_serializable(package="lipot")
+class AdversarialModel(keras.Model):
+    """Trains a classifier on clean and attacked batches, with any sum of paired losses.
+
+    Only `compute_loss` is overridden: `fit`, `evaluate`, callbacks, `tf.data`, mixed precision
+    and distribution are those of Keras. In `fit` and `evaluate` each batch is attacked, and the
+    logs show `robust_accuracy` and every term before its weight. `predict` is the classifier's.
+    Calling the model runs the classifier in inference mode; the terms run their own passes.
+
+    A label outside the classes makes the loss NaN.
+
+    Args:
+        classifier: Keras model from inputs to logits (not probabilities).
+        attack: A `lipot.attacks.Attack`, or `None` to train on clean inputs alone.
+        losses: List of `lipot.losses.PairedLoss`. A `loss` given to `compile` is added to them,
+            on the clean logits.
+        features: Name of the layer whose output losses such as `GOT` compare. Defaults to the
+            input of the last layer.
+        **kwargs: Arguments of `keras.Model`.
+
+    Reference:
+        GOT, equations 3 and 4; OTJR, equation 13.
+
+    Example:
+
+    >>> import keras, lipot, numpy as np
+    >>> classifier = keras.Sequential([
+    ...     keras.Input((4,)), keras.layers.Dense(8, "relu"), keras.layers.Dense(2)])
+    >>> robust = lipot.models.AdversarialModel(
+    ...     classifier, attack=lipot.attacks.PGD(eps=0.1, steps=2),
+    ...     losses=[lipot.losses.AdversarialCrossentropy()])
+    >>> robust.compile("sgd")
+    >>> x, y = np.ones((6, 4), "float32"), np.array([0, 1, 0, 1, 0, 1])
+    >>> sorted(robust.fit(x, y, verbose=0).history)
+    ['adversarial_crossentropy', 'loss', 'robust_accuracy']
+    """
+
+    def __init__(self, classifier, attack, losses, features=None, **kwargs):
+        super().__init__(**kwargs)
+        _check(classifier, attack, losses, features)
+        self.classifier = classifier
+        self.attack = attack
+        self.terms = list(losses)
+        self.features = features
+        self._mean = _Mean(name="mean")
+        self._term_metrics = [keras.metrics.Mean(name=term.name) for term in self.terms]
+        self._robust_accuracy = keras.metrics.Mean(name="robust_accuracy")
+        if classifier.built and hasattr(classifier, "input_shape"):
+            self.build(classifier.input_shape)
+
+    def build(self, input_shape):
+        if not self.classifier.built:
+            self.classifier.build(input_shape)
+        classes = self.classifier.compute_output_shape(input_shape)
+        if len(classes) != 2 or classes[-1] < 2:
+            raise ValueError(
+                "Invalid value received for argument `classifier`. Expected logits of shape "
+                f"(batch, classes) with at least two classes. Received: {tuple(classes)}"
+            )
+        probe = None
+        if self.features is not None or any(term.needs_features for term in self.terms):
+            probe = _probe(self.classifier, self.features)
+        # Held in a function, so that Keras does not track the classifier's layers twice.
+        self._logits_and_features = lambda x, training: (
+            probe(x, training=training)
+            if probe is not None
+            else (self.classifier(x, training=training), None)
+        )
+        for term in self.terms:
+            term.build(probe.output_shape[1] if probe is not None else None)
+        self.built = True
+
+    def call(self, inputs):
+        return self.classifier(inputs, training=False)
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        x = ops.cast(x, keras.config.floatx())
+        batch = PairedBatch(
+            lambda z: self._logits_and_features(z, training),
+            x,
+            y,
+            self._attacked(x, y),
+            self.variables,
+        )
+        if sample_weight is not None:
+            sample_weight = ops.reshape(sample_weight, (-1,))
+        total = 0.0
+        for term, metric in zip(self.terms, self._term_metrics):
+            values = term(batch)
+            metric.update_state(values, sample_weight)
+            total = total + term.weight * self._mean(values, values, sample_weight)
+        correct = ops.argmax(batch.logits_adv, axis=-1) == ops.argmax(batch.labels, axis=-1)
+        self._robust_accuracy.update_state(correct, sample_weight)
+        if self.loss is not None:
+            return total + super().compute_loss(x, y, batch.logits, sample_weight)
+        return total + super().compute_loss(x) if self.losses else total
+
+    def _attacked(self, x, y):
+        if self.attack is None:
+            return x
+        return self.attack(lambda z: self.classifier(z, training=False), x, y)
+
+    def _random_states(self):
+        weights = {id(variable) for variable in self.weights}
+        return [variable for variable in self.variables if id(variable) not in weights]
+
+    def save_own_variables(self, store):
+        # Keras saves no random state; with it a resumed training draws what it would have drawn.
+        for index, state in enumerate(self._random_states()):
+            store[f"random_state_{index}"] = state
+
+    def load_own_variables(self, store):
+        for index, state in enumerate(self._random_states()):
+            state.assign(store[f"random_state_{index}"])
+
+    def get_config(self):
+        serialize = keras.saving.serialize_keras_object
+        return {
+            **super().get_config(),
+            "classifier": serialize(self.classifier),
+            "attack": serialize(self.attack),
+            "losses": [serialize(term) for term in self.terms],
+            "features": self.features,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        deserialize = keras.saving.deserialize_keras_object
+        return cls(
+            **{
+                **config,
+                "classifier": deserialize(config["classifier"]),
+                "attack": deserialize(config["attack"]),
+                "losses": [deserialize(term) for term in config["losses"]],
+            }
+        )
+
+
+class _Mean(keras.losses.Loss):
+    """Averages values as Keras averages losses: with sample weights and over replicas."""
+
+    def call(self, y_true, y_pred):
+        return y_pred
+
+
+def _probe(classifier, features):
+    """Returns a model from the classifier's inputs to its logits and its features."""
+    if not getattr(classifier, "inputs", None):
+        raise ValueError(
+            "Invalid value received for argument `classifier`. Expected a Sequential or "
+            "Functional model, since a loss compares features inside it. "
+            f"Received: {type(classifier).__name__}"
+        )
+    if features is None:
+        tensor = classifier.layers[-1].input
+    else:
+        names = [layer.name for layer in classifier.layers]
+        if features not in names:
+            raise ValueError(
+                "Invalid value received for argument `features`. Expected the name of a layer of "
+                f"the classifier, one of {names}. Received: features={features!r}"
+            )
+        tensor = classifier.get_layer(features).output
+    return keras.Model(classifier.inputs, [classifier.outputs[0], tensor])
+
+
+def _check(classifier, attack, losses, features):
+    if not isinstance(classifier, keras.Model):
+        raise ValueError(
+            "Invalid value received for argument `classifier`. Expected a Keras model. "
+            f"Received: classifier={classifier!r}"
+        )
+    last = classifier.layers[-1] if classifier.layers else None
+    if getattr(last, "activation", None) in (keras.activations.softmax, keras.activations.sigmoid):
+        raise ValueError(
+            "Invalid value received for argument `classifier`. Expected a model that returns "
+            f"logits. Received: a last layer with activation {last.activation.__name__}"
+        )
+    if attack is not None and not isinstance(attack, Attack):
+        raise ValueError(
+            "Invalid value received for argument `attack`. Expected a lipot attack or None. "
+            f"Received: attack={attack!r}"
+        )
+    if not losses or not all(isinstance(term, PairedLoss) for term in losses):
+        raise ValueError(
+            "Invalid value received for argument `losses`. Expected a list of at least one "
+            f"paired loss. Received: losses={losses!r}"
+        )
+    names = [term.name for term in losses]
+    if len(set(names)) < len(names):
+        raise ValueError(
+            "Invalid value received for argument `losses`. Expected a different `name` for each. "
+            f"Received: {names}"
+        )
+    if features is not None and not isinstance(features, str):
+        raise ValueError(
+            "Invalid value received for argument `features`. Expected the name of a layer or "
+            f"None. Received: features={features!r}"
+        )
