@@ -1,1 +1,12 @@
 """Bridges to and from other libraries."""
+
+import importlib
+
+from lipot.interop.plain import to_keras
+
+
+def __getattr__(name):
+    # ART takes a while to import and has much to say while it does: only those who use it wait.
+    if name == "art":
+        return importlib.import_module("lipot.interop.art")
+    raise AttributeError(f"module 'lipot.interop' has no attribute '{name}'")

@@ -1,0 +1,264 @@
+"""ART estimators on a Keras model, with compiled predictions and gradients."""
+
+import keras
+import numpy as np
+from art.estimators.classification import TensorFlowV2Classifier
+from art.estimators.classification.classifier import ClassifierNeuralNetwork
+from keras import ops
+
+from lipot import backend
+from lipot.interop.art.losses import resolve
+
+
+class _CompiledEstimator:
+    """What an ART attack calls, answered by `Programs`."""
+
+    estimator_params = ["model", "clip_values", "channels_first", "nb_classes", "input_shape"]
+
+    def _connect(self, programs, keras_model, input_shape):
+        self.keras_model = keras_model
+        self._programs = programs
+        self._input_shape = input_shape
+        self._activation_programs = {}
+        self.nb_classes = programs.classes
+
+    def with_loss(self, loss):
+        """Returns an estimator of the same model whose loss is another one.
+
+        Args:
+            loss: As in `classifier`.
+
+        Returns:
+            An estimator that shares the compiled predictions and class gradients.
+        """
+        loss = resolve(loss, units=self._programs.outputs_head.units, classes=self.nb_classes)
+        return self._around(self._programs.with_loss(loss))
+
+    def with_probabilities(self):
+        """Returns an estimator of the same model that predicts the softmax of the logits.
+
+        A few attacks, such as SimBA and VirtualAdversarialMethod, ask for probabilities. The
+        loss and its gradient stay those of the logits.
+        """
+        return self._around(self._programs.with_probabilities())
+
+    @property
+    def input_shape(self):
+        """Shape of one input."""
+        return self._input_shape
+
+    @property
+    def layer_names(self):
+        """Names that `get_activations` accepts."""
+        return [layer.name for layer in self._programs.logits_head.model.layers]
+
+    def predict(self, x, batch_size=128, training_mode=False, **kwargs):
+        """Predictions of a batch, `(n, nb_classes)`: logits, or what `with_probabilities` gives.
+
+        Args:
+            x: Inputs, `(n, *input_shape)`.
+            batch_size: Ignored: attacks pass their own, of 1 as a rule, and results do not
+                depend on it. Memory is bounded all the same.
+            training_mode: Ignored: attacks see the model of inference.
+            **kwargs: Ignored, as in ART.
+        """
+        x = self._check_inputs(x)
+        predictions = self._programs.predict(x)
+        if not np.all(np.isfinite(predictions)):
+            raise ValueError(
+                f"Model '{self.keras_model.name}' returns NaN or infinite outputs on finite "
+                "inputs. Expected a model with finite weights."
+            )
+        return predictions
+
+    def loss_gradient(self, x, y, training_mode=False, **kwargs):
+        """Gradient of the loss with respect to `x`; a tensor where `x` is one."""
+        if ops.is_tensor(x):
+            return self._programs.loss_gradient(x, ops.cast(y, "float32"))
+        x, y = self._check_inputs(x), self._check_labels(y)
+        return ops.convert_to_numpy(self._programs.loss_gradient(x, y))
+
+    def compute_loss(self, x, y, reduction="none", training_mode=False, **kwargs):
+        """Loss of each sample, or their `"mean"` or `"sum"`."""
+        x, y = self._check_inputs(x), self._check_labels(y)
+        losses = ops.convert_to_numpy(self._programs.losses(x, y))
+        return losses if reduction == "none" else getattr(losses, reduction)()
+
+    def class_gradient(self, x, label=None, training_mode=False, **kwargs):
+        """Gradients of the predictions with respect to `x`.
+
+        Args:
+            x: Inputs, `(n, *input_shape)`.
+            label: `None` for all classes, an int for one, or one class for each sample.
+            training_mode: Ignored: attacks see the model of inference.
+            **kwargs: Ignored, as in ART.
+
+        Returns:
+            Array of shape `(n, nb_classes, *input_shape)`, or `(n, 1, *input_shape)` where
+            `label` is given.
+        """
+        x = self._check_inputs(x)
+        if label is None:
+            return self._programs.class_gradients(x)
+        labels = np.broadcast_to(np.asarray(label, "int32").reshape(-1), (len(x),))
+        if np.any((labels < 0) | (labels >= self.nb_classes)):
+            raise ValueError(
+                "Invalid value received for argument `label`. Expected classes from 0 to "
+                f"{self.nb_classes - 1}. Received: label={label!r}"
+            )
+        return self._programs.class_gradient(x, labels)[:, None]
+
+    def get_activations(self, x, layer, batch_size=128, framework=False):
+        """Output of a hidden layer.
+
+        Args:
+            x: Inputs, `(n, *input_shape)`.
+            layer: Index or name of the layer.
+            batch_size: Ignored, as in `predict`.
+            framework: Whether to return a tensor that can be differentiated.
+        """
+        if layer not in self._activation_programs:
+            self._activation_programs[layer] = self._compile_activations(layer)
+        activations = self._activation_programs[layer](x if ops.is_tensor(x) else np.asarray(x))
+        return activations if framework else ops.convert_to_numpy(activations)
+
+    def fit(self, x, y, **kwargs):
+        """Always raises: a Keras model is trained with its own `fit`."""
+        raise TypeError(
+            "The estimator attacks a trained model and does not train it. Call `fit` of the "
+            "Keras model; the estimator follows its weights."
+        )
+
+    def save(self, filename, path=None):
+        """Always raises: a Keras model is saved with its own `save`."""
+        raise TypeError("Save the Keras model with its own `save`; the estimator holds no state.")
+
+    def __repr__(self):
+        return (
+            f"{type(self).__name__}(model={self.keras_model.name!r}, "
+            f"input_shape={self.input_shape}, nb_classes={self.nb_classes})"
+        )
+
+    def _around(self, programs):
+        return type(self)(
+            programs,
+            self.keras_model,
+            self.input_shape,
+            clip_values=self.clip_values,
+            channels_first=self.channels_first,
+        )
+
+    def _compile_activations(self, layer):
+        model = self._programs.logits_head.model
+        found = model.get_layer(layer) if isinstance(layer, str) else model.layers[layer]
+        part = keras.Model(model.inputs[0], found.output)
+        preprocess = self._programs.preprocess
+        return backend.compile_over(part, lambda forward, x: forward(preprocess(x)))
+
+    def _check_inputs(self, x):
+        x = np.asarray(x, "float32")
+        if x.shape[1:] != self.input_shape:
+            raise ValueError(
+                f"Invalid value received for argument `x`. Expected shape (n, "
+                f"{', '.join(map(str, self.input_shape))}). Received: shape {x.shape}"
+            )
+        if not np.all(np.isfinite(x)):
+            # A NaN may leave a ReLU as a zero: the attack would seem to succeed.
+            raise ValueError(
+                "Invalid value received for argument `x`. Expected finite values. Received: "
+                f"{np.count_nonzero(~np.isfinite(x))} NaN or infinite ones. If the data are "
+                "finite, the attack made them: SquareAttack does, in l2 on images of less than "
+                "10 pixels (lipot.interop.art.auto_attack leaves it out there)."
+            )
+        return x
+
+    def _check_labels(self, y):
+        y = np.asarray(y)
+        if y.ndim == 2 and y.shape[1] == self.nb_classes:
+            return y.astype("float32", copy=False)
+        index = y.reshape(-1)
+        if np.any((index < 0) | (index >= self.nb_classes) | (index != np.floor(index))):
+            raise ValueError(
+                f"Invalid value received for argument `y`. Expected classes from 0 to "
+                f"{self.nb_classes - 1}, or one-hot rows of that many. Received: shape {y.shape}"
+            )
+        return np.eye(self.nb_classes, dtype="float32")[index.astype("int64")]
+
+
+class KerasEstimator(_CompiledEstimator, ClassifierNeuralNetwork):
+    """ART estimator of a Keras model on JAX and PyTorch; made by `lipot.interop.art.classifier`.
+
+    Args:
+        programs: `Programs` of the model.
+        keras_model: The Keras model.
+        input_shape: Shape of one input.
+        clip_values: As in `classifier`.
+        channels_first: As in `classifier`.
+    """
+
+    def __init__(self, programs, keras_model, input_shape, *, clip_values, channels_first):
+        super().__init__(
+            model=programs.forward,
+            clip_values=clip_values,
+            channels_first=channels_first,
+            preprocessing=None,
+        )
+        self._connect(programs, keras_model, input_shape)
+
+
+class TensorFlowEstimator(_CompiledEstimator, TensorFlowV2Classifier):
+    """ART estimator of a Keras model on TensorFlow; made by `lipot.interop.art.classifier`.
+
+    Attacks such as AutoAttack recognize ART's `TensorFlowV2Classifier` and build another one
+    around `model`, with a loss of their own: here `model` is a compiled callable from inputs to
+    logits, so they gain from the compilation too.
+
+    Args:
+        programs: `Programs` of the model.
+        keras_model: The Keras model.
+        input_shape: Shape of one input.
+        clip_values: As in `classifier`.
+        channels_first: As in `classifier`.
+    """
+
+    def __init__(self, programs, keras_model, input_shape, *, clip_values, channels_first):
+        super().__init__(
+            model=_InputsOnly(programs),
+            nb_classes=programs.classes,
+            input_shape=input_shape,
+            clip_values=clip_values,
+            channels_first=channels_first,
+            preprocessing=None,
+        )
+        self._connect(programs, keras_model, input_shape)
+        self._check_params()
+
+    def _check_params(self):
+        super()._check_params()
+        # Turns ART's PGD to its NumPy version: faster around a compiled gradient than its
+        # TensorFlow one, and the only one of the two that supports momentum.
+        self.all_framework_preprocessing = False
+
+    def _predict_framework(self, x, training_mode=False):
+        return self.model(x)
+
+
+class _InputsOnly:
+    """Predictions of a model, to be differentiated in the inputs and not in the weights."""
+
+    def __init__(self, programs):
+        head = programs.prediction_head
+        model = head.model
+
+        def predict(forward, x):
+            # A tape outside a compiled call differentiates all that the call reads, the weights
+            # too: cutting them off leaves half of the backward pass.
+            frozen = [ops.stop_gradient(weight.value) for weight in model.trainable_variables]
+            state = [weight.value for weight in model.non_trainable_variables]
+            outputs, _ = model.stateless_call(frozen, state, programs.preprocess(x), training=False)
+            return head.read(outputs)
+
+        self._predict = backend.compile_over(model, predict)
+
+    def __call__(self, x, training=False):
+        return self._predict(x)

@@ -1,0 +1,135 @@
+"""Finds the logits of a model: what attacks must see, one value for each class.
+
+An attack that climbs a softmax stops where the softmax saturates, and reports a robustness that
+is not there. So a final softmax or sigmoid is taken off here, or refused.
+"""
+
+import warnings
+from collections.abc import Callable
+from typing import NamedTuple
+
+import keras
+import numpy as np
+from keras import ops
+
+from lipot.interop.graph import is_graph, producer
+
+OUTPUTS = ("auto", "logits", "probabilities")
+_SQUASHERS = ("softmax", "sigmoid")
+
+
+class Head(NamedTuple):
+    """A model and how to read its outputs.
+
+    Attributes:
+        model: Keras model that shares its weights with the user's.
+        read: Callable from the outputs of `model` to what the attack sees, in float32.
+        units: Width of the output of `model`.
+        classes: Number of classes.
+    """
+
+    model: keras.Model
+    read: Callable
+    units: int
+    classes: int
+
+
+def raw_head(model, units):
+    """The head that returns what the model itself returns."""
+    return Head(model, _as_float, units, max(units, 2))
+
+
+def logits_head(model, units, outputs, sample):
+    """The head that returns logits.
+
+    A model of one unit `f` becomes one of two classes with logits `(-f, f)`.
+
+    Args:
+        model: Built Keras model with outputs of shape `(batch, units)`.
+        units: Width of the output.
+        outputs: `"auto"`, `"logits"` or `"probabilities"`, see `classifier`.
+        sample: A batch of inputs, as the model reads them, to look at the outputs of.
+
+    Returns:
+        A `Head`.
+    """
+    if outputs not in OUTPUTS:
+        raise ValueError(
+            f"Invalid value received for argument `outputs`. Expected one of {OUTPUTS}. "
+            f"Received: outputs={outputs!r}"
+        )
+    read = _as_float
+    if outputs == "auto":
+        model = _without_probabilities(model, sample)
+    elif outputs == "probabilities":
+        read = _log_odds if units == 1 else _log_probabilities
+    if units == 1:
+        return Head(model, lambda values: _as_two_classes(read(values)), 1, 2)
+    return Head(model, read, units, units)
+
+
+def _as_float(values):
+    return ops.cast(values, "float32")
+
+
+def _log_probabilities(values):
+    return ops.log(ops.maximum(_as_float(values), keras.config.epsilon()))
+
+
+def _log_odds(values):
+    return _log_probabilities(values) - _log_probabilities(1.0 - _as_float(values))
+
+
+def _as_two_classes(values):
+    return ops.concatenate([-values, values], axis=-1)
+
+
+def _without_probabilities(model, sample):
+    stripped = _strip(model)
+    if stripped is not None:
+        warnings.warn(
+            f"Model '{model.name}' ends in probabilities; attacks get the logits before them.",
+            stacklevel=4,
+        )
+        return stripped
+    values = ops.convert_to_numpy(_as_float(model(sample, training=False)))
+    inside = np.all((values >= 0.0) & (values <= 1.0))
+    if inside and (values.shape[1] == 1 or np.allclose(values.sum(axis=1), 1.0, atol=1e-3)):
+        raise ValueError(
+            f"Invalid value received for argument `model`. Model '{model.name}' seems to return "
+            "probabilities, and the logits before them were not found. Expected a model that "
+            "ends in logits, or outputs='probabilities' to attack their logarithm, or "
+            f"outputs='logits' if they are logits. Received: outputs such as {values[0]}"
+        )
+    return model
+
+
+def _strip(model):
+    """Returns the model without its final softmax or sigmoid, or `None` where it ends in none."""
+    if not is_graph(model):
+        return None
+    operation, arguments = producer(model.outputs[0])
+    if isinstance(operation, keras.Model):
+        inner = _strip(operation)
+        return None if inner is None else keras.Model(model.inputs[0], inner(arguments[0]))
+    if type(operation).__name__.lower() in _SQUASHERS:
+        return keras.Model(model.inputs[0], arguments[0])
+    if getattr(getattr(operation, "activation", None), "__name__", "") in _SQUASHERS:
+        return keras.Model(model.inputs[0], _Unsquashed(operation)(arguments[0]))
+    return None
+
+
+class _Unsquashed(keras.layers.Layer):
+    """Calls a layer without its activation, on the layer's own weights."""
+
+    def __init__(self, layer):
+        super().__init__(dtype=layer.dtype_policy)
+        self.layer = layer
+
+    def call(self, inputs):
+        activation = self.layer.activation
+        self.layer.activation = keras.activations.linear
+        try:
+            return self.layer(inputs)
+        finally:
+            self.layer.activation = activation

@@ -1,0 +1,116 @@
+"""The compiled computations behind an attack: predictions, losses and input gradients."""
+
+import copy
+
+import keras
+import numpy as np
+from keras import ops
+
+from lipot import backend
+
+# Rows of one call: more gain nothing on a processor and cost memory.
+_ROWS = 256
+
+
+class Programs:
+    """Predictions and gradients of a model, as functions from NumPy arrays to NumPy arrays.
+
+    Each is compiled once, serves every batch size, and follows the model's weights.
+
+    Args:
+        logits: `Head` that returns logits.
+        outputs: `Head` that returns what the model itself returns.
+        loss: `AttackLoss`.
+        preprocess: Callable from the user's inputs to the model's.
+    """
+
+    def __init__(self, logits, outputs, loss, preprocess):
+        self.logits_head = logits
+        self.outputs_head = outputs
+        self.preprocess = preprocess
+        self.classes = logits.classes
+        self._compile_predictions(logits)
+        self._compile_loss(loss)
+
+    def with_loss(self, loss):
+        """Returns programs that climb another loss and share everything else."""
+        other = copy.copy(self)
+        other._compile_loss(loss)
+        return other
+
+    def with_probabilities(self):
+        """Returns programs that predict the softmax of the logits and share the loss."""
+        read = self.logits_head.read
+        other = copy.copy(self)
+        other._compile_predictions(
+            self.logits_head._replace(read=lambda values: ops.softmax(read(values), axis=-1))
+        )
+        return other
+
+    def predict(self, x):
+        """Predictions: `(n, ...) -> (n, classes)`."""
+        return self._by_rows(self.forward, _ROWS, (self.classes,), x)
+
+    def class_gradient(self, x, labels):
+        """Gradient of one prediction of each sample: `(n, ...), (n,) -> (n, ...)`."""
+        return self._by_rows(self._row_gradient, _ROWS, x.shape[1:], x, labels)
+
+    def class_gradients(self, x):
+        """Gradients of all predictions: `(n, ...) -> (n, classes, ...)`."""
+        rows = max(1, 10 * _ROWS // self.classes)
+        return self._by_rows(self._jacobian, rows, (self.classes, *x.shape[1:]), x)
+
+    def _compile_predictions(self, head):
+        def predict(forward, x):
+            return head.read(forward(self.preprocess(x)))
+
+        def row_gradient(forward, x, labels):
+            cotangent = ops.one_hot(labels, self.classes, dtype="float32")
+            return backend.vjp(lambda inputs: predict(forward, inputs), x, cotangent)[1]
+
+        def jacobian(forward, x):
+            return backend.batch_jacobian(lambda inputs: predict(forward, inputs), x)[1]
+
+        self.prediction_head = head
+        self.forward = backend.compile_over(head.model, predict)
+        self._row_gradient = backend.compile_over(head.model, row_gradient)
+        self._jacobian = backend.compile_over(head.model, jacobian)
+
+    def _compile_loss(self, loss):
+        head = self.logits_head if loss.reads_logits else self.outputs_head
+        reduce = ops.mean if loss.reduction == "mean" else ops.sum
+
+        def losses(forward, x, labels):
+            return loss.per_sample(labels, head.read(forward(self.preprocess(x))))
+
+        def gradient(forward, x, labels):
+            def total(inputs):
+                return reduce(losses(forward, inputs, labels))
+
+            return backend.value_and_input_gradient(total, x)[1]
+
+        self.losses = backend.compile_over(head.model, losses)
+        self.loss_gradient = backend.compile_over(head.model, gradient)
+
+    def _by_rows(self, program, rows, row_shape, *arrays):
+        n = len(arrays[0])
+        if n == 0:
+            return np.empty((0, *row_shape), "float32")
+        parts = [
+            _call(program, [array[start : start + rows] for array in arrays])
+            for start in range(0, n, rows)
+        ]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def _call(program, arrays):
+    n = len(arrays[0])
+    if keras.backend.backend() == "jax":
+        arrays = [_pad_to_power_of_two(array) for array in arrays]
+    return ops.convert_to_numpy(program(*arrays))[:n]
+
+
+def _pad_to_power_of_two(array):
+    # JAX compiles for each shape: attacks that drop finished samples would compile at each step.
+    missing = (1 << (len(array) - 1).bit_length()) - len(array)
+    return np.concatenate([array, np.repeat(array[-1:], missing, axis=0)])

@@ -1,0 +1,192 @@
+"""From a model with lipot layers to one of plain Keras layers and operations."""
+
+import keras
+from keras import ops, tree
+
+from lipot.interop.graph import is_graph, is_stock, operations_between
+
+_ADVICE = (
+    "Expected a layer whose `call` runs keras.ops and Keras layers on its inputs, or one with a "
+    "method `vanilla_export()` that returns a built stock layer or functional model."
+)
+
+
+def to_keras(model):
+    """Copies a model into plain Keras, with the same outputs at inference.
+
+    The copy holds layers and operations of Keras alone: its file loads where lipot is not
+    installed, with `safe_mode`. Its weights are those that the layers apply at inference. It is
+    made to be served: further training would leave the constraints.
+
+    A layer says what it becomes with a method `vanilla_export()` that returns a built stock
+    layer or functional model. Any other layer becomes the `keras.ops` that its `call` runs.
+
+    Args:
+        model: Built Sequential or functional model, nested ones included.
+
+    Returns:
+        An uncompiled functional `keras.Model` of the same name.
+
+    Raises:
+        ValueError: A model that is not built or not a graph of layers, or a layer that plain
+            Keras cannot express, named in the message.
+
+    Example:
+
+    >>> import keras, lipot
+    >>> model = keras.Sequential([
+    ...     keras.Input((4,)), lipot.layers.SpectralDense(6), lipot.layers.GroupSort2()])
+    >>> plain = to_keras(model)
+    >>> [type(layer).__name__ for layer in plain.layers if layer.weights]
+    ['Dense']
+    >>> {type(operation).__module__.partition(".")[0] for operation in plain.operations}
+    {'keras'}
+    """
+    if not isinstance(model, keras.Model) or not is_graph(model):
+        raise ValueError(
+            "Invalid value received for argument `model`. Expected a built Sequential or "
+            f"functional Keras model. Received: model={model!r}"
+        )
+    plain = _Exporter().export_model(model)
+    for operation in plain.operations:
+        _check_plain(operation)
+    return plain
+
+
+class _Exporter:
+    """Exports each layer once, so that a layer shared in the model is shared in the copy."""
+
+    def __init__(self):
+        self._exported = {}
+
+    def export_model(self, model):
+        if isinstance(model, keras.Sequential):
+            model = keras.Model(model.inputs[0], model.outputs[0], name=model.name)
+        else:
+            model = keras.Model(model.input, model.output, name=model.name)
+        return keras.models.clone_model(
+            model,
+            clone_function=self.export,
+            call_function=lambda exported, *args, **kwargs: exported(*args, **kwargs),
+        )
+
+    def export(self, operation):
+        """Returns what to call on the tensors of the copy instead of a layer or operation."""
+        if id(operation) not in self._exported:
+            # Kept beside its export, or another object could come to bear its id.
+            self._exported[id(operation)] = operation, self._export_new(operation)
+        return self._exported[id(operation)][1]
+
+    def _export_new(self, operation):
+        if isinstance(operation, keras.Model) and is_graph(operation):
+            return self.export_model(operation)
+        if hasattr(operation, "vanilla_export"):
+            return self.export(operation.vanilla_export())
+        if not is_stock(operation):
+            return _Recorded(operation, self)
+        if not isinstance(operation, keras.layers.Layer):
+            return type(operation).from_config(operation.get_config())
+        copy = _copy_layer(operation)
+        activation = getattr(copy, "activation", None)
+        if activation is None or is_stock(activation):
+            return copy
+        copy.activation = keras.activations.linear
+        return _Activated(copy, activation, self)
+
+
+class _Recorded:
+    """A layer, or a function of a tensor, written out as the operations that it runs."""
+
+    def __init__(self, layer, exporter):
+        self._layer = layer
+        self._exporter = exporter
+
+    def __call__(self, *args, training=None, mask=None, **kwargs):
+        apart = tree.map_structure(_as_input, args)
+        graph = keras.Model(tree.flatten(apart), self._run(apart, kwargs), name=self._name)
+        if not all(is_stock(operation) for operation in graph.operations):
+            # Layers inside the layer: they are exported in their turn.
+            return self._exporter.export_model(graph)(tree.flatten(args))
+        outputs = self._run(args, kwargs)
+        for operation in operations_between(tree.flatten(args), tree.flatten(outputs)):
+            # Names count up per process: without the prefix they could meet those of a file.
+            operation.name = f"{self._name}_{operation.name}"
+        return outputs
+
+    @property
+    def _name(self):
+        return getattr(self._layer, "name", None) or self._layer.__name__
+
+    def _run(self, args, kwargs):
+        try:
+            if not isinstance(self._layer, keras.layers.Layer):
+                return self._layer(*args)
+            dtype = self._layer.compute_dtype
+            args = tree.map_structure(lambda tensor: _cast(tensor, dtype), args)
+            outputs = self._layer.call(*args, **kwargs)
+            return tree.map_structure(lambda tensor: _cast(tensor, dtype), outputs)
+        except Exception as error:
+            raise ValueError(
+                f"Layer '{self._name}' ({type(self._layer).__name__}) cannot be written out in "
+                f"plain Keras. {_ADVICE} Received: {error}"
+            ) from error
+
+
+class _Activated:
+    """A stock layer followed by an activation that is not from Keras."""
+
+    def __init__(self, layer, activation, exporter):
+        self._layer = layer
+        self._activation = exporter.export(activation)
+
+    def __call__(self, *args, **kwargs):
+        return self._activation(self._layer(*args, **kwargs))
+
+
+def _copy_layer(layer):
+    config = {key: value for key, value in layer.get_config().items() if not _is_moot(key, value)}
+    copy = type(layer).from_config(config)
+    if layer.built and layer.weights:
+        copy.build_from_config(layer.get_build_config())
+        copy.set_weights(layer.get_weights())
+    return copy
+
+
+def _is_moot(key, value):
+    # What only training reads may come from lipot; inference does without it.
+    training_only = key.endswith(("_initializer", "_regularizer", "_constraint"))
+    return training_only and bool(_foreign_names(value))
+
+
+def _cast(tensor, dtype):
+    if not keras.backend.is_float_dtype(tensor.dtype) or tensor.dtype == dtype:
+        return tensor
+    return ops.cast(tensor, dtype)
+
+
+def _as_input(tensor):
+    return keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype)
+
+
+def _check_plain(operation):
+    foreign = _foreign_names(keras.saving.serialize_keras_object(operation))
+    if foreign or isinstance(operation, keras.layers.Lambda):
+        raise ValueError(
+            f"Layer '{operation.name}' ({type(operation).__name__}) cannot be written out in "
+            f"plain Keras. {_ADVICE} Received: a layer that needs "
+            f"{', '.join(sorted(foreign)) or 'Python code of its own'}"
+        )
+
+
+def _foreign_names(config):
+    """Names of the objects in a serialized configuration that Keras alone cannot rebuild."""
+    if isinstance(config, list | tuple):
+        return set().union(*map(_foreign_names, config))
+    if not isinstance(config, dict):
+        return set()
+    found = set().union(*map(_foreign_names, config.values()))
+    name = str(config.get("class_name", "__"))
+    # Names in underscores are tensors, tuples, slices and the like, which are plain data.
+    if not name.startswith("__") and not str(config.get("module")).startswith("keras"):
+        found.add(str(config.get("registered_name") or config.get("config") or name))
+    return found
