@@ -60,11 +60,11 @@ class AdversarialModel(keras.Model):
     def build(self, input_shape):
         if not self.classifier.built:
             self.classifier.build(input_shape)
-        classes = self.classifier.compute_output_shape(input_shape)
-        if len(classes) != 2 or classes[-1] < 2:
+        logits = self.classifier.compute_output_spec(keras.KerasTensor(input_shape))
+        if len(logits.shape) != 2 or logits.shape[-1] < 2:
             raise ValueError(
                 "Invalid value received for argument `classifier`. Expected logits of shape "
-                f"(batch, classes) with at least two classes. Received: {tuple(classes)}"
+                f"(batch, classes) with at least two classes. Received: {tuple(logits.shape)}"
             )
         probe = None
         if self.features is not None or any(term.needs_features for term in self.terms):
@@ -75,7 +75,7 @@ class AdversarialModel(keras.Model):
             if probe is not None
             else (self.classifier(x, training=training), None)
         )
-        for term in self.terms:
+        for term in (term for term in self.terms if not term.built):
             term.build(probe.output_shape[1] if probe is not None else None)
         self.built = True
 
