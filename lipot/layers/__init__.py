@@ -1,5 +1,6 @@
 """1-Lipschitz and transport layers; each knows its own Lipschitz bound."""
 
+from lipot.layers.convex_interpolation import ConvexInterpolation
 from lipot.layers.frobenius_conv2d import FrobeniusConv2D
 from lipot.layers.frobenius_dense import FrobeniusDense
 from lipot.layers.groupsort import FullSort, GroupSort, GroupSort2
@@ -12,3 +13,4 @@ from lipot.layers.scaled_l2_norm_pooling import ScaledGlobalL2NormPooling2D, Sca
 from lipot.layers.spectral_conv2d import SpectralConv2D
 from lipot.layers.spectral_conv2d_transpose import SpectralConv2DTranspose
 from lipot.layers.spectral_dense import SpectralDense
+from lipot.layers.transport_residual import TransportResidual

@@ -1,0 +1,130 @@
+"""The convex integration problem as a layer."""
+
+import keras
+
+from lipot.layers.base import check_positive
+from lipot.math.interpolation import interpolate
+
+
+@keras.saving.register_keras_serializable(package="lipot")
+class ConvexInterpolation(keras.layers.Layer):
+    r"""Maps a query to the slope there of a smooth convex function fitted to its neighbors.
+
+    For neighbors $x_i$ with features $z_i$ the layer finds potentials $u_i$ that satisfy the
+    conditions (15), raising L and lowering l by steps until some exist, and returns the $z'$ of
+
+    $$ \min_{v, z'} v \quad \text{s.t.} \quad v \ge u_i + \langle z_i, x' - x_i\rangle
+       + \tfrac{l}{2}|x' - x_i|^2 + \tfrac{1}{2(L - l)}|z' - z_i - l(x' - x_i)|^2, $$
+
+    which is (16). It has no weights, and gradients for the query, the neighbors and the features.
+
+    Args:
+        smoothness: L, positive float.
+        convexity: l, float below `smoothness`.
+        smoothness_step: Non-negative float, what each relaxation of (15) adds to L.
+        convexity_step: Non-negative float, what each relaxation of (15) takes from l.
+        max_steps: Positive integer, relaxations to try before the trapezoid rule stands in.
+        **kwargs: Arguments of `keras.layers.Layer`.
+
+    Input shape:
+        A list `[query, neighbors, features]` of shapes `(batch, d)`, `(batch, K, d)` and
+        `(batch, K, d)`.
+
+    Output shape:
+        `(batch, d)`.
+
+    Lipschitz bound:
+        `max(L, |l|)` from the query to the output while the neighbors stay the same, whatever
+        the potentials; see `query_lipschitz_bound`. Along the other inputs there is none.
+
+    Reference:
+        Gai, Wang and Zhang, "OTAD", equations 15 and 16 and algorithm 2.
+
+    Example:
+
+    >>> import numpy as np
+    >>> layer = ConvexInterpolation(smoothness=2.0)
+    >>> neighbors = np.array([[[0.0, 0.0], [1.0, 0.0]]], "float32")
+    >>> query = np.array([[0.5, 3.0]], "float32")
+    >>> [float(value) for value in layer([query, neighbors, 2.0 * neighbors])[0]]
+    [1.0, 0.0]
+    """
+
+    def __init__(
+        self,
+        smoothness=2.0,
+        convexity=0.0,
+        *,
+        smoothness_step=0.2,
+        convexity_step=0.2,
+        max_steps=4096,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.smoothness = check_positive("smoothness", smoothness)
+        if not float(convexity) < self.smoothness:
+            raise ValueError(
+                "Invalid value received for argument `convexity`. Expected a float below "
+                f"`smoothness`. Received: convexity={convexity}, smoothness={smoothness}."
+            )
+        self.convexity = float(convexity)
+        self.smoothness_step = _check_step("smoothness_step", smoothness_step)
+        self.convexity_step = _check_step("convexity_step", convexity_step)
+        if not isinstance(max_steps, int) or max_steps < 1:
+            raise ValueError(
+                "Invalid value received for argument `max_steps`. Expected a positive integer. "
+                f"Received: max_steps={max_steps}."
+            )
+        self.max_steps = max_steps
+
+    def build(self, input_shape):
+        query, neighbors, features = input_shape
+        if len(query) != 2 or len(neighbors) != 3 or tuple(neighbors) != tuple(features):
+            raise ValueError(
+                "Expected inputs of shapes (batch, d), (batch, K, d) and (batch, K, d). "
+                f"Received: {input_shape}."
+            )
+        self.built = True
+
+    def call(self, inputs):
+        return self.solve(*inputs).gradient
+
+    def solve(self, query, neighbors, features):
+        """Returns the whole `Interpolation`: gradient, weights, feasibility and steps."""
+        return interpolate(
+            query,
+            neighbors,
+            features,
+            self.smoothness,
+            self.convexity,
+            smoothness_step=self.smoothness_step,
+            convexity_step=self.convexity_step,
+            max_steps=self.max_steps,
+        )
+
+    @property
+    def query_lipschitz_bound(self):
+        """Lipschitz constant from the query to the output while the neighbors stay the same."""
+        return max(self.smoothness, abs(self.convexity))
+
+    def compute_output_shape(self, input_shape):
+        return tuple(input_shape[0])
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "smoothness": self.smoothness,
+            "convexity": self.convexity,
+            "smoothness_step": self.smoothness_step,
+            "convexity_step": self.convexity_step,
+            "max_steps": self.max_steps,
+        }
+
+
+def _check_step(name, value):
+    if not 0.0 <= float(value) < float("inf"):
+        raise ValueError(
+            f"Invalid value received for argument `{name}`. Expected a non-negative float. "
+            f"Received: {name}={value}."
+        )
+    return float(value)
