@@ -25,6 +25,17 @@ _CONSTANTS = {
     # l2 -> l2 norm of the Jacobian diag(p) - p p^T is at most max_i p_i (1 - p_i) * 2 <= 1/2.
     activations.softmax: 0.5,
     activations.leaky_relu: 1.0,
+    activations.celu: 1.0,
+    activations.squareplus: 1.0,
+    activations.sparse_plus: 1.0,
+    activations.sparse_sigmoid: 0.5,
+    # The Euclidean projection onto the simplex.
+    activations.sparsemax: 1.0,
+    # x Phi(x) is steepest at sqrt(2), with slope 1.12890...; the others likewise.
+    activations.gelu: 1.1290,
+    activations.silu: 1.0999,
+    activations.mish: 1.0886,
+    activations.hard_silu: 1.5,
 }
 
 
