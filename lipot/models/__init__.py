@@ -1,3 +1,11 @@
 """Keras models, one paper a file, and the papers' architectures."""
 
 from lipot.models.adversarial_model import AdversarialModel
+from lipot.models.carlini_wagner import carlini_wagner
+from lipot.models.embedding_networks import (
+    embedding_classifier,
+    embedding_discriminator,
+    embedding_encoder,
+)
+from lipot.models.resnet import preact_resnet18, resnet18
+from lipot.models.wide_resnet import wide_resnet

@@ -1,0 +1,98 @@
+"""The encoder, classifier and discriminator of OT-Classifier."""
+
+import keras
+
+from lipot.constraints import WeightClipConstraint
+from lipot.models.blocks import PlainBlocks, blocks_from
+
+
+def embedding_encoder(input_shape=(28, 28, 1), code_size=4, filters=32, layers=None):
+    """Builds an encoder from images to a code of few numbers: three strided convolutions.
+
+    Args:
+        input_shape: Shape of one image.
+        code_size: Dimension of the code. Table 3 of the paper has 4 for MNIST, 16 for CIFAR-10.
+        filters: Channels of the first convolution; each next one has twice as many.
+        layers: `lipot` for the 1-Lipschitz twin; plain Keras layers by default.
+
+    Returns:
+        A `keras.Sequential` from images to codes `(batch, code_size)`.
+
+    Example:
+
+    >>> from lipot.models import embedding_encoder
+    >>> embedding_encoder(code_size=4).output_shape
+    (None, 4)
+    """
+    blocks = blocks_from(layers)
+    body = []
+    for factor in (1, 2, 4):
+        body += [blocks.conv(factor * filters, 4, 2, use_bias=False), blocks.normalization()]
+        body += [blocks.activation()]
+    body += [keras.layers.Flatten(), blocks.dense(code_size)]
+    return keras.Sequential([keras.Input(input_shape), *body], name="encoder")
+
+
+def embedding_classifier(code_size=4, classes=10, units=128, layers=None):
+    """Builds a classifier from codes to logits, with two hidden layers.
+
+    Args:
+        code_size: Dimension of the code.
+        classes: Number of classes.
+        units: Width of the hidden layers.
+        layers: `lipot` for the 1-Lipschitz twin; plain Keras layers by default.
+
+    Returns:
+        A `keras.Sequential` from codes to logits.
+
+    Example:
+
+    >>> from lipot.models import embedding_classifier
+    >>> embedding_classifier(code_size=4).output_shape
+    (None, 10)
+    """
+    return _perceptron(code_size, units, blocks_from(layers), classes, "classifier")
+
+
+def embedding_discriminator(code_size=4, units=64, clip=None, layers=None):
+    r"""Builds a discriminator from codes to $\log D(z)$, the critic of the paper's objective.
+
+    With `layers=lipot` it is 1-Lipschitz, and the objective is the Kantorovich-Rubinstein dual of
+    the Wasserstein-1 distance between codes and prior. With `clip` it is the paper's plain
+    network, kept bounded by clipping its weights.
+
+    Args:
+        code_size: Dimension of the code.
+        units: Width of the hidden layers.
+        clip: Largest absolute weight of a plain network, or `None` not to clip.
+        layers: `lipot` for the 1-Lipschitz critic; plain Keras layers by default.
+
+    Returns:
+        A `keras.Sequential` from codes to one number.
+
+    Example:
+
+    >>> from lipot.models import embedding_discriminator
+    >>> embedding_discriminator(code_size=4, clip=0.01).output_shape
+    (None, 1)
+    """
+    blocks = blocks_from(layers) if clip is None else _ClippedBlocks(clip)
+    return _perceptron(code_size, units, blocks, 1, "discriminator")
+
+
+class _ClippedBlocks(PlainBlocks):
+    def __init__(self, clip):
+        self.constraint = WeightClipConstraint(clip)
+
+    def dense(self, units):
+        return keras.layers.Dense(
+            units, kernel_constraint=self.constraint, bias_constraint=self.constraint
+        )
+
+    def head(self, classes):
+        return self.dense(classes)
+
+
+def _perceptron(inputs, units, blocks, outputs, name):
+    body = [blocks.dense(units), blocks.activation(), blocks.dense(units), blocks.activation()]
+    return keras.Sequential([keras.Input((inputs,)), *body, blocks.head(outputs)], name=name)
