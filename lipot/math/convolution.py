@@ -21,6 +21,7 @@ from lipot.math.convolution_geometry import (
     circular_embedding,
     padding_widths,
     pair_of,
+    patch_copies,
     scattered_size,
 )
 
@@ -33,6 +34,7 @@ __all__ = [
     "convolution_bound",
     "gram_bound",
     "padding_widths",
+    "patch_copies",
     "scattered_size",
     "transposed_bound",
     "zero_padded_bound",
@@ -259,13 +261,11 @@ def _twisted_norm(kernel, grid, strides, dilation, groups, twist):
 def _patch_bound(kernel, outputs, strides, dilation, groups):
     """Norm of the map from patches to outputs, times that of the map from inputs to patches.
 
-    Place `t` is read through the taps `j` with `d j = t` modulo `s`, every `s / gcd(s, d)`-th,
-    and by at most `n_out` outputs. This beats the circle when the kernel covers most of the
-    input, and is exact when patches do not overlap.
+    It beats the circle when the kernel covers most of the input, and is exact when patches do
+    not overlap.
     """
     flat = kernel.reshape(-1, groups, kernel.shape[3] // groups).transpose(1, 0, 2)
-    periods = [s // math.gcd(s, d) for s, d in zip(strides, dilation)]
-    copies = math.prod(min(-(-k // p), n) for k, p, n in zip(kernel.shape, periods, outputs))
+    copies = patch_copies(kernel.shape[:2], strides, dilation, outputs)
     return math.sqrt(copies) * float(np.linalg.norm(flat, 2, axis=(1, 2)).max())
 
 

@@ -111,6 +111,23 @@ def scattered_size(kernel_size, input_size, strides=1, dilation=1):
     )
 
 
+def patch_copies(kernel_size, strides=1, dilation=1, outputs=(math.inf, math.inf)):
+    """Number of patches one input value enters at most.
+
+    Place `t` of an axis is read through the taps `j` with `d j = t` modulo `s`: every
+    `s / gcd(s, d)`-th of them, and at most once for each of the `outputs`.
+
+    Example:
+
+    >>> patch_copies((3, 3)), patch_copies((3, 3), 2), patch_copies((2, 2), 2)
+    (9, 4, 1)
+    """
+    strides, dilation = pair_of(strides, "strides"), pair_of(dilation, "dilation")
+    periods = [s // math.gcd(s, d) for s, d in zip(strides, dilation)]
+    taps = [-(-k // p) for k, p in zip(pair_of(kernel_size, "kernel_size"), periods)]
+    return math.prod(map(min, taps, outputs))
+
+
 def average_duplication_factor(kernel_size, input_size, strides=1):
     r"""Average number of times a zero-padded convolution reads an input value, square-rooted.
 

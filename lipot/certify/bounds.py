@@ -1,0 +1,147 @@
+"""What a certificate knows about one layer, and where it looks it up."""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+
+class LayerBound(NamedTuple):
+    r"""Proven facts about one layer at inference, in l2 norms over a whole sample.
+
+    Attributes:
+        lipschitz: Upper bound of the layer's Lipschitz constant.
+        roundings: Length of the longest chain of roundings whose intermediate results have a
+            norm of at most `gain * |input| + offset`.
+        gain: See `roundings`.
+        offset: See `roundings`.
+        output_roundings: Roundings that are relative to the layer's output.
+
+    A layer that only moves, compares or drops values rounds nothing and needs `lipschitz` alone.
+    """
+
+    lipschitz: float
+    roundings: int = 0
+    gain: float = 0.0
+    offset: float = 0.0
+    output_roundings: int = 0
+
+    def with_activation(self, activation):
+        """Bound of a linear layer with this bound, followed by an activation.
+
+        The linear layer's result has a norm of at most `gain * |input| + offset` itself, and
+        gamma_i + gamma_j + gamma_i gamma_j <= gamma_(i + j).
+        """
+        reach = max(activation.lipschitz, activation.gain)
+        return LayerBound(
+            lipschitz=self.lipschitz * activation.lipschitz,
+            roundings=self.roundings + activation.roundings,
+            gain=self.gain * reach,
+            offset=self.offset * reach + activation.offset,
+            output_roundings=activation.output_roundings,
+        )
+
+
+_BOUNDS = {}
+_REFUSED = {}
+
+
+def register_bound(*layer_classes):
+    """Teaches the certificates a layer class.
+
+    The decorated function receives the layer and its input shape `(None, ...)` and returns an
+    upper bound of the layer's l2 Lipschitz constant at inference: a float, or a `LayerBound`
+    that also says how much it rounds. For a float lipot assumes as many roundings as the layer
+    has inputs. A subclass that overrides `call` is another layer and needs its own bound.
+
+    Example:
+
+    >>> import keras, lipot
+    >>> @keras.saving.register_keras_serializable(package="docs")
+    ... class Halve(keras.layers.Layer):
+    ...     def call(self, inputs):
+    ...         return inputs / 2
+    >>> @lipot.certify.register_bound(Halve)
+    ... def halve(layer, input_shape):
+    ...     return 0.5
+    >>> model = keras.Sequential([keras.Input((4,)), Halve(), Halve()])
+    >>> round(lipot.lipschitz_constant(model), 6)
+    0.25
+    """
+
+    def register(function):
+        for layer_class in layer_classes:
+            if not isinstance(layer_class, type):
+                raise ValueError(
+                    "Invalid value received for argument `layer_classes`. Expected layer "
+                    f"classes. Received: {layer_class!r}"
+                )
+            _BOUNDS[layer_class] = function
+        return function
+
+    return register
+
+
+def refuse(layer_class, reason):
+    """Records why a layer class has no useful bound."""
+    _REFUSED[layer_class] = reason
+
+
+def layer_bound(layer, input_shape):
+    """Looks up the `LayerBound` of a layer, or raises an error that names it."""
+    for known in type(layer).__mro__:
+        if known in _REFUSED:
+            raise ValueError(f"Layer '{layer.name}' cannot be certified. {_REFUSED[known]}")
+        if known in _BOUNDS and is_called_as(type(layer), known):
+            return _checked(_BOUNDS[known](layer, input_shape), layer, input_shape)
+    if _states_a_bound(type(layer)):
+        return _checked(layer.lipschitz_bound, layer, input_shape)
+    raise ValueError(
+        f"No Lipschitz bound is known for layer '{layer.name}' of class "
+        f"{type(layer).__module__}.{type(layer).__qualname__}. Expected a layer of lipot, a stock "
+        "Keras layer with a finite constant, or one registered with "
+        f"`@lipot.certify.register_bound({type(layer).__name__})` on a function "
+        "`(layer, input_shape) -> bound`."
+    )
+
+
+def values_in(shape):
+    """Number of values in one sample; sizes that are not known count as one."""
+    return int(np.prod([n or 1 for n in shape[1:]], initial=1.0))
+
+
+def _owner(layer_class, name):
+    return next(c for c in layer_class.__mro__ if name in vars(c))
+
+
+def is_called_as(layer_class, known):
+    """Whether a class is `known` or a subclass that leaves what `known` computes alone."""
+    return issubclass(layer_class, known) and all(
+        issubclass(known, _owner(layer_class, name))
+        for name in ("call", "__call__", "linear_map")
+        if hasattr(layer_class, name)
+    )
+
+
+def _states_a_bound(layer_class):
+    # `lipschitz_bound` speaks for the `call` it was written with: lipot's own, or one that its
+    # class or a parent defines. A subclass that overrides `call` alone must restate it.
+    if not hasattr(layer_class, "lipschitz_bound"):
+        return False
+    caller = _owner(layer_class, "call")
+    return caller.__module__.startswith("lipot.") or issubclass(
+        _owner(layer_class, "lipschitz_bound"), caller
+    )
+
+
+def _checked(bound, layer, input_shape):
+    if not isinstance(bound, LayerBound):
+        length = values_in(input_shape) + 2
+        # The input roundings cover sums of inputs, the output ones what is done to the result.
+        bound = LayerBound(float(bound), length, 2.0 * float(bound), 0.0, length)
+    if not all(math.isfinite(value) and value >= 0.0 for value in bound):
+        raise ValueError(
+            f"The bound of layer '{layer.name}' is not a finite nonnegative number. "
+            f"Received: {bound}"
+        )
+    return bound

@@ -1,0 +1,136 @@
+"""The last linear layer of a classifier, and what comes before it."""
+
+import dataclasses
+
+import keras
+import numpy as np
+
+from lipot.certify.bounds import layer_bound
+from lipot.certify.graph import graph_of, walk
+from lipot.certify.linear import dense_kernel, is_dense
+from lipot.certify.node import Node
+from lipot.certify.rounding import float_format
+from lipot.certify.weights import applied
+
+# Layers after the logits that change no order: nothing at inference, or a softmax.
+_TRANSPARENT = (keras.layers.Dropout, keras.layers.Identity, keras.layers.ActivityRegularization)
+_NAMES = {keras.activations.softmax: "softmax", keras.activations.sigmoid: "sigmoid"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Head:
+    """A classifier `x -> W g(x) + b`, taken apart.
+
+    Attributes:
+        features: Keras models that compute `g` when applied one after the other.
+        node: What is known about the map `g`.
+        kernel: `W`, `(n, q)` in float64.
+        bias: `b`, `(q,)` in float64.
+        roundings: Length of the longest chain of roundings in `W g + b`.
+        roundoff: Unit roundoff of the last layer.
+        squashed: Whether a softmax or a sigmoid follows.
+    """
+
+    features: list
+    node: Node
+    kernel: np.ndarray
+    bias: np.ndarray
+    roundings: int
+    roundoff: float
+    squashed: bool
+
+
+def find_head(model, inputs):
+    """Takes a classifier apart at its last linear layer, or raises an error that says why not."""
+    core = graph_of(model)
+    if len(core.inputs) != 1 or len(core.outputs) != 1:
+        raise ValueError(
+            "Invalid value received for argument `model`. Expected one input and one output. "
+            f"Received: {len(core.inputs)} inputs and {len(core.outputs)} outputs"
+        )
+    nodes = walk(core, inputs)
+    tensor, squashed = core.outputs[0], False
+    while True:
+        operation, step = _producer(tensor)
+        before = step.input_tensors[0] if len(step.input_tensors) == 1 else None
+        if isinstance(operation, keras.Model) and before is not None:
+            head = find_head(operation, [nodes[id(before)]])
+            features = [keras.Model(core.inputs[0], before), *head.features]
+            return dataclasses.replace(head, features=features, squashed=head.squashed or squashed)
+        if is_dense(operation):
+            return _head_at(operation, core, before, nodes[id(before)], squashed)
+        function = _final_function(operation)
+        if function is None or before is None:
+            raise _not_linear(operation)
+        squashed = squashed or function != "linear"
+        _check_keeps_order(operation, function, before.shape)
+        tensor = before
+
+
+def _head_at(layer, core, tensor, node, squashed):
+    activation = layer.activation
+    if activation not in (None, keras.activations.linear):
+        name = _NAMES.get(activation)
+        if name is None:
+            raise _not_linear(layer, f"activation={getattr(activation, '__name__', activation)}")
+        _check_keeps_order(layer, name, layer.compute_output_shape(tensor.shape))
+        squashed = True
+    if len(tensor.shape) != 2:
+        raise ValueError(
+            "Invalid value received for argument `model`. Expected logits of shape (batch, "
+            f"classes). Received: last layer '{layer.name}' with inputs of shape {tensor.shape}"
+        )
+    kernel = dense_kernel(layer)
+    bias = np.zeros(kernel.shape[1]) if layer.bias is None else applied(layer.bias, layer)
+    return Head(
+        features=[keras.Model(core.inputs[0], tensor)],
+        node=node,
+        kernel=kernel,
+        bias=bias,
+        # Each logit has a sum of its own: no factor for different orders.
+        roundings=layer_bound(layer, (None, len(kernel))).roundings + 2,
+        roundoff=float_format(layer.compute_dtype).roundoff,
+        squashed=squashed,
+    )
+
+
+def _producer(tensor):
+    history = tensor._keras_history
+    return history.operation, history.operation._inbound_nodes[history.node_index]
+
+
+def _final_function(operation):
+    if isinstance(operation, _TRANSPARENT):
+        return "linear"
+    if type(operation) is keras.layers.Softmax and operation.axis == -1:
+        return "softmax"
+    if type(operation) is keras.layers.Activation:
+        if operation.activation is keras.activations.linear:
+            return "linear"
+        return _NAMES.get(operation.activation)
+    return None
+
+
+def _check_keeps_order(layer, function, shape):
+    if function == "sigmoid" and shape[-1] != 1:
+        raise ValueError(
+            "Invalid value received for argument `model`. Expected logits, a softmax, or a "
+            "sigmoid of a single unit: sigmoids of several units round to 1 together, and their "
+            f"argmax is then arbitrary. Received: last layer '{layer.name}' with a sigmoid of "
+            f"{shape[-1]} units. Leave the sigmoid out."
+        )
+    if function == "softmax" and shape[-1] == 1:
+        raise ValueError(
+            "Invalid value received for argument `model`. Expected at least two units before a "
+            f"softmax. Received: last layer '{layer.name}' with a softmax of one unit"
+        )
+
+
+def _not_linear(operation, detail=None):
+    received = f"'{operation.name}' of class {type(operation).__name__}"
+    return ValueError(
+        "Invalid value received for argument `model`. Expected a last layer that is linear (a "
+        "Dense layer of Keras or lipot without activation, or with a softmax or the sigmoid of "
+        f"one unit). Received: {received}{f' with {detail}' if detail else ''}. Move what comes "
+        "after the logits out of the model."
+    )

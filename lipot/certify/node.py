@@ -1,0 +1,158 @@
+"""What is known about the map from a model's input to one tensor inside it, and how it grows."""
+
+import dataclasses
+import math
+
+import keras
+import numpy as np
+from keras import ops
+
+from lipot.certify.rounding import Affine, accumulated, float_format, root_of_squares, total
+
+# Products and sums of these bounds are themselves rounded, in float64.
+_UP = 1.0 + 1e-12
+
+
+@dataclasses.dataclass(frozen=True)
+class Computed:
+    """A tensor as the machine computes it, for inputs `x` of norm `R`.
+
+    Attributes:
+        zero: The tensor at the input zero, as computed.
+        error: Bound of `|computed(x) - exact(x)|`, affine in `R`.
+        size: Bound of `|computed(x)|`, affine in `R`.
+        reach: No intermediate result overflows for `R` up to this.
+    """
+
+    zero: object
+    error: Affine
+    size: Affine
+    reach: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Node:
+    """Facts about one tensor of a model.
+
+    Attributes:
+        lipschitz: Bound of the Lipschitz constant of the exact map from the input.
+        shape: `(None, ...)`.
+        computed: A `Computed`, or `None` when only Lipschitz constants are asked for.
+    """
+
+    lipschitz: float
+    shape: tuple
+    computed: Computed | None = None
+
+
+def input_node(symbolic):
+    """Node of a model's input, without rounding."""
+    return Node(1.0, tuple(symbolic.shape))
+
+
+def computed_input_node(symbolic, shape):
+    """Node of a model's input of a given shape: the zero sample, and the rounding of its cast."""
+    dtype = keras.backend.standardize_dtype(symbolic.dtype)
+    if "float" not in dtype:
+        raise ValueError(
+            "Expected a model whose input is floating point: rounding to integers is no small "
+            f"error. Received: input dtype {dtype}"
+        )
+    machine = float_format(dtype)
+    zero = ops.zeros((1, *shape[1:]), dtype)
+    error = Affine(machine.roundoff, math.sqrt(np.prod(shape[1:])) * machine.smallest)
+    size = Affine(1.0, 0.0).plus(error)
+    return Node(1.0, tuple(shape), Computed(zero, error, size, machine.largest))
+
+
+def after_layer(node, bound, layer, output):
+    """Node after a layer with a `LayerBound`."""
+    lipschitz = node.lipschitz * bound.lipschitz * _UP
+    if node.computed is None:
+        return Node(lipschitz, tuple(output.shape))
+    incoming, dtype = node.computed, layer.compute_dtype
+    machine = float_format(dtype)
+    error, size = incoming.error, incoming.size
+    if keras.backend.standardize_dtype(incoming.zero.dtype) != dtype:
+        cast = size.times(machine.roundoff).plus(Affine(0.0, _flushed(machine, node.shape)))
+        error, size = error.plus(cast), size.plus(cast)
+    intermediate = size.times(bound.gain).plus(Affine(0.0, bound.offset))
+    shape = _shape(output)
+    chain = accumulated(bound.roundings, machine.roundoff)
+    steps = bound.roundings + bound.output_roundings
+    rounding = intermediate.times(chain).plus(Affine(0.0, steps * _flushed(machine, shape)))
+    error = error.times(bound.lipschitz).plus(rounding).times(_UP)
+    if bound.output_roundings:
+        # The result before these roundings has at most the size of the result after them, nearly.
+        relative = accumulated(2 * bound.output_roundings, machine.roundoff)
+        error = error.plus(_size(output, lipschitz, error).times(relative)).times(1.0 + relative)
+    return _finished(output, lipschitz, error, [incoming], [intermediate], machine)
+
+
+def after_sum(nodes, factors, layer_dtype, output):
+    """Node of `sum_i factor_i * node_i`, broadcast to the output's shape."""
+    shape = tuple(output.shape)
+    factors = [abs(f) * _repeats(node.shape, shape) for f, node in zip(factors, nodes)]
+    lipschitz = sum(f * node.lipschitz for f, node in zip(factors, nodes)) * _UP
+    if nodes[0].computed is None:
+        return Node(lipschitz, shape)
+    machine = float_format(layer_dtype)
+    scaled = [node.computed.size.times(f) for f, node in zip(factors, nodes)]
+    terms = [node.computed.error.times(f) for f, node in zip(factors, nodes)]
+    # A cast of each term, a product with its factor, the sum, and what a constant adds to it.
+    rounding = total(scaled).times(accumulated(len(nodes) + 4, machine.roundoff))
+    error = total([*terms, rounding]).plus(Affine(0.0, 4 * _flushed(machine, shape)))
+    result = _size(output, lipschitz, error)
+    error = error.plus(result.times(accumulated(2, machine.roundoff)))
+    return _finished(output, lipschitz, error, [n.computed for n in nodes], scaled, machine)
+
+
+def after_choice(nodes, layer_dtype, output):
+    r"""Node of a concatenation, maximum or minimum.
+
+    Each output value moves at most as far as the farthest input value it may be, and
+    $\max(a, b)^2 \le a^2 + b^2$: the norms add like orthogonal vectors.
+    """
+    shape = tuple(output.shape)
+    lipschitz = math.hypot(*(node.lipschitz for node in nodes)) * _UP
+    if nodes[0].computed is None:
+        return Node(lipschitz, shape)
+    machine = float_format(layer_dtype)
+    sizes = root_of_squares([node.computed.size for node in nodes])
+    error = root_of_squares([node.computed.error for node in nodes])
+    cast = sizes.times(2.0 * machine.roundoff).plus(Affine(0.0, _flushed(machine, shape)))
+    return _finished(
+        output, lipschitz, error.plus(cast), [n.computed for n in nodes], [sizes], machine
+    )
+
+
+def _finished(output, lipschitz, error, incoming, intermediates, machine):
+    size = _size(output, lipschitz, error)
+    reach = min(computed.reach for computed in incoming)
+    for largest in (*intermediates, size):
+        room = machine.largest - largest.offset
+        reach = min(reach, max(0.0, room) / max(largest.slope, 1e-300))
+    return Node(lipschitz, _shape(output), Computed(output, error, size, reach))
+
+
+def _size(output, lipschitz, error):
+    # |y(x)| <= |computed y(0)| + error at 0 + Lip R + error at x
+    zero = np.linalg.norm(_values(output).ravel())
+    return Affine(lipschitz, float(zero) * _UP + error.offset).plus(error)
+
+
+def _values(tensor):
+    return ops.convert_to_numpy(ops.cast(tensor, "float32")).astype("float64")
+
+
+def _shape(output):
+    return (None, *output.shape[1:])
+
+
+def _flushed(machine, shape):
+    return machine.smallest * math.sqrt(np.prod([n or 1 for n in shape[1:]]))
+
+
+def _repeats(shape, broadcast):
+    sizes = [[n or 1 for n in s[1:]] for s in (shape, broadcast)]
+    return math.sqrt(max(1.0, np.prod(sizes[1]) / np.prod(sizes[0])))

@@ -1,0 +1,93 @@
+r"""Certified radii of a linear classifier on top of a Lipschitz map, rounding included.
+
+Let `g` be the exact map to the features, `G`-Lipschitz. For inputs of norm `R` the machine
+computes features within `E(R)` of it, and logits within `h_i(R)` of `w_i . features + b_i`. With
+the features computed at `x`, for `|x' - x| <= r` and `w = w_i - w_j`,
+
+    logit_i(x') - logit_j(x') >=  w . features(x) + b_i - b_j  -  |w| (E(|x|) + G r + E(|x| + r))
+                                  - h_i(|x| + r) - h_j(|x| + r) .
+
+All terms are affine in `r`: the radius is where the right-hand side vanishes, the least over `j`.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from lipot.certify.rounding import accumulated
+
+# The last product and the differences below are computed in float64 themselves.
+_FLOAT64 = 2.0**-50
+# A softmax or a sigmoid orders logits that differ by this many units of roundoff.
+_SQUASH = 64.0
+
+
+class Radii(NamedTuple):
+    """Certified radii `(n,)`, what rounding took from each `(n,)`, and logits `(n, q)`."""
+
+    radius: np.ndarray
+    rounding: np.ndarray
+    logits: np.ndarray
+
+
+def radii(head, features, norms):
+    """Certified radius of every sample.
+
+    Args:
+        head: A `Head`.
+        features: Computed features, `(n, m)` in float64.
+        norms: Norm of every input, `(n,)` in float64.
+
+    Returns:
+        `Radii`.
+    """
+    logits = features @ head.kernel + head.bias
+    finite = np.all(np.isfinite(logits), axis=1)
+    pairs = _binary if len(head.bias) == 1 else _pairwise
+    margins, differences, rows, offsets = pairs(head, np.where(finite[:, None], logits, 0.0))
+    exact = _least(margins, head.node.lipschitz * differences)
+
+    computed = head.node.computed
+    # Every logit is a chain of `roundings` over partial sums of norm |w_i| |features| + |b_i|.
+    chain = accumulated(head.roundings, head.roundoff)
+    lost = (
+        differences * 2.0 * computed.error(norms)[:, None]
+        + chain * (rows * computed.size(norms)[:, None] + offsets)
+        + _SQUASH * head.roundoff * head.squashed
+        + _FLOAT64 * len(head.kernel) * (rows * computed.size(norms)[:, None] + offsets)
+    )
+    slope = (
+        differences * (head.node.lipschitz + computed.error.slope)
+        + chain * rows * computed.size.slope
+    )
+    radius = np.minimum(_least(margins - lost, slope), computed.reach - norms)
+    # Rounded down, so that the closed ball is certified.
+    radius = np.where(finite, np.maximum(radius, 0.0), 0.0) * (1.0 - 1e-9)
+    return Radii(radius, np.where(finite, np.maximum(exact - radius, 0.0), 0.0), logits)
+
+
+def _pairwise(head, logits):
+    """Margins of the top class over each other one, and the norms that go with them."""
+    top = logits.argmax(axis=1)
+    samples = np.arange(len(logits))
+    norms = np.linalg.norm(head.kernel, axis=0)
+    gram = np.stack([np.linalg.norm(head.kernel - w[:, None], axis=0) for w in head.kernel.T])
+    margins = logits[samples, top][:, None] - logits
+    margins[samples, top] = np.inf
+    bias = np.abs(head.bias)
+    return margins, gram[top], norms[top][:, None] + norms, bias[top][:, None] + bias
+
+
+def _binary(head, logits):
+    """The same for one unit, whose sign is the class."""
+    norm = np.linalg.norm(head.kernel)
+    ones = np.ones_like(logits)
+    return np.abs(logits), norm * ones, norm * ones, np.abs(head.bias) * ones
+
+
+def _least(numerator, denominator):
+    # Zero over zero: a margin that nothing reduces is certified everywhere, no margin nowhere.
+    with np.errstate(divide="ignore", invalid="ignore"):
+        quotient = numerator / denominator
+    quotient = np.where(denominator > 0.0, quotient, np.where(numerator > 0.0, np.inf, 0.0))
+    return quotient.min(axis=1)

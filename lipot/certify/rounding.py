@@ -1,0 +1,94 @@
+r"""Floating point in certificates: what a model computes differs from what its formula says.
+
+The model of arithmetic is the standard one: every operation returns the exact result times
+`1 + d`, `|d| <= u`, plus at most the smallest normal number (results below it may be flushed).
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from keras import ops
+
+
+class FloatFormat(NamedTuple):
+    """A floating point type: unit roundoff, smallest normal number, and what no norm may exceed."""
+
+    roundoff: float
+    smallest: float
+    largest: float
+
+
+# Norms stay far enough below overflow for squares; half precision layers square in float32.
+_FORMATS = {
+    "float64": FloatFormat(2.0**-53, 2.0**-1022, 1e150),
+    "float32": FloatFormat(2.0**-24, 2.0**-126, 1e18),
+    "bfloat16": FloatFormat(2.0**-8, 2.0**-126, 1e18),
+    "float16": FloatFormat(2.0**-11, 2.0**-14, 16376.0),
+}
+# An error no certificate survives; infinity would turn into NaN when multiplied by zero.
+_HOPELESS = 1e60
+
+
+class Affine(NamedTuple):
+    """`slope * R + offset`, with both numbers nonnegative: a bound for inputs of norm `R`."""
+
+    slope: float
+    offset: float
+
+    def __call__(self, norm):
+        return self.slope * norm + self.offset
+
+    def plus(self, other):
+        return Affine(self.slope + other.slope, self.offset + other.offset)
+
+    def times(self, factor):
+        return Affine(self.slope * factor, self.offset * factor)
+
+
+def total(bounds):
+    """Sum of affine bounds."""
+    return Affine(*(float(sum(column)) for column in zip(*bounds)))
+
+
+def root_of_squares(bounds):
+    """Bound of `sqrt(sum of squares)`, by the triangle inequality in R^n."""
+    return Affine(*(math.hypot(*column) for column in zip(*bounds)))
+
+
+def accumulated(roundings, roundoff):
+    r"""Relative error of a chain of roundings, Higham's $\gamma_k = k u / (1 - k u)$."""
+    product = roundings * roundoff
+    return product / (1.0 - product) if product < 0.5 else _HOPELESS
+
+
+def float_format(dtype):
+    """Format in which layers of a compute dtype really work on this machine.
+
+    Accelerators may multiply float32 numbers with fewer bits (TensorFloat-32, bfloat16 passes).
+    A product that must be exact in float32 tells.
+    """
+    if dtype not in _FORMATS:
+        raise ValueError(
+            f"Expected a model that computes in one of {sorted(_FORMATS)}. Received: dtype={dtype}"
+        )
+    found = _FORMATS[dtype]
+    return found._replace(roundoff=_observed_roundoff()) if dtype == "float32" else found
+
+
+def _observed_roundoff():
+    """Roundoff of float32 products: 2^-24, or that of the widest format that still fits."""
+    for bits, roundoff in ((23, 2.0**-24), (15, 2.0**-16), (10, 2.0**-11)):
+        if _products_keep(np.float32(1.0 + 2.0**-bits)):
+            return roundoff
+    return 2.0**-8
+
+
+def _products_keep(value):
+    identity = np.eye(64, dtype="float32")
+    images = np.full((1, 8, 8, 64), value)
+    products = (
+        ops.matmul(identity * value, identity)[0, 0],
+        ops.conv(images, identity[None, None])[0, 4, 4, 0],
+    )
+    return all(float(product) == float(value) for product in products)

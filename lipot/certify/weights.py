@@ -1,0 +1,41 @@
+"""Reading the numbers and sizes that bounds of layers are made of."""
+
+import numpy as np
+from keras import ops
+
+
+def applied(weight, layer):
+    """A weight as the layer applies it, rounded to its compute dtype, in float64."""
+    weight = ops.cast(weight, layer.compute_dtype)
+    if layer.compute_dtype == "bfloat16":
+        weight = ops.cast(weight, "float32")
+    return ops.convert_to_numpy(weight).astype("float64")
+
+
+def spectral_norm(matrix):
+    """Largest singular value, raised by what its computation in float64 may lose."""
+    return float(np.linalg.norm(matrix, 2)) * (1.0 + 1e-12)
+
+
+def image_size(layer, input_shape):
+    """Spatial sizes and number of channels of a layer's input; the sizes must be known."""
+    first = layer.data_format == "channels_first"
+    size = tuple(input_shape[2:] if first else input_shape[1:-1])
+    if None in size:
+        raise ValueError(
+            f"Layer '{layer.name}' is bounded for one image size. Expected a model with a fixed "
+            f"input shape. Received: input_shape={tuple(input_shape)}"
+        )
+    return size, input_shape[1 if first else -1]
+
+
+def check_not_quantized(layer):
+    """Raises for a stock layer that no longer applies its float kernel."""
+    if not layer.built:
+        raise ValueError(f"Layer '{layer.name}' has no weights yet. Expected a built model.")
+    mode = getattr(layer, "quantization_mode", None)
+    if mode is not None:
+        raise ValueError(
+            f"Layer '{layer.name}' cannot be certified. Expected float weights. "
+            f"Received: quantization_mode={mode!r}"
+        )
