@@ -7,5 +7,8 @@ from lipot.models.embedding_networks import (
     embedding_discriminator,
     embedding_encoder,
 )
+from lipot.models.nearest_mean import NearestMean
+from lipot.models.otad import OTAD
 from lipot.models.resnet import preact_resnet18, resnet18
+from lipot.models.straight_through import StraightThrough
 from lipot.models.wide_resnet import wide_resnet

@@ -1,0 +1,308 @@
+"""Models that answer a query from stored training points near it."""
+
+import keras
+import numpy as np
+from keras import ops
+
+from lipot import backend
+from lipot.math.neighbors import nearest_neighbors, sort_by_distance
+from lipot.models.neighbor_memory import NeighborMemory
+from lipot.models.search import SEARCHES
+
+
+class NeighborModel(keras.Model):
+    """Base of models that replace a network's features by ones computed from neighbors.
+
+    A network `head(backbone(embedding(x)))` is trained first, in the usual way. `adapt` then
+    stores its training points and their features, and from there on a call finds the stored
+    points next to the query and lets `combine` make a feature of them for the head.
+
+    Args:
+        backbone: Built Keras layer or model whose outputs have the shape of its inputs.
+        head: Keras layer or model from features to outputs.
+        neighbors: Positive integer K. With fewer stored points, all of them are used.
+        embedding: Keras layer or model in front of the backbone, or None.
+        metric: Keras layer or model from inputs to a space whose l2 distance chooses the
+            neighbors, or None for that of the (embedded) inputs.
+        search: `"exact"`, part of the compiled graph, or `"faiss"`, which needs that package and
+            makes calls eager.
+        **kwargs: Arguments of `keras.Model`.
+    """
+
+    def __init__(
+        self,
+        backbone,
+        head,
+        neighbors=10,
+        *,
+        embedding=None,
+        metric=None,
+        search="exact",
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        for name, part in [("backbone", backbone), ("head", head)]:
+            _check_layer(name, part)
+        for name, part in [("embedding", embedding), ("metric", metric)]:
+            _check_layer(name, part, optional=True)
+        if isinstance(neighbors, bool) or not isinstance(neighbors, int) or neighbors < 1:
+            raise ValueError(
+                "Invalid value received for argument `neighbors`. Expected a positive integer. "
+                f"Received: neighbors={neighbors!r}."
+            )
+        if search not in SEARCHES:
+            raise ValueError(
+                f"Invalid value received for argument `search`. Expected one of "
+                f"{sorted(SEARCHES)}. Received: search={search!r}."
+            )
+        self.backbone = backbone
+        self.head = head
+        self.neighbors = neighbors
+        self.embedding = embedding
+        self.metric = metric
+        self.search = search
+        self.memory = NeighborMemory(name="memory")
+        self._index = None
+        self._programs = {}
+        if not SEARCHES[search].in_graph:
+            self.run_eagerly = True
+
+    def combine(self, query, neighbors, features):
+        """Makes the feature of a query, `(batch, d)`, from its neighbors and their features."""
+        raise TypeError(f"{type(self).__name__} must define combine().")
+
+    def adapt(self, x, y=None, *, batch_size=256):
+        """Stores training points and their features.
+
+        Points that occur more than once are stored once: a repeated point would take several
+        places among the K.
+
+        Args:
+            x: Training inputs, array `(n, ...)`.
+            y: Ignored; taken so that the call looks like `fit`.
+            batch_size: Points sent through the networks at once.
+
+        Returns:
+            The model.
+        """
+        x = np.asarray(x)
+        if x.ndim < 2 or len(x) == 0 or not np.all(np.isfinite(x)):
+            raise ValueError(
+                "Invalid value received for argument `x`. Expected finite training points of "
+                f"shape (n, ...) with n > 0. Received: shape {x.shape}."
+            )
+        x = x[_first_occurrences(x)]
+        points, shape = self._in_batches(self._embed, x, batch_size)
+        features, feature_shape = self._in_batches(
+            lambda batch: self.backbone(self._embed(batch), training=False), x, batch_size
+        )
+        if shape != feature_shape:
+            raise ValueError(
+                "Invalid value received for argument `backbone`. Expected features shaped like "
+                f"its inputs, {shape}. Received: features shaped {feature_shape}."
+            )
+        codes = None
+        if self.metric is not None:
+            codes, _ = self._in_batches(lambda b: self.metric(b, training=False), x, batch_size)
+        if not (np.all(np.isfinite(features)) and (codes is None or np.all(np.isfinite(codes)))):
+            raise ValueError("The backbone or the metric returns values that are not finite.")
+        self.memory.store(points, features, codes, shape)
+        self._forget_programs()
+        self(x[:1])
+        return self
+
+    def call(self, inputs):
+        query, indices = self._find(inputs)
+        return self._finish(self._combine_stored(query, indices), query)
+
+    def features(self, x, *, batch_size=256):
+        """Computes the features that `combine` gives, before the head.
+
+        Args:
+            x: Inputs, array `(n, ...)`.
+            batch_size: Queries answered at once.
+
+        Returns:
+            Array `(n, d)`.
+        """
+
+        def answer(_, batch):
+            query, indices = self._find(batch)
+            return self._combine_stored(query, indices)
+
+        return self._over_batches("features", answer, x, batch_size)
+
+    def network_features(self, x, *, batch_size=256):
+        """Computes the features that the backbone itself gives, `(n, d)`."""
+
+        def answer(_, batch):
+            return _flat(self.backbone(self._embed(batch), training=False))
+
+        return self._over_batches("network_features", answer, x, batch_size)
+
+    def network(self, inputs):
+        """Calls the network as it was trained: `head(backbone(embedding(inputs)))`."""
+        return self.head(self.backbone(self._embed(inputs), training=False), training=False)
+
+    def relative_error(self, x, *, batch_size=256):
+        r"""Computes $|R(x) - \tilde f(x)|^2 / |R(x)|^2$ for backbone features R(x).
+
+        Args:
+            x: Inputs, array `(n, ...)`.
+            batch_size: Queries answered at once.
+
+        Returns:
+            Array `(n,)`.
+
+        Reference:
+            Gai, Wang and Zhang, "OTAD", section V.D.
+        """
+        ours = self.features(x, batch_size=batch_size).astype("float64")
+        network = self.network_features(x, batch_size=batch_size).astype("float64")
+        return np.sum((ours - network) ** 2, axis=1) / np.sum(network**2, axis=1)
+
+    def nearest(self, inputs, count=None):
+        """Finds the stored points next to inputs, as `Neighbors`."""
+        self._check_adapted()
+        count = self.neighbors if count is None else count
+        codes = self._codes(inputs, self._flat_query(inputs))
+        points, norms = self.memory.search_space()
+        if SEARCHES[self.search].in_graph:
+            return nearest_neighbors(codes, points, norms, count)
+        if not backend.is_concrete(codes):
+            raise RuntimeError(
+                f"search={self.search!r} answers eager calls only. Use predict() or "
+                'features(), or build the model with search="exact".'
+            )
+        if self._index is None:
+            self._index = SEARCHES[self.search](ops.convert_to_numpy(points))
+        candidates = self._index.candidates(ops.convert_to_numpy(codes), count)
+        candidates = ops.convert_to_tensor(candidates, dtype="int32")
+        return sort_by_distance(codes, points, candidates, min(count, self.memory.size))
+
+    def fit(self, *args, **kwargs):
+        """Always raises: the network is trained before, on its own."""
+        raise TypeError(
+            f"{type(self).__name__} is not trained by fit(). Train head(backbone(x)) as a Keras "
+            "model, then store its training points with adapt()."
+        )
+
+    def build(self, input_shape=None):
+        self.built = True
+
+    def compute_output_shape(self, input_shape):
+        self._check_adapted()
+        return self.head.compute_output_shape((input_shape[0], *self.memory.sample_shape))
+
+    def get_build_config(self):
+        return {"memory": self.memory.get_build_config()}
+
+    def build_from_config(self, config):
+        if config.get("memory"):
+            self.memory.build_from_config(config["memory"])
+            self.built = True
+
+    def get_config(self):
+        parts = {name: getattr(self, name) for name in _PARTS}
+        return {
+            **super().get_config(),
+            **{
+                name: None if part is None else keras.saving.serialize_keras_object(part)
+                for name, part in parts.items()
+            },
+            "neighbors": self.neighbors,
+            "search": self.search,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        config = dict(config)
+        for name in (*_PARTS, "solver"):
+            if config.get(name) is not None:
+                config[name] = keras.saving.deserialize_keras_object(config[name])
+        return cls(**config)
+
+    def _embed(self, inputs):
+        return inputs if self.embedding is None else self.embedding(inputs, training=False)
+
+    def _flat_query(self, inputs):
+        return _flat(self._embed(inputs))
+
+    def _codes(self, inputs, query):
+        return query if self.metric is None else _flat(self.metric(inputs, training=False))
+
+    def _find(self, inputs):
+        self._check_adapted()
+        return self._flat_query(inputs), self.nearest(inputs).indices
+
+    def _combine_stored(self, query, indices):
+        neighbors, features = self.memory.take(indices)
+        return self.combine(query, neighbors, features)
+
+    def _finish(self, feature, query):
+        shape = (ops.shape(query)[0], *self.memory.sample_shape)
+        return self.head(ops.reshape(feature, shape), training=False)
+
+    def _check_adapted(self):
+        if not self.memory.size:
+            raise RuntimeError(
+                f"{type(self).__name__} '{self.name}' holds no training points. Call adapt() first."
+            )
+
+    def _in_batches(self, function, x, batch_size):
+        """Applies a function to all inputs; returns flat float32 rows and the sample shape."""
+        rows, shape = None, None
+        for start in range(0, len(x), batch_size):
+            batch = ops.convert_to_tensor(x[start : start + batch_size], dtype="float32")
+            out = ops.convert_to_numpy(function(batch))
+            if rows is None:
+                shape = out.shape[1:]
+                rows = np.empty((len(x), int(np.prod(shape))), "float32")
+            rows[start : start + len(out)] = out.reshape(len(out), -1)
+        return rows, shape
+
+    def _over_batches(self, name, answer, x, batch_size):
+        self._check_adapted()
+        x = np.asarray(x, "float32")
+        if SEARCHES[self.search].in_graph:
+            if name not in self._programs:
+                self._programs[name] = backend.compile_over(self, answer)
+            run = self._programs[name]
+        else:
+
+            def run(batch):
+                return answer(self, ops.convert_to_tensor(batch))
+
+        parts = [run(x[start : start + batch_size]) for start in range(0, len(x), batch_size)]
+        return keras.tree.map_structure(
+            lambda *leaves: np.concatenate([ops.convert_to_numpy(leaf) for leaf in leaves]), *parts
+        )
+
+    def _forget_programs(self):
+        self._index = None
+        self._programs = {}
+        self.predict_function = None
+        self.test_function = None
+
+
+_PARTS = ("backbone", "head", "embedding", "metric")
+
+
+def _flat(values):
+    return ops.reshape(values, (ops.shape(values)[0], -1))
+
+
+def _first_occurrences(x):
+    rows = np.ascontiguousarray(x.reshape(len(x), -1))
+    keys = rows.view(np.dtype((np.void, rows.dtype.itemsize * rows.shape[1])))[:, 0]
+    return np.sort(np.unique(keys, return_index=True)[1])
+
+
+def _check_layer(name, part, optional=False):
+    if part is None and optional:
+        return
+    if not isinstance(part, keras.layers.Layer):
+        raise ValueError(
+            f"Invalid value received for argument `{name}`. Expected a Keras layer or model. "
+            f"Received: {name}={part!r}."
+        )

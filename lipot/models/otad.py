@@ -1,0 +1,246 @@
+"""OTAD: a network's features replaced by a convex interpolation of its training points."""
+
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+from keras import ops
+
+from lipot import backend
+from lipot.layers.base import check_positive
+from lipot.layers.convex_interpolation import ConvexInterpolation
+from lipot.models import otad_certificate
+from lipot.models.neighbor_model import NeighborModel
+
+
+class Neighborhood(NamedTuple):
+    """What stands behind the answers to some queries.
+
+    Attributes:
+        indices: Stored points used, `(n, K)`, nearest first.
+        distances: To the query, in the space of the search, `(n, K)`.
+        weights: Of each neighbor in the feature, `(n, K)`.
+        feasible: Whether a relaxation of the conditions (15) was solvable, `(n,)`.
+        steps: Relaxations that took, `(n,)`.
+    """
+
+    indices: Any
+    distances: Any
+    weights: Any
+    feasible: Any
+    steps: Any
+
+
+@keras.saving.register_keras_serializable(package="lipot")
+class OTAD(NeighborModel):
+    """Optimal-transport-induced adversarial defense, exact and differentiable.
+
+    A residual network trained with a transport energy (`TransportResidual`) maps training points
+    to features. A query is answered by the slope of the smallest smooth convex function that has
+    those features as slopes at the K nearest training points; the head reads that slope.
+    Gradients flow through the whole answer, the neighbors held fixed.
+
+    Args:
+        backbone: Built Keras layer or model whose outputs have the shape of its inputs.
+        head: Keras layer or model from features to outputs.
+        neighbors: Positive integer K. With fewer stored points, all of them are used.
+        smoothness: L of the function; also the Lipschitz constant of the answer while the
+            neighbors stay the same.
+        convexity: l of the function.
+        smoothness_step: What each relaxation of an infeasible neighborhood adds to L.
+        convexity_step: What each relaxation takes from l.
+        embedding: Keras layer or model in front of the backbone (the patches of a Transformer),
+            or None.
+        metric: Keras layer or model from inputs to a space whose l2 distance chooses the
+            neighbors, or None for that of the (embedded) inputs.
+        solver: Layer called on `[query, neighbors, features]` in place of the exact solution,
+            such as a trained `CIPNet`, or None.
+        search: `"exact"` or `"faiss"`.
+        **kwargs: Arguments of `keras.Model`.
+
+    Lipschitz bound:
+        None as a whole, as neighbors change; `certify` gives one around each query.
+
+    Reference:
+        Gai, Wang and Zhang, "OTAD: An Optimal Transport-Induced Robust Model for Agnostic
+        Adversarial Attack", algorithm 2.
+
+    Example:
+
+    >>> rng = np.random.default_rng(0)
+    >>> x = rng.normal(size=(100, 3)).astype("float32")
+    >>> backbone = keras.Sequential([keras.Input((3,)), keras.layers.Rescaling(2.0)])
+    >>> head = keras.layers.Dense(2)
+    >>> model = OTAD(backbone, head, neighbors=5, smoothness=2.0).adapt(x)
+    >>> bool(np.allclose(model.features(x), 2 * x, atol=1e-5))
+    True
+    >>> model.predict(x[:4] + 0.1, verbose=0).shape
+    (4, 2)
+    """
+
+    def __init__(
+        self,
+        backbone,
+        head,
+        neighbors=10,
+        smoothness=2.0,
+        convexity=0.0,
+        *,
+        smoothness_step=0.2,
+        convexity_step=0.2,
+        embedding=None,
+        metric=None,
+        solver=None,
+        search="exact",
+        **kwargs,
+    ):
+        super().__init__(
+            backbone,
+            head,
+            neighbors,
+            embedding=embedding,
+            metric=metric,
+            search=search,
+            **kwargs,
+        )
+        self.interpolation = ConvexInterpolation(
+            smoothness,
+            convexity,
+            smoothness_step=smoothness_step,
+            convexity_step=convexity_step,
+            name="interpolation",
+        )
+        if solver is not None and not isinstance(solver, keras.layers.Layer):
+            raise ValueError(
+                "Invalid value received for argument `solver`. Expected a Keras layer or None. "
+                f"Received: solver={solver!r}."
+            )
+        self.solver = solver
+
+    def combine(self, query, neighbors, features):
+        inputs = [query, neighbors, features]
+        if self.solver is not None:
+            return self.solver(inputs, training=False)
+        return self.interpolation(inputs)
+
+    def neighborhoods(self, x, *, batch_size=256):
+        """Looks behind the answers: neighbors, weights and feasibility, as a `Neighborhood`.
+
+        Args:
+            x: Inputs, array `(n, ...)`.
+            batch_size: Queries answered at once.
+        """
+
+        def look(_, batch):
+            found = self.nearest(batch)
+            solved = self.interpolation.solve(
+                self._flat_query(batch), *self.memory.take(found.indices)
+            )
+            return Neighborhood(*found, solved.weights, solved.feasible, solved.steps)
+
+        return self._over_batches("neighborhoods", look, x, batch_size)
+
+    def local_lipschitz(self, x, *, eps=0.3, steps=10, seed=0, batch_size=256):
+        r"""Searches for the steepest change of the features within a distance.
+
+        Climbs $|\tilde f(x + \delta) - \tilde f(x)| / |\delta|$ over $|\delta| = \epsilon$, from
+        a random start, and keeps the largest ratio met: a lower bound of the local constant.
+
+        Args:
+            x: Inputs, array `(n, ...)`.
+            eps: Length of the change.
+            steps: Steps of the climb.
+            seed: Seed of the random start.
+            batch_size: Queries at once.
+
+        Returns:
+            Array `(n,)`.
+
+        Reference:
+            Gai, Wang and Zhang, "OTAD", section V.D and figure 2.
+        """
+        eps = check_positive("eps", eps)
+        x = np.asarray(x, "float32")
+        rng = np.random.default_rng(seed)
+
+        def climb(_, pair):
+            base, shift = pair[:, 0], pair[:, 1]
+            origin = self._feature_of(base)
+
+            def lengths(shift):
+                moved = ops.cast(self._feature_of(base + shift) - origin, "float32")
+                return ops.sqrt(ops.sum(ops.square(moved), axis=1) + 1e-24)
+
+            best = ops.zeros_like(lengths(shift))
+            for _ in range(steps):
+                _, gradient = backend.value_and_input_gradient(lambda s: ops.sum(lengths(s)), shift)
+                best = ops.maximum(best, lengths(shift))
+                # The Jacobian of the map is positive: its own direction keeps a zero gradient
+                # (an answer that does not move at all) from ending the climb.
+                shift = _of_length(gradient + 1e-6 * shift, eps)
+            return ops.maximum(best, lengths(shift)) / eps
+
+        start = rng.normal(size=x.shape).astype("float32")
+        start *= eps / np.sqrt(np.sum(start**2, axis=tuple(range(1, x.ndim)), keepdims=True))
+        return self._over_batches(
+            f"local_lipschitz {eps} {steps}", climb, np.stack([x, start], axis=1), batch_size
+        )
+
+    def certify(
+        self,
+        x,
+        y=None,
+        *,
+        head_lipschitz=None,
+        embedding_lipschitz=None,
+        metric_lipschitz=None,
+        batch_size=64,
+    ):
+        """Proves a radius around each input within which the predicted class is the same.
+
+        Two things are bounded: how far the K nearest training points stay the K nearest, and how
+        far the logits stay in order while they do, where the features move at most L times as
+        far as the query. The radius is the smaller one.
+
+        Args:
+            x: Inputs, array `(n, ...)`.
+            y: Integer labels `(n,)`, for `NeighborCertificate.accuracy`, or None.
+            head_lipschitz: Lipschitz constant of the head, where it is not linear.
+            embedding_lipschitz: Lipschitz constant of the embedding, where there is one.
+            metric_lipschitz: Lipschitz constant of the metric, where there is one;
+                `lipot.lipschitz_constant` proves it for most networks.
+            batch_size: Queries at once.
+
+        Returns:
+            `NeighborCertificate`.
+        """
+        return otad_certificate.certify(
+            self,
+            np.asarray(x, "float32"),
+            y,
+            head_lipschitz=head_lipschitz,
+            embedding_lipschitz=embedding_lipschitz,
+            metric_lipschitz=metric_lipschitz,
+            batch_size=batch_size,
+        )
+
+    def get_config(self):
+        solver = self.solver
+        return {
+            **super().get_config(),
+            "smoothness": self.interpolation.smoothness,
+            "convexity": self.interpolation.convexity,
+            "smoothness_step": self.interpolation.smoothness_step,
+            "convexity_step": self.interpolation.convexity_step,
+            "solver": None if solver is None else keras.saving.serialize_keras_object(solver),
+        }
+
+    def _feature_of(self, inputs):
+        query, indices = self._find(inputs)
+        return self._combine_stored(query, indices)
+
+
+def _of_length(shift, length):
+    axes = tuple(range(1, len(shift.shape)))
+    norm = ops.sqrt(ops.sum(ops.square(shift), axis=axes, keepdims=True))
+    return shift * (length / ops.maximum(norm, 1e-20))

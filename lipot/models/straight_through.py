@@ -1,0 +1,65 @@
+"""Backward pass differentiable approximation: attack a defense through another network's slope."""
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable(package="lipot")
+class StraightThrough(keras.Model):
+    r"""Has the outputs of one model and the derivatives of another.
+
+    $$ s(x) + \text{stop}\left( f(x) - s(x) \right) $$
+
+    Args:
+        model: Keras model f, whose outputs count.
+        surrogate: Keras model s, whose derivatives stand in for those of f. None for the
+            network an `OTAD` was made from, as its authors attack it.
+        **kwargs: Arguments of `keras.Model`.
+
+    Reference:
+        Athalye, Carlini and Wagner, "Obfuscated gradients give a false sense of security", 2018.
+
+    Example:
+
+    >>> import numpy as np
+    >>> model = StraightThrough(keras.layers.Rescaling(0.0, 3.0), keras.layers.Rescaling(2.0))
+    >>> float(model(np.ones((1, 1), "float32"))[0, 0])
+    3.0
+    """
+
+    def __init__(self, model, surrogate=None, **kwargs):
+        super().__init__(**kwargs)
+        self.model = model
+        self.surrogate = surrogate
+
+    def call(self, inputs):
+        if self.surrogate is None:
+            approximate = self.model.network(inputs)
+        else:
+            approximate = self.surrogate(inputs, training=False)
+        exact = ops.stop_gradient(self.model(inputs, training=False))
+        return approximate + (exact - ops.stop_gradient(approximate))
+
+    def build(self, input_shape=None):
+        self.built = True
+
+    def compute_output_shape(self, input_shape):
+        return self.model.compute_output_shape(input_shape)
+
+    def get_config(self):
+        parts = {"model": self.model, "surrogate": self.surrogate}
+        return {
+            **super().get_config(),
+            **{
+                name: None if part is None else keras.saving.serialize_keras_object(part)
+                for name, part in parts.items()
+            },
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        config = dict(config)
+        for name in ("model", "surrogate"):
+            if config.get(name) is not None:
+                config[name] = keras.saving.deserialize_keras_object(config[name])
+        return cls(**config)
