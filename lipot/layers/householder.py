@@ -40,7 +40,7 @@ class Householder(ChannelLayer):
 
     Reference:
         Singla, Singla and Feizi, "Improved deterministic l2 robustness on CIFAR-10 and
-        CIFAR-100" (ICLR 2022), section 4.
+        CIFAR-100" (ICLR 2022).
 
     Example:
 

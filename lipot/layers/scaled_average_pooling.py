@@ -96,10 +96,10 @@ class ScaledGlobalAveragePooling2D(GlobalPoolingLayer):
     """
 
     def call(self, inputs):
-        height, width = (ops.shape(inputs)[axis] for axis in self.spatial_axes)
         x = at_least_float32(inputs)
         means = ops.mean(x, axis=self.spatial_axes, keepdims=self.keepdims)
-        if isinstance(height, int) and isinstance(width, int):
-            return scale(means, self.k_coef_lip * math.sqrt(height * width), self.compute_dtype)
-        means = means * ops.sqrt(ops.cast(height * width, x.dtype))
-        return scale(means, self.k_coef_lip, self.compute_dtype)
+        size = [inputs.shape[axis] for axis in self.spatial_axes]
+        if None not in size:
+            return scale(means, self.k_coef_lip * math.sqrt(math.prod(size)), self.compute_dtype)
+        count = ops.sum(ops.ones_like(x), axis=self.spatial_axes, keepdims=self.keepdims)
+        return scale(means * ops.sqrt(count), self.k_coef_lip, self.compute_dtype)

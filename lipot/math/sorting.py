@@ -47,7 +47,7 @@ def sort_pairs(x, axis=-1):
     [1.0, 3.0, -2.0, 5.0]
     """
     axis = axis % len(x.shape) - len(x.shape)
-    partner = ops.reshape(ops.flip(_groups(x, 2, axis), axis=axis), _shape(x))
+    partner = _ungroup(ops.flip(_group(x, 2, axis), axis=axis), x, axis)
     first = (np.arange(x.shape[axis]) % 2 == 0).reshape((-1,) + (1,) * (-1 - axis))
     keep = ops.where(first, x <= partner, x >= partner)
     return ops.where(keep, x, partner)
@@ -85,7 +85,7 @@ def sort_groups(x, size, axis=-1):
         return sort_pairs(x, axis)
     if size == x.shape[axis]:
         return ops.sort(x, axis=axis)
-    return ops.reshape(ops.sort(_groups(x, size, axis), axis=axis), _shape(x))
+    return _ungroup(ops.sort(_group(x, size, axis), axis=axis), x, axis)
 
 
 def householder(x, theta, axis=-1):
@@ -106,7 +106,7 @@ def householder(x, theta, axis=-1):
 
     Reference:
         Singla, Singla and Feizi, "Improved deterministic l2 robustness on CIFAR-10 and
-        CIFAR-100" (ICLR 2022), section 4.
+        CIFAR-100" (ICLR 2022).
 
     Example:
 
@@ -124,15 +124,25 @@ def householder(x, theta, axis=-1):
     return ops.concatenate([first - step * sine, second + step * cosine], axis=axis)
 
 
-def _groups(x, size, axis):
+def _group(x, size, axis):
     """Splits a negative axis in groups; each group lies along the same axis of the result."""
+    count = x.shape[axis] // size
+    if not _has_shape(x):
+        return ops.stack(ops.split(x, count, axis=axis), axis=0)
     if axis == -1:
         # One long axis of groups is faster to transpose than many short ones.
         return ops.reshape(x, (-1, size))
-    shape = _shape(x)
-    return ops.reshape(x, (*shape[:axis], x.shape[axis] // size, size, *shape[axis + 1 :]))
+    shape = ops.shape(x)
+    return ops.reshape(x, (-1, *shape[1:axis], count, size, *shape[axis + 1 :]))
 
 
-def _shape(x):
-    # An unknown batch size stays unknown, also for a symbolic tensor.
-    return (-1, *ops.shape(x)[1:])
+def _ungroup(groups, x, axis):
+    """Undoes `_group`, for groups of `x`."""
+    if not _has_shape(x):
+        return ops.concatenate(ops.unstack(groups, axis=0), axis=axis)
+    return ops.reshape(groups, (-1, *ops.shape(x)[1:]))
+
+
+def _has_shape(x):
+    # A symbolic Keras tensor of unknown image size has no number to reshape to.
+    return None not in ops.shape(x)[1:]

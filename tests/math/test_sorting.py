@@ -89,3 +89,13 @@ def test_householder_on_another_axis():
     x, theta = _random(2, 3, 4, 6), np.array([0.3, 1.0, 2.0], "float32")
     channels_first = _numpy(householder(np.moveaxis(x, -1, 1), theta, axis=1))
     np.testing.assert_array_equal(np.moveaxis(channels_first, 1, -1), _numpy(householder(x, theta)))
+
+
+@pytest.mark.parametrize("axis", [1, -1])
+@pytest.mark.parametrize("size", [2, 3])
+def test_a_symbolic_tensor_of_unknown_size_is_sorted(size, axis):
+    shape = (6, None, None) if axis == 1 else (None, None, 6)
+    inputs = keras.Input(shape)
+    model = keras.Model(inputs, sort_groups(inputs, size, axis))
+    x = _random(2, 6, 4, 6)
+    np.testing.assert_array_equal(_numpy(model(x)), _sorted_groups(x, size, axis))
