@@ -51,3 +51,8 @@ def check_layer(layer, input_shape, path, *, dtypes=("float32", "mixed_float16")
         out = layer.__class__.from_config(config)(keras.ops.convert_to_tensor(x))
         assert keras.backend.standardize_dtype(out.dtype) == keras.DTypePolicy(policy).compute_dtype
     return model
+
+
+def to_numpy(tensor):
+    """A NumPy array from a tensor of any backend."""
+    return np.asarray(keras.ops.convert_to_numpy(tensor))
