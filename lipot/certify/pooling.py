@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from lipot.certify.bounds import LayerBound, register_bound, values_in
-from lipot.certify.weights import image_size
+from lipot.certify.weights import image_size, spectral_norm
 from lipot.layers.pooling_layer import GlobalPoolingLayer
 from lipot.layers.scaled_average_pooling import ScaledAveragePooling2D, ScaledGlobalAveragePooling2D
 from lipot.layers.scaled_l2_norm_pooling import ScaledGlobalL2NormPooling2D, ScaledL2NormPooling2D
@@ -27,16 +27,13 @@ def max_pooling(layer, input_shape):
 
 @register_bound(layers.AveragePooling1D, layers.AveragePooling2D)
 def average_pooling(layer, input_shape):
-    r"""Norm of averages over the values a window really contains, by the Schur test.
+    """Norm of averages over the values a window really contains.
 
-    The rows of the matrix are nonnegative and sum to one, so its squared norm is at most the
-    largest column sum; on two axes the matrix is a Kronecker product.
+    On two axes the matrix is a Kronecker product and the norms multiply. A backend that counts
+    padded values too has smaller nonnegative entries, hence a smaller norm.
     """
-    columns = [
-        (axis / axis.sum(axis=1, keepdims=True)).sum(axis=0).max()
-        for axis in _windows(layer, input_shape)
-    ]
-    norm = math.sqrt(math.prod(columns)) * (1.0 + 1e-12)
+    axes = [axis / axis.sum(axis=1, keepdims=True) for axis in _windows(layer, input_shape)]
+    norm = math.prod(map(spectral_norm, axes))
     # Partial sums of nonnegative weights are below the whole.
     return LayerBound(norm, roundings=math.prod(layer.pool_size) + 4, gain=norm)
 

@@ -13,7 +13,7 @@ reduced to that case by `circular_embedding`.
 import math
 
 import numpy as np
-from keras import ops
+from keras import backend, ops
 
 from lipot.math.convolution_geometry import (
     CircularEmbedding,
@@ -161,13 +161,14 @@ def circular_gram_bound(kernel, input_size, strides=1, dilation=1, twist=0.0, it
         iterations: Number `t` of squarings.
 
     Returns:
-        A float32 scalar tensor. It is 0 for a kernel of zeros.
+        A scalar tensor in the kernel's dtype, at least float32. It is 0 for a kernel of zeros.
 
     Reference:
         Delattre et al., "Efficient Bound of Lipschitz Constant for Convolutional Layers by Gram
         Iteration", ICML 2023.
     """
-    kernel = ops.cast(kernel, "float32")
+    kernel = ops.convert_to_tensor(kernel)
+    kernel = ops.cast(kernel, backend.result_type(kernel.dtype, "float32"))
     scale = ops.max(ops.abs(kernel))
     scale = ops.where(scale > 0, scale, ops.ones_like(scale))
     real, imag = _symbol_tensors(kernel / scale, input_size, strides, dilation, twist)
@@ -289,7 +290,7 @@ def _symbol_tensors(kernel, input_size, strides, dilation, twist):
     angles = angles.reshape(frequencies * aliases, taps)
     return tuple(
         ops.reshape(
-            ops.matmul(ops.convert_to_tensor(wave / math.sqrt(aliases), "float32"), flat),
+            ops.matmul(ops.convert_to_tensor(wave / math.sqrt(aliases), kernel.dtype), flat),
             (frequencies, aliases * channels, filters),
         )
         for wave in (np.cos(angles), np.sin(angles))

@@ -1,0 +1,220 @@
+"""Bounds of stock and lipot layers against the Jacobians of what they compute."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+import lipot
+from lipot.certify.bounds import layer_bound
+from tests.certify.jacobians import jacobian_norm, largest_jacobian_norm
+
+IMAGE, SIGNAL, VECTOR = (6, 5, 2), (8, 3), (5,)
+
+# Layer, input shape, and the largest ratio of bound to observed norm: 1 where it is attained.
+STOCK = [
+    (lambda: layers.Dense(4), VECTOR, 1.0),
+    (lambda: layers.Dense(4, "relu"), (3, 5), 2.0),
+    (lambda: layers.Dense(4, "sigmoid"), VECTOR, 3.0),
+    (lambda: layers.Conv2D(4, 3, padding="same"), IMAGE, 1.2),
+    (lambda: layers.Conv2D(4, (2, 3), 2, padding="valid"), IMAGE, 1.3),
+    (lambda: layers.Conv2D(4, 3, padding="same", groups=2), IMAGE, 1.3),
+    (lambda: layers.Conv2D(4, 3, dilation_rate=2), IMAGE, 1.8),
+    (lambda: layers.Conv1D(4, 3, padding="causal"), SIGNAL, 1.2),
+    (lambda: layers.Conv1D(4, 3, 2, padding="same"), SIGNAL, 1.3),
+    (lambda: layers.DepthwiseConv2D(3, padding="same", depth_multiplier=2), IMAGE, 1.3),
+    (lambda: layers.Conv2DTranspose(4, 3, 2, padding="same"), IMAGE, 1.2),
+    (lambda: layers.Conv2DTranspose(4, (3, 2), 2, output_padding=1), IMAGE, 1.3),
+    (lambda: layers.Flatten(), IMAGE, 1.0),
+    (lambda: layers.Permute((2, 1, 3)), IMAGE, 1.0),
+    (lambda: layers.ZeroPadding2D(2), IMAGE, 1.0),
+    (lambda: layers.Cropping2D(1), IMAGE, 1.0),
+    (lambda: layers.RepeatVector(3), VECTOR, 1.0),
+    (lambda: layers.UpSampling2D((2, 3)), IMAGE, 1.0),
+    (lambda: layers.Dropout(0.5), VECTOR, 1.0),
+    (lambda: layers.GaussianNoise(1.0), VECTOR, 1.0),
+    (lambda: layers.AveragePooling2D(2), IMAGE, 1.0),
+    (lambda: layers.AveragePooling2D(3, 1), IMAGE, 1.0),
+    (lambda: layers.AveragePooling2D(2, padding="same"), IMAGE, 1.0),
+    (lambda: layers.AveragePooling2D((3, 2), 2, padding="same"), IMAGE, 1.0),
+    (lambda: layers.AveragePooling1D(3, 2), SIGNAL, 1.0),
+    (lambda: layers.GlobalAveragePooling2D(), IMAGE, 1.0),
+    (lambda: layers.GlobalMaxPooling2D(), IMAGE, 1.0),
+    (lambda: layers.MaxPooling2D(2), IMAGE, 1.0),
+    (lambda: layers.MaxPooling2D(3, 1, padding="same"), IMAGE, 2.0),
+    (lambda: layers.MaxPooling1D(2, 1), SIGNAL, 1.1),
+    (lambda: layers.ReLU(negative_slope=0.3), VECTOR, 1.0),
+    (lambda: layers.LeakyReLU(1.7), VECTOR, 1.0),
+    (lambda: layers.PReLU("random_normal"), VECTOR, 1.0),
+    (lambda: layers.ELU(2.5), VECTOR, 1.6),
+    (lambda: layers.Softmax(), VECTOR, 3.0),
+    (lambda: layers.Activation("gelu"), VECTOR, 1.1),
+    (lambda: layers.Activation("tanh"), VECTOR, 1.1),
+    (lambda: layers.Rescaling([1.0, -3.0], 1.0), IMAGE, 1.0),
+    (lambda: layers.Normalization(mean=[1.0, 2.0], variance=[4.0, 0.25]), IMAGE, 1.0),
+    (lambda: layers.Normalization(mean=1.0, variance=9.0, invert=True), VECTOR, 1.0),
+]
+LIPOT = [
+    (lambda: lipot.layers.SpectralDense(4), VECTOR, 1.001),
+    (lambda: lipot.layers.SpectralDense(8, activation=lipot.layers.GroupSort2()), VECTOR, 1.001),
+    (lambda: lipot.layers.FrobeniusDense(3, k_coef_lip=2.0), VECTOR, 1.001),
+    (lambda: lipot.layers.SpectralConv2D(4, 3), IMAGE, 1.2),
+    (lambda: lipot.layers.SpectralConv2D(4, 3, 2, padding="reflect"), IMAGE, 2.6),
+    (lambda: lipot.layers.SpectralConv2D(4, 2, padding="circular"), IMAGE, 2.6),
+    (lambda: lipot.layers.FrobeniusConv2D(4, 3), IMAGE, 1.3),
+    (lambda: lipot.layers.SpectralConv2DTranspose(4, 3, 2), IMAGE, 1.3),
+    (lambda: lipot.layers.GroupSort(2), IMAGE, 1.0),
+    (lambda: lipot.layers.MaxMin(k_coef_lip=0.5), VECTOR, 1.0),
+    (lambda: lipot.layers.Householder(), (4,), 1.0),
+    (lambda: lipot.layers.PReLUlip(), VECTOR, 1.0),
+    (lambda: lipot.layers.InvertibleDownSampling((3, 5)), IMAGE, 1.0),
+    (lambda: lipot.layers.InvertibleUpSampling((2, 1)), IMAGE, 1.0),
+    (lambda: lipot.layers.ScaledAveragePooling2D(2), IMAGE, 1.0),
+    (lambda: lipot.layers.ScaledAveragePooling2D(3, 1), IMAGE, 1.35),
+    (lambda: lipot.layers.ScaledL2NormPooling2D(2), IMAGE, 1.0),
+    (lambda: lipot.layers.ScaledGlobalL2NormPooling2D(), IMAGE, 1.0),
+    (lambda: lipot.layers.ScaledGlobalAveragePooling2D(), IMAGE, 1.0),
+]
+
+
+def built_model(layer, shape):
+    inputs = keras.Input(shape, dtype=layer.compute_dtype)
+    return keras.Model(inputs, layer(inputs))
+
+
+@pytest.fixture
+def double_precision():
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("float64")
+    yield
+    keras.config.set_dtype_policy(policy)
+
+
+@pytest.mark.parametrize("make, shape, slack", STOCK + LIPOT)
+def test_bound_is_above_every_jacobian_and_close(double_precision, make, shape, slack):
+    layer = make()
+    model = built_model(layer, shape)
+    observed = largest_jacobian_norm(lambda x: model(x, training=False), shape)
+    bound = lipot.lipschitz_constant(model)
+    assert observed <= bound * (1 + 1e-6)
+    assert bound <= slack * observed * (1 + 1e-6), (bound, observed)
+
+
+def test_batch_normalization_uses_the_moving_statistics(double_precision):
+    layer = layers.BatchNormalization()
+    model = built_model(layer, IMAGE)
+    layer.set_weights(np.array([[1.0, -4.0], [0.5, 0.0], [0.1, 3.0], [0.25, 4.0]]))
+    observed = largest_jacobian_norm(lambda x: model(x, training=False), IMAGE)
+    assert lipot.lipschitz_constant(model) == pytest.approx(observed, rel=1e-6)
+    assert observed == pytest.approx(2.0, rel=1e-2)  # 1 / sqrt(0.25) = 4 / sqrt(4)
+
+
+@pytest.mark.parametrize("layer_class", [layers.AveragePooling2D, layers.MaxPooling2D])
+@pytest.mark.parametrize(
+    "pool, strides, padding", [(2, 1, "same"), (3, 2, "same"), (3, 2, "valid")]
+)
+def test_pooling_bound_is_attained_up_to_the_border(
+    double_precision, layer_class, pool, strides, padding
+):
+    model = built_model(layer_class(pool, strides, padding), (5, 4, 1))
+    rng = np.random.default_rng(0)
+    # An image with one bright pixel: the maximum of every window that contains it.
+    images = [rng.normal(size=(1, 5, 4, 1)) * 0.01 for _ in range(20)]
+    for index, image in enumerate(images):
+        image[0, index // 4, index % 4, 0] = 5.0
+    observed = max(jacobian_norm(lambda x: model(x, training=False), x) for x in images)
+    bound = lipot.lipschitz_constant(model)
+    assert observed <= bound * (1 + 1e-9)
+    assert bound <= 1.01 * observed
+
+
+@pytest.mark.parametrize(
+    "name", ["gelu", "silu", "mish", "hard_silu", "selu", "squareplus", "celu"]
+)
+def test_activation_constants_against_slopes_on_a_grid(name):
+    x = np.linspace(-12, 12, 1_000_001)
+    function = keras.activations.get(name)
+    y = np.asarray(function(keras.ops.convert_to_tensor(x, "float64")))
+    steepest = np.abs(np.diff(y) / np.diff(x)).max()
+    bound = layer_bound(layers.Activation(name), (None, 1)).lipschitz
+    assert steepest <= bound <= 1.01 * steepest
+
+
+@pytest.mark.parametrize(
+    "layer, word",
+    [
+        (layers.LayerNormalization(), "statistic"),
+        (layers.UnitNormalization(), "statistic"),
+        (layers.ReLU(threshold=0.5), "threshold"),
+        (layers.UpSampling2D(interpolation="bilinear"), "nearest"),
+        (layers.Lambda(lambda x: 3 * x, name="tripled"), "tripled.*register_bound"),
+        (layers.Activation(lambda x: x**2), "activation"),
+        (layers.Activation("exponential"), "exponential"),
+    ],
+)
+def test_layers_without_a_bound_are_named(layer, word):
+    with pytest.raises(ValueError, match=f"(?s){word}"):
+        lipot.lipschitz_constant(built_model(layer, IMAGE))
+
+
+def test_convolutions_without_an_image_size_are_refused():
+    model = built_model(layers.Conv2D(2, 3), (None, None, 3))
+    with pytest.raises(ValueError, match="fixed input shape"):
+        lipot.lipschitz_constant(model)
+
+
+class Tripled(layers.Dense):
+    """A subclass that computes something else."""
+
+    def call(self, inputs):
+        return 3.0 * super().call(inputs)
+
+
+class Renamed(layers.Dense):
+    """A subclass that computes the same."""
+
+
+class Promised(lipot.layers.SpectralDense):
+    """A lipot layer that computes something else and inherits its bound."""
+
+    def call(self, inputs, training=False):
+        return 3.0 * super().call(inputs, training=training)
+
+
+def test_a_subclass_that_overrides_call_does_not_inherit_a_bound():
+    for layer in (Tripled(3), Promised(3)):
+        with pytest.raises(ValueError, match=type(layer).__name__):
+            lipot.lipschitz_constant(built_model(layer, VECTOR))
+    assert lipot.lipschitz_constant(built_model(Renamed(3), VECTOR)) > 0.0
+
+
+def test_registered_bounds_are_used_and_checked():
+    class Halved(layers.Layer):
+        def call(self, inputs):
+            return inputs / 2
+
+    model = built_model(Halved(), VECTOR)
+    with pytest.raises(ValueError, match="Halved"):
+        lipot.lipschitz_constant(model)
+    lipot.certify.register_bound(Halved)(lambda layer, input_shape: 0.5)
+    assert lipot.lipschitz_constant(model) == pytest.approx(0.5)
+    lipot.certify.register_bound(Halved)(lambda layer, input_shape: float("nan"))
+    with pytest.raises(ValueError, match="not a finite"):
+        lipot.lipschitz_constant(model)
+    with pytest.raises(ValueError, match="argument `layer_classes`"):
+        lipot.certify.register_bound("Halved")(lambda layer, input_shape: 0.5)
+
+
+def test_weights_are_rounded_to_the_compute_dtype():
+    layer = layers.Dense(1, use_bias=False, dtype="mixed_float16")
+    model = built_model(layer, (1,))
+    layer.set_weights([np.array([[1.0 + 2.0**-11]])])  # a tie, rounded to the even 1.0
+    assert lipot.lipschitz_constant(model) == pytest.approx(1.0, abs=1e-9)
+
+
+def test_quantized_kernels_are_refused():
+    layer = layers.Dense(4)
+    model = built_model(layer, VECTOR)
+    layer.quantize("int8")
+    with pytest.raises(ValueError, match="quantization_mode='int8'"):
+        lipot.lipschitz_constant(model)
