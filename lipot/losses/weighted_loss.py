@@ -72,4 +72,4 @@ def _reduce(losses, weights, reduction):
     # dividing by the sum over the replicas already does so.
     counted = weights if reduction == "mean_with_sample_weight" else ops.ones_like(weights)
     divisor = backend.sum_over_replicas(ops.sum(counted))
-    return ops.divide_no_nan(ops.sum(weighted), divisor)
+    return ops.sum(weighted) / ops.where(divisor > 0.0, divisor, 1.0)

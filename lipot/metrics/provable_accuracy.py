@@ -63,9 +63,8 @@ class CategoricalProvableRobustAccuracy(ProvableMetric):
         self.disjoint_neurons = check_boolean("disjoint_neurons", disjoint_neurons)
 
     def sample_values(self, labels, scores):
-        margin = margins.top_margin(labels, scores)
-        radius = margin / margin_lipschitz(self.lip_const, self.disjoint_neurons)
-        return ops.cast(radius > self.epsilon, self.dtype)
+        threshold = self.epsilon * margin_lipschitz(self.lip_const, self.disjoint_neurons)
+        return ops.cast(margins.top_margin(labels, scores) > threshold, self.dtype)
 
     def get_config(self):
         config = {
@@ -123,8 +122,8 @@ class BinaryProvableRobustAccuracy(ProvableMetric):
         self.epsilon = check_radius("epsilon", epsilon)
 
     def sample_values(self, labels, scores):
-        radius = margins.signed_margin(labels, scores) / self.lip_const
-        return ops.mean(ops.cast(radius > self.epsilon, self.dtype), axis=-1)
+        proven = margins.signed_margin(labels, scores) > self.epsilon * self.lip_const
+        return ops.mean(ops.cast(proven, self.dtype), axis=-1)
 
     def get_config(self):
         return {"epsilon": self.epsilon, **super().get_config()}
