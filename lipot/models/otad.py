@@ -171,14 +171,15 @@ class OTAD(NeighborModel):
                 moved = ops.cast(self._feature_of(base + shift) - origin, "float32")
                 return ops.sqrt(ops.sum(ops.square(moved), axis=1) + 1e-24)
 
-            best = ops.zeros_like(lengths(shift))
-            for _ in range(steps):
+            def step(_, state):
+                shift, best = state
                 _, gradient = backend.value_and_input_gradient(lambda s: ops.sum(lengths(s)), shift)
-                best = ops.maximum(best, lengths(shift))
-                # The Jacobian of the map is positive: its own direction keeps a zero gradient
-                # (an answer that does not move at all) from ending the climb.
+                # The small share of the old direction keeps a zero gradient, of an answer that
+                # does not move at all, from ending the climb.
                 shift = _of_length(gradient + 1e-6 * shift, eps)
-            return ops.maximum(best, lengths(shift)) / eps
+                return shift, ops.maximum(best, lengths(shift))
+
+            return ops.fori_loop(0, steps, step, (shift, lengths(shift)))[1] / eps
 
         start = rng.normal(size=x.shape).astype("float32")
         start *= eps / np.sqrt(np.sum(start**2, axis=tuple(range(1, x.ndim)), keepdims=True))
