@@ -3,9 +3,9 @@
 import keras
 import numpy as np
 import pytest
-from tests.helpers import check_serializable
 
 from lipot import metrics
+from tests.helpers import check_serializable
 
 LOGITS = np.array([[3.0, 1.0, 0.0], [0.0, 1.0, 0.5], [2.0, 0.0, 1.0], [0.0, 0.2, -1.0]])
 CLASSES = np.array([0, 1, 2, 1])
