@@ -5,11 +5,6 @@ from keras import ops, tree
 
 from lipot.interop.graph import is_graph, is_stock, operations_between
 
-_ADVICE = (
-    "Expected a layer whose `call` runs keras.ops and Keras layers on its inputs, or one with a "
-    "method `vanilla_export()` that returns a built stock layer or functional model."
-)
-
 
 def to_keras(model):
     """Copies a model into plain Keras, with the same outputs at inference.
@@ -84,6 +79,8 @@ class _Exporter:
             return self.export(operation.vanilla_export())
         if not is_stock(operation):
             return _Recorded(operation, self)
+        if isinstance(operation, keras.layers.Lambda):
+            raise _refusal(operation.name, operation, "Python code, which no safe file can hold")
         if not isinstance(operation, keras.layers.Layer):
             return type(operation).from_config(operation.get_config())
         copy = _copy_layer(operation)
@@ -126,10 +123,7 @@ class _Recorded:
             outputs = self._layer.call(*args, **kwargs)
             return tree.map_structure(lambda tensor: _cast(tensor, dtype), outputs)
         except Exception as error:
-            raise ValueError(
-                f"Layer '{self._name}' ({type(self._layer).__name__}) cannot be written out in "
-                f"plain Keras. {_ADVICE} Received: {error}"
-            ) from error
+            raise _refusal(self._name, self._layer, f"a layer that raised: {error}") from error
 
 
 class _Activated:
@@ -170,12 +164,18 @@ def _as_input(tensor):
 
 def _check_plain(operation):
     foreign = _foreign_names(keras.saving.serialize_keras_object(operation))
-    if foreign or isinstance(operation, keras.layers.Lambda):
-        raise ValueError(
-            f"Layer '{operation.name}' ({type(operation).__name__}) cannot be written out in "
-            f"plain Keras. {_ADVICE} Received: a layer that needs "
-            f"{', '.join(sorted(foreign)) or 'Python code of its own'}"
-        )
+    if foreign:
+        names = ", ".join(sorted(foreign))
+        raise _refusal(operation.name, operation, f"a layer that needs {names}")
+
+
+def _refusal(name, layer, reason):
+    return ValueError(
+        f"Layer '{name}' ({type(layer).__name__}) cannot be written out in plain Keras. Expected "
+        "a layer whose `call` runs keras.ops and Keras layers on its inputs, or one with a method "
+        "`vanilla_export()` that returns a built stock layer or functional model. Received: "
+        f"{reason}"
+    )
 
 
 def _foreign_names(config):

@@ -130,13 +130,18 @@ def _preprocess(preprocessing, input_shape):
         )
     mean, std = (np.asarray(values, "float32") for values in preprocessing)
     usable = np.all(np.isfinite(mean)) and np.all(np.isfinite(std)) and np.all(std > 0)
-    if not usable or np.broadcast_shapes(mean.shape, std.shape, input_shape) != input_shape:
+    if not usable or not all(_fits(values.shape, input_shape) for values in (mean, std)):
         raise ValueError(
             "Invalid value received for argument `preprocessing`. Expected finite values and "
             f"positive deviations that fit inputs of shape {input_shape}. "
             f"Received: preprocessing={preprocessing!r}"
         )
     return lambda x: (x - mean) / std
+
+
+def _fits(shape, input_shape):
+    aligned = zip(reversed(shape), reversed(input_shape))
+    return len(shape) <= len(input_shape) and all(a in (1, b) for a, b in aligned)
 
 
 def _units(model, sample):

@@ -1,0 +1,199 @@
+"""Export to plain Keras: same outputs, and a file that needs no lipot."""
+
+import subprocess
+import sys
+import textwrap
+
+import keras
+import numpy as np
+import pytest
+
+import lipot
+from lipot import layers
+
+
+def sample(shape, rows=5):
+    return np.random.default_rng(0).normal(size=(rows, *shape)).astype("float32")
+
+
+def check_export(model):
+    plain = lipot.to_keras(model)
+    x = sample(model.input_shape[1:])
+    expected = model.predict(x, verbose=0)
+    scale = max(1.0, np.abs(expected).max())
+    np.testing.assert_allclose(plain.predict(x, verbose=0), expected, atol=1e-6 * scale)
+    assert "lipot" not in plain.to_json()
+    return plain
+
+
+LAYERS = {
+    "GroupSort": lambda: layers.GroupSort(4, k_coef_lip=0.5),
+    "GroupSort2": lambda: layers.GroupSort2(),
+    "FullSort": lambda: layers.FullSort(),
+    "MaxMin": lambda: layers.MaxMin(),
+    "Householder": lambda: layers.Householder(theta_initializer="random_normal"),
+    "PReLUlip": lambda: layers.PReLUlip(alpha_initializer="random_normal"),
+    "InvertibleDownSampling": lambda: layers.InvertibleDownSampling(2),
+    "InvertibleUpSampling": lambda: layers.InvertibleUpSampling(2),
+    "ScaledAveragePooling2D": lambda: layers.ScaledAveragePooling2D(2),
+    "ScaledGlobalAveragePooling2D": lambda: layers.ScaledGlobalAveragePooling2D(),
+    "ScaledL2NormPooling2D": lambda: layers.ScaledL2NormPooling2D(2, k_coef_lip=2.0),
+    "ScaledGlobalL2NormPooling2D": lambda: layers.ScaledGlobalL2NormPooling2D(keepdims=True),
+    "SpectralConv2D": lambda: layers.SpectralConv2D(3, 3, strides=2),
+    "SpectralConv2DTranspose": lambda: layers.SpectralConv2DTranspose(3, 2, strides=2),
+    "FrobeniusConv2D": lambda: layers.FrobeniusConv2D(3, 3),
+    "SpectralDense": lambda: layers.SpectralDense(3, k_coef_lip=0.5),
+    "FrobeniusDense": lambda: layers.FrobeniusDense(3, disjoint_neurons=True),
+}
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_each_layer(name):
+    check_export(keras.Sequential([keras.Input((4, 6, 8)), LAYERS[name]()]))
+
+
+@pytest.mark.parametrize("name", ["GroupSort2", "Householder", "SpectralConv2D", "PReLUlip"])
+def test_each_layer_in_half_precision(name):
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        model = keras.Sequential([keras.Input((4, 6, 8)), LAYERS[name]()])
+    finally:
+        keras.config.set_dtype_policy("float32")
+    plain, x = lipot.to_keras(model), sample((4, 6, 8))
+    assert plain.outputs[0].dtype == model.outputs[0].dtype
+    np.testing.assert_allclose(
+        np.asarray(plain(x), "float32"), np.asarray(model(x), "float32"), atol=4e-3
+    )
+
+
+@pytest.mark.parametrize("padding", ["same", "valid", "circular", "reflect", "symmetric"])
+def test_each_padding(padding):
+    conv = layers.SpectralConv2D(4, 3, padding=padding, activation=layers.GroupSort2())
+    check_export(keras.Sequential([keras.Input((6, 6, 2)), conv]))
+
+
+def branched_model():
+    """Nested, shared and stock layers, a layer as activation, and an operation on tensors."""
+    inputs = keras.Input((8, 8, 2))
+    x = layers.SpectralConv2D(8, 3, padding="circular", activation=layers.GroupSort2())(inputs)
+    x = layers.ScaledL2NormPooling2D(2)(x)
+    x = keras.layers.Conv2D(2, 3, kernel_constraint=lipot.constraints.SpectralConstraint())(x)
+    x = keras.layers.Flatten()(x)
+    shared = layers.SpectralDense(8, activation=layers.FullSort())
+    x = keras.layers.Add()([shared(x), shared(x[:, ::-1]), 0.5 * x])
+    head = [layers.SpectralDense(6), layers.GroupSort2(), layers.FrobeniusDense(3)]
+    return keras.Model(inputs, lipot.Sequential([keras.Input((8,)), *head], name="head")(x))
+
+
+def test_branched_nested_and_shared():
+    model = branched_model()
+    plain = check_export(model)
+    # The shared layer stays one layer: each kernel and bias is exported once.
+    assert len(plain.weights) == 2 * 5
+
+
+def test_the_weights_after_training_are_exported():
+    model = lipot.Sequential(
+        [keras.Input((6,)), layers.SpectralDense(16), layers.GroupSort2(), layers.SpectralDense(2)]
+    )
+    model.compile("adam", "mse")
+    model.fit(sample((6,), 64), sample((2,), 64), epochs=2, verbose=0)
+    check_export(model)
+
+
+def test_a_stock_model_is_copied():
+    model = keras.Sequential(
+        [keras.Input((6,)), keras.layers.Dense(5, "relu"), keras.layers.BatchNormalization()]
+    )
+    plain = check_export(model)
+    plain.layers[1].kernel.assign(0.0 * plain.layers[1].kernel)
+    assert np.abs(np.asarray(model.layers[0].kernel)).max() > 0.0
+
+
+def test_the_file_loads_where_lipot_cannot_be_imported(tmp_path):
+    model = branched_model()
+    x = sample((8, 8, 2))
+    lipot.to_keras(model).save(tmp_path / "plain.keras")
+    np.save(tmp_path / "x.npy", x)
+    program = """
+        import sys
+        import keras, numpy as np
+        sys.modules["lipot"] = None
+        model = keras.saving.load_model(sys.argv[1] + "/plain.keras", safe_mode=True)
+        np.save(sys.argv[1] + "/y.npy", model.predict(np.load(sys.argv[1] + "/x.npy"), verbose=0))
+    """
+    command = [sys.executable, "-I", "-c", textwrap.dedent(program), str(tmp_path)]
+    subprocess.run(command, check=True, capture_output=True)
+    expected = model.predict(x, verbose=0)
+    np.testing.assert_allclose(np.load(tmp_path / "y.npy"), expected, atol=1e-6)
+
+
+def test_names_of_a_loaded_file_do_not_collide():
+    # In a new process the names of operations count from the start again.
+    plain = lipot.to_keras(
+        keras.Sequential([keras.Input((4,)), layers.GroupSort2(name="sort"), layers.FullSort()])
+    )
+    config = plain.get_config()
+    keras.backend.clear_session()
+    loaded = keras.Model.from_config(config)
+    inputs = keras.Input((4,))
+    model = keras.Model(inputs, layers.GroupSort2()(loaded(keras.layers.Reshape((4,))(inputs))))
+    check_export(model)
+
+
+class Doubling(keras.layers.Layer):
+    """A layer from elsewhere whose `call` is made of Keras operations and a layer."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.inner = layers.SpectralDense(4)
+
+    def call(self, inputs):
+        return 2.0 * inputs + self.inner(inputs)
+
+
+def test_a_layer_that_holds_layers():
+    check_export(keras.Sequential([keras.Input((4,)), Doubling()]))
+
+
+class Opaque(keras.layers.Layer):
+    """A layer that leaves Keras in its `call`."""
+
+    def call(self, inputs):
+        return keras.ops.convert_to_tensor(np.sort(inputs))
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+
+class Declared(Opaque):
+    """The same with an export of its own."""
+
+    def vanilla_export(self):
+        inputs = keras.Input((4,))
+        return keras.Model(inputs, keras.ops.sort(inputs))
+
+
+def test_a_layer_may_say_how_it_is_exported():
+    model = keras.Sequential([keras.Input((4,)), Declared()])
+    plain, x = lipot.to_keras(model), sample((4,))
+    np.testing.assert_allclose(np.asarray(plain(x)), np.sort(x), atol=1e-6)
+
+
+def test_what_cannot_be_exported_is_named():
+    opaque = keras.Sequential([keras.Input((4,)), Opaque(name="opaque")])
+    with pytest.raises(ValueError, match="Layer 'opaque'.*vanilla_export"):
+        lipot.to_keras(opaque)
+    wrapped = keras.layers.TimeDistributed(layers.SpectralDense(3), name="wrapper")
+    with pytest.raises(ValueError, match="Layer 'wrapper'.*lipot>SpectralDense"):
+        lipot.to_keras(keras.Sequential([keras.Input((5, 4)), wrapped]))
+    code = keras.layers.Lambda(lambda x: 2.0 * x, name="code")
+    with pytest.raises(ValueError, match="Layer 'code'"):
+        lipot.to_keras(keras.Sequential([keras.Input((4,)), code]))
+
+
+def test_the_model_must_be_a_built_graph():
+    with pytest.raises(ValueError, match="`model`.*built Sequential or functional"):
+        lipot.to_keras(keras.Sequential([layers.SpectralDense(3)]))
+    with pytest.raises(ValueError, match="`model`"):
+        lipot.to_keras(layers.SpectralDense(3))
