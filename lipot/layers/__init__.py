@@ -13,4 +13,5 @@ from lipot.layers.scaled_l2_norm_pooling import ScaledGlobalL2NormPooling2D, Sca
 from lipot.layers.spectral_conv2d import SpectralConv2D
 from lipot.layers.spectral_conv2d_transpose import SpectralConv2DTranspose
 from lipot.layers.spectral_dense import SpectralDense
+from lipot.layers.tokens import PatchEmbedding, SelfAttention
 from lipot.layers.transport_residual import TransportResidual

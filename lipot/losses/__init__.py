@@ -9,6 +9,7 @@ from lipot.losses.hkr import HKR, MulticlassHKR
 from lipot.losses.jacobian import OptimalJacobian, RandomJacobian
 from lipot.losses.kr import KR, MulticlassKR
 from lipot.losses.mart import MART
+from lipot.losses.metric_learning import ContrastiveLoss, TripletLoss
 from lipot.losses.paired import PairedBatch, PairedLoss
 from lipot.losses.sinkhorn import SinkhornDivergence
 from lipot.losses.sliced_wasserstein import SlicedWasserstein

@@ -2,13 +2,22 @@
 
 from lipot.models.adversarial_model import AdversarialModel
 from lipot.models.carlini_wagner import carlini_wagner
+from lipot.models.cip_net import CIPNet, InterpolationData
 from lipot.models.embedding_networks import (
     embedding_classifier,
     embedding_discriminator,
     embedding_encoder,
 )
+from lipot.models.metric_networks import (
+    metric_attention,
+    metric_cnn,
+    metric_resnet,
+    metric_transformer,
+)
 from lipot.models.nearest_mean import NearestMean
 from lipot.models.otad import OTAD
 from lipot.models.resnet import preact_resnet18, resnet18
 from lipot.models.straight_through import StraightThrough
+from lipot.models.transport_networks import plain_network, transport_resnet
+from lipot.models.vision_transformer import TransportTransformer, transport_transformer
 from lipot.models.wide_resnet import wide_resnet

@@ -140,6 +140,41 @@ class OTAD(NeighborModel):
 
         return self._over_batches("neighborhoods", look, x, batch_size)
 
+    def with_solver(self, solver):
+        """Returns an OTAD with the same parts and stored points and another solver.
+
+        Args:
+            solver: Layer called on `[query, neighbors, features]`, or None for the exact one.
+        """
+        config = self.get_config()
+        parts = {name: getattr(self, name) for name in ("backbone", "head", "embedding", "metric")}
+        model = type(self)(**{**config, **parts, "solver": solver, "name": None})
+        model.memory = self.memory
+        model.build()
+        return model
+
+    def without_itself(self, x, *, batch_size=256):
+        """Answers stored points from their neighbors without themselves, to train a solver.
+
+        Args:
+            x: Points this model was adapted to, array `(n, ...)`.
+            batch_size: Queries answered at once.
+
+        Returns:
+            `((query, neighbors, features), exact, own)`: inputs of a solver, the exact
+            solution and the backbone's own feature, `(n, d)`.
+        """
+
+        def answer(_, batch):
+            query = self._flat_query(batch)
+            # A stored point is nearest to itself.
+            indices = self.nearest(batch, self.neighbors + 1).indices[:, 1:]
+            inputs = (query, *self.memory.take(indices))
+            own = ops.reshape(self.backbone(self._embed(batch), training=False), ops.shape(query))
+            return inputs, self.interpolation(list(inputs)), own
+
+        return self._over_batches("without_itself", answer, x, batch_size)
+
     def local_lipschitz(self, x, *, eps=0.3, steps=10, seed=0, batch_size=256):
         r"""Searches for the steepest change of the features within a distance.
 

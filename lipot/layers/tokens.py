@@ -1,0 +1,150 @@
+"""Pieces of a Vision Transformer whose residual branches are layers of their own."""
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable(package="lipot")
+class PatchEmbedding(keras.layers.Layer):
+    """Cuts an image into patches, maps each to a vector and adds a learned position.
+
+    Args:
+        patch_size: Side of the square patches.
+        width: Size of the vectors.
+        **kwargs: Arguments of `keras.layers.Layer`.
+
+    Input shape:
+        `(batch, rows, columns, channels)`, both sides multiples of `patch_size`.
+
+    Output shape:
+        `(batch, patches, width)`.
+
+    Lipschitz bound:
+        The spectral norm of the projection: an affine map whose patches do not overlap.
+
+    Reference:
+        Gai, Wang and Zhang, "OTAD", section IV.B.
+
+    Example:
+
+    >>> PatchEmbedding(4, 16).compute_output_shape((None, 32, 32, 3))
+    (None, 64, 16)
+    """
+
+    def __init__(self, patch_size, width, **kwargs):
+        super().__init__(**kwargs)
+        for name, value in [("patch_size", patch_size), ("width", width)]:
+            if not isinstance(value, int) or value < 1:
+                raise ValueError(
+                    f"Invalid value received for argument `{name}`. Expected a positive integer. "
+                    f"Received: {name}={value!r}."
+                )
+        self.patch_size = patch_size
+        self.width = width
+
+    def build(self, input_shape):
+        _, rows, columns, channels = input_shape
+        if rows % self.patch_size or columns % self.patch_size:
+            raise ValueError(
+                f"Expected image sides that are multiples of patch_size={self.patch_size}. "
+                f"Received: input_shape={tuple(input_shape)}."
+            )
+        self.kernel = self.add_weight(
+            name="kernel", shape=(self.patch_size**2 * channels, self.width)
+        )
+        self.position = self.add_weight(
+            name="position",
+            shape=self.compute_output_shape(input_shape)[1:],
+            initializer=keras.initializers.RandomNormal(stddev=0.02),
+        )
+        self.built = True
+
+    def call(self, inputs):
+        batch, (rows, columns, channels) = ops.shape(inputs)[0], inputs.shape[1:]
+        side = self.patch_size
+        grid = (batch, rows // side, side, columns // side, side, channels)
+        patches = ops.transpose(ops.reshape(inputs, grid), (0, 1, 3, 2, 4, 5))
+        patches = ops.reshape(patches, (batch, self.position.shape[0], self.kernel.shape[0]))
+        return ops.matmul(patches, self.kernel) + self.position
+
+    @property
+    def lipschitz_bound(self):
+        """Proven upper bound of the layer's l2 Lipschitz constant at inference (float)."""
+        kernel = ops.cast(ops.convert_to_tensor(self.kernel), "float64")
+        largest = ops.max(ops.svd(kernel, compute_uv=False))
+        # Rounding of the decomposition itself.
+        return float(largest) * (1.0 + 1e-9)
+
+    def compute_output_shape(self, input_shape):
+        patches = (input_shape[1] // self.patch_size) * (input_shape[2] // self.patch_size)
+        return (input_shape[0], patches, self.width)
+
+    def get_config(self):
+        return {**super().get_config(), "patch_size": self.patch_size, "width": self.width}
+
+
+@keras.saving.register_keras_serializable(package="lipot")
+class SelfAttention(keras.layers.Layer):
+    """Multi-head self-attention of one input, with a layer normalization in front.
+
+    Args:
+        heads: Number of heads; it divides the width of the tokens.
+        normalize: Whether to normalize the tokens first.
+        **kwargs: Arguments of `keras.layers.Layer`.
+
+    Input shape:
+        `(batch, tokens, width)`.
+
+    Output shape:
+        Same as the input.
+
+    Lipschitz bound:
+        None on the whole space; see `lipot.math.attention` for one on a ball.
+
+    Reference:
+        Gai, Wang and Zhang, "OTAD", equation 18.
+
+    Example:
+
+    >>> tuple(SelfAttention(heads=2)(ops.ones((1, 5, 8))).shape)
+    (1, 5, 8)
+    """
+
+    def __init__(self, heads, normalize=True, **kwargs):
+        super().__init__(**kwargs)
+        if not isinstance(heads, int) or heads < 1:
+            raise ValueError(
+                "Invalid value received for argument `heads`. Expected a positive integer. "
+                f"Received: heads={heads!r}."
+            )
+        self.heads = heads
+        self.normalize = normalize
+
+    def build(self, input_shape):
+        width = input_shape[-1]
+        if width % self.heads:
+            raise ValueError(
+                f"Invalid value received for argument `heads`. Expected a divisor of {width}, the "
+                f"width of the tokens. Received: heads={self.heads}."
+            )
+        self.normalization = None
+        if self.normalize:
+            self.normalization = keras.layers.LayerNormalization(
+                epsilon=1e-6, dtype=self.dtype_policy
+            )
+            self.normalization.build(input_shape)
+        self.attention = keras.layers.MultiHeadAttention(
+            self.heads, width // self.heads, dtype=self.dtype_policy
+        )
+        self.attention.build(input_shape, input_shape)
+        self.built = True
+
+    def call(self, inputs, training=None):
+        tokens = inputs if self.normalization is None else self.normalization(inputs)
+        return self.attention(tokens, tokens, training=training)
+
+    def compute_output_shape(self, input_shape):
+        return tuple(input_shape)
+
+    def get_config(self):
+        return {**super().get_config(), "heads": self.heads, "normalize": self.normalize}

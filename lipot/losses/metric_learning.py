@@ -1,0 +1,103 @@
+"""Losses that bring codes of one class together: triplet and contrastive, within a batch."""
+
+import keras
+from keras import ops
+
+from lipot.layers.base import check_positive
+
+
+@keras.saving.register_keras_serializable(package="lipot")
+class TripletLoss(keras.losses.Loss):
+    r"""Asks every code to be nearer to its own class than to the others, by a margin.
+
+    $$ \max\left(0,\; m + \max_{p:\, y_p = y_a} |c_a - c_p|
+       - \min_{n:\, y_n \ne y_a} |c_a - c_n| \right) $$
+
+    with the hardest positive and negative of the batch for each anchor a. An anchor without
+    either one costs nothing.
+
+    Args:
+        margin: m, positive float.
+        **kwargs: Arguments of `keras.losses.Loss`.
+
+    Reference:
+        Weinberger and Saul, "Distance metric learning for large margin nearest neighbor
+        classification", 2009; OTAD, section IV.D.
+
+    Example:
+
+    >>> codes = ops.convert_to_tensor([[0.0], [1.0], [1.5]])
+    >>> labels = ops.convert_to_tensor([0, 0, 1])
+    >>> [float(loss) for loss in TripletLoss(margin=1.0, reduction=None)(labels, codes)]
+    [0.5, 1.5, 0.0]
+    """
+
+    def __init__(self, margin=0.5, **kwargs):
+        super().__init__(**kwargs)
+        self.margin = check_positive("margin", margin)
+
+    def call(self, y_true, y_pred):
+        distances, same, other = _pairs(y_true, y_pred)
+        far = ops.cast(3e4, distances.dtype)
+        hardest_positive = ops.max(ops.where(same, distances, 0.0), axis=1)
+        hardest_negative = ops.min(ops.where(other, distances, far), axis=1)
+        complete = ops.logical_and(ops.any(same, axis=1), ops.any(other, axis=1))
+        losses = ops.relu(self.margin + hardest_positive - hardest_negative)
+        return ops.where(complete, losses, 0.0)
+
+    def get_config(self):
+        return {**super().get_config(), "margin": self.margin}
+
+
+@keras.saving.register_keras_serializable(package="lipot")
+class ContrastiveLoss(keras.losses.Loss):
+    r"""Draws pairs of one class together and pushes other pairs a margin apart.
+
+    $$ \frac{1}{2}\,\mathrm{mean}_{p:\, y_p = y_a} |c_a - c_p|^2
+       + \frac{1}{2}\,\mathrm{mean}_{n:\, y_n \ne y_a} \max(0,\; m - |c_a - c_n|)^2 $$
+
+    Args:
+        margin: m, positive float.
+        **kwargs: Arguments of `keras.losses.Loss`.
+
+    Reference:
+        Chopra, Hadsell and LeCun, "Learning a similarity metric discriminatively", 2005; OTAD,
+        section IV.D.
+
+    Example:
+
+    >>> codes = ops.convert_to_tensor([[0.0], [2.0], [0.5]])
+    >>> labels = ops.convert_to_tensor([0, 0, 1])
+    >>> [float(loss) for loss in ContrastiveLoss(margin=1.0, reduction=None)(labels, codes)]
+    [2.125, 2.0, 0.0625]
+    """
+
+    def __init__(self, margin=1.0, **kwargs):
+        super().__init__(**kwargs)
+        self.margin = check_positive("margin", margin)
+
+    def call(self, y_true, y_pred):
+        distances, same, other = _pairs(y_true, y_pred)
+        pull = _masked_mean(ops.square(distances), same)
+        push = _masked_mean(ops.square(ops.relu(self.margin - distances)), other)
+        return 0.5 * (pull + push)
+
+    def get_config(self):
+        return {**super().get_config(), "margin": self.margin}
+
+
+def _pairs(labels, codes):
+    """Returns distances and which pairs are of one class (not with itself) or of two."""
+    labels = ops.reshape(labels, (-1,))
+    squares = ops.sum(ops.square(codes), axis=1)
+    squares = squares[:, None] + squares[None] - 2.0 * ops.matmul(codes, ops.transpose(codes))
+    # The root has no slope at 0, where a code meets itself.
+    distances = ops.sqrt(ops.maximum(squares, 1e-12))
+    equal = ops.equal(labels[:, None], labels[None])
+    itself = ops.cast(ops.eye(ops.shape(labels)[0]), "bool")
+    return distances, ops.logical_and(equal, ops.logical_not(itself)), ops.logical_not(equal)
+
+
+def _masked_mean(values, mask):
+    mask = ops.cast(mask, values.dtype)
+    return ops.sum(values * mask, axis=1) / ops.maximum(ops.sum(mask, axis=1), 1.0)

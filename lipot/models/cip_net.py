@@ -1,0 +1,193 @@
+"""A Transformer that learns to answer the convex integration problem."""
+
+import keras
+import numpy as np
+from keras import ops
+
+from lipot.layers.tokens import SelfAttention
+
+
+@keras.saving.register_keras_serializable(package="lipot")
+class CIPNet(keras.Model):
+    r"""Approximates `ConvexInterpolation` with a Transformer encoder on 2K + 1 tokens.
+
+    The query, its K neighbors and their K features become one token each; a learned vector per
+    place tells which neighbor a feature belongs to. After the encoder the query's token is mapped
+    to a feature, added to the mean of the given ones. Trained on exact solutions
+    (`InterpolationData`), it can be the `solver` of an `OTAD`.
+
+    Args:
+        neighbors: K, positive integer.
+        width: Size of the tokens inside the encoder.
+        blocks: Number of encoder blocks.
+        heads: Number of attention heads, a divisor of `width`.
+        **kwargs: Arguments of `keras.Model`.
+
+    Input shape:
+        A list `[query, neighbors, features]` of shapes `(batch, d)`, `(batch, K, d)` and
+        `(batch, K, d)`.
+
+    Output shape:
+        `(batch, d)`.
+
+    Lipschitz bound:
+        None on the whole space; `lipot.math.attention` bounds attention on a ball.
+
+    Reference:
+        Gai, Wang and Zhang, "OTAD", section IV.C and V.F.
+
+    Example:
+
+    >>> net = CIPNet(neighbors=3, width=8, blocks=1, heads=2)
+    >>> net([np.zeros((2, 5)), np.zeros((2, 3, 5)), np.zeros((2, 3, 5))]).shape == (2, 5)
+    True
+    """
+
+    def __init__(self, neighbors=10, width=256, blocks=6, heads=8, **kwargs):
+        super().__init__(**kwargs)
+        sizes = {"neighbors": neighbors, "width": width, "blocks": blocks, "heads": heads}
+        for name, value in sizes.items():
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise ValueError(
+                    f"Invalid value received for argument `{name}`. Expected a positive integer. "
+                    f"Received: {name}={value!r}."
+                )
+        if width % heads:
+            raise ValueError(
+                f"Invalid value received for argument `heads`. Expected a divisor of "
+                f"width={width}. Received: heads={heads}."
+            )
+        self.neighbors = neighbors
+        self.width = width
+        self.blocks = blocks
+        self.heads = heads
+        self.project_points = keras.layers.Dense(width, name="project_points")
+        self.project_features = keras.layers.Dense(width, name="project_features")
+        self.attentions = [SelfAttention(heads, name=f"attention_{i}") for i in range(blocks)]
+        self.perceptrons = [_perceptron(width, f"perceptron_{i}") for i in range(blocks)]
+        self.last_normalization = keras.layers.LayerNormalization(epsilon=1e-6)
+
+    def build(self, input_shape):
+        query, neighbors, features = (tuple(shape) for shape in input_shape)
+        if neighbors != features or neighbors[1:] != (self.neighbors, query[-1]):
+            raise ValueError(
+                f"Expected inputs of shapes (batch, d), (batch, {self.neighbors}, d) and "
+                f"(batch, {self.neighbors}, d). Received: {input_shape}."
+            )
+        self.project_points.build(neighbors)
+        self.project_features.build(features)
+        tokens = (None, 2 * self.neighbors + 1, self.width)
+        for layer in (*self.attentions, *self.perceptrons):
+            layer.build(tokens)
+        self.last_normalization.build((None, self.width))
+        self.to_feature = keras.layers.Dense(
+            query[-1], kernel_initializer="zeros", name="to_feature"
+        )
+        self.to_feature.build((None, self.width))
+        small = keras.initializers.RandomNormal(stddev=0.02)
+        self.places = self.add_weight(
+            name="places", shape=(self.neighbors, self.width), initializer=small
+        )
+        self.kinds = self.add_weight(name="kinds", shape=(3, self.width), initializer=small)
+        self.built = True
+
+    def call(self, inputs, training=None):
+        query, neighbors, features = inputs
+        points = self.project_points(ops.concatenate([query[:, None], neighbors], axis=1))
+        tokens = ops.concatenate(
+            [
+                points[:, :1] + self.kinds[0],
+                points[:, 1:] + self.kinds[1] + self.places,
+                self.project_features(features) + self.kinds[2] + self.places,
+            ],
+            axis=1,
+        )
+        for attention, perceptron in zip(self.attentions, self.perceptrons):
+            tokens = tokens + attention(tokens, training=training)
+            tokens = tokens + perceptron(tokens, training=training)
+        answer = self.to_feature(self.last_normalization(tokens[:, 0]))
+        return answer + ops.mean(features, axis=1)
+
+    def compute_output_shape(self, input_shape):
+        return tuple(input_shape[0])
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "neighbors": self.neighbors,
+            "width": self.width,
+            "blocks": self.blocks,
+            "heads": self.heads,
+        }
+
+
+class InterpolationData(keras.utils.PyDataset):
+    r"""Batches of neighborhoods with their exact solutions, to train a `CIPNet` with `"mse"`.
+
+    Every point is answered from its neighbors without itself. The loss (24),
+    $\alpha |c - q|^2 + (1 - \alpha) |c - \tilde z|^2$ for the exact solution q and the network's
+    own feature $\tilde z$, differs from $|c - (\alpha q + (1 - \alpha) \tilde z)|^2$ by a
+    constant, so the mixture is the target. Solutions are computed batch by batch.
+
+    Args:
+        otad: An adapted `OTAD`, which solves the problems.
+        x: Training inputs it was adapted to, array `(n, ...)`.
+        alpha: Share of the exact solution in the target, between 0 and 1.
+        batch_size: Neighborhoods in a batch.
+        seed: Seed of the order, drawn anew for every epoch.
+        **kwargs: Arguments of `keras.utils.PyDataset`.
+
+    Reference:
+        Gai, Wang and Zhang, "OTAD", equations 19 and 24.
+
+    Example:
+
+    >>> from lipot.models.otad import OTAD
+    >>> backbone = keras.Sequential([keras.Input((3,)), keras.layers.Rescaling(2.0)])
+    >>> x = np.random.default_rng(0).normal(size=(20, 3)).astype("float32")
+    >>> data = InterpolationData(OTAD(backbone, backbone, 4).adapt(x), x, batch_size=8)
+    >>> (query, neighbors, features), target = data[0]
+    >>> neighbors.shape, target.shape
+    ((8, 4, 3), (8, 3))
+    """
+
+    def __init__(self, otad, x, *, alpha=1.0, batch_size=32, seed=0, **kwargs):
+        super().__init__(**kwargs)
+        if not 0.0 <= float(alpha) <= 1.0:
+            raise ValueError(
+                "Invalid value received for argument `alpha`. Expected a float between 0 and 1. "
+                f"Received: alpha={alpha}."
+            )
+        if otad.memory.size <= otad.neighbors:
+            raise ValueError(
+                "Invalid value received for argument `otad`. Expected more stored points than "
+                f"neighbors={otad.neighbors}. Received: {otad.memory.size}."
+            )
+        self.otad = otad
+        self.x = np.asarray(x, "float32")
+        self.alpha = float(alpha)
+        self.batch_size = batch_size
+        self.rng = np.random.default_rng(seed)
+        self.order = self.rng.permutation(len(self.x))
+
+    def __len__(self):
+        return -(-len(self.x) // self.batch_size)
+
+    def __getitem__(self, index):
+        rows = self.order[index * self.batch_size : (index + 1) * self.batch_size]
+        inputs, exact, own = self.otad.without_itself(self.x[rows])
+        return inputs, self.alpha * exact + (1.0 - self.alpha) * own
+
+    def on_epoch_end(self):
+        self.rng.shuffle(self.order)
+
+
+def _perceptron(width, name):
+    return keras.Sequential(
+        [
+            keras.layers.LayerNormalization(epsilon=1e-6),
+            keras.layers.Dense(4 * width, "gelu"),
+            keras.layers.Dense(width),
+        ],
+        name=name,
+    )
