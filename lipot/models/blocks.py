@@ -6,12 +6,12 @@ import keras
 class PlainBlocks:
     """Stock Keras layers: ReLU, max pooling, batch normalization, residual sums."""
 
-    def conv(self, filters, kernel_size, strides=1, use_bias=True):
+    def conv(self, filters, kernel_size, strides=1, use_bias=True, padding="same"):
         return keras.layers.Conv2D(
             filters,
             kernel_size,
             strides,
-            padding="same",
+            padding=padding,
             use_bias=use_bias,
             kernel_initializer="he_normal",
         )
@@ -54,8 +54,10 @@ class LipschitzBlocks:
     def __init__(self, layers):
         self.layers = layers
 
-    def conv(self, filters, kernel_size, strides=1, use_bias=True):
-        return self.layers.SpectralConv2D(filters, kernel_size, strides, use_bias=use_bias)
+    def conv(self, filters, kernel_size, strides=1, use_bias=True, padding="same"):
+        return self.layers.SpectralConv2D(
+            filters, kernel_size, strides, padding=padding, use_bias=use_bias
+        )
 
     def dense(self, units):
         return self.layers.SpectralDense(units)

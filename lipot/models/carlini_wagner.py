@@ -8,11 +8,11 @@ from lipot.models.blocks import blocks_from
 def carlini_wagner(input_shape=(28, 28, 1), classes=10, dropout=0.5, layers=None):
     """Builds the MNIST network of Carlini and Wagner: four convolutions and three dense layers.
 
-    Convolutions 32, 32, pooling, 64, 64, pooling, dense 200, dropout, dense 200, logits. The
-    second pooling layer is named `pool_2`: the middle layer of GOT's Table 4.
+    Convolutions 32, 32, pooling, 64, 64, pooling, dense 200, dropout, dense 200, logits; no
+    padding, so that 1,024 numbers of a 28x28 image reach the first dense layer. The second pooling layer is named `pool_2`: the middle layer of GOT's Table 4.
 
     Args:
-        input_shape: Shape of one image, height and width at least 4.
+        input_shape: Shape of one image, height and width at least 16.
         classes: Number of classes.
         dropout: Rate of the dropout between the two dense layers.
         layers: `lipot` for the 1-Lipschitz twin; plain Keras layers by default.
@@ -32,8 +32,9 @@ def carlini_wagner(input_shape=(28, 28, 1), classes=10, dropout=0.5, layers=None
     blocks = blocks_from(layers)
     body = []
     for index, filters in enumerate((32, 64), start=1):
-        body += [blocks.conv(filters, 3), blocks.activation()]
-        body += [blocks.conv(filters, 3), blocks.activation(), blocks.pool(f"pool_{index}")]
+        for _ in range(2):
+            body += [blocks.conv(filters, 3, padding="valid"), blocks.activation()]
+        body.append(blocks.pool(f"pool_{index}"))
     body += [keras.layers.Flatten(), blocks.dense(200), blocks.activation()]
     body += [blocks.dropout(dropout), blocks.dense(200), blocks.activation()]
     return keras.Sequential(

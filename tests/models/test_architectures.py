@@ -6,7 +6,7 @@ import lipot
 from lipot import models
 
 NETWORKS = {
-    "carlini_wagner": lambda layers: models.carlini_wagner((12, 12, 1), layers=layers),
+    "carlini_wagner": lambda layers: models.carlini_wagner((16, 16, 1), layers=layers),
     "resnet18": lambda layers: models.resnet18((8, 8, 3), layers=layers),
     "preact_resnet18": lambda layers: models.preact_resnet18((8, 8, 3), layers=layers),
     "wide_resnet": lambda layers: models.wide_resnet(10, 1, (8, 8, 3), layers=layers),
@@ -65,10 +65,10 @@ def test_networks_save_and_load(name, tmp_path):
 def test_layers_may_be_given_as_a_module():
     for plain in (None, keras, keras.layers):
         assert isinstance(
-            models.carlini_wagner((12, 12, 1), layers=plain).layers[0], keras.layers.Conv2D
+            models.carlini_wagner((16, 16, 1), layers=plain).layers[0], keras.layers.Conv2D
         )
     for module in (lipot, lipot.layers):
-        twin = models.carlini_wagner((12, 12, 1), layers=module)
+        twin = models.carlini_wagner((16, 16, 1), layers=module)
         assert isinstance(twin.layers[0], lipot.layers.SpectralConv2D)
 
 
