@@ -1,0 +1,66 @@
+"""Triplet and contrastive losses against loops over pairs."""
+
+import keras
+import numpy as np
+import pytest
+
+from lipot.losses import ContrastiveLoss, TripletLoss
+from tests.helpers import check_serializable
+
+
+def sample():
+    rng = np.random.default_rng(0)
+    return np.array([0, 1, 0, 2, 1, 0, 3]), rng.normal(size=(7, 3)).astype("float32")
+
+
+def distances(codes):
+    return np.linalg.norm(codes[:, None] - codes[None], axis=2)
+
+
+def test_triplet_is_the_loop_over_anchors():
+    labels, codes = sample()
+    apart, expected = distances(codes), []
+    for a in range(7):
+        same = [apart[a, p] for p in range(7) if p != a and labels[p] == labels[a]]
+        other = [apart[a, n] for n in range(7) if labels[n] != labels[a]]
+        expected.append(max(0.0, 0.7 + max(same) - min(other)) if same else 0.0)
+    found = TripletLoss(0.7, reduction=None)(labels, codes)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_contrastive_is_the_loop_over_pairs():
+    labels, codes = sample()
+    apart, expected = distances(codes), []
+    for a in range(7):
+        same = [apart[a, p] ** 2 for p in range(7) if p != a and labels[p] == labels[a]]
+        other = [max(0, 1.5 - apart[a, n]) ** 2 for n in range(7) if labels[n] != labels[a]]
+        expected.append(0.5 * (np.mean(same) if same else 0.0) + 0.5 * np.mean(other))
+    found = ContrastiveLoss(1.5, reduction=None)(labels, codes)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("loss", [TripletLoss(0.3), ContrastiveLoss(2.0)])
+def test_trains_codes_that_separate_the_classes(loss):
+    check_serializable(loss)
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, 64)
+    x = rng.normal(size=(64, 5)).astype("float32")
+    x[:, 0] = 0.3 * (2 * labels - 1)
+    model = keras.Sequential([keras.Input((5,)), keras.layers.Dense(2)])
+    model.compile(keras.optimizers.Adam(0.05), loss)
+    model.fit(x, labels, epochs=40, batch_size=64, verbose=0)
+    apart = distances(model.predict(x, verbose=0))
+    np.fill_diagonal(apart, np.inf)
+    assert np.mean(labels[np.argmin(apart, axis=1)] == labels) > 0.9
+
+
+def test_one_class_alone_costs_nothing_and_stays_finite():
+    codes = np.zeros((4, 2), "float32")
+    assert float(TripletLoss()(np.zeros(4), codes)) == 0.0
+    assert abs(float(ContrastiveLoss()(np.zeros(4), codes))) < 1e-6
+
+
+def test_margins_are_positive():
+    for loss in (TripletLoss, ContrastiveLoss):
+        with pytest.raises(ValueError, match="`margin`"):
+            loss(margin=0.0)
