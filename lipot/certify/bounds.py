@@ -124,14 +124,20 @@ def is_called_as(layer_class, known):
 
 
 def _states_a_bound(layer_class):
-    # `lipschitz_bound` speaks for the `call` it was written with: lipot's own, or one that its
-    # class or a parent defines. A subclass that overrides `call` alone must restate it.
+    """Whether a class has a `lipschitz_bound` that speaks for its own `call`.
+
+    Whoever writes the first `call` below `LipschitzLayer` states its bound. Whoever overrides
+    the `call` of a class that has a bound must restate it.
+    """
     if not hasattr(layer_class, "lipschitz_bound"):
         return False
     caller = _owner(layer_class, "call")
-    return caller.__module__.startswith("lipot.") or issubclass(
-        _owner(layer_class, "lipschitz_bound"), caller
+    overridden = any(
+        "call" in vars(parent) and hasattr(parent, "lipschitz_bound")
+        for parent in caller.__mro__[1:]
     )
+    own = caller.__module__.startswith("lipot.")
+    return own or not overridden or issubclass(_owner(layer_class, "lipschitz_bound"), caller)
 
 
 def _checked(bound, layer, input_shape):

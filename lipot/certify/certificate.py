@@ -8,6 +8,7 @@ from lipot.certify.head import find_head
 from lipot.certify.labels import class_numbers
 from lipot.certify.node import computed_input_node
 from lipot.certify.radius import radii
+from lipot.certify.weights import check_finite
 
 
 class Certificate:
@@ -142,7 +143,7 @@ def certify(model, x, y=None, batch_size=256):
     ([3.0, 2.0], 0.5)
     """
     x = _checked_inputs(graph_of(model), x)
-    _check_weights(model)
+    check_finite(model)
     if isinstance(batch_size, bool) or int(batch_size) != batch_size or batch_size < 1:
         raise ValueError(
             "Invalid value received for argument `batch_size`. Expected a positive integer. "
@@ -191,13 +192,3 @@ def _checked_inputs(core, x):
             f"Received: dtype {x.dtype}{bad}"
         )
     return x
-
-
-def _check_weights(model):
-    for weight in model.weights:
-        values = ops.convert_to_numpy(ops.cast(weight, "float32"))
-        if not np.all(np.isfinite(values)):
-            raise ValueError(
-                "Invalid value received for argument `model`. Expected finite weights. "
-                f"Received: {np.sum(~np.isfinite(values))} values of '{weight.path}' not finite"
-            )

@@ -5,6 +5,9 @@ import keras
 from lipot.certify.bounds import layer_bound
 from lipot.certify.node import Node, after_choice, after_layer, after_sum, input_node
 from lipot.certify.operations import operation_node
+from lipot.certify.weights import check_finite
+from lipot.layers.transport_residual import TransportResidual
+from lipot.models.adversarial_model import AdversarialModel
 
 _SUMS = {keras.layers.Add, keras.layers.Subtract, keras.layers.Average}
 _CHOICES = {keras.layers.Concatenate, keras.layers.Maximum, keras.layers.Minimum}
@@ -20,7 +23,8 @@ def lipschitz_constant(model):
 
     Args:
         model: A built Keras model with a graph: `Sequential`, `Functional`, or a subclass of
-            them that leaves `call` alone. Models and layers may be nested and shared.
+            them that leaves `call` alone, or an `AdversarialModel` of one. Models and layers may
+            be nested and shared.
 
     Returns:
         The bound, a float.
@@ -35,6 +39,7 @@ def lipschitz_constant(model):
     2.0
     """
     core = graph_of(model)
+    check_finite(model)
     nodes = walk(core, [input_node(tensor) for tensor in core.inputs])
     outputs = [nodes[id(tensor)] for tensor in core.outputs]
     return outputs[0].lipschitz if len(outputs) == 1 else _joint(outputs)
@@ -47,6 +52,9 @@ def graph_of(model):
             "Invalid value received for argument `model`. Expected a Keras model. "
             f"Received: {model!r} of type {type(model).__name__}"
         )
+    if isinstance(model, AdversarialModel):
+        # Its call runs the classifier.
+        model = model.classifier
     core = getattr(model, "_functional", None) if isinstance(model, keras.Sequential) else model
     if isinstance(model, keras.Sequential) and core is None:
         raise ValueError(
@@ -96,6 +104,10 @@ def _propagate(operation, args, kwargs, symbolic):
     if nodes[0].computed is not None:
         outputs = keras.tree.flatten(_run(operation, args, kwargs))
     _check_samples(operation, outputs)
+    if type(operation) is TransportResidual:
+        # x + R(x)
+        branch = _propagate(operation.branch, nodes, {}, symbolic)
+        return [after_sum([*nodes, *branch], [1.0, 1.0], operation.compute_dtype, outputs[0])]
     if isinstance(operation, keras.layers.Layer):
         return [_layer_node(operation, nodes, output) for output in outputs]
     return [operation_node(operation, args, kwargs, nodes, output) for output in outputs]
@@ -105,7 +117,7 @@ def _layer_node(layer, nodes, output):
     if type(layer) in _SUMS:
         factor = 1.0 / len(nodes) if isinstance(layer, keras.layers.Average) else 1.0
         return after_sum(nodes, [factor] * len(nodes), layer.compute_dtype, output)
-    if type(layer) in _CHOICES and getattr(layer, "axis", -1) != 0:
+    if type(layer) in _CHOICES and getattr(layer, "axis", -1) % len(output.shape) != 0:
         return after_choice(nodes, layer.compute_dtype, output)
     if isinstance(layer, keras.layers.Multiply | keras.layers.Dot):
         raise ValueError(

@@ -27,7 +27,7 @@ class Head:
         kernel: `W`, `(n, q)` in float64.
         bias: `b`, `(q,)` in float64.
         roundings: Length of the longest chain of roundings in `W g + b`.
-        roundoff: Unit roundoff of the last layer.
+        roundoff: Unit roundoff of the last layer and of what follows it.
         squashed: Whether a softmax or a sigmoid follows.
     """
 
@@ -49,21 +49,28 @@ def find_head(model, inputs):
             f"Received: {len(core.inputs)} inputs and {len(core.outputs)} outputs"
         )
     nodes = walk(core, inputs)
-    tensor, squashed = core.outputs[0], False
+    tensor, squashed, roundoff = core.outputs[0], False, 0.0
     while True:
         operation, step = _producer(tensor)
         before = step.input_tensors[0] if len(step.input_tensors) == 1 else None
         if isinstance(operation, keras.Model) and before is not None:
             head = find_head(operation, [nodes[id(before)]])
-            features = [keras.Model(core.inputs[0], before), *head.features]
-            return dataclasses.replace(head, features=features, squashed=head.squashed or squashed)
+            return dataclasses.replace(
+                head,
+                features=[keras.Model(core.inputs[0], before), *head.features],
+                squashed=head.squashed or squashed,
+                roundoff=max(head.roundoff, roundoff),
+            )
         if is_dense(operation):
-            return _head_at(operation, core, before, nodes[id(before)], squashed)
+            head = _head_at(operation, core, before, nodes[id(before)], squashed)
+            return dataclasses.replace(head, roundoff=max(head.roundoff, roundoff))
         function = _final_function(operation)
         if function is None or before is None:
             raise _not_linear(operation)
         squashed = squashed or function != "linear"
         _check_keeps_order(operation, function, before.shape)
+        # A later layer in half precision rounds the logits that it receives.
+        roundoff = max(roundoff, float_format(operation.compute_dtype).roundoff)
         tensor = before
 
 

@@ -7,6 +7,8 @@ from keras import layers
 
 import lipot
 from lipot.certify.bounds import layer_bound
+from lipot.certify.weights import spectral_norm
+from lipot.layers.base import LipschitzLayer
 from tests.certify.jacobians import jacobian_norm, largest_jacobian_norm
 
 IMAGE, SIGNAL, VECTOR = (6, 5, 2), (8, 3), (5,)
@@ -188,6 +190,30 @@ def test_a_subclass_that_overrides_call_does_not_inherit_a_bound():
     assert lipot.lipschitz_constant(built_model(Renamed(3), VECTOR)) > 0.0
 
 
+class Stated(lipot.layers.SpectralDense):
+    """A lipot layer that computes something else and says so."""
+
+    def call(self, inputs, training=False):
+        return 3.0 * super().call(inputs, training=training)
+
+    @property
+    def lipschitz_bound(self):
+        return 3.0 * super().lipschitz_bound
+
+
+class SoftThreshold(LipschitzLayer):
+    """A user's layer below the base class."""
+
+    def call(self, inputs):
+        return self.k_coef_lip * keras.ops.soft_shrink(inputs, 0.1)
+
+
+def test_a_bound_that_a_class_states_for_its_own_call_is_used():
+    assert lipot.lipschitz_constant(built_model(Stated(3), VECTOR)) == pytest.approx(3.0, rel=1e-5)
+    soft = built_model(SoftThreshold(k_coef_lip=0.5), VECTOR)
+    assert lipot.lipschitz_constant(soft) == pytest.approx(0.5)
+
+
 def test_registered_bounds_are_used_and_checked():
     class Halved(layers.Layer):
         def call(self, inputs):
@@ -218,3 +244,12 @@ def test_quantized_kernels_are_refused():
     layer.quantize("int8")
     with pytest.raises(ValueError, match="quantization_mode='int8'"):
         lipot.lipschitz_constant(model)
+
+
+def test_spectral_norm_is_never_below_that_of_the_svd():
+    rng = np.random.default_rng(0)
+    for shape in ((1, 1), (5, 300), (300, 5), (40, 40)):
+        for matrix in (rng.normal(size=shape), np.ones(shape), 1e-200 * rng.normal(size=shape)):
+            exact = np.linalg.svd(matrix, compute_uv=False)[0]
+            assert exact * (1 - 1e-15) <= spectral_norm(matrix) <= exact * (1 + 1e-10)
+    assert spectral_norm(np.zeros((3, 2))) == 0.0

@@ -99,6 +99,14 @@ def test_nested_models_inside_branches():
     assert lipot.lipschitz_constant(outer) == pytest.approx(np.hypot(3.0, 9.0))
 
 
+def test_transport_residuals_add_their_branch_to_the_identity():
+    residual = lipot.layers.TransportResidual(keras.Sequential([scaled(2.0), scaled(0.25)]))
+    model = model_of(residual)
+    assert lipot.lipschitz_constant(model) == pytest.approx(1.5)
+    head = keras.Sequential([model, layers.Dense(2, dtype="float32")])
+    assert np.all(lipot.certify(head, np.eye(4)).radius > 0.0)
+
+
 def test_several_inputs_and_outputs_are_one_joint_vector():
     a, b = keras.Input((4,), dtype="float64"), keras.Input((4,), dtype="float64")
     model = keras.Model([a, b], [scaled(3.0)(a), scaled(4.0)(b)])
@@ -152,6 +160,17 @@ def test_subclasses_with_a_functional_core():
         [keras.Input((4,)), lipot.layers.SpectralDense(4)], k_coef_lip=3.0
     )
     assert lipot.lipschitz_constant(sequential) == pytest.approx(3.0, rel=1e-4)
+    inputs = keras.Input((4,), dtype="float64")
+    assert lipot.lipschitz_constant(lipot.Model(inputs, scaled(2.0)(inputs))) == pytest.approx(2.0)
+
+
+def test_an_adversarial_model_is_its_classifier():
+    classifier = keras.Sequential([keras.Input((4,)), scaled(2.0)])
+    robust = lipot.models.AdversarialModel(
+        classifier, attack=None, losses=[lipot.losses.AdversarialCrossentropy()]
+    )
+    assert lipot.lipschitz_constant(robust) == pytest.approx(2.0)
+    assert lipot.certify(robust, np.eye(4)).radius == pytest.approx(1 / np.sqrt(2), rel=1e-5)
 
 
 def test_models_without_a_graph_are_refused():
@@ -183,6 +202,7 @@ def test_models_that_are_not_built_or_no_models_are_refused():
         (lambda x: ops.flip(x), "Flip"),
         (lambda x: ops.concatenate([x, x], axis=0), "Concatenate"),
         (lambda x: layers.Concatenate(axis=0)([x, x]), "concatenate"),
+        (lambda x: layers.Concatenate(axis=-2)([x, x]), "concatenate"),
         (lambda x: ops.reshape(x, (-1, 2)), "Reshape"),
     ],
 )

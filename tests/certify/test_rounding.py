@@ -138,6 +138,17 @@ def test_half_precision_certifies_less_than_single_and_never_more():
     assert np.all(single.rounding <= 1e-4)
 
 
+def test_a_softmax_in_half_precision_rounds_the_logits():
+    x = np.random.default_rng(0).normal(size=(20, 3))
+    radius = {}
+    for dtype in ("float32", "float16"):
+        model = keras.Sequential([keras.Input((3,)), layers.Dense(3), layers.Softmax(dtype=dtype)])
+        model.layers[0].set_weights([np.eye(3), np.array([100.0, 100.0, 100.0])])
+        radius[dtype] = lipot.certify(model, x).radius
+    # Near 100 the spacing of half precision is 2^-4.
+    assert np.all(radius["float16"] <= np.maximum(0.0, radius["float32"] - 2.0**-5))
+
+
 def test_products_with_fewer_bits_are_noticed(monkeypatch):
     assert float_format("float32").roundoff == 2.0**-24
     x = np.eye(3)
