@@ -26,6 +26,7 @@ class NeighborModel(keras.Model):
             neighbors, or None for that of the (embedded) inputs.
         search: `"exact"`, part of the compiled graph, or `"faiss"`, which needs that package and
             makes calls eager.
+        memory: `NeighborMemory` of another model, to answer from the same stored points, or None.
         **kwargs: Arguments of `keras.Model`.
     """
 
@@ -38,6 +39,7 @@ class NeighborModel(keras.Model):
         embedding=None,
         metric=None,
         search="exact",
+        memory=None,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -61,7 +63,7 @@ class NeighborModel(keras.Model):
         self.embedding = embedding
         self.metric = metric
         self.search = search
-        self.memory = NeighborMemory(name="memory")
+        self.memory = NeighborMemory(name="memory") if memory is None else memory
         self._index = None
         self._programs = {}
         if not SEARCHES[search].in_graph:

@@ -148,10 +148,8 @@ class OTAD(NeighborModel):
         """
         config = self.get_config()
         parts = {name: getattr(self, name) for name in ("backbone", "head", "embedding", "metric")}
-        model = type(self)(**{**config, **parts, "solver": solver, "name": None})
-        # Deleting first makes Keras forget the empty one, which would be saved beside.
-        del model.memory
-        model.memory = self.memory
+        shared = {"solver": solver, "memory": self.memory, "name": None}
+        model = type(self)(**{**config, **parts, **shared})
         model.build()
         return model
 
