@@ -62,6 +62,17 @@ def test_gradients_equal_finite_differences():
     )
 
 
+def test_many_classes_give_the_same_gradients():
+    model = smooth_model(40)
+    estimator = classifier(model)
+    x = np.random.default_rng(0).normal(size=(3, 6)).astype("float32")
+    hidden = np.asarray(model.layers[0](x))
+    # d tanh(u) = 1 - tanh(u)^2, written out for the two layers of the model.
+    first, last = (np.asarray(layer.kernel) for layer in model.layers)
+    expected = np.einsum("dh,nh,hc->ncd", first, 1.0 - hidden**2, last)
+    np.testing.assert_allclose(estimator.class_gradient(x), expected, atol=1e-5)
+
+
 def test_probabilities_have_their_own_gradients():
     logits = classifier(smooth_model(3))
     estimator = logits.with_probabilities()

@@ -11,6 +11,9 @@ from lipot import backend
 # Rows of one call: more gain nothing on a processor and cost memory.
 _ROWS = 256
 
+# Classes whose gradients come from one program: its size grows with them.
+_CLASSES = 32
+
 
 class Programs:
     """Predictions and gradients of a model, as functions from NumPy arrays to NumPy arrays.
@@ -57,8 +60,10 @@ class Programs:
 
     def class_gradients(self, x):
         """Gradients of all predictions: `(n, ...) -> (n, classes, ...)`."""
-        rows = max(1, 10 * _ROWS // self.classes)
-        return self._by_rows(self._jacobian, rows, (self.classes, *x.shape[1:]), x)
+        if self.classes > _CLASSES:
+            labels = np.arange(self.classes, dtype="int32")[:, None].repeat(len(x), axis=1)
+            return np.stack([self.class_gradient(x, label) for label in labels], axis=1)
+        return self._by_rows(self._jacobian, _ROWS, (self.classes, *x.shape[1:]), x)
 
     def _compile_predictions(self, head):
         def predict(forward, x):
