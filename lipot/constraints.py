@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from lipot.math import orthogonal, projection
+from lipot.math.scaling import at_least_float32
 
 
 @keras.saving.register_keras_serializable(package="lipot")
@@ -151,17 +152,15 @@ class SpectralConstraint(keras.constraints.Constraint):
         self.beta_bjorck = beta_bjorck
 
     def __call__(self, w):
-        dtype = keras.backend.standardize_dtype(w.dtype)
-        matrix = orthogonal.as_matrix(ops.cast(w, keras.backend.result_type(dtype, "float32")))
         matrix = projection.orthonormalize(
-            matrix,
+            orthogonal.as_matrix(at_least_float32(w)),
             eps_spectral=self.eps_spectral,
             eps_bjorck=self.eps_bjorck,
             beta_bjorck=self.beta_bjorck,
         )
         # |sum_j K_j x_j| <= |W| |patch|, and a value enters at most prod(k_a) patches.
         factor = self.k_coef_lip / math.sqrt(math.prod(w.shape[:-2]))
-        return ops.cast(ops.reshape(factor * matrix, w.shape), dtype)
+        return ops.cast(ops.reshape(factor * matrix, w.shape), w.dtype)
 
     def get_config(self):
         return {

@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from lipot.math import orthogonal, projection
+from lipot.math.scaling import wide_dtype
 
 
 @keras.saving.register_keras_serializable(package="lipot")
@@ -58,8 +59,7 @@ class SpectralInitializer(keras.initializers.Initializer):
     def __call__(self, shape, dtype=None):
         dtype = keras.backend.standardize_dtype(dtype)
         # Half precision has no Cholesky nor QR, and would lose the orthonormality.
-        precise = keras.backend.result_type(dtype, "float32")
-        kernel = self.base_initializer(shape, dtype=precise)
+        kernel = self.base_initializer(shape, dtype=wide_dtype(dtype))
         matrix = projection.orthonormalize(
             orthogonal.as_matrix(kernel),
             eps_spectral=self.eps_spectral,

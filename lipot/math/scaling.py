@@ -13,7 +13,18 @@ def at_least_float32(tensor):
     >>> keras.backend.standardize_dtype(at_least_float32(ops.ones(2, "float16")).dtype)
     'float32'
     """
-    return ops.cast(tensor, keras.backend.result_type(tensor.dtype, "float32"))
+    return ops.cast(tensor, wide_dtype(tensor.dtype))
+
+
+def wide_dtype(dtype):
+    """The dtype to compute in for tensors of some dtype: float64 for itself, else float32.
+
+    Example:
+
+    >>> wide_dtype("bfloat16"), wide_dtype("float64")
+    ('float32', 'float64')
+    """
+    return "float64" if keras.backend.standardize_dtype(dtype) == "float64" else "float32"
 
 
 def scale(tensor, factor, dtype=None):
