@@ -3,6 +3,7 @@
 from lipot.models.adversarial_model import AdversarialModel
 from lipot.models.carlini_wagner import carlini_wagner
 from lipot.models.cip_net import CIPNet, InterpolationData
+from lipot.models.codes import intrinsic_dimension, plot_codes
 from lipot.models.embedding_networks import (
     embedding_classifier,
     embedding_discriminator,
@@ -15,7 +16,9 @@ from lipot.models.metric_networks import (
     metric_transformer,
 )
 from lipot.models.nearest_mean import NearestMean
+from lipot.models.ot_classifier import OTClassifier, StandardNormal
 from lipot.models.otad import OTAD
+from lipot.models.random_self_ensemble import RandomNoise, SelfEnsemble, random_self_ensemble
 from lipot.models.resnet import preact_resnet18, resnet18
 from lipot.models.straight_through import StraightThrough
 from lipot.models.transport_networks import plain_network, transport_resnet

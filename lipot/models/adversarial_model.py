@@ -5,10 +5,11 @@ from keras import ops
 
 from lipot.attacks.base import Attack
 from lipot.losses.paired import PairedBatch, PairedLoss
+from lipot.models.random_state import SavesRandomState
 
 
 @keras.saving.register_keras_serializable(package="lipot")
-class AdversarialModel(keras.Model):
+class AdversarialModel(SavesRandomState, keras.Model):
     """Trains a classifier on clean and attacked batches, with any sum of paired losses.
 
     Only `compute_loss` is overridden: `fit`, `evaluate`, callbacks, `tf.data`, mixed precision
@@ -108,19 +109,6 @@ class AdversarialModel(keras.Model):
         if self.attack is None:
             return x
         return self.attack(lambda z: self.classifier(z, training=False), x, y)
-
-    def _random_states(self):
-        weights = {id(variable) for variable in self.weights}
-        return [variable for variable in self.variables if id(variable) not in weights]
-
-    def save_own_variables(self, store):
-        # Keras saves no random state; with it a resumed training draws what it would have drawn.
-        for index, state in enumerate(self._random_states()):
-            store[f"random_state_{index}"] = state
-
-    def load_own_variables(self, store):
-        for index, state in enumerate(self._random_states()):
-            state.assign(store[f"random_state_{index}"])
 
     def get_config(self):
         serialize = keras.saving.serialize_keras_object

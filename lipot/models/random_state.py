@@ -1,0 +1,21 @@
+"""Saving the random state of a model next to its weights."""
+
+
+class SavesRandomState:
+    """Mixin: a model whose saved weights include the state of every seed generator inside it.
+
+    Keras leaves random state out of its files. With it, a training that is resumed from a backup
+    draws what the uninterrupted one would have drawn.
+    """
+
+    def _random_states(self):
+        weights = {id(variable) for variable in self.weights}
+        return [variable for variable in self.variables if id(variable) not in weights]
+
+    def save_own_variables(self, store):
+        for index, state in enumerate(self._random_states()):
+            store[f"random_state_{index}"] = state
+
+    def load_own_variables(self, store):
+        for index, state in enumerate(self._random_states()):
+            state.assign(store[f"random_state_{index}"])

@@ -1,0 +1,226 @@
+import keras
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+
+import lipot
+from lipot import models
+from lipot.attacks import PGD
+from lipot.models import OTClassifier, StandardNormal
+from tests.helpers import check_serializable
+
+
+@pytest.fixture(scope="module")
+def digits():
+    x, y = load_digits(return_X_y=True)
+    return (x / 16).astype("float32").reshape(-1, 8, 8, 1)[:640], y[:640]
+
+
+def encoder(code_size=3):
+    return keras.Sequential(
+        [
+            keras.Input((8, 8, 1)),
+            keras.layers.Flatten(),
+            keras.layers.Dense(32),
+            keras.layers.BatchNormalization(),
+            keras.layers.ReLU(),
+            keras.layers.Dense(code_size),
+        ]
+    )
+
+
+def small(discriminator="lipschitz", **kwargs):
+    critic = {
+        "lipschitz": lambda: models.embedding_discriminator(3, units=16, layers=lipot),
+        "clipped": lambda: models.embedding_discriminator(3, units=16, clip=0.05),
+        None: lambda: None,
+    }[discriminator]()
+    return OTClassifier(encoder(), models.embedding_classifier(3, units=32), critic, **kwargs)
+
+
+def quick_compile(model):
+    rates = (0.01, 0.005, 0.002)
+    model.compile(*map(keras.optimizers.Adam, rates), jit_compile=False)
+
+
+@pytest.mark.parametrize("kind", ["lipschitz", "clipped", None])
+def test_every_kind_learns_through_fit(digits, kind):
+    model = small(kind)
+    quick_compile(model)
+    history = model.fit(*digits, epochs=8, verbose=0).history
+    assert history["loss"][-1] < 0.5 * history["loss"][0]
+    assert model.evaluate(*digits, verbose=0, return_dict=True)["accuracy"] > 0.8
+    assert np.isfinite(history["divergence"]).all()
+
+
+def test_codes_follow_the_prior_when_the_divergence_weighs(digits):
+    """Compares codes with the prior by POT's exact Wasserstein-1 distance."""
+    ot = pytest.importorskip("ot")
+    prior = np.random.default_rng(0).normal(size=(640, 3))
+
+    def distance(kind, **kwargs):
+        model = small(kind, **kwargs)
+        quick_compile(model)
+        model.fit(*digits, epochs=12, verbose=0)
+        codes = model.encoder.predict(digits[0], verbose=0)
+        return ot.emd2([], [], ot.dist(codes, prior, metric="euclidean"))
+
+    assert distance("lipschitz", weight=1.0) < 0.5 * distance(None)
+
+
+def test_steps_are_those_of_algorithm_1(digits):
+    """One step with SGD of rate one subtracts the gradients, computed here by Keras itself."""
+    x, y = digits[0][:32], digits[1][:32]
+    network = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten()])
+    network.add(keras.layers.Dense(2, use_bias=False))
+    critic = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, use_bias=False)])
+
+    class FixedPrior:
+        def sample(self, count):
+            return keras.ops.ones((count, 2))
+
+    model = OTClassifier(
+        network, models.embedding_classifier(2, units=8), critic, FixedPrior(), weight=0.5
+    )
+    model.compile(*(keras.optimizers.SGD(rate) for rate in (0.0, 1.0, 1.0)), jit_compile=False)
+    encoder_before, critic_before = network.get_weights()[0], critic.get_weights()[0]
+    model.train_on_batch(x, y)
+    flat = x.reshape(32, -1)
+    # The discriminator ascends 0.5 (mean z - mean code) . w, a linear function of w.
+    gap = 1.0 - (flat @ encoder_before).mean(axis=0)
+    critic_after = critic_before + 0.5 * gap[:, None]
+    np.testing.assert_allclose(critic.get_weights()[0], critic_after, rtol=1e-4, atol=1e-5)
+    # Then the encoder ascends 0.5 mean(x) E w with the new w.
+    expected = encoder_before + 0.5 * np.outer(flat.mean(axis=0), critic_after[:, 0])
+    np.testing.assert_allclose(network.get_weights()[0], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_training_on_attacked_batches_is_more_robust(digits):
+    attack = PGD(0.15, steps=10, seed=0)
+    accuracy = {}
+    for name, training_attack in (("clean", None), ("adversarial", PGD(0.15, steps=4))):
+        keras.utils.set_random_seed(1)
+        model = small(attack=training_attack)
+        quick_compile(model)
+        model.fit(*digits, epochs=10, verbose=0)
+        x_adv = attack(lambda z: model(z, training=False), digits[0], digits[1])  # noqa: B023
+        accuracy[name] = model.evaluate(x_adv, digits[1], verbose=0, return_dict=True)["accuracy"]
+    assert accuracy["adversarial"] > accuracy["clean"] + 0.1
+
+
+def test_saved_model_predicts_and_continues_the_same(digits, tmp_path):
+    model = small(attack=PGD(0.1, steps=2))
+    quick_compile(model)
+    model.fit(*digits, verbose=0)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
+    np.testing.assert_allclose(
+        loaded.predict(digits[0], verbose=0), model.predict(digits[0], verbose=0), atol=1e-6
+    )
+    # Optimizers and random state travel along: the next epoch is the same.
+    for copy in (model, loaded):
+        copy.fit(*digits, shuffle=False, verbose=0)
+    for old, new in zip(model.get_weights(), loaded.get_weights()):
+        np.testing.assert_allclose(old, new, atol=1e-6)
+    check_serializable(model)
+
+
+def test_inference_model_shares_the_weights(digits):
+    model = small()
+    network = model.inference_model()
+    np.testing.assert_allclose(
+        network.predict(digits[0], verbose=0), model.predict(digits[0], verbose=0), atol=1e-6
+    )
+    assert network.layers[-1] is model.classifier
+
+
+def test_priors_of_tensorflow_probability_are_accepted(digits):
+    tfp = pytest.importorskip("tensorflow_probability")
+    prior = tfp.distributions.MultivariateNormalDiag(loc=[0.0] * 3, scale_diag=[2.0] * 3)
+    model = small(prior=prior)
+    quick_compile(model)
+    assert np.isfinite(model.fit(*digits, verbose=0).history["loss"]).all()
+
+
+class Uniform:
+    def sample(self, count):
+        return keras.random.uniform((count, 3))
+
+
+def test_prior_without_config_trains_but_names_itself_when_saved(digits, tmp_path):
+    model = small(prior=Uniform())
+    quick_compile(model)
+    assert np.isfinite(model.fit(*digits, verbose=0).history["loss"]).all()
+    with pytest.raises(ValueError, match="prior of type Uniform"):
+        model.save(tmp_path / "model.keras")
+    model.inference_model().save(tmp_path / "inference.keras")
+
+
+@pytest.mark.parametrize(
+    ("create", "name"),
+    [
+        (lambda: OTClassifier("encoder", models.embedding_classifier(3)), "encoder"),
+        (lambda: OTClassifier(keras.Sequential(), models.embedding_classifier(3)), "encoder"),
+        (lambda: OTClassifier(encoder(), models.embedding_classifier(4)), "classifier"),
+        (
+            lambda: OTClassifier(
+                encoder(), models.embedding_classifier(3), models.embedding_discriminator(4)
+            ),
+            "discriminator",
+        ),
+        (lambda: small(prior="normal"), "prior"),
+        (lambda: small(prior=StandardNormal(7)), "prior"),
+        (lambda: small(weight=-1.0), "weight"),
+        (lambda: small(attack="pgd"), "attack"),
+    ],
+)
+def test_bad_arguments_are_named(create, name):
+    with pytest.raises(ValueError, match=f"argument `{name}`"):
+        create()
+
+
+def test_random_noise_is_drawn_at_inference(tmp_path):
+    layer = models.RandomNoise(0.5, seed=0)
+    x = np.zeros((2000, 2), "float32")
+    first, second = (np.array(layer(x, training=False)) for _ in range(2))
+    assert np.std(first) == pytest.approx(0.5, rel=0.05)
+    assert np.abs(first - second).max() > 0
+    check_serializable(layer)
+
+
+def test_self_ensemble_averages_probabilities():
+    network = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
+    x = np.random.default_rng(0).normal(size=(5, 4)).astype("float32")
+    ensemble = models.SelfEnsemble(network, members=3)
+    # Without noise the average is the network itself.
+    expected = keras.ops.log_softmax(network(x))
+    np.testing.assert_allclose(np.array(ensemble(x)), np.array(expected), atol=1e-5)
+    check_serializable(ensemble)
+
+
+def test_random_self_ensemble_keeps_the_network_and_adds_noise(digits):
+    plain = models.carlini_wagner((16, 16, 1))
+    noisy = models.random_self_ensemble(plain)
+    assert noisy.count_params() == plain.count_params()
+    assert sum(isinstance(layer, models.RandomNoise) for layer in noisy.layers) == 4
+
+
+def test_intrinsic_dimension_of_a_plane_in_space():
+    pytest.importorskip("skdim")
+    plane = np.random.default_rng(0).normal(size=(600, 2)) @ np.ones((2, 2))
+    basis = np.linalg.qr(np.random.default_rng(1).normal(size=(20, 20)))[0][:, :3]
+    points = np.random.default_rng(2).normal(size=(600, 3)) @ basis.T
+    assert models.intrinsic_dimension(points) == pytest.approx(3.0, abs=0.4)
+    assert models.intrinsic_dimension(plane) == pytest.approx(1.0, abs=0.2)
+    with pytest.raises(ValueError, match="argument `x`"):
+        models.intrinsic_dimension(points[:5])
+
+
+def test_codes_are_drawn(digits, tmp_path):
+    x, y = digits[0][:60], digits[1][:60]
+    figure = models.plot_codes(small(), x, y, x[::-1])
+    figure.savefig(tmp_path / "codes.png")
+    assert [panel.get_title().split(":")[0] for panel in figure.axes[:2]] == [
+        "clean codes",
+        "adversarial codes",
+    ]
