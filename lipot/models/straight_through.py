@@ -31,6 +31,8 @@ class StraightThrough(keras.Model):
         super().__init__(**kwargs)
         self.model = model
         self.surrogate = surrogate
+        # It has no weights of its own to wait for.
+        self.built = True
 
     def call(self, inputs):
         if self.surrogate is None:
