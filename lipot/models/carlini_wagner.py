@@ -9,7 +9,8 @@ def carlini_wagner(input_shape=(28, 28, 1), classes=10, dropout=0.5, layers=None
     """Builds the MNIST network of Carlini and Wagner: four convolutions and three dense layers.
 
     Convolutions 32, 32, pooling, 64, 64, pooling, dense 200, dropout, dense 200, logits; no
-    padding, so that 1,024 numbers of a 28x28 image reach the first dense layer. The second pooling layer is named `pool_2`: the middle layer of GOT's Table 4.
+    padding, so that 1,024 numbers of a 28x28 image reach the first dense layer. The second
+    pooling layer is named `pool_2`: the middle layer of GOT's Table 4.
 
     Args:
         input_shape: Shape of one image, height and width at least 16.
