@@ -91,6 +91,9 @@ def convolution_1d(layer, input_shape):
 
 @register_bound(SpectralConv2D, FrobeniusConv2D)
 def constrained_convolution(layer, input_shape):
+    if None in input_shape[1:] and layer.padding in ("same", "valid", "constant"):
+        # With zero padding the layer bounds itself for every image size at once.
+        return LayerBound(layer.lipschitz_bound)
     size, _ = image_size(layer, input_shape)
     kernel = applied(layer.inference_kernel, layer)
     geometry = {"strides": layer.strides, "padding": layer.padding}

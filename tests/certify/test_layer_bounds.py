@@ -159,10 +159,15 @@ def test_layers_without_a_bound_are_named(layer, word):
         lipot.lipschitz_constant(built_model(layer, IMAGE))
 
 
-def test_convolutions_without_an_image_size_are_refused():
-    model = built_model(layers.Conv2D(2, 3), (None, None, 3))
-    with pytest.raises(ValueError, match="fixed input shape"):
-        lipot.lipschitz_constant(model)
+def test_convolutions_without_an_image_size():
+    for layer in (layers.Conv2D(2, 3), lipot.layers.SpectralConv2D(2, 3, padding="reflect")):
+        with pytest.raises(ValueError, match="fixed input shape"):
+            lipot.lipschitz_constant(built_model(layer, (None, None, 2)))
+    # Zero padding has a bound for every size, which no size exceeds.
+    layer = lipot.layers.SpectralConv2D(2, 3)
+    anywhere = lipot.lipschitz_constant(built_model(layer, (None, None, 2)))
+    fixed = lipot.lipschitz_constant(built_model(layer, (5, 4, 2)))
+    assert fixed < anywhere < 1.00001
 
 
 class Tripled(layers.Dense):
