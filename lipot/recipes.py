@@ -1,0 +1,94 @@
+"""Ready-made trainings: from a data set and a method's name to a trained Keras model."""
+
+import keras
+import numpy as np
+
+from lipot import layers, losses
+
+
+def hkr_network(input_shape, units):
+    """Builds a 1-Lipschitz network for the hinge-KR loss: convolutions for images, else dense.
+
+    Args:
+        input_shape: Shape of one input: `(rows, columns, channels)`, with rows and columns that
+            4 divides, or `(features,)`.
+        units: Number of classes.
+
+    Returns:
+        An uncompiled `keras.Sequential` whose `units` outputs are each 1-Lipschitz.
+
+    Reference:
+        Serrurier et al., "Achieving robustness in classification using optimal transport with
+        hinge regularization", section 4.
+
+    Example:
+
+    >>> hkr_network((8, 8, 1), 10).output_shape
+    (None, 10)
+    """
+    hidden, widths = [], (64, 64, 32)
+    if len(input_shape) == 3:
+        # Patches that do not overlap: such a convolution is exactly orthogonal.
+        for filters in (16, 64):
+            hidden += [layers.SpectralConv2D(filters, 2, strides=2), layers.GroupSort2()]
+        hidden.append(keras.layers.Flatten())
+        widths = (128, 64)
+    for width in widths:
+        hidden += [layers.SpectralDense(width), layers.GroupSort2()]
+    head = layers.FrobeniusDense(units, disjoint_neurons=True)
+    return keras.Sequential([keras.Input(input_shape), *hidden, head], name="hkr")
+
+
+def train_hkr(data, *, epochs, batch_size=64, alpha=20.0, min_margin=None, callbacks=(), verbose=0):
+    """Trains a 1-Lipschitz network with the multi-class hinge-KR loss.
+
+    Args:
+        data: A `lipot.datasets.Dataset` with classes.
+        epochs: Passes over the training points.
+        batch_size: Points in one step.
+        alpha: Weight of the hinge term: larger is more accurate, smaller is more robust.
+        min_margin: Margin of the hinge term, in the l2 units of the inputs; 0.3 times the spread
+            of the training points where it is `None`.
+        callbacks: Keras callbacks.
+        verbose: As in `keras.Model.fit`.
+
+    Returns:
+        The trained, compiled model.
+
+    Raises:
+        ValueError: `data` is a regression.
+    """
+    labels = data.y_train_onehot
+    model = hkr_network(data.x_train.shape[1:], len(data.classes))
+    steps = epochs * -(-len(data.x_train) // batch_size)
+    if min_margin is None:
+        min_margin = 0.3 * spread(data.x_train)
+    model.compile(
+        keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(1e-2, steps, alpha=0.01)),
+        losses.MulticlassHKR(alpha=alpha, min_margin=min_margin),
+        metrics=["accuracy"],
+    )
+    model.fit(
+        data.x_train,
+        labels,
+        batch_size=batch_size,
+        epochs=epochs,
+        callbacks=list(callbacks),
+        verbose=verbose,
+    )
+    return model
+
+
+def spread(points):
+    """Root of the mean squared l2 distance of points from their mean.
+
+    Example:
+
+    >>> import numpy as np
+    >>> spread(np.array([[3.0, 0.0], [-3.0, 0.0], [0.0, 4.0], [0.0, -4.0]])) == 12.5**0.5
+    True
+    """
+    return float(np.sqrt(np.sum(np.var(points, axis=0, dtype="float64"))))
+
+
+METHODS = {"hkr": train_hkr}
