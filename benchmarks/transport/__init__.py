@@ -1,0 +1,1 @@
+"""Measurements of adversarial training with transport losses."""

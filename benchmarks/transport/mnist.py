@@ -1,0 +1,175 @@
+"""Adversarial training on MNIST: a row for each method, at one budget for all.
+
+Usage: python -m benchmarks.transport.mnist [--methods PGD-AT OTJR ...] [--ablations]
+Each row is stored as it completes; run the same command again to continue.
+"""
+
+import argparse
+import pathlib
+import time
+
+import keras
+
+from benchmarks.common import read_result, write_result
+from benchmarks.transport import robustness
+from benchmarks.transport.recipes import ABLATIONS, EPS, MAIN
+from benchmarks.transport.training import train
+from lipot import datasets
+from lipot.models import AdversarialModel, carlini_wagner
+
+RUNS = pathlib.Path("runs/transport")
+EPS_CURVE = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
+STEPS_CURVE = (1, 10, 20, 40, 100)
+
+
+def main():
+    options = parse()
+    result = "transport/mnist_ablations" if options.ablations else "transport/mnist"
+    recipes = ABLATIONS if options.ablations else MAIN
+    settings = {
+        key: value for key, value in vars(options).items() if key not in ("methods", "ablations")
+    }
+    stored = read_result(result)
+    rows = stored["figures"] if stored and stored["settings"] == settings else {}
+    data = datasets.load("mnist")
+    for name in options.methods or recipes:
+        if name in rows:
+            print(f"{name}: stored", flush=True)
+            continue
+        print(name, flush=True)
+        rows[name] = measure(name, recipes[name], data, options)
+        write_result(result, rows, seed=options.seed, settings=settings)
+        print_row(name, rows[name])
+
+
+def parse():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--methods", nargs="*", choices=[*MAIN, *ABLATIONS], help="rows to run")
+    parser.add_argument("--ablations", action="store_true", help="GOT's Tables 4 and 5 instead")
+    parser.add_argument("--budget", type=int, default=500, help="adversarial steps a method")
+    parser.add_argument("--warmup", type=int, default=400, help="clean steps before, every row")
+    parser.add_argument("--batch-size", type=int, default=128)
+    parser.add_argument("--precision", default="mixed_bfloat16", help="of the training")
+    parser.add_argument("--points", type=int, default=10000, help="test points for PGD-40")
+    parser.add_argument("--curve-points", type=int, default=1000, help="test points of curves")
+    parser.add_argument("--auto-points", type=int, default=1000, help="0 to leave it out")
+    parser.add_argument("--auto-iterations", type=int, default=100)
+    parser.add_argument("--auto-restarts", type=int, default=1)
+    parser.add_argument("--auto-queries", type=int, default=1000)
+    parser.add_argument("--seed", type=int, default=0)
+    return parser.parse_args()
+
+
+def measure(name, recipe, data, options):
+    """Trains one row and attacks it; returns its figures."""
+    started = time.perf_counter()
+    network, logs = trained(name, recipe, data, options)
+    minutes = (time.perf_counter() - started) / 60
+    estimator = robustness.estimator_of(network)
+    x, y = data.x_test, data.y_test
+    row = {
+        "clean": robustness.accuracy(network, x, y),
+        "pgd": robustness.pgd_accuracy(
+            estimator, x[: options.points], y[: options.points], eps=EPS
+        ),
+        "sanity": robustness.sanity(
+            estimator,
+            x[: options.curve_points],
+            y[: options.curve_points],
+            eps=EPS,
+            eps_values=EPS_CURVE,
+            steps_values=STEPS_CURVE,
+            largest_eps=1.0,
+        ),
+        "paper": recipe.paper,
+        "source": recipe.source,
+        "training_minutes": round(minutes, 2),
+        "last_logs": logs,
+    }
+    if options.auto_points:
+        row["autoattack"] = robustness.auto_attack_accuracy(
+            estimator,
+            x[: options.auto_points],
+            y[: options.auto_points],
+            eps=EPS,
+            iterations=options.auto_iterations,
+            restarts=options.auto_restarts,
+            queries=options.auto_queries,
+        )
+    return row
+
+
+def trained(name, recipe, data, options):
+    """Returns a float32 network trained by a recipe, and the logs of its last steps."""
+    folder = RUNS / f"{options.budget}-{options.warmup}-{options.batch_size}-{options.seed}"
+    start = warm_start(data, options, folder / "warmup")
+    keras.utils.set_random_seed(options.seed)
+    with _precision(options.precision):
+        classifier = carlini_wagner()
+        robust = AdversarialModel(
+            classifier,
+            recipe.attack() if recipe.attack else None,
+            recipe.losses(),
+            recipe.features,
+        )
+    classifier.set_weights(start)
+    robust.compile(keras.optimizers.Adam(1e-3))
+    logs = train(
+        robust,
+        data.x_train,
+        data.y_train,
+        steps=options.budget,
+        batch_size=options.batch_size,
+        seed=options.seed,
+        folder=folder / name.replace(" ", "_").replace("/", "_"),
+    )
+    network = carlini_wagner()
+    network.set_weights(classifier.get_weights())
+    return network, logs
+
+
+def warm_start(data, options, folder):
+    """Returns the weights every row starts from: a short clean training."""
+    keras.utils.set_random_seed(options.seed)
+    network = carlini_wagner()
+    network.compile(
+        keras.optimizers.Adam(1e-3), keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    )
+    train(
+        network,
+        data.x_train,
+        data.y_train,
+        steps=options.warmup,
+        batch_size=options.batch_size,
+        seed=options.seed,
+        folder=folder,
+    )
+    return network.get_weights()
+
+
+class _precision:
+    """Context in which layers are created with a dtype policy."""
+
+    def __init__(self, policy):
+        self.policy = policy
+
+    def __enter__(self):
+        self.before = keras.config.dtype_policy()
+        keras.config.set_dtype_policy(self.policy)
+
+    def __exit__(self, *error):
+        keras.config.set_dtype_policy(self.before)
+
+
+def print_row(name, row):
+    paper = "" if row["paper"] is None else f"   (paper: {row['paper']})"
+    sane = "sane" if row["sanity"]["passed"] else "FAILS the sanity checks"
+    attacked = f"AutoAttack {row['autoattack']:.1%}, " if "autoattack" in row else ""
+    print(
+        f"{name}: clean {row['clean']:.1%}, PGD {row['pgd']:.1%}, {attacked}{sane}{paper}",
+        flush=True,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+"""Accuracy under attack, measured through ART, with the sanity checks of OTJR 3.2."""
+
+import numpy as np
+from art.attacks.evasion import ProjectedGradientDescent
+
+from lipot.interop import art
+
+BATCH = 500
+
+
+def estimator_of(network):
+    """Wraps a Keras classifier for ART, with data in [0, 1]."""
+    return art.classifier(network, clip_values=(0.0, 1.0))
+
+
+def accuracy(network, x, y):
+    """Clean accuracy."""
+    return float(np.mean(network.predict(x, batch_size=BATCH, verbose=0).argmax(axis=1) == y))
+
+
+def pgd_accuracy(estimator, x, y, *, eps, step=None, steps=40):
+    """Accuracy under l-infinity PGD with one random start.
+
+    The step defaults to `eps / 30`: 0.01 at eps 0.3, and long enough to cross larger balls. With
+    a fixed step of 0.01, 40 steps never leave a ball of 0.4, whatever eps.
+    """
+    attack = ProjectedGradientDescent(
+        estimator,
+        norm=np.inf,
+        eps=eps,
+        eps_step=eps / 30 if step is None else step,
+        max_iter=steps,
+        num_random_init=1,
+        batch_size=BATCH,
+        verbose=False,
+    )
+    x_adv = attack.generate(x, y)
+    return float(np.mean(estimator.predict(x_adv).argmax(axis=1) == y))
+
+
+def auto_attack_accuracy(estimator, x, y, *, eps, iterations, restarts, queries):
+    """Accuracy under AutoAttack as ART runs it."""
+    attack = art.auto_attack(
+        estimator,
+        norm=np.inf,
+        eps=eps,
+        max_iter=iterations,
+        restarts=restarts,
+        queries=queries,
+        batch_size=BATCH,
+    )
+    x_adv = attack.generate(x, y)
+    return float(np.mean(estimator.predict(x_adv).argmax(axis=1) == y))
+
+
+def sanity(estimator, x, y, *, eps, eps_values, steps_values, largest_eps):
+    """Checks that accuracy falls with steps and with eps, to zero at a large eps.
+
+    Returns:
+        Dict with both curves and `passed`: no rise above one point along a curve, and at most
+        1 % accuracy at `largest_eps`. A defence that fails hides its gradients.
+    """
+    by_eps = {e: pgd_accuracy(estimator, x, y, eps=e) for e in (*eps_values, largest_eps)}
+    by_steps = {
+        n: pgd_accuracy(estimator, x, y, eps=eps, step=eps if n == 1 else eps / 30, steps=n)
+        for n in steps_values
+    }
+    # One step is FGSM: a longer attack with shorter steps must be at least as strong.
+    curves = list(by_eps.values()), list(by_steps.values())
+    falls = all(after <= before + 0.01 for curve in curves for before, after in _pairs(curve))
+    return {
+        "accuracy_by_eps": {f"{key:g}": value for key, value in by_eps.items()},
+        "accuracy_by_steps": {str(key): value for key, value in by_steps.items()},
+        "passed": bool(falls and by_eps[largest_eps] <= 0.01),
+    }
+
+
+def _pairs(values):
+    return zip(values, values[1:])
