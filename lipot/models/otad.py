@@ -6,9 +6,9 @@ import keras
 import numpy as np
 from keras import ops
 
-from lipot import backend
 from lipot.layers.base import check_positive
 from lipot.layers.convex_interpolation import ConvexInterpolation
+from lipot.math.steepness import steepest_change
 from lipot.models import otad_certificate
 from lipot.models.neighbor_model import NeighborModel
 
@@ -199,27 +199,12 @@ class OTAD(NeighborModel):
         rng = np.random.default_rng(seed)
 
         def climb(_, pair):
-            base, shift = pair[:, 0], pair[:, 1]
-            origin = self._feature_of(base)
-
-            def lengths(shift):
-                moved = ops.cast(self._feature_of(base + shift) - origin, "float32")
-                return ops.sqrt(ops.sum(ops.square(moved), axis=1) + 1e-24)
-
-            def step(_, state):
-                shift, best = state
-                _, gradient = backend.value_and_input_gradient(lambda s: ops.sum(lengths(s)), shift)
-                # The small share of the old direction keeps a zero gradient, of an answer that
-                # does not move at all, from ending the climb.
-                shift = _of_length(gradient + 1e-6 * shift, eps)
-                return shift, ops.maximum(best, lengths(shift))
-
-            return ops.fori_loop(0, steps, step, (shift, lengths(shift)))[1] / eps
+            return steepest_change(self._feature_of, pair[:, 0], pair[:, 1], steps)
 
         start = rng.normal(size=x.shape).astype("float32")
         start *= eps / np.sqrt(np.sum(start**2, axis=tuple(range(1, x.ndim)), keepdims=True))
         return self._over_batches(
-            f"local_lipschitz {eps} {steps}", climb, np.stack([x, start], axis=1), batch_size
+            f"local_lipschitz {steps}", climb, np.stack([x, start], axis=1), batch_size
         )
 
     def certify(
@@ -274,9 +259,3 @@ class OTAD(NeighborModel):
     def _feature_of(self, inputs):
         query, indices = self._find(inputs)
         return self._combine_stored(query, indices)
-
-
-def _of_length(shift, length):
-    axes = tuple(range(1, len(shift.shape)))
-    norm = ops.sqrt(ops.sum(ops.square(shift), axis=axes, keepdims=True))
-    return shift * (length / ops.maximum(norm, 1e-20))
