@@ -110,20 +110,23 @@ class ConvolutionGeometry:
 
     def repetition(self):
         """How many copies of one value the padding makes at most, beyond the circular ideal."""
-        if self.padding in ("same", "valid", "constant"):
-            return 1.0
+        if self._image_size is not None:
+            embedding = convolution.circular_embedding(
+                self.kernel_size, self._image_size, self.strides, padding=self.padding
+            )
+            return embedding.gain**2
         odd = all(k % 2 for k in self.kernel_size)
-        if self.padding == "circular" and self.strides == (1, 1) and odd:
+        ideal = self.padding == "circular" and self.strides == (1, 1) and odd
+        if ideal or self.padding in ("same", "valid", "constant"):
             return 1.0
-        # Half a kernel of padding, at most the image itself, repeats twice on each axis.
-        return 4.0
+        # A small image may be copied on both sides of itself, on both axes.
+        return 9.0
 
     def linear_norm(self, kernel):
         if self._image_size is None:
             grid, factor = any_size_grid(self.kernel_size, self.strides)
-            return factor * convolution.convolution_bound(
-                kernel, grid, strides=self.strides, padding="circular"
-            )
+            factor *= self.repetition() ** 0.5
+            return factor * convolution.circular_norm(kernel, grid, strides=self.strides)
         return convolution.convolution_bound(
             kernel, self._image_size, strides=self.strides, padding=self.padding
         )
@@ -132,6 +135,7 @@ class ConvolutionGeometry:
         """In-graph counterpart of `linear_norm`."""
         if self._image_size is None:
             grid, factor = any_size_grid(self.kernel_size, self.strides)
+            factor *= self.repetition() ** 0.5
             return factor * convolution.circular_gram_bound(kernel, grid, strides=self.strides)
         return convolution.gram_bound(
             kernel, self._image_size, strides=self.strides, padding=self.padding

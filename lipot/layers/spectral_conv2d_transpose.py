@@ -154,9 +154,7 @@ class SpectralConv2DTranspose(ConvolutionGeometry, SpectralLayer):
     def linear_norm(self, kernel):
         if self._image_size is None:
             grid, factor = any_size_grid(self.kernel_size, self.strides)
-            return factor * convolution.convolution_bound(
-                kernel, grid, strides=self.strides, padding="circular"
-            )
+            return factor * convolution.circular_norm(kernel, grid, strides=self.strides)
         return convolution.transposed_bound(kernel, self._image_size, strides=self.strides)
 
     def norm_bound_tensor(self, kernel):

@@ -100,11 +100,21 @@ def test_average_factor_is_not_a_bound_and_says_so():
     assert layer.lipschitz_bound >= true - 1e-6
 
 
-def test_unknown_image_size_is_bounded_for_every_size():
-    layer = layers.SpectralConv2D(4, 3, padding="same")
+@pytest.mark.parametrize("padding", PADDINGS)
+@pytest.mark.parametrize("layer_type", [layers.SpectralConv2D, layers.FrobeniusConv2D])
+def test_unknown_image_size_is_bounded_for_every_size(layer_type, padding):
+    layer = layer_type(4, 3, padding=padding)
     layer.build((None, None, None, 2))
-    for size in (4, 9, 16):
+    for size in (3, 4, 9):
         assert norm(layer, (size, size, 2)) <= layer.lipschitz_bound + 1e-6 <= 1.0 + 1e-6
+
+
+@pytest.mark.parametrize("padding", ["circular", "reflect", "symmetric"])
+@pytest.mark.parametrize("kernel_size,strides", [(3, 1), (4, 1), (5, 2)])
+def test_small_images_that_padding_copies_on_both_sides(padding, kernel_size, strides):
+    for layer_type in (layers.SpectralConv2D, layers.FrobeniusConv2D):
+        layer = layer_type(3, kernel_size, strides=strides, padding=padding)
+        assert norm(layer, (3, 4, 2)) <= layer.lipschitz_bound + 1e-6 <= 1.0 + 1e-6
 
 
 def test_k_coef_lip_scales_the_bound():

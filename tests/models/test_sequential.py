@@ -1,0 +1,83 @@
+"""lipot.Sequential and lipot.Model: one Lipschitz constant for all, condensing, exporting."""
+
+import keras
+import numpy as np
+import pytest
+
+import lipot
+from lipot import layers
+
+
+def body(k_coef_lip=1.0, name=None):
+    return lipot.Sequential(
+        [
+            keras.Input((8, 8, 1)),
+            layers.SpectralConv2D(4, 3),
+            layers.GroupSort2(),
+            keras.layers.Flatten(),
+            layers.SpectralDense(3),
+        ],
+        k_coef_lip=k_coef_lip,
+        name=name,
+    )
+
+
+def test_constant_is_spread_and_never_exceeded():
+    model = body(k_coef_lip=8.0)
+    assert [layer.k_coef_lip for layer in model.layers if hasattr(layer, "k_coef_lip")] == (
+        pytest.approx([2.0, 2.0, 2.0])
+    )
+    assert lipot.lipschitz_constant(model) <= 8.0 * (1 + 1e-5)
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(50, 8, 8, 1)).astype("float32")
+    h = 1e-2 * rng.normal(size=x.shape).astype("float32")
+    moved = np.linalg.norm(model.predict(x + h, verbose=0) - model.predict(x, verbose=0), axis=1)
+    assert np.all(moved <= 8.0 * np.linalg.norm(h.reshape(50, -1), axis=1))
+
+
+def test_saving_keeps_the_constant_and_the_outputs(tmp_path):
+    model = body(k_coef_lip=5.0)
+    x = np.random.default_rng(0).normal(size=(4, 8, 8, 1)).astype("float32")
+    expected = model.predict(x, verbose=0)
+    model.save(tmp_path / "m.keras")
+    loaded = keras.models.load_model(tmp_path / "m.keras", safe_mode=True)
+    assert type(loaded) is lipot.Sequential and loaded.k_coef_lip == 5.0
+    np.testing.assert_allclose(loaded.predict(x, verbose=0), expected, atol=1e-6)
+
+
+def test_condense_and_export_keep_the_outputs():
+    model = body(k_coef_lip=2.0)
+    model.compile("adam", "mse")
+    x = np.random.default_rng(0).normal(size=(32, 8, 8, 1)).astype("float32")
+    model.fit(x, np.ones((32, 3)), epochs=2, verbose=0)
+    expected = model.predict(x, verbose=0)
+    exported = model.vanilla_export()
+    assert [type(layer).__module__.split(".")[0] for layer in exported.layers] == [
+        "keras",
+        "lipot",
+        "keras",
+        "keras",
+    ]
+    np.testing.assert_allclose(exported.predict(x, verbose=0), expected, atol=1e-6)
+    model.condense()
+    np.testing.assert_allclose(model.predict(x, verbose=0), expected, atol=1e-5)
+
+
+def test_functional_model_exports(tmp_path):
+    inputs = keras.Input((6,))
+    left = layers.SpectralDense(4)(inputs)
+    outputs = keras.layers.Add()([left, layers.SpectralDense(4)(inputs)])
+    model = lipot.Model(inputs, outputs)
+    x = np.random.default_rng(0).normal(size=(3, 6)).astype("float32")
+    expected = model.predict(x, verbose=0)
+    np.testing.assert_allclose(model.vanilla_export().predict(x, verbose=0), expected, atol=1e-6)
+    model.save(tmp_path / "m.keras")
+    loaded = keras.models.load_model(tmp_path / "m.keras", safe_mode=True)
+    assert type(loaded) is lipot.Model
+    np.testing.assert_allclose(loaded.predict(x, verbose=0), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("value", [0.0, -1.0, float("nan"), "two"])
+def test_bad_constant_is_named(value):
+    with pytest.raises(ValueError, match="`k_coef_lip`.*Expected.*Received"):
+        lipot.Sequential([keras.Input((2,)), layers.SpectralDense(2)], k_coef_lip=value)
