@@ -131,10 +131,8 @@ def compile_over(model, function):
 def sum_over_replicas(tensor):
     """Adds a tensor up over the replicas of the running `tf.distribute` strategy.
 
-    Statistics of a batch, such as class counts, are wrong when each replica sees only its share.
-
     Args:
-        tensor: Tensor that exists once on each replica.
+        tensor: Tensor that exists on each replica, such as the class counts of its share.
 
     Returns:
         The sum on every replica; `tensor` itself outside a replica, and on JAX and PyTorch
@@ -204,7 +202,15 @@ def _constant_cotangent(cotangent, outputs):
     return ops.stop_gradient(ops.cast(cotangent, outputs.dtype))
 
 
-class _TensorFlowEngine:
+class _Engine:
+    def sum_over_replicas(self, tensor):
+        return tensor
+
+    def adjustable(self, number):
+        return _AdjustableVariable(number)
+
+
+class _TensorFlowEngine(_Engine):
     def __init__(self):
         import tensorflow
 
@@ -255,11 +261,8 @@ class _TensorFlowEngine:
     def is_concrete(self, tensor):
         return not self.tf.is_symbolic_tensor(tensor)
 
-    def adjustable(self, number):
-        return _AdjustableVariable(number)
 
-
-class _JaxEngine:
+class _JaxEngine(_Engine):
     def __init__(self):
         import jax
         import jax.experimental
@@ -313,9 +316,6 @@ class _JaxEngine:
 
         return call
 
-    def sum_over_replicas(self, tensor):
-        return tensor
-
     def is_concrete(self, tensor):
         return not isinstance(tensor, self.jax.core.Tracer)
 
@@ -323,7 +323,7 @@ class _JaxEngine:
         return _AdjustableOnHost(self.jax, number)
 
 
-class _TorchEngine:
+class _TorchEngine(_Engine):
     def __init__(self):
         import torch
 
@@ -378,14 +378,8 @@ class _TorchEngine:
 
         return call
 
-    def sum_over_replicas(self, tensor):
-        return tensor
-
     def is_concrete(self, tensor):
         return tensor.device.type != "meta"
-
-    def adjustable(self, number):
-        return _AdjustableVariable(number)
 
 
 _ENGINES = {"tensorflow": _TensorFlowEngine, "jax": _JaxEngine, "torch": _TorchEngine}
