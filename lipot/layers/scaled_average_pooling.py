@@ -67,7 +67,7 @@ class ScaledAveragePooling2D(WindowPoolingLayer):
 class ScaledGlobalAveragePooling2D(GlobalPoolingLayer):
     r"""Sums each channel over the image and divides by $\sqrt{\text{height} \cdot \text{width}}$.
 
-    `output = k_coef_lip * mean(input) * sqrt(height * width)`
+    `output = k_coef_lip * sum(input) / sqrt(height * width)`
 
     Args:
         data_format: `"channels_last"` or `"channels_first"`; `None` is Keras's global setting.
@@ -97,9 +97,9 @@ class ScaledGlobalAveragePooling2D(GlobalPoolingLayer):
 
     def call(self, inputs):
         x = at_least_float32(inputs)
-        means = ops.mean(x, axis=self.spatial_axes, keepdims=self.keepdims)
+        total = ops.sum(x, axis=self.spatial_axes, keepdims=self.keepdims)
         size = [inputs.shape[axis] for axis in self.spatial_axes]
         if None not in size:
-            return scale(means, self.k_coef_lip * math.sqrt(math.prod(size)), self.compute_dtype)
+            return scale(total, self.k_coef_lip / math.sqrt(math.prod(size)), self.compute_dtype)
         count = ops.sum(ops.ones_like(x), axis=self.spatial_axes, keepdims=self.keepdims)
-        return scale(means * ops.sqrt(count), self.k_coef_lip, self.compute_dtype)
+        return scale(total / ops.sqrt(count), self.k_coef_lip, self.compute_dtype)

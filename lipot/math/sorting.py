@@ -49,7 +49,7 @@ def sort_pairs(x, axis=-1):
     axis = axis % len(x.shape) - len(x.shape)
     partner = _ungroup(ops.flip(_group(x, 2, axis), axis=axis), x, axis)
     first = (np.arange(x.shape[axis]) % 2 == 0).reshape((-1,) + (1,) * (-1 - axis))
-    keep = ops.where(first, x <= partner, x >= partner)
+    keep = ops.where(first, ops.less_equal(x, partner), ops.greater_equal(x, partner))
     return ops.where(keep, x, partner)
 
 
