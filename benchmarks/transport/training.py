@@ -7,7 +7,7 @@ import numpy as np
 CHUNK = 50
 
 
-def train(model, x, y, *, steps, batch_size, seed, folder, chunk=CHUNK):
+def train(model, x, y, *, steps, batch_size, seed, folder, chunk=CHUNK, augment=None):
     """Trains a compiled model for a number of steps, saving after each chunk of them.
 
     The order of the examples depends on `seed` and the chunk alone, and the saved weights hold
@@ -22,6 +22,7 @@ def train(model, x, y, *, steps, batch_size, seed, folder, chunk=CHUNK):
         seed: Seed of the order.
         folder: Where the state of the training is kept.
         chunk: Steps between two saves.
+        augment: Optional function of the inputs of a chunk and the number of steps before it.
 
     Returns:
         The logs of the last chunk; empty when everything was done before.
