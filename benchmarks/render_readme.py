@@ -1,0 +1,84 @@
+"""Writes the table of measured results into README.md, from the JSON in `benchmarks/results/`.
+
+    python -m benchmarks.render_readme
+"""
+
+from pathlib import Path
+
+from benchmarks.common import read_result
+
+README = Path(__file__).parents[1] / "README.md"
+BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
+
+
+def main():
+    """Brings README.md up to date."""
+    README.write_text(rendered())
+
+
+def rendered():
+    """Returns the text of README.md with the table that the results give."""
+    text = README.read_text()
+    before, rest = text.split(BEGIN)
+    return f"{before}{BEGIN}\n{_table()}\n{END}{rest.split(END)[1]}"
+
+
+def _table():
+    rows = [row for name, read in _ROWS for row in _rows(name, read)]
+    if not rows:
+        return "Run the scripts under `benchmarks/`, then `python -m benchmarks.render_readme`."
+    header = ["| measured | here | to compare | how |", "|---|---|---|---|"]
+    return "\n".join(header + rows)
+
+
+def _rows(name, read):
+    record = read_result(name)
+    if record is None:
+        return []
+    machine = f"{record['environment']['cores']} cores, {record['date']}"
+    source = f"[{name}](benchmarks/results/{name}.json), {machine}"
+    return [f"| {what} | {ours} | {theirs} | {source} |" for what, ours, theirs in read(record)]
+
+
+def _mnist(record):
+    figures, published = record["figures"], record["settings"]["published for BCP"]
+    setting = f"MNIST, hinge-KR, {figures['minutes']:.0f} minutes of training"
+    yield (
+        f"{setting}: accuracy",
+        f"{100 * figures['clean']:.2f} %",
+        f"BCP {100 * published['clean']:.2f} %",
+    )
+    yield (
+        f"{setting}: proven accuracy at l2 radius 1.58",
+        f"{100 * figures['certified']['1.58']:.2f} %",
+        f"BCP {100 * published['1.58']:.2f} %",
+    )
+
+
+def _training_step(record):
+    figures = record["figures"]
+    theirs = figures["deel-lip 1.5.0, measured apart"]
+    for network, what in (("mlp", "dense network"), ("cnn", "small CNN")):
+        ours = figures[network]["retraction"]["train_ratio"]
+        yield (
+            f"Training step of a {what}, relative to stock layers",
+            f"{ours:.1f}x",
+            f"deel-lip {theirs[network]:.1f}x",
+        )
+
+
+def _attacks(record):
+    figures = record["figures"]["plain"]
+    for attack in ("PGD", "AutoPGD", "DeepFool", "CW"):
+        seconds = figures[attack]["seconds"]
+        yield (
+            f"{attack} on {record['settings']['points']} MNIST images",
+            f"{seconds['lipot']:.1f} s",
+            f"ART's own estimator {seconds['art']:.1f} s",
+        )
+
+
+_ROWS = (("hkr_mnist", _mnist), ("training_step", _training_step), ("art_attacks", _attacks))
+
+if __name__ == "__main__":
+    main()

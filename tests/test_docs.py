@@ -1,0 +1,111 @@
+"""The documentation tells the truth: its code runs, its links lead somewhere, nothing is missing."""
+
+import inspect
+import pathlib
+import re
+
+import keras
+import pytest
+
+import lipot
+
+ROOT = pathlib.Path(__file__).parents[1]
+DOCS = sorted(ROOT.glob("docs/**/*.md"))
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *DOCS]
+NAVIGATION = (ROOT / "mkdocs.yml").read_text()
+
+
+def _name(page):
+    return str(page.relative_to(ROOT))
+
+
+def python_blocks(text):
+    """Yields the line number and the code of each fenced Python block."""
+    for match in re.finditer(r"^```python.*\n((?:.*\n)*?)```$", text, flags=re.MULTILINE):
+        yield text[: match.start(1)].count("\n"), match.group(1)
+
+
+WITH_CODE = [page for page in PAGES if any(python_blocks(page.read_text()))]
+
+
+@pytest.mark.parametrize("page", WITH_CODE, ids=_name)
+def test_code_runs(page, tmp_path, monkeypatch):
+    """Runs the blocks of a page one after the other, as a reader would."""
+    monkeypatch.chdir(tmp_path)
+    names = {"__name__": "__main__"}
+    for line, code in python_blocks(page.read_text()):
+        exec(compile("\n" * line + code, str(page), "exec"), names)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_name)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+        path, _, anchor = target.partition("#")
+        if target.startswith(("http://", "https://", "mailto:")):
+            continue
+        file = page.parent / path if path else page
+        assert file.exists(), f"{_name(page)} links to {target}"
+        if anchor and file.suffix == ".md":
+            assert anchor in _anchors(file), f"{_name(page)} links to {target}"
+
+
+def _anchors(page):
+    titles = re.findall(r"^#+ (.*)$", page.read_text(), flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).strip().replace(" ", "-") for title in titles}
+
+
+def test_every_page_is_in_the_navigation():
+    listed = set(re.findall(r"[\w/-]+\.md", NAVIGATION))
+    assert listed == {str(page.relative_to(ROOT / "docs")) for page in DOCS}
+
+
+def test_every_layer_is_in_the_table_of_layers():
+    table = (ROOT / "docs/layers.md").read_text()
+    missing = [name for name in _public_layers() if f"`{name}`" not in table]
+    assert missing == []
+
+
+def _public_layers():
+    for name, value in vars(lipot.layers).items():
+        if inspect.isclass(value) and issubclass(value, keras.layers.Layer):
+            yield name
+
+
+def test_every_public_name_has_its_place_in_the_api_pages():
+    pages = "\n".join(page.read_text() for page in ROOT.glob("docs/api/*.md"))
+    documented = set(re.findall(r"^::: ([\w.]+)$", pages, flags=re.MULTILINE))
+    for name in documented:
+        _resolve(name)
+    shown = {name.rpartition(".")[2] for name in documented}
+    missing = [name for name in _public_names() if name.rpartition(".")[2] not in shown]
+    assert missing == []
+
+
+def _resolve(dotted):
+    """Follows a dotted name from `lipot` on, importing modules where needed."""
+    value = lipot
+    for depth, part in enumerate(dotted.split(".")[1:], start=2):
+        if not hasattr(value, part):
+            __import__(".".join(dotted.split(".")[:depth]))
+        value = getattr(value, part)
+    return value
+
+
+def _public_names():
+    for room in ("layers", "losses", "metrics", "constraints", "initializers"):
+        for name, value in vars(getattr(lipot, room)).items():
+            if inspect.isclass(value) and value.__module__.startswith("lipot"):
+                yield f"lipot.{room}.{name}"
+
+
+def test_the_readme_shows_the_committed_results():
+    import benchmarks.render_readme as render
+
+    assert render.rendered() == (ROOT / "README.md").read_text()
+
+
+def test_every_make_target_in_the_prose_exists():
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
+    for page in PAGES:
+        used = set(re.findall(r"\bmake ([a-z-]+)`", page.read_text()))
+        assert used <= targets, _name(page)
