@@ -46,6 +46,6 @@ print(f"{'clean':15} {np.mean(estimator.predict(x).argmax(axis=1) == y):.0%}")
 for name, attack in attacks.items():
     adversarial = attack.generate(x, y)
     right = estimator.predict(adversarial).argmax(axis=1) == y
-    # DeepFool and Carlini-Wagner look for the nearest mistake, wherever it is.
+    # DeepFool and Carlini-Wagner look for the nearest mistake, however far it is.
     too_far = np.linalg.norm((adversarial - x).reshape(len(x), -1), axis=1) > EPS * (1 + 1e-4)
     print(f"{name:15} {np.mean(right | too_far):.0%}")
