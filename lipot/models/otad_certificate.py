@@ -21,6 +21,13 @@ _AFFINE = (
     keras.layers.GlobalAveragePooling2D,
     keras.layers.BatchNormalization,
 )
+# Layers that only move values about.
+_MOVES = (
+    keras.layers.Flatten,
+    keras.layers.Reshape,
+    keras.layers.Permute,
+    keras.layers.Identity,
+)
 _EPS = 2.0**-23
 
 
@@ -192,7 +199,7 @@ def _classes(logits):
 
 
 def _factor(name, part, value):
-    if part is None:
+    if part is None or isinstance(part, _MOVES):
         return 1.0
     if value is None:
         raise ValueError(

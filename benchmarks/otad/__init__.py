@@ -1,0 +1,1 @@
+"""Measurements of OTAD: the solver against a general one, and the paper's tables."""
