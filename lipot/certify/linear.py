@@ -19,12 +19,13 @@ import numpy as np
 from lipot.certify.activations import activation_bound
 from lipot.certify.bounds import LayerBound, is_called_as, register_bound, values_in
 from lipot.certify.weights import applied, check_not_quantized, image_size, spectral_norm
+from lipot.layers.cached_kernel_layer import CachedKernelLayer
 from lipot.layers.frobenius_conv2d import FrobeniusConv2D
 from lipot.layers.frobenius_dense import FrobeniusDense
+from lipot.layers.orthogonal_conv2d import OrthogonalConv2D
 from lipot.layers.spectral_conv2d import SpectralConv2D
 from lipot.layers.spectral_conv2d_transpose import SpectralConv2DTranspose
 from lipot.layers.spectral_dense import SpectralDense
-from lipot.layers.spectral_layer import SpectralLayer
 from lipot.math.convolution import (
     circular_embedding,
     convolution_bound,
@@ -51,7 +52,7 @@ def dense_kernel(layer):
 
 def kernel_roundings(layer, kernel):
     """Roundings between the kernel read here and the one a later call applies."""
-    if isinstance(layer, SpectralLayer) or not hasattr(layer, "inference_kernel"):
+    if isinstance(layer, CachedKernelLayer) or not hasattr(layer, "inference_kernel"):
         return 0
     # It is divided at each call by a norm whose sum may run in another order.
     return (len(kernel) if getattr(layer, "disjoint_neurons", False) else kernel.size) + 8
@@ -102,6 +103,15 @@ def constrained_convolution(layer, input_shape):
     copied = circular_embedding(layer.kernel_size, size, **geometry).gain ** 2
     copies = patch_copies(layer.kernel_size, layer.strides) * copied
     return _convolved(layer, input_shape, norm, kernel, copies)
+
+
+@register_bound(OrthogonalConv2D)
+def orthogonal_convolution(layer, input_shape):
+    if None in input_shape[1:]:
+        return LayerBound(layer.lipschitz_bound)
+    kernel = applied(layer.inference_kernel, layer)
+    copies = patch_copies(layer.kernel_size, layer.strides, layer.dilation_rate)
+    return _convolved(layer, input_shape, layer.linear_norm(kernel), kernel, copies)
 
 
 @register_bound(keras.layers.Conv2DTranspose, SpectralConv2DTranspose)

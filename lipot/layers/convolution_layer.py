@@ -20,17 +20,15 @@ class ConvolutionGeometry:
     `set_geometry`.
     """
 
+    groups = 1
+
     def set_geometry(self, filters, kernel_size, strides, padding, data_format, dilation_rate):
         """Checks and stores the arguments that fix the geometry."""
         self.filters = check_units("filters", filters)
         self.kernel_size = check_pair("kernel_size", kernel_size)
         self.strides = check_pair("strides", strides)
         self.dilation_rate = check_pair("dilation_rate", dilation_rate)
-        if self.dilation_rate != (1, 1):
-            raise ValueError(
-                "Invalid value received for argument `dilation_rate`. Expected 1: dilated "
-                f"kernels are not supported. Received: dilation_rate={dilation_rate}"
-            )
+        self.check_dilation()
         self.padding = str(padding).lower()
         if self.padding not in padding_math.PADDINGS:
             raise ValueError(
@@ -42,6 +40,14 @@ class ConvolutionGeometry:
             raise ValueError(
                 "Invalid value received for argument `data_format`. Expected 'channels_last' or "
                 f"'channels_first'. Received: data_format={data_format!r}"
+            )
+
+    def check_dilation(self):
+        """Raises for a dilation that the layer cannot have."""
+        if self.dilation_rate != (1, 1):
+            raise ValueError(
+                "Invalid value received for argument `dilation_rate`. Expected 1: dilated "
+                f"kernels are not supported. Received: dilation_rate={self.dilation_rate}"
             )
 
     @property
@@ -74,8 +80,17 @@ class ConvolutionGeometry:
                 )
         return channels
 
+    def padding_amounts(self):
+        """Pixels added before and after each spatial axis ahead of the convolution."""
+        amounts = padding_math.explicit_amounts(self.extents(), self.padding)
+        return tuple((amount, amount) for amount in amounts)
+
+    def extents(self):
+        """Pixels from the first to the last that the kernel reads along each axis."""
+        return tuple(d * (k - 1) + 1 for k, d in zip(self.kernel_size, self.dilation_rate))
+
     def linear_map(self, inputs, kernel):
-        amounts = padding_math.explicit_amounts(self.kernel_size, self.padding)
+        amounts = self.padding_amounts()
         inputs = padding_math.pad_spatial(inputs, amounts, self.padding, self.spatial_axes)
         return ops.conv(
             inputs,
@@ -83,6 +98,7 @@ class ConvolutionGeometry:
             strides=self.strides,
             padding="same" if self.padding == "same" else "valid",
             data_format=self.data_format,
+            dilation_rate=self.dilation_rate,
         )
 
     def add_bias(self, outputs):
@@ -91,16 +107,15 @@ class ConvolutionGeometry:
         return ops.add(outputs, ops.reshape(self.bias, shape))
 
     def compute_output_shape(self, input_shape):
-        amounts = padding_math.explicit_amounts(self.kernel_size, self.padding)
         shape = list(input_shape)
-        for axis, k, s, amount in zip(
-            self.spatial_axes, self.kernel_size, self.strides, amounts, strict=True
+        for axis, extent, s, amounts in zip(
+            self.spatial_axes, self.extents(), self.strides, self.padding_amounts(), strict=True
         ):
             if shape[axis] is not None:
                 if self.padding == "same":
                     shape[axis] = -(-shape[axis] // s)
                 else:
-                    shape[axis] = (shape[axis] + 2 * amount - k) // s + 1
+                    shape[axis] = (shape[axis] + sum(amounts) - extent) // s + 1
         shape[self.channel_axis] = self.filters
         return tuple(shape)
 
@@ -150,20 +165,22 @@ class ConvolutionGeometry:
             strides=self.strides,
             padding="same" if self.padding == "same" else "valid",
             data_format=self.data_format,
+            dilation_rate=self.dilation_rate,
+            groups=self.groups,
             activation=self.activation,
             use_bias=self.use_bias,
             name=self.name,
             dtype=self.dtype_policy,
         )
         shape = [None] * 4
-        shape[self.channel_axis] = self.kernel.shape[2]
+        shape[self.channel_axis] = self.inference_kernel.shape[2] * self.groups
         layer = self.export_to(layer, tuple(shape))
         if self.padding in ("same", "valid"):
             return layer
         for axis, n in zip(self.spatial_axes, self._image_size or (None, None)):
             shape[axis] = n
         inputs = keras.Input(shape[1:], dtype=self.compute_dtype)
-        amounts = padding_math.explicit_amounts(self.kernel_size, self.padding)
+        amounts = self.padding_amounts()
         padded = padding_math.pad_spatial(inputs, amounts, self.padding, self.spatial_axes)
         return keras.Model(inputs, layer(padded), name=f"{self.name}_padded")
 

@@ -1,9 +1,10 @@
 """How a free kernel becomes an orthonormal one: one object, used by dense and convolution alike.
 
-An orthogonalizer answers three questions about the kernel read as a matrix:
+An orthogonalizer answers these questions about the kernel read as a matrix:
 
 - `project`: what to do to the trainable kernel after each optimizer step;
 - `train`: which matrix the training step uses, differentiable in the kernel;
+- `train_stack`: the same for a stack of matrices, without a state between steps;
 - `exact`: which matrix inference uses; computed once, so it may cost more.
 """
 
@@ -39,6 +40,9 @@ class Retraction:
     def train(self, matrix, vector):
         return TrainedMatrix(matrix, vector)
 
+    def train_stack(self, matrices):
+        return matrices
+
     def exact(self, matrix):
         return _polar(orthogonal.retract(matrix), self.tolerance, self.maxiter)
 
@@ -60,8 +64,13 @@ class Bjorck:
         matrix = matrix / ops.maximum(norm, _tiny(matrix))
         return TrainedMatrix(orthogonal.bjorck(matrix, self.maxiter, beta=self.beta), vector)
 
+    def train_stack(self, matrices):
+        bound = ops.stop_gradient(orthogonal.norm_bound(matrices, 4))[..., None, None]
+        matrices = matrices / ops.maximum(bound, _tiny(matrices))
+        return orthogonal.bjorck(matrices, self.maxiter, beta=self.beta)
+
     def exact(self, matrix):
-        bound = orthogonal.norm_bound(matrix)
+        bound = orthogonal.norm_bound(matrix)[..., None, None]
         return _polar(matrix / ops.maximum(bound, _tiny(matrix)), self.tolerance, self.maxiter)
 
 
@@ -77,6 +86,9 @@ class Cholesky:
 
     def train(self, matrix, vector):
         return TrainedMatrix(orthogonal.cholesky(matrix), vector)
+
+    def train_stack(self, matrices):
+        return orthogonal.cholesky(matrices)
 
     def exact(self, matrix):
         matrix = orthogonal.retract(orthogonal.cholesky(matrix))
@@ -154,15 +166,15 @@ def _check_iterations(name, value):
 def _polar(matrix, tolerance, maxiter):
     # Singular values below one grow by 1.5 per iteration: 4 * maxiter reaches those that the
     # training iterations had not yet brought to one, and the loop stops as soon as it can.
-    size = min(matrix.shape)
+    size = min(matrix.shape[-2:])
     target = min(tolerance, 1e-6 + 4.0 * size * float(np.finfo("float32").eps) / 4.0)
 
     def unfinished(step, current):
-        rows, columns = current.shape
-        tall = current if rows >= columns else ops.transpose(current)
-        gram = ops.matmul(ops.transpose(tall), tall)
-        residual = gram - ops.eye(min(rows, columns), dtype=gram.dtype)
-        return ops.logical_and(step < 4 * maxiter, ops.norm(residual) > target)
+        rows, columns = current.shape[-2:]
+        tall = current if rows >= columns else orthogonal.transposed(current)
+        gram = ops.matmul(orthogonal.transposed(tall), tall)
+        residual = ops.norm(gram - ops.eye(size, dtype=gram.dtype), axis=(-2, -1))
+        return ops.logical_and(step < 4 * maxiter, ops.max(residual) > target)
 
     def iterate(step, current):
         return step + 1, orthogonal.bjorck(current, 1)

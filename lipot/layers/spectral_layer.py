@@ -5,11 +5,11 @@ import numpy as np
 from keras import ops
 
 from lipot.layers import orthogonalizers
-from lipot.layers.kernel_layer import KernelLayer
+from lipot.layers.cached_kernel_layer import CachedKernelLayer
 from lipot.math.orthogonal import as_matrix
 
 
-class SpectralLayer(KernelLayer):
+class SpectralLayer(CachedKernelLayer):
     """A layer whose kernel, read as a matrix, is orthonormal, and whose linear map is 1-Lipschitz.
 
     While training, the kernel follows the orthogonalizer's cheap path. The kernel of inference is
@@ -59,19 +59,15 @@ class SpectralLayer(KernelLayer):
             kernel_shape, units, KernelProjection(self._orthogonalizer, self.kernel_constraint)
         )
         self.kernel.assign(self.kernel.constraint(self.kernel.value))
-        state = {"trainable": False, "autocast": False, "aggregation": "only_first_replica"}
         self._singular_vector = self.add_weight(
-            name="singular_vector", shape=(kernel_shape[-1],), initializer="ones", **state
+            name="singular_vector",
+            shape=(kernel_shape[-1],),
+            initializer="ones",
+            trainable=False,
+            autocast=False,
+            aggregation="only_first_replica",
         )
-        self._cached_kernel = self.add_weight(
-            name="inference_kernel", shape=kernel_shape, initializer="zeros", **state
-        )
-        self._stale = self.add_weight(name="stale", shape=(), initializer="ones", **state)
-
-    def effective_kernel(self, training):
-        if training:
-            return self.k_coef_lip * self._training_kernel()
-        return self.k_coef_lip * self._inference_kernel()
+        self.add_cached_kernel(kernel_shape)
 
     def normalize_in_training(self, kernel):
         """Divides an orthonormal kernel by an estimate of its linear map's norm."""
@@ -81,41 +77,18 @@ class SpectralLayer(KernelLayer):
         """Divides an orthonormal kernel by a guaranteed bound of its linear map's norm."""
         return kernel
 
-    def rounding_norm_factor(self):
-        """Bound of |linear map| / |kernel|_F, for kernels that hold rounding errors."""
-        return 1.0
-
     def _training_kernel(self):
         matrix, vector = self._orthogonalizer.train(
             as_matrix(self.kernel.value), self._singular_vector.value
         )
         self._singular_vector.assign(vector)
-        self._stale.assign(ops.ones_like(self._stale))
         return self.normalize_in_training(ops.reshape(matrix, self.kernel.shape))
-
-    def _inference_kernel(self):
-        kernel = ops.cond(
-            ops.equal(self._stale, 1.0), self._exact_kernel, lambda: self._cached_kernel.value
-        )
-        self._cached_kernel.assign(kernel)
-        self._stale.assign(ops.zeros_like(self._stale))
-        return kernel
 
     def _exact_kernel(self):
         matrix = self._orthogonalizer.exact(as_matrix(ops.stop_gradient(self.kernel.value)))
         kernel = self.normalize_exactly(ops.reshape(matrix, self.kernel.shape))
-        return kernel / self._rounding_allowance()
-
-    def _rounding_allowance(self):
-        # |round(W) - W|_F <= u |W|_F, so W / (1 + u |W|_F * factor) stays within norm one after
-        # rounding to a 16-bit compute dtype. In float32 the products above leave some 1e-7.
-        if self.compute_dtype not in ("float16", "bfloat16"):
-            return 1.0 + 1e-6
-        unit_roundoff = {"float16": 2.0**-11, "bfloat16": 2.0**-8}[self.compute_dtype]
-        subnormal = {"float16": 2.0**-25, "bfloat16": 2.0**-134}[self.compute_dtype]
         rank = min(np.prod(self.kernel.shape[:-1]), self.kernel.shape[-1])
-        frobenius_error = unit_roundoff * rank**0.5 + subnormal * np.prod(self.kernel.shape) ** 0.5
-        return float(1.0 + frobenius_error * self.rounding_norm_factor() + 1e-6)
+        return kernel / self.rounding_allowance(rank, np.prod(self.kernel.shape))
 
     def get_config(self):
         return {

@@ -1,7 +1,8 @@
 r"""Orthonormal matrices: largest singular value, Björck, Cholesky and the retraction.
 
 A kernel of any rank is read as the matrix `(fan_in, units)`. "Orthonormal" means that all its
-`min(fan_in, units)` singular values are one.
+`min(fan_in, units)` singular values are one. Except for `spectral_norm`, functions take a stack of
+matrices `(..., m, n)` as well as one.
 """
 
 import math
@@ -76,10 +77,10 @@ def bjorck(matrix, iterations=15, order=1, beta=0.5):
     >>> [round(float(w[i, i]), 4) for i in range(2)]
     [1.0, 1.0]
     """
-    if matrix.shape[0] < matrix.shape[1]:
-        return ops.transpose(bjorck(ops.transpose(matrix), iterations, order, beta))
+    if matrix.shape[-2] < matrix.shape[-1]:
+        return transposed(bjorck(transposed(matrix), iterations, order, beta))
     for _ in range(iterations):
-        gram = ops.matmul(ops.transpose(matrix), matrix)
+        gram = ops.matmul(transposed(matrix), matrix)
         if order == 1:
             matrix = (1.0 + beta) * matrix - beta * ops.matmul(matrix, gram)
         else:
@@ -104,13 +105,14 @@ def cholesky(matrix, ridge=1e-7):
     >>> [[round(float(v), 3) for v in row] for row in cholesky(ops.diag([2.0, 5.0]))]
     [[1.0, 0.0], [0.0, 1.0]]
     """
-    if matrix.shape[0] < matrix.shape[1]:
-        return ops.transpose(cholesky(ops.transpose(matrix), ridge))
-    gram = ops.matmul(ops.transpose(matrix), matrix)
-    gram = gram + ridge * ops.mean(ops.diagonal(gram)) * ops.eye(gram.shape[0], dtype=gram.dtype)
+    if matrix.shape[-2] < matrix.shape[-1]:
+        return transposed(cholesky(transposed(matrix), ridge))
+    gram = ops.matmul(transposed(matrix), matrix)
+    mean = ops.mean(ops.diagonal(gram, axis1=-2, axis2=-1), axis=-1)[..., None, None]
+    gram = gram + ridge * mean * ops.eye(gram.shape[-1], dtype=gram.dtype)
     lower = ops.cholesky(gram)
     # W L^{-T} = (L^{-1} W^T)^T
-    return ops.transpose(ops.solve_triangular(lower, ops.transpose(matrix), lower=True))
+    return transposed(ops.solve_triangular(lower, transposed(matrix), lower=True))
 
 
 def retract(matrix, iterations=1):
@@ -135,11 +137,11 @@ def retract(matrix, iterations=1):
     >>> [round(float(w[i, i]), 4) for i in range(2)]
     [0.9998, 0.9999]
     """
-    if matrix.shape[0] < matrix.shape[1]:
-        return ops.transpose(retract(ops.transpose(matrix), iterations))
-    gram = ops.matmul(ops.transpose(matrix), matrix)
+    if matrix.shape[-2] < matrix.shape[-1]:
+        return transposed(retract(transposed(matrix), iterations))
+    gram = ops.matmul(transposed(matrix), matrix)
     # ||G||_2 <= ||G||_inf for a symmetric G.
-    bound = ops.max(ops.sum(ops.abs(gram), axis=-1))
+    bound = ops.max(ops.sum(ops.abs(gram), axis=-1, keepdims=True), axis=-2, keepdims=True)
     scale = ops.where(bound > 2.5, ops.rsqrt(bound), ops.ones_like(bound))
     matrix = scale * (1.5 * matrix - 0.5 * scale**2 * ops.matmul(matrix, gram))
     return bjorck(matrix, iterations - 1)
@@ -169,27 +171,33 @@ def norm_bound(matrix, iterations=14):
     >>> round(float(norm_bound(ops.diag([3.0, 1.0]))), 4)
     3.0
     """
-    if matrix.shape[0] < matrix.shape[1]:
-        matrix = ops.transpose(matrix)
-    peak = ops.max(ops.abs(matrix))
+    if matrix.shape[-2] < matrix.shape[-1]:
+        matrix = transposed(matrix)
+    peak = ops.max(ops.abs(matrix), axis=(-2, -1), keepdims=True)
     matrix = matrix / ops.where(peak > 0, peak, ops.ones_like(peak))
-    log_norm = ops.zeros((), dtype=matrix.dtype)
+    log_norm = ops.zeros_like(peak)
     for t in range(iterations):
-        size = ops.maximum(ops.sqrt(ops.sum(ops.square(matrix))), 1e-30)
+        size = ops.maximum(ops.norm(matrix, axis=(-2, -1), keepdims=True), 1e-30)
         log_norm = log_norm + ops.log(size) / 2.0**t
         matrix = matrix / size
-        matrix = ops.matmul(ops.transpose(matrix), matrix)
-    size = ops.maximum(ops.sqrt(ops.sum(ops.square(matrix))), 1e-30)
+        matrix = ops.matmul(transposed(matrix), matrix)
+    size = ops.maximum(ops.norm(matrix, axis=(-2, -1), keepdims=True), 1e-30)
     log_norm = log_norm + ops.log(size) / 2.0**iterations
     # Rounding in one squaring enters the logarithm damped by 2^-t; a few eps cover their sum.
     margin = 1.0 + 16.0 * float(np.finfo(keras.backend.standardize_dtype(matrix.dtype)).eps)
-    return peak * ops.exp(log_norm) * margin
+    return ops.squeeze(peak * ops.exp(log_norm) * margin, axis=(-2, -1))
 
 
 def unit(tensor, epsilon=1e-12):
     """Divides a tensor by its Euclidean norm; a zero tensor stays zero."""
     square = ops.sum(ops.square(tensor))
     return tensor * ops.rsqrt(ops.maximum(square, epsilon**2))
+
+
+def transposed(matrix):
+    """Swaps the last two axes."""
+    rank = len(matrix.shape)
+    return ops.transpose(matrix, (*range(rank - 2), rank - 1, rank - 2))
 
 
 def as_matrix(kernel):
@@ -199,7 +207,7 @@ def as_matrix(kernel):
 
 def _inverse_square_root_series(gram, order):
     # (I - Q)^{-1/2} = sum_j binom(2j, j) / 4^j Q^j, truncated after Q^order.
-    identity = ops.eye(gram.shape[0], dtype=gram.dtype)
+    identity = ops.eye(gram.shape[-1], dtype=gram.dtype)
     residual = identity - gram
     total = identity
     power = identity

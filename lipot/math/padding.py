@@ -1,5 +1,6 @@
 """Padding of images in the modes that 1-Lipschitz convolutions know."""
 
+import numpy as np
 from keras import ops
 
 PADDINGS = ("same", "valid", "constant", "circular", "reflect", "symmetric")
@@ -30,13 +31,13 @@ def pad_spatial(images, amounts, padding, axes=(1, 2)):
 
     Args:
         images: `(batch, ...)` tensor, a symbolic Keras tensor included.
-        amounts: Pixels for each of `axes`.
+        amounts: Pixels for each of `axes`, or a pair of them, before and after.
         padding: `"constant"` (zeros), `"circular"`, `"reflect"` or `"symmetric"`;
             `"same"` and `"valid"` return the images.
         axes: The spatial axes.
 
     Returns:
-        Tensor with `2 * amount` more pixels along each axis.
+        Tensor with `2 * amount` (or the pair's sum) more pixels along each axis.
 
     Example:
 
@@ -47,16 +48,20 @@ def pad_spatial(images, amounts, padding, axes=(1, 2)):
     """
     if padding in ("same", "valid"):
         return images
+    amounts = [amount if np.ndim(amount) else (amount, amount) for amount in amounts]
     if padding != "circular":
         widths = [(0, 0)] * len(images.shape)
         for axis, amount in zip(axes, amounts):
-            widths[axis] = (amount, amount)
+            widths[axis] = tuple(amount)
         return ops.pad(images, widths, mode=padding)
-    for axis, amount in zip(axes, amounts):
-        if amount:
-            before = _slice(images, axis, slice(-amount, None))
-            after = _slice(images, axis, slice(None, amount))
-            images = ops.concatenate([before, images, after], axis=axis)
+    for axis, (before, after) in zip(axes, amounts):
+        parts = [images]
+        if before:
+            parts.insert(0, _slice(images, axis, slice(-before, None)))
+        if after:
+            parts.append(_slice(images, axis, slice(None, after)))
+        if len(parts) > 1:
+            images = ops.concatenate(parts, axis=axis)
     return images
 
 

@@ -1,0 +1,270 @@
+r"""Orthogonal convolution kernels out of orthonormal matrices, by products alone.
+
+A convolution here is what Keras computes, `y[i] = sum_j x[s i + d j] K[j]` with the pixels as rows
+of channels. Convolving by `A` and then by `B` is convolving by the block convolution
+`C[j] = sum_{a + b = j} A[a] B[b]`; only the last of a chain may have a stride. A chain of
+isometries is an isometry, and a chain of their adjoints is the adjoint of one. Three kinds of link:
+
+- a matrix with orthonormal rows or columns, applied to each pixel;
+- the pair `[P, I - P]` with an orthogonal projector `P`, along one axis: its symbol
+  `P + e^{i w} (I - P)` is unitary at every frequency `w`;
+- an orthonormal matrix read as an `s x s` kernel with stride `s`: its patches do not overlap.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from keras import ops
+
+from lipot.math.convolution_geometry import pair_of
+from lipot.math.orthogonal import transposed
+
+
+class BlockOrthogonalShape(NamedTuple):
+    """The orthonormal matrices that one kernel `(kh, kw, cin, cout)` is made of.
+
+    Attributes:
+        width: Channels at which the pairs work.
+        patch: `(h, w)`, the strided part of the kernel.
+        pairs: `(vertical, horizontal)`, numbers of pairs.
+        rank: Rank of the projectors.
+        embedding: `(cin, width)` of the matrix before the pairs, or `None`.
+        reduction: `(h * w * width, cout)` of the matrix after the pairs, or `None`.
+    """
+
+    width: int
+    patch: tuple
+    pairs: tuple
+    rank: int
+    embedding: tuple | None
+    reduction: tuple | None
+
+
+def block_orthogonal_shape(kernel_size, strides, channels, filters):
+    """Chooses the chain of `block_orthogonal_kernel` for a kernel.
+
+    With no more filters than a patch has values, the pairs work on the input channels and the
+    reduction keeps `filters` orthonormal combinations of a patch: the convolution has orthonormal
+    rows. With more, an embedding comes first and the convolution has orthonormal columns.
+
+    Args:
+        kernel_size: `(kh, kw)`.
+        strides: `(sh, sw)`.
+        channels: Positive int, input channels of one group.
+        filters: Positive int, filters of one group.
+
+    Returns:
+        A `BlockOrthogonalShape`.
+
+    Raises:
+        ValueError: A stride that skips pixels, with too many filters to be orthogonal.
+
+    Example:
+
+    >>> block_orthogonal_shape((4, 4), (2, 2), 8, 16).reduction
+    (32, 16)
+    """
+    patch = tuple(min(k, s) for k, s in zip(kernel_size, strides))
+    pairs = tuple(k - p for k, p in zip(kernel_size, patch))
+    area = patch[0] * patch[1]
+    if filters <= channels * area:
+        reduction = (area * channels, filters)
+        return BlockOrthogonalShape(channels, patch, pairs, channels // 2, None, reduction)
+    if patch != tuple(strides):
+        raise ValueError(
+            "Invalid value received for argument `strides`. Expected at most the kernel size "
+            f"where `filters` exceeds the {channels * area} values of a patch: skipped pixels "
+            "are lost, so no choice of kernel has orthonormal columns. Received: "
+            f"strides={tuple(strides)}, kernel_size={tuple(kernel_size)}, filters={filters}"
+        )
+    width = filters // area
+    reduction = None if area == 1 else (area * width, filters)
+    return BlockOrthogonalShape(width, patch, pairs, width // 2, (channels, width), reduction)
+
+
+def symmetric_projectors(bases):
+    r"""Orthogonal projectors $V V^\top$ onto the spans of orthonormal columns.
+
+    Args:
+        bases: `(..., m, r)` with orthonormal columns.
+
+    Returns:
+        `(..., m, m)`.
+
+    Example:
+
+    >>> import numpy as np
+    >>> symmetric_projectors(np.array([[0.6], [0.8]])).numpy().round(2).tolist()
+    [[0.36, 0.48], [0.48, 0.64]]
+    """
+    return ops.matmul(bases, transposed(bases))
+
+
+def block_convolution(first, second):
+    """Kernel of the convolution by `first` followed by the convolution by `second`.
+
+    Args:
+        first: `(..., h1, w1, cin, width)`.
+        second: `(..., h2, w2, width, cout)`.
+
+    Returns:
+        `(..., h1 + h2 - 1, w1 + w2 - 1, cin, cout)`.
+
+    Reference:
+        Li et al., "Preventing gradient attenuation in Lipschitz constrained convolutional
+        networks", section 4.2.
+
+    Example:
+
+    >>> from keras import ops
+    >>> row = ops.ones((1, 2, 1, 1))
+    >>> [float(v) for v in ops.ravel(block_convolution(row, row))]
+    [1.0, 2.0, 1.0]
+    """
+    rows, columns = second.shape[-4:-2]
+    leading = ((0, 0),) * (len(first.shape) - 4)
+    total = 0.0
+    for i in range(rows):
+        for j in range(columns):
+            margins = ((i, rows - 1 - i), (j, columns - 1 - j), (0, 0), (0, 0))
+            tap = second[..., i, j, :, :][..., None, None, :, :]
+            total = total + ops.pad(ops.matmul(first, tap), (*leading, *margins))
+    return total
+
+
+def append_pair(kernel, projector, axis, swapped=False):
+    r"""Convolves by the pair `[P, I - P]`, or `[I - P, P]`, along one axis of the kernel.
+
+    One product is enough: $K[j] P$ leaves $K[j] - K[j] P$ for the other tap.
+
+    Args:
+        kernel: `(..., h, w, n, m)`.
+        projector: `(..., m, m)`, symmetric.
+        axis: -4 for vertical, -3 for horizontal.
+        swapped: Whether `I - P` comes first.
+
+    Returns:
+        `kernel` with one more tap along `axis`.
+    """
+    size = kernel.shape[-1]
+    rows = ops.reshape(kernel, (*kernel.shape[:-4], -1, size))
+    inside = ops.reshape(ops.matmul(rows, projector), kernel.shape)
+    outside = kernel - inside
+    first, second = (outside, inside) if swapped else (inside, outside)
+    after = [[0, 0] for _ in kernel.shape]
+    after[axis][1] = 1
+    before = [pair[::-1] for pair in after]
+    return ops.pad(first, after) + ops.pad(second, before)
+
+
+def block_orthogonal_kernel(shape, bases=None, embedding=None, reduction=None):
+    r"""Kernel of an orthogonal convolution out of the orthonormal matrices of its chain.
+
+    $$ K = E \ast [P_1, I - P_1] \ast [I - P_2, P_2] \ast \dots \ast R . $$
+
+    Every second pair along an axis is swapped, so that the kernel is centered whatever the rank.
+
+    Args:
+        shape: A `BlockOrthogonalShape`.
+        bases: `(pairs, groups, width, rank)`, orthonormal columns that span the projectors'
+            images, vertical pairs first. Not needed where the rank or the number of pairs is 0.
+        embedding: `(groups, *shape.embedding)`.
+        reduction: `(groups, *shape.reduction)`.
+
+    Returns:
+        `(kh, kw, cin, groups * cout)`, as grouped convolutions read it. With
+        `cout <= cin sh sw` the convolution has orthonormal rows on every circular grid that the
+        strides divide, else orthonormal columns.
+
+    Reference:
+        Li et al., "Preventing gradient attenuation in Lipschitz constrained convolutional
+        networks", NeurIPS 2019, algorithm 1; Boissin et al., "An adaptive orthogonal convolution
+        scheme for efficient and flexible CNN architectures", 2025, section 3.
+    """
+    patches = None
+    if reduction is not None:
+        groups, _, filters = reduction.shape
+        patches = ops.reshape(reduction, (groups, *shape.patch, shape.width, filters))
+    if embedding is None:
+        # From the right: a symmetric projector acts on the channels before a kernel as it acts
+        # on those after the transpose, and the fewer filters are, the smaller the products.
+        return _interleaved(transposed(_append_pairs(shape, bases, transposed(patches))))
+    kernel = _append_pairs(shape, bases, embedding[:, None, None])
+    return _interleaved(kernel if patches is None else block_convolution(kernel, patches))
+
+
+def _append_pairs(shape, bases, kernel):
+    """Convolves a kernel `(groups, h, w, n, width)` by all pairs of a chain."""
+    vertical, horizontal = shape.pairs
+    places = [(-4, i) for i in range(vertical)] + [(-3, i) for i in range(horizontal)]
+    if bases is None:
+        projectors = [ops.zeros((1, shape.width, shape.width), kernel.dtype)] * len(places)
+    else:
+        projectors = symmetric_projectors(bases)
+    for index, (axis, place) in enumerate(places):
+        kernel = append_pair(kernel, projectors[index], axis, swapped=place % 2 == 1)
+    return kernel
+
+
+def _interleaved(kernel):
+    """`(groups, kh, kw, cin, cout) -> (kh, kw, cin, groups * cout)`."""
+    groups, height, width, channels, filters = kernel.shape
+    kernel = ops.transpose(kernel, (1, 2, 3, 0, 4))
+    return ops.reshape(kernel, (height, width, channels, groups * filters))
+
+
+def autocorrelation_bound(kernel, strides=1, groups=1):
+    r"""Guaranteed bound of a convolution's norm on images of every size, tight if orthogonal.
+
+    With the taps regrouped so that the stride is one, $T^\top T$ convolves by
+    $C_t = \sum_j K_j K_{j+t}^\top$ and $T T^\top$ by the same with the transposes inside. A shift
+    has norm one, so $\|T\|^2 \le \sum_t \|C_t\|_2$, which is one where the kernel is orthogonal.
+    Zero padding restricts $T$ to fewer values, which cannot raise the norm.
+
+    Args:
+        kernel: Array of shape `(kh, kw, cin / groups, cout)`.
+        strides: Integer or pair; they must divide the image on a circle.
+        groups: Number of channel groups.
+
+    Returns:
+        The bound, a float.
+
+    Example:
+
+    >>> import numpy as np
+    >>> autocorrelation_bound(np.ones((2, 2, 1, 1)), strides=2)
+    2.0
+    >>> autocorrelation_bound(np.ones((1, 2, 1, 1)))
+    2.0
+    """
+    kernel = np.asarray(kernel, "float64")
+    parts = np.split(kernel, groups, axis=3)
+    return max(_autocorrelation_bound(part, pair_of(strides, "strides")) for part in parts)
+
+
+def _autocorrelation_bound(kernel, strides):
+    taps = _stride_one(kernel, strides)
+    if taps.shape[2] > taps.shape[3]:
+        taps = taps.transpose(0, 1, 3, 2)
+    height, width, size, _ = taps.shape
+    total = 0.0
+    for i in range(height):
+        for j in range(1 - width if i else 0, width):
+            first = taps[: height - i, max(0, -j) : width - max(0, j)]
+            second = taps[i:, max(0, j) : width + min(0, j)]
+            first, second = (t.transpose(2, 0, 1, 3).reshape(size, -1) for t in (first, second))
+            # C_{-t} is the transpose of C_t.
+            total += np.linalg.norm(first @ second.T, 2) * (1 if i == j == 0 else 2)
+    # Errors of the products and of the singular values.
+    lost = (taps.size / size + 32 * size) * 2.0**-53 * 4 * height * width * np.sum(taps * taps)
+    return float(np.sqrt(total + lost))
+
+
+def _stride_one(kernel, strides):
+    """Reads the `s x s` values that move together as channels of one."""
+    height, width, channels, filters = kernel.shape
+    rows, columns = (-(-k // s) for k, s in zip((height, width), strides))
+    margins = (rows * strides[0] - height, columns * strides[1] - width)
+    kernel = np.pad(kernel, ((0, margins[0]), (0, margins[1]), (0, 0), (0, 0)))
+    kernel = kernel.reshape(rows, strides[0], columns, strides[1], channels, filters)
+    return kernel.transpose(0, 2, 1, 3, 4, 5).reshape(rows, columns, -1, filters)
