@@ -47,8 +47,8 @@ SAME_AS_ART = {
     ),
     "ACG": (evasion.AutoConjugateGradient, RESTARTED),
     "ReACG": (evasion.RescalingAutoConjugateGradient, RESTARTED),
-    "DeepFool": (evasion.DeepFool, {"max_iter": 10, "batch_size": 8, **QUIET}),
-    "DeepFool-3": (evasion.DeepFool, {"max_iter": 10, "nb_grads": 3, "batch_size": 8, **QUIET}),
+    "DeepFool": (evasion.DeepFool, {"max_iter": 6, "batch_size": 8, **QUIET}),
+    "DeepFool-3": (evasion.DeepFool, {"max_iter": 6, "nb_grads": 3, "batch_size": 8, **QUIET}),
     "CW-2": (
         evasion.CarliniL2Method,
         {"max_iter": 5, "binary_search_steps": 3, "initial_const": 1.0, "batch_size": 8, **QUIET},
@@ -81,7 +81,7 @@ ON_THEIR_OWN = {
 
 @pytest.fixture
 def few(batch):
-    return batch[0][:8], batch[1][:8]
+    return batch[0][:5], batch[1][:5]
 
 
 def generate(attack, *arrays, **kwargs):
@@ -166,7 +166,7 @@ def test_auto_attack_as_art_builds_it(estimator, few):
         part.verbose = False
     adversarial = generate(attack, *few)
     assert np.abs(adversarial - few[0]).max() <= 0.1 + 1e-5
-    assert attack.best_attacks.shape == (8,)
+    assert attack.best_attacks.shape == (5,)
 
 
 @on_tensorflow

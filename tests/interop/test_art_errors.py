@@ -96,6 +96,8 @@ def test_data_are_checked():
         estimator.compute_loss(x, [0.5, 1.0])
     with pytest.raises(ValueError, match="`label`.*0 to 2"):
         estimator.class_gradient(x, label=-1)
+    with pytest.raises(ValueError, match="`label`.*each of the 2 samples"):
+        estimator.class_gradient(x, label=[0, 1, 2])
 
 
 def test_a_model_with_nan_weights_is_named():

@@ -100,13 +100,15 @@ class _CompiledEstimator:
         x = self._check_inputs(x)
         if label is None:
             return self._programs.class_gradients(x)
-        labels = np.broadcast_to(np.asarray(label, "int32").reshape(-1), (len(x),))
-        if np.any((labels < 0) | (labels >= self.nb_classes)):
+        labels = np.asarray(label, "int32").reshape(-1)
+        in_range = np.all((labels >= 0) & (labels < self.nb_classes))
+        if len(labels) not in (1, len(x)) or not in_range:
             raise ValueError(
-                "Invalid value received for argument `label`. Expected classes from 0 to "
-                f"{self.nb_classes - 1}. Received: label={label!r}"
+                "Invalid value received for argument `label`. Expected one class, or one for each "
+                f"of the {len(x)} samples, from 0 to {self.nb_classes - 1}. "
+                f"Received: label={label!r}"
             )
-        return self._programs.class_gradient(x, labels)[:, None]
+        return self._programs.class_gradient(x, np.broadcast_to(labels, len(x)))[:, None]
 
     def get_activations(self, x, layer, batch_size=128, framework=False):
         """Output of a hidden layer.
