@@ -3,7 +3,6 @@
 import keras
 from keras import ops
 
-from lipot.layers.convolution_layer import ConvolutionGeometry
 from lipot.layers.kernel_layer import check_units
 from lipot.layers.orthogonal_layer import OrthogonalLayer
 from lipot.math import padding as padding_math
@@ -12,7 +11,7 @@ PADDINGS = ("same", "valid", "constant", "circular")
 
 
 @keras.saving.register_keras_serializable(package="lipot")
-class OrthogonalConv2D(ConvolutionGeometry, OrthogonalLayer):
+class OrthogonalConv2D(OrthogonalLayer):
     r"""2D convolution all of whose singular values are one, on images of every size.
 
     `output = activation(k_coef_lip * conv2d(pad(input), K) + bias)`. The kernel is a chain
@@ -29,8 +28,8 @@ class OrthogonalConv2D(ConvolutionGeometry, OrthogonalLayer):
     Args:
         filters: Positive int, number of output channels.
         kernel_size: Int or pair of ints.
-        strides: Int or pair of ints. A stride above the kernel size needs
-            `filters <= channels * kh * kw / groups**2`-many filters a group: pixels are skipped.
+        strides: Int or pair of ints. A stride above the kernel size skips pixels, which needs no
+            more filters than a patch has values.
         padding: `"same"`, `"valid"`, `"constant"` (zeros, half the kernel on each side) or
             `"circular"`, whose output is `image / stride` long; the strides must divide the image.
         data_format: `"channels_last"` or `"channels_first"`.

@@ -6,10 +6,11 @@ from keras import ops
 
 from lipot.layers import orthogonalizers
 from lipot.layers.cached_kernel_layer import CachedKernelLayer
+from lipot.layers.convolution_layer import ConvolutionGeometry
 from lipot.math import block_orthogonal, convolution
 
 
-class OrthogonalLayer(CachedKernelLayer):
+class OrthogonalLayer(ConvolutionGeometry, CachedKernelLayer):
     """A convolution whose kernel is a product of orthonormal matrices, its trainable weights.
 
     With the retraction the weights stay orthonormal, so that a training step pays for a few
@@ -86,18 +87,18 @@ class OrthogonalLayer(CachedKernelLayer):
 
     def linear_norm(self, kernel):
         # Proven for all image sizes at once; rounding to 16 bits leaves it loose.
-        geometry = {"strides": self.strides, "groups": self.groups}
-        bound = block_orthogonal.autocorrelation_bound(kernel, **geometry)
+        bound = block_orthogonal.autocorrelation_bound(kernel, self.strides, self.groups)
         if self._image_size is None or self.compute_dtype not in ("float16", "bfloat16"):
             return bound
         # A circle of this size holds the image and all that zero padding lets the kernel read.
         grid = [
-            s * (-(-n // s) + -(-k // s))
-            for n, k, s in zip(self._image_size, self.kernel_size, self.strides)
+            s * (-(-n // s) + -(-extent // s))
+            for n, extent, s in zip(self._image_size, self.extents(), self.strides)
         ]
         if self.padding == "circular":
             grid = self._image_size
-        return min(bound, convolution.circular_norm(kernel, grid, **geometry))
+        geometry = (self.strides, self.dilation_rate, self.groups)
+        return min(bound, convolution.circular_norm(kernel, grid, *geometry))
 
     def rounding_norm_factor(self):
         return self.duplication() ** 0.5
