@@ -89,9 +89,7 @@ def measure(models, x, y, arguments):
     predict = {name: [] for name in models}
     for _ in range(arguments.rounds):
         for name, model in models.items():
-            train[name].append(
-                seconds_per_step(model, x, y, arguments.steps, arguments.batch_size)
-            )
+            train[name].append(seconds_per_step(model, x, y, arguments.steps, arguments.batch_size))
             model.predict(x[:1], verbose=0)
             predict[name].append(seconds_per_prediction(model, x, arguments.batch_size))
     return {name: summary(train, predict, name) for name in models}

@@ -60,9 +60,7 @@ def main():
     figures = {"exact": exact, "critic": value, "KR loss": loss, "ratio": value / exact}
     print(figures)
     print(
-        write_result(
-            "wasserstein_critic", figures, seed=arguments.seed, settings=vars(arguments)
-        )
+        write_result("wasserstein_critic", figures, seed=arguments.seed, settings=vars(arguments))
     )
 
 
