@@ -27,7 +27,9 @@ def norm(layer, input_shape):
 def trained(layer, input_shape, steps=12):
     """A layer after a few optimizer steps that pull its kernel in one direction."""
     inputs = keras.Input(input_shape)
-    head = keras.layers.GlobalAveragePooling2D() if len(input_shape) == 3 else keras.layers.Identity()
+    head = (
+        keras.layers.GlobalAveragePooling2D() if len(input_shape) == 3 else keras.layers.Identity()
+    )
     model = keras.Model(inputs, head(layer(inputs)))
     rng = np.random.default_rng(0)
     x = rng.normal(size=(16 * steps, *input_shape)).astype("float32") + 0.5
