@@ -66,6 +66,7 @@ def test_every_combination_learns_through_fit(digits, attack, terms):
     assert history["robust_accuracy"][-1] > max(0.2, history["robust_accuracy"][0])
 
 
+@pytest.mark.slow
 def test_adversarial_training_is_more_robust_than_clean_training(digits):
     accuracy = {}
     for attack in (None, PGD(0.15, steps=4)):
@@ -228,6 +229,7 @@ def test_saved_model_evaluates_the_same(digits, tmp_path, trained):
         name="robust",
     )
     quick_compile(robust, "adam", metrics=["accuracy"])
+    digits = digits[0][:128], digits[1][:128]
     if trained:
         robust.fit(*digits, verbose=0)
     robust.save(tmp_path / "robust.keras")
@@ -248,7 +250,7 @@ def test_two_runs_with_one_seed_agree(digits):
             classifier(dropout=0.2), PGD(0.1, steps=3), [losses.TRADES(), losses.RandomJacobian()]
         )
         quick_compile(robust, "adam")
-        return robust.fit(*digits, epochs=2, verbose=0).history
+        return robust.fit(digits[0][:128], digits[1][:128], epochs=1, verbose=0).history
 
     assert run() == run()
 
@@ -274,10 +276,10 @@ def test_resumed_training_equals_the_uninterrupted_one(digits, tmp_path):
         robust.fit(*digits, epochs=epochs, shuffle=False, callbacks=callbacks, verbose=0)
         return weights_of(robust)
 
-    expected = train(4)
+    expected = train(3)
     with pytest.raises(Killed):
-        train(4, die_in=2 * 16 + 5)  # in the middle of the third epoch
-    for old, new in zip(expected, train(4)):
+        train(3, die_in=16 + 5)  # in the middle of the second epoch
+    for old, new in zip(expected, train(3)):
         np.testing.assert_array_equal(old, new)
 
 
@@ -289,9 +291,9 @@ def test_mixed_precision_trains_and_keeps_losses_in_float32(digits):
         keras.config.set_dtype_policy("float32")
     assert robust.classifier.compute_dtype == "float16"
     quick_compile(robust, keras.optimizers.Adam(0.01))
-    history = robust.fit(*digits, epochs=5, verbose=0).history
+    history = robust.fit(*digits, epochs=3, verbose=0).history
     assert np.isfinite(history["loss"]).all()
-    assert history["robust_accuracy"][-1] > 0.4
+    assert history["robust_accuracy"][-1] > 0.3
 
 
 def test_data_sets_of_tensorflow_are_accepted(digits):
