@@ -3,7 +3,6 @@
 import keras
 import numpy as np
 
-
 POWER_ITERATIONS = 500
 
 

@@ -1,4 +1,4 @@
-"""Trains a 1-Lipschitz critic with the KR loss and compares it with the exact Wasserstein-1 distance.
+"""Trains a 1-Lipschitz critic with the KR loss; compares it with the exact Wasserstein distance.
 
     python benchmarks/wasserstein_critic.py
 
