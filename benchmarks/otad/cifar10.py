@@ -1,0 +1,289 @@
+"""OTAD-T and OTAD-T-NN on CIFAR-10: tables VI, VII, IX, X, XI and XII at the size two cores allow.
+
+    python -m benchmarks.otad.cifar10 [--parts NAME ...] [--width 128] [--blocks 3] [--quick]
+
+The paper trains 6 blocks of width 256; the defaults here are 3 blocks of width 128, a learned
+metric of 32 channels, and 200 attacked test points. Trained networks are kept under runs/otad and
+every part is stored when done, so that a run that is started again goes on.
+"""
+
+import argparse
+import time
+
+import keras
+import numpy as np
+from art.attacks.evasion import ProjectedGradientDescent
+
+from benchmarks.otad import parts as shared
+from lipot import datasets
+from lipot.evaluation.code_attack import CodeAttack
+from lipot.losses import TripletLoss
+from lipot.models import (
+    OTAD,
+    CIPNet,
+    InterpolationData,
+    NearestMean,
+    metric_attention,
+    metric_cnn,
+    metric_resnet,
+    metric_transformer,
+    transport_transformer,
+)
+
+SHAPE = (32, 32, 3)
+EPS = 0.5
+METRICS = {
+    "resnet": metric_resnet,
+    "cnn": metric_cnn,
+    "transformer": metric_transformer,
+    "attention": metric_attention,
+}
+PARTS = ("network", "neighbors", "metrics", "solvers", "time")
+
+
+def main():
+    options = arguments()
+    data = datasets.load("cifar10")
+    data = data._replace(
+        x_train=data.x_train[: options.train], y_train=data.y_train[: options.train]
+    )
+    settings = {k: v for k, v in vars(options).items() if k not in ("seed", "parts")}
+    name = "otad/cifar10_quick" if options.quick else "otad/cifar10"
+    store = shared.Parts(name, seed=options.seed, settings=settings)
+    measure = Measurements(data, options)
+    for part in options.parts:
+        for label, function in measure.of(part):
+            store.run(label, function)
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--parts", nargs="+", default=PARTS, choices=PARTS)
+    parser.add_argument("--width", type=int, default=128)
+    parser.add_argument("--blocks", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=15)
+    parser.add_argument("--metric-epochs", type=int, default=10)
+    parser.add_argument("--solver-points", type=int, default=4000)
+    parser.add_argument("--solver-epochs", type=int, default=4)
+    parser.add_argument("--train", type=int, default=50_000)
+    parser.add_argument("--points", type=int, default=200)
+    parser.add_argument("--steps", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--quick", action="store_true", help="tiny sizes, to see that it runs")
+    options = parser.parse_args()
+    if options.quick:
+        options.width, options.blocks, options.train, options.points = 16, 1, 300, 4
+        options.epochs = options.metric_epochs = options.solver_epochs = 1
+        options.solver_points, options.steps = 32, 2
+    return options
+
+
+class Measurements:
+    """The parts of this benchmark, over one data set and its trained networks.
+
+    Args:
+        data: `Dataset`.
+        options: Parsed arguments.
+    """
+
+    def __init__(self, data, options):
+        self.data, self.options = data, options
+        sizes = (options.width, options.blocks, options.train, options.epochs, options.seed)
+        self.tag = "_".join(map(str, sizes))
+
+    def of(self, part):
+        """Yields labels and functions of a part, smallest unit to store."""
+        if part == "network":
+            yield "network", self.network_alone
+        elif part == "neighbors":
+            for count in (5, 10, 15):
+                yield f"l2, K = {count}", lambda count=count: self.without_metric(count)
+        elif part == "metrics":
+            for name in METRICS:
+                yield f"metric {name}", lambda name=name: self.with_metric(name)
+        elif part == "solvers":
+            for alpha in (1.0, 0.5, 0.0):
+                yield f"CIPNet, alpha = {alpha}", lambda alpha=alpha: self.with_cip_net(alpha)
+        else:
+            yield "seconds a query", self.seconds
+
+    def network_alone(self):
+        accuracy = shared.accuracy(self.network(), self.data.x_test, self.data.y_test)
+        return {"test accuracy": accuracy, "note": self.data.note}
+
+    def without_metric(self, count):
+        """Table XII: L = 12, neighbors by the l2 distance of the embeddings."""
+        x, y = self.test(5 * self.options.points)
+        return {
+            "OTAD-T": shared.accuracy(self.otad(neighbors=count, smoothness=12.0), x, y, 50),
+            "KNN": shared.accuracy(self.otad(NearestMean, neighbors=count), x, y, 50),
+        }
+
+    def with_metric(self, name):
+        """Tables VI and VII: delta 1, attacks on the answer and on the metric."""
+        metric = self.metric(name)
+        model = self.otad(metric=metric, smoothness_step=1.0, convexity_step=1.0)
+        x, y = self.test(self.options.points)
+        figures = {
+            "standard accuracy": shared.accuracy(model, *self.test(5 * self.options.points), 50),
+            "on the attacked points": shared.accuracy(model, x, y, 50),
+        }
+        if name in ("resnet", "attention"):
+            attacks = shared.gradient_attacks(
+                model, SHAPE, EPS, steps=self.options.steps, batch_size=50
+            )
+            for attack, search in attacks.items():
+                figures[attack] = shared.attacked_accuracy(model, x, y, search)
+        codes = CodeAttack(
+            shared.estimator_of(model, SHAPE),
+            metric,
+            eps=EPS,
+            eps_step=5.0 * EPS / self.options.steps,
+            max_iter=self.options.steps,
+        )
+        figures["DML attack"] = shared.attacked_accuracy(model, x, y, codes)
+        return figures
+
+    def with_cip_net(self, alpha):
+        """Tables X and XI: trained on OTAD-T with attention, then answering in its place."""
+        x, y = self.test(self.options.points)
+        figures = {}
+        for name in ("attention", "resnet"):
+            model = self.otad(metric=self.metric(name), smoothness_step=1.0, convexity_step=1.0)
+            if name == "attention":
+                net, figures["relative error of CIPNet"] = self.cip_net(model, alpha)
+            fast = model.with_solver(net)
+            attack = ProjectedGradientDescent(
+                shared.estimator_of(fast, SHAPE),
+                norm=2,
+                eps=EPS,
+                eps_step=5.0 * EPS / self.options.steps,
+                max_iter=self.options.steps,
+                num_random_init=1,
+                batch_size=50,
+                verbose=False,
+            )
+            figures[name] = {
+                "standard accuracy": shared.accuracy(fast, x, y, 50),
+                "PGD": shared.attacked_accuracy(fast, x, y, attack),
+            }
+        return figures
+
+    def seconds(self):
+        """Table IX: mean seconds a query with the exact solution and with CIPNet."""
+        model = self.otad(metric=self.metric("resnet"), smoothness_step=1.0, convexity_step=1.0)
+        fast = model.with_solver(CIPNet(10))
+        x, _ = self.test(64)
+        figures = {}
+        for name, answer in (("OTAD-T", model), ("OTAD-T-NN", fast)):
+            answer.predict(x, batch_size=32, verbose=0)
+            rounds = []
+            for _ in range(3):
+                started = time.perf_counter()
+                answer.predict(x, batch_size=32, verbose=0)
+                rounds.append((time.perf_counter() - started) / len(x))
+            figures[name] = float(np.median(rounds))
+        return figures
+
+    def network(self):
+        options = self.options
+
+        def build():
+            return transport_transformer(
+                SHAPE, width=options.width, blocks=options.blocks, dropout=0.1
+            ).network
+
+        def train(network):
+            keras.utils.set_random_seed(options.seed)
+            steps = options.epochs * (len(self.data.x_train) // 128 + 1)
+            rate = keras.optimizers.schedules.CosineDecay(1e-3, steps)
+            network.compile(
+                keras.optimizers.AdamW(rate, weight_decay=0.05),
+                keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+                metrics=["accuracy"],
+            )
+            batches = FlippedBatches(self.data.x_train, self.data.y_train, options.seed)
+            network.fit(batches, epochs=options.epochs, verbose=2)
+
+        return shared.trained(f"cifar10_{self.tag}", build, train)
+
+    def metric(self, name):
+        options = self.options
+        size = {"filters": 32} if name == "resnet" else {}
+        if name in ("transformer", "attention"):
+            size = {"width": options.width, "heads": 8}
+
+        def train(network):
+            keras.utils.set_random_seed(options.seed)
+            network.compile(keras.optimizers.AdamW(1e-3), TripletLoss(0.5))
+            batches = FlippedBatches(self.data.x_train, self.data.y_train, options.seed)
+            network.fit(batches, epochs=options.metric_epochs, verbose=2)
+
+        return shared.trained(
+            f"cifar10_metric_{name}_{options.metric_epochs}_{self.tag}",
+            lambda: METRICS[name](SHAPE, **size),
+            train,
+        )
+
+    def cip_net(self, model, alpha):
+        """Trains a CIPNet on exact solutions; returns it and its mean relative error."""
+        options = self.options
+        net = CIPNet(10, heads=8, width=min(256, 2 * options.width))
+        net.compile(keras.optimizers.AdamW(5e-4), "mse")
+        points = self.data.x_train[: options.solver_points]
+        net.fit(
+            InterpolationData(model, points, alpha=alpha, batch_size=32),
+            epochs=options.solver_epochs,
+            verbose=2,
+        )
+        inputs, exact, _ = model.without_itself(points[:64], batch_size=32)
+        found = net.predict(inputs, batch_size=32, verbose=0)
+        error = np.sum((found - exact) ** 2, axis=1) / np.sum(exact**2, axis=1)
+        return net, round(float(np.mean(error)), 4)
+
+    def otad(self, model_class=OTAD, *, neighbors=10, **settings):
+        network = self.network()
+        model = model_class(
+            network.get_layer("backbone"),
+            network.get_layer("head"),
+            neighbors,
+            embedding=network.get_layer("embedding"),
+            **settings,
+        )
+        return model.adapt(self.data.x_train, batch_size=500)
+
+    def test(self, count):
+        return shared.some(self.data.x_test, self.data.y_test, count, self.options.seed)
+
+
+class FlippedBatches(keras.utils.PyDataset):
+    """Shuffled batches of images, each mirrored with probability one half.
+
+    Args:
+        x: Images.
+        y: Labels.
+        seed: Seed of order and mirroring.
+        batch_size: Images in a batch.
+    """
+
+    def __init__(self, x, y, seed, batch_size=128):
+        super().__init__()
+        self.x, self.y, self.batch_size = x, y, batch_size
+        self.rng = np.random.default_rng(seed)
+        self.order = self.rng.permutation(len(x))
+
+    def __len__(self):
+        return -(-len(self.x) // self.batch_size)
+
+    def __getitem__(self, index):
+        rows = self.order[index * self.batch_size : (index + 1) * self.batch_size]
+        flip = self.rng.random(len(rows)) < 0.5
+        images = np.where(flip[:, None, None, None], self.x[rows][:, :, ::-1], self.x[rows])
+        return images, self.y[rows]
+
+    def on_epoch_end(self):
+        self.rng.shuffle(self.order)
+
+
+if __name__ == "__main__":
+    main()
