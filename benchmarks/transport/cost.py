@@ -37,7 +37,7 @@ def main():
             print(
                 f"  {name:12} {row['cpu_seconds']:.3f} s CPU, {row['cpu_ratio']:.2f}x", flush=True
             )
-    write_result("transport/cost", figures, seed=options.seed, settings=vars(options))
+        write_result("transport/cost", figures, seed=options.seed, settings=vars(options))
 
 
 def measure(methods, attack_steps, x, y, repeats):

@@ -8,6 +8,7 @@ from lipot.layers.base import check_positive
 NORMS = ("inf", 2)
 
 
+@keras.saving.register_keras_serializable(package="lipot")
 class Attack(keras.layers.Layer):
     """A search for the worst input in a ball, written so that it compiles with the training step.
 

@@ -95,6 +95,7 @@ class PairedBatch:
         return self._sliced[projections]
 
 
+@keras.saving.register_keras_serializable(package="lipot")
 class PairedLoss(keras.layers.Layer):
     """A term of the objective of `lipot.AdversarialModel`.
 
