@@ -84,7 +84,13 @@ def main():
             model, x, certificate.predictions, arguments.share * certificate.radius
         ),
         "CW": lambda: CarliniL2Method(
-            estimator, batch_size=250, max_iter=20, binary_search_steps=5, verbose=False
+            estimator,
+            batch_size=250,
+            initial_const=10.0,
+            learning_rate=0.1,
+            max_iter=60,
+            binary_search_steps=5,
+            verbose=False,
         ).generate(x),
         "DeepFool": lambda: DeepFool(estimator, batch_size=250, verbose=False).generate(x),
     }
