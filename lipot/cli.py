@@ -178,7 +178,8 @@ def _print_certificate(console, model, x, y, radii):
     constant = lipschitz_constant(model)
     certificate = certify(model, x, y)
     console.print(f"Lipschitz constant, proven: {constant:.6g}", highlight=False)
-    table = Table(title=f"Proven accuracy on {len(x)} points")
+    console.print(f"Accuracy on {len(x)} points that nothing within the radius can break:")
+    table = Table()
     table.add_column("l2 radius", justify="right")
     table.add_column("accuracy", justify="right")
     for radius in [0.0, *sorted(set(radii) - {0.0})]:

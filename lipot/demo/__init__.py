@@ -13,6 +13,7 @@ from rich.table import Table
 from lipot import datasets, recipes
 from lipot.certify import certify
 from lipot.demo import figures, measure, training
+from lipot.interop import art
 
 
 class Settings(NamedTuple):
@@ -23,6 +24,9 @@ class Settings(NamedTuple):
     radii: tuple = (0.0, 0.25, 0.5, 0.75, 1.0)
     points: int = 360
     autoattack_points: int = 100
+    pgd_steps: int = 40
+    autoattack_steps: int = 100
+    square_queries: int = 500
 
 
 class Attacked(NamedTuple):
@@ -88,19 +92,22 @@ def _train(data, settings, progress):
 
 
 def _attack(name, model, data, settings, progress):
-    suite = (
-        ("PGD", measure.accuracy_under_pgd, settings.points),
-        ("AutoAttack", measure.accuracy_under_autoattack, settings.autoattack_points),
-    )
     found = []
-    for attack, measure_accuracy, points in suite:
+    for attack, suite, points in (
+        ("PGD", measure.pgd(settings.pgd_steps), settings.points),
+        (
+            "AutoAttack",
+            measure.autoattack(settings.autoattack_steps, settings.square_queries),
+            settings.autoattack_points,
+        ),
+    ):
         task = progress.add_task(f"{attack} on the {name} network", total=len(settings.radii))
-        accuracy = measure_accuracy(
-            model,
+        accuracy = measure.accuracy_under(
+            suite,
+            art.classifier(model, clip_values=data.clip_values),
             data.x_test[:points],
             data.y_test[:points],
             settings.radii,
-            clip_values=data.clip_values,
             advance=lambda task=task: progress.advance(task),
         )
         found.append(accuracy)

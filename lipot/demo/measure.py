@@ -26,60 +26,57 @@ class Counterfactuals(NamedTuple):
     after: Any
 
 
-def accuracy_under_pgd(model, x, y, radii, *, clip_values, advance):
-    """Measures accuracy under l2 projected gradient descent, the worst over all smaller radii.
+def pgd(steps):
+    """Projected gradient descent in l2, as a function of the target and the radius.
+
+    It climbs the difference of logits ratio: on logits that differ by less than 1, as a 1-Lipschitz
+    network's do, cross-entropy pulls towards all other classes at once instead of the nearest.
+    """
+
+    def attack(target, radius):
+        return ProjectedGradientDescent(
+            target.with_loss("difference_logits_ratio"),
+            norm=2,
+            eps=radius,
+            eps_step=radius / 8,
+            max_iter=steps,
+            batch_size=512,
+            verbose=False,
+        )
+
+    return attack
+
+
+def autoattack(steps, queries):
+    """AutoAttack in l2 with one restart, as a function of the target and the radius."""
+
+    def attack(target, radius):
+        return art.auto_attack(
+            target, norm=2, eps=radius, max_iter=steps, restarts=1, queries=queries
+        )
+
+    return attack
+
+
+def accuracy_under(attack, target, x, y, radii, *, advance):
+    """Measures accuracy under attack at growing radii; a point lost at one is lost at the next.
 
     Args:
-        model: A Keras classifier that returns logits.
+        attack: Function of a target and a radius that returns an ART attack.
+        target: What `lipot.interop.art.classifier` returns.
         x: Inputs.
         y: Integer labels.
         radii: Increasing l2 radii; 0 gives the clean accuracy.
-        clip_values: Smallest and largest value of an input.
         advance: Called after each radius.
 
     Returns:
         Array of accuracies, one for each radius.
     """
-    target = art.classifier(model, clip_values=clip_values)
-
-    # On logits that differ by less than 1, as a 1-Lipschitz network's do, cross-entropy pulls
-    # towards all other classes at once; the ratio of differences aims at the nearest.
-    aimed = target.with_loss("difference_logits_ratio")
-
-    def attack(radius):
-        return ProjectedGradientDescent(
-            aimed,
-            norm=2,
-            eps=radius,
-            eps_step=radius / 8,
-            max_iter=40,
-            batch_size=512,
-            verbose=False,
-        )
-
-    return _accuracy_under(attack, target, x, y, radii, advance)
-
-
-def accuracy_under_autoattack(model, x, y, radii, *, clip_values, advance):
-    """Measures accuracy under AutoAttack in l2, one restart, 500 queries of its Square attack.
-
-    Arguments and returned value are those of `accuracy_under_pgd`.
-    """
-    target = art.classifier(model, clip_values=clip_values)
-
-    def attack(radius):
-        return art.auto_attack(target, norm=2, eps=radius, restarts=1, queries=500)
-
-    return _accuracy_under(attack, target, x, y, radii, advance)
-
-
-def _accuracy_under(attack, target, x, y, radii, advance):
-    # A point lost at one radius is lost at every larger one.
     standing = np.argmax(target.predict(x), axis=1) == y
     accuracies = []
     for radius in radii:
         if radius > 0 and standing.any():
-            moved = attack(radius).generate(x[standing], y[standing])
+            moved = attack(target, radius).generate(x[standing], y[standing])
             standing[standing] = np.argmax(target.predict(moved), axis=1) == y[standing]
         accuracies.append(float(np.mean(standing)))
         advance()
