@@ -22,7 +22,9 @@ from lipot.certify.weights import applied, check_not_quantized, image_size, spec
 from lipot.layers.cached_kernel_layer import CachedKernelLayer
 from lipot.layers.frobenius_conv2d import FrobeniusConv2D
 from lipot.layers.frobenius_dense import FrobeniusDense
+from lipot.layers.orthogonal_conv1d import OrthogonalConv1D
 from lipot.layers.orthogonal_conv2d import OrthogonalConv2D
+from lipot.layers.orthogonal_conv2d_transpose import OrthogonalConv2DTranspose
 from lipot.layers.spectral_conv2d import SpectralConv2D
 from lipot.layers.spectral_conv2d_transpose import SpectralConv2DTranspose
 from lipot.layers.spectral_dense import SpectralDense
@@ -105,7 +107,7 @@ def constrained_convolution(layer, input_shape):
     return _convolved(layer, input_shape, norm, kernel, copies)
 
 
-@register_bound(OrthogonalConv2D)
+@register_bound(OrthogonalConv1D, OrthogonalConv2D)
 def orthogonal_convolution(layer, input_shape):
     if None in input_shape[1:]:
         return LayerBound(layer.lipschitz_bound)
@@ -114,15 +116,26 @@ def orthogonal_convolution(layer, input_shape):
     return _convolved(layer, input_shape, layer.linear_norm(kernel), kernel, copies)
 
 
+@register_bound(OrthogonalConv2DTranspose)
+def orthogonal_transposed_convolution(layer, input_shape):
+    if None in input_shape[1:]:
+        return LayerBound(layer.lipschitz_bound)
+    kernel = applied(layer.inference_kernel, layer)
+    return _transposed(layer, input_shape, layer.linear_norm(kernel), kernel)
+
+
 @register_bound(keras.layers.Conv2DTranspose, SpectralConv2DTranspose)
 def transposed_convolution(layer, input_shape):
     check_not_quantized(layer)
     size, _ = image_size(layer, input_shape)
     lipot_layer = hasattr(layer, "inference_kernel")
     kernel = applied(layer.inference_kernel if lipot_layer else layer.kernel, layer)
-    geometry = (layer.strides, layer.dilation_rate)
-    norm = transposed_bound(kernel, size, *geometry)
-    copies = patch_copies(kernel.shape[:2], *geometry)
+    norm = transposed_bound(kernel, size, layer.strides, layer.dilation_rate)
+    return _transposed(layer, input_shape, norm, kernel)
+
+
+def _transposed(layer, input_shape, norm, kernel):
+    copies = patch_copies(kernel.shape[:2], layer.strides, layer.dilation_rate)
     flat = kernel.reshape(-1, kernel.shape[3])
     length = math.prod(kernel.shape[:2]) * kernel.shape[3]
     gain = spectral_norm(flat) * math.sqrt(copies)

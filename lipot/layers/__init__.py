@@ -7,7 +7,9 @@ from lipot.layers.groupsort import FullSort, GroupSort, GroupSort2
 from lipot.layers.householder import Householder
 from lipot.layers.invertible_sampling import InvertibleDownSampling, InvertibleUpSampling
 from lipot.layers.maxmin import MaxMin
+from lipot.layers.orthogonal_conv1d import OrthogonalConv1D
 from lipot.layers.orthogonal_conv2d import OrthogonalConv2D
+from lipot.layers.orthogonal_conv2d_transpose import OrthogonalConv2DTranspose
 from lipot.layers.prelu import PReLUlip
 from lipot.layers.scaled_average_pooling import ScaledAveragePooling2D, ScaledGlobalAveragePooling2D
 from lipot.layers.scaled_l2_norm_pooling import ScaledGlobalL2NormPooling2D, ScaledL2NormPooling2D

@@ -70,6 +70,11 @@ class ConvolutionGeometry:
             )
         size = tuple(input_shape[axis] for axis in self.spatial_axes)
         self._image_size = None if None in size else size
+        self.check_image(size)
+        return channels
+
+    def check_image(self, size):
+        """Raises for an image that the padding would have to copy more than once."""
         if self._image_size and self.padding in ("circular", "reflect"):
             amounts = padding_math.explicit_amounts(self.kernel_size, self.padding)
             if any(amount >= n for amount, n in zip(amounts, size)):
@@ -78,7 +83,6 @@ class ConvolutionGeometry:
                     f"the image size {size} with padding={self.padding!r}. "
                     f"Received: kernel_size={self.kernel_size}"
                 )
-        return channels
 
     def padding_amounts(self):
         """Pixels added before and after each spatial axis ahead of the convolution."""

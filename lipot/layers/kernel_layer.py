@@ -125,11 +125,11 @@ class KernelLayer(Condensable, LipschitzLayer):
                 "data or give its model an input shape first."
             )
 
-    def export_to(self, layer, input_shape):
-        """Gives a stock layer the inference kernel and the bias."""
+    def export_to(self, layer, input_shape, kernel=None):
+        """Gives a stock layer the inference kernel, or another, and a bias if it has one."""
         layer.build(input_shape)
-        weights = [self.inference_kernel]
-        if self.bias is not None:
+        weights = [self.inference_kernel if kernel is None else kernel]
+        if layer.use_bias:
             weights.append(self.bias)
         layer.set_weights([ops.convert_to_numpy(ops.cast(w, layer.dtype)) for w in weights])
         return layer

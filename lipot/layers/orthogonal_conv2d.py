@@ -1,13 +1,8 @@
 """2D convolution that is exactly orthogonal."""
 
 import keras
-from keras import ops
 
-from lipot.layers.kernel_layer import check_units
 from lipot.layers.orthogonal_layer import OrthogonalLayer
-from lipot.math import padding as padding_math
-
-PADDINGS = ("same", "valid", "constant", "circular")
 
 
 @keras.saving.register_keras_serializable(package="lipot")
@@ -125,61 +120,15 @@ class OrthogonalConv2D(OrthogonalLayer):
             **kwargs,
         )
         self.set_geometry(filters, kernel_size, strides, padding, data_format, dilation_rate)
-        if self.padding not in PADDINGS:
-            raise ValueError(
-                f"Invalid value received for argument `padding`. Expected one of {PADDINGS}: a "
-                "padding that repeats values lengthens images, so no kernel after it is "
-                f"orthogonal. Received: padding={padding!r}"
-            )
-        self.groups = check_units("groups", groups)
-        if self.filters % self.groups:
-            raise ValueError(
-                f"Invalid value received for argument `groups`. Expected a divisor of `filters` "
-                f"= {self.filters}. Received: groups={groups}"
-            )
+        self.set_groups(groups, self.filters)
         self.input_spec = keras.layers.InputSpec(ndim=4)
-
-    def check_dilation(self):
-        if self.dilation_rate != (1, 1) and self.strides != (1, 1):
-            raise ValueError(
-                "Invalid value received for argument `dilation_rate`. Expected 1 with strides "
-                f"{self.strides}: Keras has no dilated convolution with strides. "
-                f"Received: dilation_rate={self.dilation_rate}"
-            )
 
     def build(self, input_shape):
         channels = self.read_input_shape(input_shape)
-        if channels % self.groups:
-            raise ValueError(
-                "Invalid value received for argument `groups`. Expected a divisor of the "
-                f"{channels} input channels. Received: groups={self.groups}"
-            )
-        self._check_circle(input_shape)
+        self.check_channels(channels)
         self.add_orthogonal_weights(channels, self.filters, self.groups)
         self.input_spec = keras.layers.InputSpec(ndim=4, axes={self.channel_axis: channels})
         self.built = True
-
-    def padding_amounts(self):
-        if self.padding != "circular":
-            return super().padding_amounts()
-        totals = [max(extent - s, 0) for extent, s in zip(self.extents(), self.strides)]
-        return tuple((total // 2, total - total // 2) for total in totals)
-
-    def linear_map(self, inputs, kernel):
-        depthwise = 1 < self.groups == inputs.shape[self.channel_axis]
-        if not depthwise or self.strides[0] != self.strides[1]:
-            return super().linear_map(inputs, kernel)
-        inputs = padding_math.pad_spatial(
-            inputs, self.padding_amounts(), self.padding, self.spatial_axes
-        )
-        return ops.depthwise_conv(
-            inputs,
-            ops.reshape(kernel, (*self.kernel_size, self.groups, -1)),
-            strides=self.strides,
-            padding="same" if self.padding == "same" else "valid",
-            data_format=self.data_format,
-            dilation_rate=self.dilation_rate,
-        )
 
     def vanilla_export(self):
         """Returns stock Keras layers with the same outputs at inference.
@@ -188,17 +137,6 @@ class OrthogonalConv2D(OrthogonalLayer):
         first.
         """
         return self.export_convolution()
-
-    def _check_circle(self, input_shape):
-        if self.padding != "circular":
-            return
-        sizes = [input_shape[axis] for axis in self.spatial_axes]
-        if any(s > 1 and (n is None or n % s) for n, s in zip(sizes, self.strides)):
-            raise ValueError(
-                "Invalid value received for argument `strides`. Expected divisors of the image "
-                f"size {tuple(sizes)} with padding='circular': on any other circle the first and "
-                f"the last patch overlap by chance. Received: strides={self.strides}"
-            )
 
     def get_config(self):
         return {**super().get_config(), **self.geometry_config(), "groups": self.groups}

@@ -1,4 +1,4 @@
-"""The orthonormal matrices behind OrthogonalConv2D and its transpose."""
+"""The orthonormal matrices behind OrthogonalConv2D and the layers like it."""
 
 import keras
 import numpy as np
@@ -7,7 +7,15 @@ from keras import ops
 from lipot.layers import orthogonalizers
 from lipot.layers.cached_kernel_layer import CachedKernelLayer
 from lipot.layers.convolution_layer import ConvolutionGeometry
+from lipot.layers.kernel_layer import check_units
 from lipot.math import block_orthogonal, convolution
+from lipot.math.padding import pad_spatial
+from lipot.math.precision import widest_float
+
+PADDINGS = ("same", "valid", "constant", "circular")
+
+# Rounding of a kernel to float32 costs this much in norm, times the root of the channels.
+_ROUNDING = 5e-7
 
 
 class OrthogonalLayer(ConvolutionGeometry, CachedKernelLayer):
@@ -52,6 +60,78 @@ class OrthogonalLayer(ConvolutionGeometry, CachedKernelLayer):
             maxiter_spectral=1,
         )
 
+    def set_geometry(self, filters, kernel_size, strides, padding, data_format, dilation_rate):
+        """Checks and stores the arguments that fix the geometry."""
+        super().set_geometry(filters, kernel_size, strides, padding, data_format, dilation_rate)
+        if self.padding not in PADDINGS:
+            raise ValueError(
+                f"Invalid value received for argument `padding`. Expected one of {PADDINGS}: a "
+                "padding that repeats values lengthens images, so no kernel after it is "
+                f"orthogonal. Received: padding={padding!r}"
+            )
+
+    def set_groups(self, groups, filters):
+        """Checks and stores the number of groups."""
+        self.groups = check_units("groups", groups)
+        if filters % self.groups:
+            raise ValueError(
+                "Invalid value received for argument `groups`. Expected a divisor of `filters` "
+                f"= {filters}. Received: groups={groups}"
+            )
+
+    def check_dilation(self):
+        if self.dilation_rate != (1, 1) and self.strides != (1, 1):
+            raise ValueError(
+                "Invalid value received for argument `dilation_rate`. Expected 1 with strides "
+                f"{self.strides}: Keras has no dilated convolution with strides. "
+                f"Received: dilation_rate={self.dilation_rate}"
+            )
+
+    def check_channels(self, channels):
+        """Raises for a number of input channels that the groups do not divide."""
+        if channels % self.groups:
+            raise ValueError(
+                "Invalid value received for argument `groups`. Expected a divisor of the "
+                f"{channels} input channels. Received: groups={self.groups}"
+            )
+
+    def check_image(self, size):
+        """Raises for an image around which circular patches do not close."""
+        if self.padding != "circular":
+            return
+        if any(s > 1 and (n is None or n % s) for n, s in zip(size, self.strides)):
+            raise ValueError(
+                "Invalid value received for argument `strides`. Expected divisors of the image "
+                f"size {size} with padding='circular': around any other circle the last "
+                f"patch runs into the first. Received: strides={self.strides}"
+            )
+        if any(n is not None and max(a) > n for n, a in zip(size, self.padding_amounts())):
+            raise ValueError(
+                "Invalid value received for argument `kernel_size`. Expected a kernel that goes "
+                f"around an image of size {size} no more than once. "
+                f"Received: kernel_size={self.kernel_size}, dilation_rate={self.dilation_rate}"
+            )
+
+    def padding_amounts(self):
+        if self.padding != "circular":
+            return super().padding_amounts()
+        totals = [max(extent - s, 0) for extent, s in zip(self.extents(), self.strides)]
+        return tuple((total // 2, total - total // 2) for total in totals)
+
+    def linear_map(self, inputs, kernel):
+        depthwise = 1 < self.groups == inputs.shape[self.channel_axis]
+        if not depthwise or self.strides[0] != self.strides[1]:
+            return super().linear_map(inputs, kernel)
+        inputs = pad_spatial(inputs, self.padding_amounts(), self.padding, self.spatial_axes)
+        return ops.depthwise_conv(
+            inputs,
+            ops.reshape(kernel, (*self.kernel_size, self.groups, -1)),
+            strides=self.strides,
+            padding="same" if self.padding == "same" else "valid",
+            data_format=self.data_format,
+            dilation_rate=self.dilation_rate,
+        )
+
     def add_orthogonal_weights(self, channels, filters, groups):
         """Creates the matrices of a kernel from `channels` to `filters`, bias and state."""
         shape = block_orthogonal.block_orthogonal_shape(
@@ -82,7 +162,7 @@ class OrthogonalLayer(ConvolutionGeometry, CachedKernelLayer):
         """Overwrites the trainable matrices with the orthonormal ones used at inference."""
         self.check_built()
         for weight in self._stacks():
-            weight.assign(self._orthogonalizer.exact(weight.value))
+            weight.assign(ops.cast(self._polished(weight.value), weight.dtype))
         self._stale.assign(ops.ones_like(self._stale))
 
     def linear_norm(self, kernel):
@@ -90,15 +170,17 @@ class OrthogonalLayer(ConvolutionGeometry, CachedKernelLayer):
         bound = block_orthogonal.autocorrelation_bound(kernel, self.strides, self.groups)
         if self._image_size is None or self.compute_dtype not in ("float16", "bfloat16"):
             return bound
-        # A circle of this size holds the image and all that zero padding lets the kernel read.
-        grid = [
+        geometry = (self.strides, self.dilation_rate, self.groups)
+        return min(bound, convolution.circular_norm(kernel, self.circle(), *geometry))
+
+    def circle(self):
+        """Grid that holds the image and all that zero padding lets the kernel read."""
+        if self.padding == "circular":
+            return self._image_size
+        return tuple(
             s * (-(-n // s) + -(-extent // s))
             for n, extent, s in zip(self._image_size, self.extents(), self.strides)
-        ]
-        if self.padding == "circular":
-            grid = self._image_size
-        geometry = (self.strides, self.dilation_rate, self.groups)
-        return min(bound, convolution.circular_norm(kernel, grid, *geometry))
+        )
 
     def rounding_norm_factor(self):
         return self.duplication() ** 0.5
@@ -127,8 +209,14 @@ class OrthogonalLayer(ConvolutionGeometry, CachedKernelLayer):
         return self._kernel_of(self._orthogonalizer.train_stack)
 
     def _exact_kernel(self):
-        kernel = self._kernel_of(lambda w: self._orthogonalizer.exact(ops.stop_gradient(w)))
-        return kernel / self.rounding_allowance(self._rank, np.prod(kernel.shape))
+        kernel = self._kernel_of(self._polished)
+        kernel = kernel / (1.0 + _ROUNDING * self._shape.width**0.5)
+        kernel = kernel / self.rounding_allowance(self._rank, np.prod(kernel.shape))
+        return ops.cast(kernel, self.variable_dtype)
+
+    def _polished(self, stack):
+        # In float64, where there is one: accelerators may multiply float32 with fewer bits.
+        return self._orthogonalizer.exact(ops.cast(ops.stop_gradient(stack), widest_float()))
 
     def get_config(self):
         return {

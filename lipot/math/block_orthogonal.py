@@ -254,8 +254,10 @@ def _autocorrelation_bound(kernel, strides):
             second = taps[i:, max(0, j) : width + min(0, j)]
             first, second = (t.transpose(2, 0, 1, 3).reshape(size, -1) for t in (first, second))
             # C_{-t} is the transpose of C_t.
-            total += np.linalg.norm(first @ second.T, 2) * (1 if i == j == 0 else 2)
-    # Errors of the products and of the singular values.
+            term = first @ second.T
+            square = np.linalg.eigvalsh(term @ term.T)[-1]
+            total += np.sqrt(max(square, 0.0)) * (1 if i == j == 0 else 2)
+    # Errors of the products and of the eigenvalues.
     lost = (taps.size / size + 32 * size) * 2.0**-53 * 4 * height * width * np.sum(taps * taps)
     return float(np.sqrt(total + lost))
 
