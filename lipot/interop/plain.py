@@ -83,12 +83,10 @@ class _Exporter:
             raise _refusal(operation.name, operation, "Python code, which no safe file can hold")
         if not isinstance(operation, keras.layers.Layer):
             return type(operation).from_config(operation.get_config())
-        copy = _copy_layer(operation)
-        activation = getattr(copy, "activation", None)
+        activation = getattr(operation, "activation", None)
         if activation is None or is_stock(activation):
-            return copy
-        copy.activation = keras.activations.linear
-        return _Activated(copy, activation, self)
+            return _copy_layer(operation)
+        return _Activated(_copy_layer(operation, activation=None), activation, self)
 
 
 class _Recorded:
@@ -137,9 +135,9 @@ class _Activated:
         return self._activation(self._layer(*args, **kwargs))
 
 
-def _copy_layer(layer):
+def _copy_layer(layer, **changes):
     config = {key: value for key, value in layer.get_config().items() if not _is_moot(key, value)}
-    copy = type(layer).from_config(config)
+    copy = type(layer).from_config({**config, **changes})
     if layer.built and layer.weights:
         copy.build_from_config(layer.get_build_config())
         copy.set_weights(layer.get_weights())

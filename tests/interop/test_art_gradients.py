@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from keras.ops import convert_to_numpy as array
 
 from lipot.interop.art import classifier
 
@@ -66,9 +67,9 @@ def test_many_classes_give_the_same_gradients():
     model = smooth_model(40)
     estimator = classifier(model)
     x = np.random.default_rng(0).normal(size=(3, 6)).astype("float32")
-    hidden = np.asarray(model.layers[0](x))
+    hidden = array(model.layers[0](x))
     # d tanh(u) = 1 - tanh(u)^2, written out for the two layers of the model.
-    first, last = (np.asarray(layer.kernel) for layer in model.layers)
+    first, last = (array(layer.kernel) for layer in model.layers)
     expected = np.einsum("dh,nh,hc->ncd", first, 1.0 - hidden**2, last)
     np.testing.assert_allclose(estimator.class_gradient(x), expected, atol=1e-5)
 
@@ -104,9 +105,9 @@ def test_the_estimator_follows_the_weights():
     model = smooth_model(3)
     estimator = classifier(model)
     x = np.ones((2, 6), "float32")
-    before = estimator.predict(x), estimator.class_gradient(x), np.asarray(estimator.model(x))
+    before = estimator.predict(x), estimator.class_gradient(x), array(estimator.model(x))
     model.layers[-1].kernel.assign(2.0 * model.layers[-1].kernel)
-    after = estimator.predict(x), estimator.class_gradient(x), np.asarray(estimator.model(x))
+    after = estimator.predict(x), estimator.class_gradient(x), array(estimator.model(x))
     for old, new in zip(before, after):
         np.testing.assert_allclose(new, 2.0 * old, rtol=1e-4)
 
@@ -115,7 +116,7 @@ def test_a_model_of_one_unit_has_two_classes():
     model = smooth_model(1)
     estimator = classifier(model)
     x = np.random.default_rng(0).normal(size=(5, 6)).astype("float32")
-    f = np.asarray(model(x))
+    f = array(model(x))
     assert estimator.nb_classes == 2
     np.testing.assert_allclose(estimator.predict(x), np.hstack([-f, f]), rtol=1e-6)
     gradients = estimator.class_gradient(x)
@@ -146,13 +147,13 @@ def test_a_final_softmax_is_taken_off(ending):
     with pytest.warns(UserWarning, match="ends in probabilities"):
         estimator = classifier(model)
     x = np.random.default_rng(0).normal(size=(5, 6)).astype("float32")
-    logits, probabilities = estimator.predict(x), np.asarray(model(x))
+    logits, probabilities = estimator.predict(x), array(model(x))
     assert np.abs(logits.sum(axis=1) - 1.0).min() > 1e-3
     exponentials = np.exp(logits)
     np.testing.assert_allclose(
         exponentials / exponentials.sum(axis=1, keepdims=True), probabilities, rtol=1e-5
     )
-    np.testing.assert_allclose(np.asarray(model(x)), probabilities, rtol=1e-6)
+    np.testing.assert_allclose(array(model(x)), probabilities, rtol=1e-6)
 
 
 def test_a_final_sigmoid_is_taken_off():
@@ -161,16 +162,16 @@ def test_a_final_sigmoid_is_taken_off():
         estimator = classifier(model)
     x = np.random.default_rng(0).normal(size=(5, 6)).astype("float32")
     f = estimator.predict(x)[:, 1]
-    np.testing.assert_allclose(1.0 / (1.0 + np.exp(-f)), np.asarray(model(x))[:, 0], rtol=1e-5)
+    np.testing.assert_allclose(1.0 / (1.0 + np.exp(-f)), array(model(x))[:, 0], rtol=1e-5)
 
 
 def test_declared_probabilities_become_logarithms():
     model = keras.Sequential([keras.Input((6,)), keras.layers.Dense(3, "softmax")])
     estimator = classifier(model, outputs="probabilities")
     x = np.ones((2, 6), "float32")
-    np.testing.assert_allclose(estimator.predict(x), np.log(np.asarray(model(x))), rtol=1e-5)
+    np.testing.assert_allclose(estimator.predict(x), np.log(array(model(x))), rtol=1e-5)
     binary = keras.Sequential([keras.Input((6,)), keras.layers.Dense(1, "sigmoid")])
-    p = np.asarray(binary(x))[:, 0]
+    p = array(binary(x))[:, 0]
     estimator = classifier(binary, outputs="probabilities")
     np.testing.assert_allclose(estimator.predict(x)[:, 1], np.log(p / (1.0 - p)), atol=1e-5)
 
@@ -208,7 +209,7 @@ def test_preprocessing_is_differentiated():
     estimator = classifier(model, preprocessing=(mean, std))
     x = np.random.default_rng(0).normal(size=(4, 6)).astype("float32")
     inner = ((x - mean) / std).astype("float32")
-    np.testing.assert_allclose(estimator.predict(x), np.asarray(model(inner)), atol=1e-5)
+    np.testing.assert_allclose(estimator.predict(x), array(model(inner)), atol=1e-5)
     np.testing.assert_allclose(
         estimator.class_gradient(x),
         classifier(model).class_gradient(inner) / std,
@@ -232,7 +233,7 @@ def test_half_precision_models_give_float32():
 
 def test_activations_of_hidden_layers(estimator, cnn, digits):
     x = digits[0][:3]
-    expected = np.asarray(cnn.layers[0](x))
+    expected = array(cnn.layers[0](x))
     name = cnn.layers[0].name
     assert name in estimator.layer_names
     np.testing.assert_allclose(estimator.get_activations(x, 0), expected, atol=1e-6)
@@ -243,4 +244,4 @@ def test_tensors_give_tensors(estimator, batch):
     x, y = (keras.ops.convert_to_tensor(part) for part in batch)
     gradient = estimator.loss_gradient(x, y)
     assert keras.ops.is_tensor(gradient)
-    np.testing.assert_allclose(np.asarray(gradient), estimator.loss_gradient(*batch), atol=1e-7)
+    np.testing.assert_allclose(array(gradient), estimator.loss_gradient(*batch), atol=1e-7)

@@ -16,7 +16,7 @@ def test_crossentropy_is_scikit_learns():
     values = crossentropy(ops.one_hot(labels, 4), ops.convert_to_tensor(logits))
     probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     expected = [log_loss([i], [p], labels=range(4)) for i, p in zip(labels, probabilities)]
-    np.testing.assert_allclose(np.asarray(values), expected, rtol=1e-5)
+    np.testing.assert_allclose(ops.convert_to_numpy(values), expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,7 @@ def test_difference_of_logits_ratio_by_hand(label, expected):
     logits = ops.convert_to_tensor([[4.0, 1.0, 3.0, 0.0]])
     for scaled in (logits, 10.0 * logits + 5.0):
         value = difference_logits_ratio(ops.one_hot([label], 4), scaled)
-        np.testing.assert_allclose(np.asarray(value), [expected], rtol=1e-5)
+        np.testing.assert_allclose(ops.convert_to_numpy(value), [expected], rtol=1e-5)
 
 
 def test_with_loss_changes_the_loss_alone():
@@ -38,5 +38,5 @@ def test_with_loss_changes_the_loss_alone():
     y = np.eye(4, dtype="float32")[[0, 1, 2, 3, 0]]
     np.testing.assert_array_equal(other.predict(x), estimator.predict(x))
     expected = difference_logits_ratio(ops.convert_to_tensor(y), estimator.predict(x))
-    np.testing.assert_allclose(other.compute_loss(x, y), np.asarray(expected), rtol=1e-5)
+    np.testing.assert_allclose(other.compute_loss(x, y), ops.convert_to_numpy(expected), rtol=1e-5)
     assert np.abs(other.compute_loss(x, y) - estimator.compute_loss(x, y)).max() > 0.1

@@ -136,7 +136,7 @@ def _preprocess(preprocessing, input_shape):
             f"positive deviations that fit inputs of shape {input_shape}. "
             f"Received: preprocessing={preprocessing!r}"
         )
-    return lambda x: (x - mean) / std
+    return lambda x: (x - ops.convert_to_tensor(mean)) / ops.convert_to_tensor(std)
 
 
 def _fits(shape, input_shape):
