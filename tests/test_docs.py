@@ -1,4 +1,4 @@
-"""The documentation tells the truth: its code runs, its links lead somewhere, nothing is missing."""
+"""The documentation tells the truth: its code runs, its links lead somewhere, all is there."""
 
 import inspect
 import pathlib
