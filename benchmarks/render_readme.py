@@ -1,6 +1,6 @@
 """Writes the table of measured results into README.md, from the JSON in `benchmarks/results/`.
 
-    python -m benchmarks.render_readme
+Run it as `python -m benchmarks.render_readme` whenever a result has changed.
 """
 
 from pathlib import Path
