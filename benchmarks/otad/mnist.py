@@ -166,8 +166,12 @@ class Measurements:
         attacked = shared.ngopt_attack(model, SHAPE, sigma, budget=self.budget).generate(x, y)
         moved = np.linalg.norm((attacked - x).reshape(len(x), -1), axis=1)
         found = moved > 0
+        clean = self.right(model, x, y)
         return {
             "accuracy": shared.accuracy(model, attacked, y),
+            "accuracy where a norm above 3 does not count": percent(
+                clean & ~(found & (moved <= 3.0))
+            ),
             "mean norm where found": round(float(np.mean(moved[found])), 3)
             if found.any()
             else None,

@@ -19,6 +19,7 @@ PLOT = DOCS / "images" / "otad-time.png"
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
 MISSING = "not in the text at hand"
 
+NEAR = "accuracy where a norm above 3 does not count"
 GRADIENTS = ("BPDA + PGD", "PGD, true gradient", "AutoPGD, true gradient", "worst of these")
 
 
@@ -140,6 +141,8 @@ def _mnist():
         if f"NGOpt, sigma = {sigma}" in figures:
             found = figures[f"NGOpt, sigma = {sigma}"]["accuracy"]
             rows.append((f"CW by NGOpt, sigma = {sigma}", found, paper))
+            near = figures[f"NGOpt, sigma = {sigma}"][NEAR]
+            rows.append((f"the same, only within a norm of 3, sigma = {sigma}", near, "none"))
     for name in ("resnet", "plain"):
         found = figures.get(f"{name}, Square with 500 queries")
         paper = {"resnet": 56.3, "plain": 59.3}[name]
