@@ -23,7 +23,7 @@ class CachedKernelLayer(KernelLayer):
 
     def effective_kernel(self, training):
         if training:
-            self._stale.assign(ops.ones_like(self._stale))
+            self._stale.assign(ops.ones_like(self._stale.value))
             return self.k_coef_lip * self._training_kernel()
         return self.k_coef_lip * self._inference_kernel()
 
@@ -55,8 +55,8 @@ class CachedKernelLayer(KernelLayer):
 
     def _inference_kernel(self):
         kernel = ops.cond(
-            ops.equal(self._stale, 1.0), self._exact_kernel, lambda: self._cached_kernel.value
+            ops.equal(self._stale.value, 1.0), self._exact_kernel, lambda: self._cached_kernel.value
         )
         self._cached_kernel.assign(kernel)
-        self._stale.assign(ops.zeros_like(self._stale))
+        self._stale.assign(ops.zeros_like(self._stale.value))
         return kernel

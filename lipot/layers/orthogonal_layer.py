@@ -163,7 +163,7 @@ class OrthogonalLayer(ConvolutionGeometry, CachedKernelLayer):
         self.check_built()
         for weight in self._stacks():
             weight.assign(ops.cast(self._polished(weight.value), weight.dtype))
-        self._stale.assign(ops.ones_like(self._stale))
+        self._stale.assign(ops.ones_like(self._stale.value))
 
     def linear_norm(self, kernel):
         # Proven for all image sizes at once; rounding to 16 bits leaves it loose.
