@@ -37,7 +37,7 @@ def main():
     settings = {"rounds": options.rounds, "neighbors": NEIGHBORS}
     name = "otad/throughput_quick" if options.quick else "otad/throughput"
     store = Parts(name, seed=options.seed, settings=settings)
-    for dimension, batch in ((784, 256), (16384, 32)):
+    for dimension, batch in ((784, 512), (16384, 128)):
         store.run(f"d = {dimension}", compare, dimension, batch, options)
     dimensions = (256, 784) if options.quick else (256, 784, 2048, 4096, 8192, 16384)
     store.run("against dimension", by_dimension, dimensions, options)
