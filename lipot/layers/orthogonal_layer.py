@@ -8,7 +8,7 @@ from lipot.layers import orthogonalizers
 from lipot.layers.cached_kernel_layer import CachedKernelLayer
 from lipot.layers.convolution_layer import ConvolutionGeometry
 from lipot.layers.kernel_layer import check_units
-from lipot.math import block_orthogonal, convolution
+from lipot.math import block_orthogonal, convolution, orthogonal
 from lipot.math.padding import pad_spatial
 from lipot.math.precision import widest_float
 
@@ -216,7 +216,9 @@ class OrthogonalLayer(ConvolutionGeometry, CachedKernelLayer):
 
     def _polished(self, stack):
         # In float64, where there is one: accelerators may multiply float32 with fewer bits.
-        return self._orthogonalizer.exact(ops.cast(ops.stop_gradient(stack), widest_float()))
+        stack = ops.cast(ops.stop_gradient(stack), widest_float())
+        # `exact` stops at what float32 can tell; one step more squares what is left.
+        return orthogonal.retract(self._orthogonalizer.exact(stack))
 
     def get_config(self):
         return {
