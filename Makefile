@@ -48,6 +48,7 @@ clean: ## remove the environment and everything that was built
 $(INSTALLED): pyproject.toml setup.py requirements.txt
 	@test -n "$(PYTHON)" || { echo "lipot needs Python 3.11, 3.12 or 3.13 on the PATH," \
 		"or its path in PYTHON: make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@echo "Making the environment in $(VENV); this takes a few minutes, once."
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --editable ".[dev]"
 	@touch $@
