@@ -1,6 +1,6 @@
 """Trains a convolutional hinge-KR network on MNIST within a time budget, and certifies it.
 
-    LIPOT_DATA_DIR=... python benchmarks/hkr_mnist.py [--minutes 16]
+    LIPOT_DATA_DIR=... python -m benchmarks.hkr_mnist [--minutes 16]
 
 Writes clean and certified accuracy, the singular values and operator norms reached, and the model
 to `runs/hkr_mnist.keras`, which `benchmarks/soundness.py` attacks.

@@ -1,8 +1,8 @@
 """Attacks a certified MNIST model inside its certified radii: no prediction may change.
 
-    LIPOT_DATA_DIR=... python benchmarks/soundness.py [--points 500] [--share 0.99]
+    LIPOT_DATA_DIR=... python -m benchmarks.soundness [--points 500] [--share 0.99]
 
-Run `benchmarks/hkr_mnist.py` first: it writes the model. PGD is confined to each point's own ball;
+Run `benchmarks.hkr_mnist` first: it writes the model. PGD is confined to each point's own ball;
 what CW and DeepFool find is measured: a success counts against the certificate where its distance
 is inside the share of the radius. Each found example is also pulled back to the share of the
 radius and tried again there.

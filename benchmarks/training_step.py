@@ -1,6 +1,6 @@
 """Times a training step of 1-Lipschitz networks against the same plain Keras network.
 
-    python benchmarks/training_step.py [--steps 60] [--rounds 5]
+    python -m benchmarks.training_step [--steps 60] [--rounds 5]
 
 Both networks run in one process in turns, so that the machine's mood cancels in the ratio.
 deel-lip 1.5.0 needs TensorFlow 2.15; where the published ratio stands beside ours it was measured

@@ -1,6 +1,6 @@
 """Trains a 1-Lipschitz critic with the KR loss; compares it with the exact Wasserstein distance.
 
-    python benchmarks/wasserstein_critic.py
+    python -m benchmarks.wasserstein_critic
 
 Two point clouds in the plane; the reference is the linear program of POT (`ot.emd2`).
 """
