@@ -144,7 +144,7 @@ def describe(row):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", default="mnist", choices=("mnist", "digits"))
-    parser.add_argument("--networks", nargs="+", default=["plain", "lipschitz"])
+    parser.add_argument("--networks", nargs="+", default=["plain"], help="plain, lipschitz")
     parser.add_argument("--attacks", nargs="+", default=list(ATTACKS))
     parser.add_argument("--points", type=int, default=100)
     parser.add_argument("--rounds", type=int, default=2)

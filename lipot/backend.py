@@ -99,7 +99,12 @@ def batch_jacobian(function, inputs):
     >>> [[float(entry) for entry in row] for row in jacobian[0]]
     [[2.0, 0.0], [5.0, 3.0]]
     """
-    return _engine.batch_jacobian(function, ops.convert_to_tensor(inputs))
+    outputs, _, pull = pullback(lambda x: (function(x), None), ops.stop_gradient(inputs))
+    # One backward pass a class: vectorized over the classes, the activations would be copied for
+    # each of them, which takes twice the time on a CNN with pooling.
+    selectors = ops.unstack(ops.eye(outputs.shape[1], dtype=outputs.dtype))
+    rows = [pull(ops.broadcast_to(row, ops.shape(outputs))) for row in selectors]
+    return outputs, ops.stop_gradient(ops.stack(rows, axis=1))
 
 
 def compile(function):
@@ -126,6 +131,14 @@ def compile_over(model, function):
         A callable of `*tensors`. It always sees the model's current weights and changes none.
     """
     return _engine.compile_over(model, function)
+
+
+def compile_over_batches(model, function):
+    """`compile_over` for functions of batches alone: one TensorFlow program serves every size.
+
+    `compile_over` itself makes one for the first size and another for the rest.
+    """
+    return _engine.compile_over_batches(model, function)
 
 
 def sum_over_replicas(tensor):
@@ -203,6 +216,9 @@ def _constant_cotangent(cotangent, outputs):
 
 
 class _Engine:
+    def compile_over_batches(self, model, function):
+        return self.compile_over(model, function)
+
     def sum_over_replicas(self, tensor):
         return tensor
 
@@ -234,23 +250,26 @@ class _TensorFlowEngine(_Engine):
 
         return outputs, auxiliary, pull
 
-    def batch_jacobian(self, function, inputs):
-        inputs = self.tf.stop_gradient(inputs)
-        with self.tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
-            tape.watch(inputs)
-            outputs = function(inputs)
-            classes = self.tf.unstack(outputs, num=outputs.shape[1], axis=1)
-        # One backward pass a class: `tape.batch_jacobian` copies the activations for each class,
-        # which took twice the time on a CNN with pooling.
-        gradients = [tape.gradient(c, inputs, unconnected_gradients="zero") for c in classes]
-        return outputs, self.tf.stop_gradient(self.tf.stack(gradients, axis=1))
-
     def compile(self, function):
         return self.tf.function(function, reduce_retracing=True)
 
     def compile_over(self, model, function):
         forward = functools.partial(model, training=False)
         return self.tf.function(functools.partial(function, forward), reduce_retracing=True)
+
+    def compile_over_batches(self, model, function):
+        compiled = self.compile_over(model, function)
+
+        @functools.cache
+        def trace(*specs):
+            batches = (self.tf.TensorSpec((None, *shape), dtype) for shape, dtype in specs)
+            compiled.get_concrete_function(*batches)
+
+        def call(*batches):
+            trace(*((tuple(batch.shape[1:]), batch.dtype) for batch in batches))
+            return compiled(*batches)
+
+        return call
 
     def sum_over_replicas(self, tensor):
         replica = self.tf.distribute.get_replica_context()
@@ -289,13 +308,6 @@ class _JaxEngine(_Engine):
                 if new is not old:
                     variable.assign(new)
         return outputs, auxiliary, lambda c: pull(_constant_cotangent(c, outputs))[0]
-
-    def batch_jacobian(self, function, inputs):
-        outputs, pullback = self.jax.vjp(function, self.jax.lax.stop_gradient(inputs))
-        selectors = self.jax.numpy.eye(outputs.shape[1], dtype=outputs.dtype)[:, None]
-        selectors = self.jax.numpy.repeat(selectors, outputs.shape[0], axis=1)
-        (gradients,) = self.jax.vmap(pullback, out_axes=1)(selectors)
-        return outputs, gradients
 
     def compile(self, function):
         return self.jax.jit(function)
@@ -350,18 +362,6 @@ class _TorchEngine(_Engine):
             return gradient
 
         return outputs, auxiliary, pull
-
-    def batch_jacobian(self, function, inputs):
-        inputs = inputs.detach().requires_grad_(True)
-        with self.torch.enable_grad():
-            outputs = function(inputs)
-            gradients = [
-                self.torch.autograd.grad(
-                    outputs[:, i].sum(), inputs, retain_graph=True, materialize_grads=True
-                )[0]
-                for i in range(outputs.shape[1])
-            ]
-        return outputs, self.torch.stack(gradients, dim=1).detach()
 
     def compile(self, function):
         return self._on_tensors(function)

@@ -101,6 +101,24 @@ def test_any_number_of_samples_gives_the_same_rows(estimator, digits):
             np.testing.assert_allclose(part, whole[rows], atol=1e-4)
 
 
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="JAX compiles for each size.")
+def test_one_program_serves_every_number_of_samples():
+    class Counting(keras.layers.Layer):
+        traces = 0
+
+        def call(self, inputs):
+            Counting.traces += 1
+            return keras.ops.tanh(inputs)
+
+    estimator = classifier(keras.Sequential([keras.Input((6,)), Counting()]))
+    Counting.traces = 0
+    for count in (1, 8, 300, 5):
+        x = np.ones((count, 6), "float32")
+        estimator.predict(x)
+        estimator.loss_gradient(x, np.zeros(count, int))
+    assert Counting.traces == 2
+
+
 def test_the_estimator_follows_the_weights():
     model = smooth_model(3)
     estimator = classifier(model)

@@ -155,7 +155,7 @@ class _CompiledEstimator:
         found = model.get_layer(layer) if isinstance(layer, str) else model.layers[layer]
         part = keras.Model(model.inputs[0], found.output)
         preprocess = self._programs.preprocess
-        return backend.compile_over(part, lambda forward, x: forward(preprocess(x)))
+        return backend.compile_over_batches(part, lambda forward, x: forward(preprocess(x)))
 
     def _check_inputs(self, x):
         x = np.asarray(x, "float32")
@@ -260,7 +260,7 @@ class _InputsOnly:
             outputs, _ = model.stateless_call(frozen, state, programs.preprocess(x), training=False)
             return head.read(outputs)
 
-        self._predict = backend.compile_over(model, predict)
+        self._predict = backend.compile_over_batches(model, predict)
 
     def __call__(self, x, training=False):
         return self._predict(x)

@@ -77,9 +77,9 @@ class Programs:
             return backend.batch_jacobian(lambda inputs: predict(forward, inputs), x)[1]
 
         self.prediction_head = head
-        self.forward = backend.compile_over(head.model, predict)
-        self._row_gradient = backend.compile_over(head.model, row_gradient)
-        self._jacobian = backend.compile_over(head.model, jacobian)
+        self.forward = backend.compile_over_batches(head.model, predict)
+        self._row_gradient = backend.compile_over_batches(head.model, row_gradient)
+        self._jacobian = backend.compile_over_batches(head.model, jacobian)
 
     def _compile_loss(self, loss):
         head = self.logits_head if loss.reads_logits else self.outputs_head
@@ -94,8 +94,8 @@ class Programs:
 
             return backend.value_and_input_gradient(total, x)[1]
 
-        self.losses = backend.compile_over(head.model, losses)
-        self.loss_gradient = backend.compile_over(head.model, gradient)
+        self.losses = backend.compile_over_batches(head.model, losses)
+        self.loss_gradient = backend.compile_over_batches(head.model, gradient)
 
     def _by_rows(self, program, rows, row_shape, *arrays):
         n = len(arrays[0])
