@@ -19,6 +19,7 @@ import numpy as np
 from lipot.certify.activations import activation_bound
 from lipot.certify.bounds import LayerBound, is_called_as, register_bound, values_in
 from lipot.certify.weights import applied, check_not_quantized, image_size, spectral_norm
+from lipot.layers.activation_bounds import activation_bound as layers_activation_bound
 from lipot.layers.cached_kernel_layer import CachedKernelLayer
 from lipot.layers.frobenius_conv2d import FrobeniusConv2D
 from lipot.layers.frobenius_dense import FrobeniusDense
@@ -109,19 +110,21 @@ def constrained_convolution(layer, input_shape):
 
 @register_bound(OrthogonalConv1D, OrthogonalConv2D)
 def orthogonal_convolution(layer, input_shape):
-    if None in input_shape[1:]:
-        return LayerBound(layer.lipschitz_bound)
-    kernel = applied(layer.inference_kernel, layer)
+    size, kernel = layer.image_size(input_shape), applied(layer.inference_kernel, layer)
+    norm = layer.norm_on(kernel, size)
+    if size is None:
+        return LayerBound(norm * layers_activation_bound(layer.activation))
     copies = patch_copies(layer.kernel_size, layer.strides, layer.dilation_rate)
-    return _convolved(layer, input_shape, layer.linear_norm(kernel), kernel, copies)
+    return _convolved(layer, input_shape, norm, kernel, copies)
 
 
 @register_bound(OrthogonalConv2DTranspose)
 def orthogonal_transposed_convolution(layer, input_shape):
-    if None in input_shape[1:]:
-        return LayerBound(layer.lipschitz_bound)
-    kernel = applied(layer.inference_kernel, layer)
-    return _transposed(layer, input_shape, layer.linear_norm(kernel), kernel)
+    size, kernel = layer.image_size(input_shape), applied(layer.inference_kernel, layer)
+    norm = layer.norm_on(kernel, size)
+    if size is None:
+        return LayerBound(norm * layers_activation_bound(layer.activation))
+    return _transposed(layer, input_shape, norm, kernel)
 
 
 @register_bound(keras.layers.Conv2DTranspose, SpectralConv2DTranspose)

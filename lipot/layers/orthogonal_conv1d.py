@@ -135,6 +135,9 @@ class OrthogonalConv1D(OrthogonalLayer):
         outputs = super().call(ops.expand_dims(inputs, self._width_axis), training)
         return ops.squeeze(outputs, self._width_axis)
 
+    def image_size(self, input_shape):
+        return super().image_size(self._image_shape(input_shape))
+
     def compute_output_shape(self, input_shape):
         shape = list(super().compute_output_shape(self._image_shape(input_shape)))
         shape.pop(self._width_axis)

@@ -166,11 +166,11 @@ class OrthogonalConv2DTranspose(OrthogonalLayer):
             outputs = _fold_axis(outputs, axis, before, after)
         return outputs
 
-    def circle(self):
+    def circle(self, size):
         # The convolution that it is the adjoint of works on the larger image.
         return tuple(
             s * (n + (-(-k // s) if self.padding != "circular" else 0))
-            for n, k, s in zip(self._image_size, self.kernel_size, self.strides)
+            for n, k, s in zip(size, self.kernel_size, self.strides)
         )
 
     def compute_output_shape(self, input_shape):

@@ -165,21 +165,40 @@ class OrthogonalLayer(ConvolutionGeometry, CachedKernelLayer):
             weight.assign(ops.cast(self._polished(weight.value), weight.dtype))
         self._stale.assign(ops.ones_like(self._stale.value))
 
-    def linear_norm(self, kernel):
-        # Proven for all image sizes at once; rounding to 16 bits leaves it loose.
-        bound = block_orthogonal.autocorrelation_bound(kernel, self.strides, self.groups)
-        if self._image_size is None or self.compute_dtype not in ("float16", "bfloat16"):
-            return bound
-        geometry = (self.strides, self.dilation_rate, self.groups)
-        return min(bound, convolution.circular_norm(kernel, self.circle(), *geometry))
+    def call(self, inputs, training=False):
+        # A layer may meet another image than the one it was built for.
+        self.check_image(tuple(inputs.shape[axis] for axis in self.spatial_axes))
+        return super().call(inputs, training)
 
-    def circle(self):
-        """Grid that holds the image and all that zero padding lets the kernel read."""
+    def linear_norm(self, kernel):
+        return self.norm_on(kernel, self._image_size)
+
+    def norm_on(self, kernel, size):
+        """Proven bound (float64) of the norm of a NumPy kernel's linear map.
+
+        Args:
+            kernel: Array like the layer's kernel.
+            size: `(height, width)` of the input; `None` for all sizes at once.
+        """
+        bound = block_orthogonal.autocorrelation_bound(kernel, self.strides, self.groups)
+        if size is None or self.compute_dtype not in ("float16", "bfloat16"):
+            return bound
+        # Rounding to 16 bits leaves the bound for all sizes loose.
+        geometry = (self.strides, self.dilation_rate, self.groups)
+        return min(bound, convolution.circular_norm(kernel, self.circle(size), *geometry))
+
+    def image_size(self, input_shape):
+        """Height and width of an input, or `None` where one of them is unknown."""
+        size = tuple(input_shape[axis] for axis in self.spatial_axes)
+        return None if None in size else size
+
+    def circle(self, size):
+        """Grid that holds an image and all that zero padding lets the kernel read."""
         if self.padding == "circular":
-            return self._image_size
+            return size
         return tuple(
             s * (-(-n // s) + -(-extent // s))
-            for n, extent, s in zip(self._image_size, self.extents(), self.strides)
+            for n, extent, s in zip(size, self.extents(), self.strides)
         )
 
     def rounding_norm_factor(self):

@@ -228,6 +228,23 @@ def test_certified_and_plain_twins():
     np.testing.assert_allclose(np.asarray(lipot.to_keras(model)(x)), y, atol=1e-5)
 
 
+def test_another_image_than_the_one_built_for():
+    layer = layers.OrthogonalConv2D(6, 3, dtype="mixed_bfloat16")
+    small = keras.Sequential([keras.Input((4, 4, 3)), layer])
+    large = keras.Sequential([keras.Input((9, 9, 3)), layer])
+    kernel = np.asarray(keras.ops.cast(layer.inference_kernel, "float32"), "float64")
+    exact = layers.OrthogonalConv2D(6, 3, dtype="float32")
+    exact.build((None, 9, 9, 3))
+    exact._cached_kernel.assign(kernel)
+    exact._stale.assign(0.0)
+    assert singular_values(exact, (9, 9, 3))[0] <= lipot.lipschitz_constant(large) + 1e-6
+    assert lipot.lipschitz_constant(small) <= 1.0
+    circular = layers.OrthogonalConv2D(6, 4, strides=2, padding="circular")
+    circular.build((None, 8, 8, 3))
+    with pytest.raises(ValueError, match="`strides`.*divisors.*Received"):
+        circular(np.zeros((1, 7, 8, 3), "float32"))
+
+
 @pytest.mark.parametrize("padding", ["same", "circular"])
 def test_unknown_image_size_is_bounded_for_every_size(padding):
     layer = layers.OrthogonalConv2D(4, 3, padding=padding)
