@@ -39,7 +39,7 @@ def main():
     rate = keras.optimizers.schedules.CosineDecay(1e-2, options.epochs * 8)
     model.compile(
         keras.optimizers.Adam(rate),
-        lipot.losses.HKR(alpha=10.0, min_margin=0.4),
+        lipot.losses.HKR(alpha=20.0, min_margin=0.4),
         metrics=[lipot.metrics.BinaryProvableRobustAccuracy(epsilon=0.1)],
     )
     labels = moons.y_train[:, None].astype("float32")

@@ -60,7 +60,8 @@ def train_on_moons(data, *, epochs, callbacks):
     for width in (64, 64, 32):
         hidden += [layers.SpectralDense(width), layers.FullSort()]
     model = keras.Sequential([keras.Input((2,)), *hidden, layers.FrobeniusDense(1)], name="moons")
-    model.compile(keras.optimizers.Adam(5e-3), losses.HKR(alpha=10.0, min_margin=0.4))
+    rate = keras.optimizers.schedules.CosineDecay(1e-2, epochs * -(-len(data.x_train) // 256))
+    model.compile(keras.optimizers.Adam(rate), losses.HKR(alpha=20.0, min_margin=0.4))
     labels = data.y_train[:, None].astype("float32")
     model.fit(data.x_train, labels, batch_size=256, epochs=epochs, callbacks=callbacks, verbose=0)
     return model
