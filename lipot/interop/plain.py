@@ -1,5 +1,7 @@
 """From a model with lipot layers to one of plain Keras layers and operations."""
 
+import contextlib
+
 import keras
 from keras import ops, tree
 
@@ -99,7 +101,7 @@ class _Recorded:
     def __call__(self, *args, training=None, mask=None, **kwargs):
         apart = tree.map_structure(_as_input, args)
         graph = keras.Model(tree.flatten(apart), self._run(apart, kwargs), name=self._name)
-        if not all(is_stock(operation) for operation in graph.operations):
+        if any(not isinstance(inner, keras.layers.InputLayer) for inner in graph.layers):
             # Layers inside the layer: they are exported in their turn.
             return self._exporter.export_model(graph)(tree.flatten(args))
         outputs = self._run(args, kwargs)
@@ -118,7 +120,8 @@ class _Recorded:
                 return self._layer(*args)
             dtype = self._layer.compute_dtype
             args = tree.map_structure(lambda tensor: _cast(tensor, dtype), args)
-            outputs = self._layer.call(*args, **kwargs)
+            with _no_losses(self._layer):
+                outputs = self._layer.call(*args, **kwargs)
             return tree.map_structure(lambda tensor: _cast(tensor, dtype), outputs)
         except Exception as error:
             raise _refusal(self._name, self._layer, f"a layer that raised: {error}") from error
@@ -133,6 +136,16 @@ class _Activated:
 
     def __call__(self, *args, **kwargs):
         return self._activation(self._layer(*args, **kwargs))
+
+
+@contextlib.contextmanager
+def _no_losses(layer):
+    # A loss that a layer adds belongs to training, and Keras refuses one of symbolic tensors.
+    layer.__dict__["add_loss"] = lambda loss: None
+    try:
+        yield
+    finally:
+        del layer.__dict__["add_loss"]
 
 
 def _copy_layer(layer, **changes):

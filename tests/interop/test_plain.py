@@ -157,6 +157,15 @@ def test_a_layer_that_holds_layers():
     check_export(keras.Sequential([keras.Input((4,)), Doubling()]))
 
 
+def test_a_layer_that_adds_a_loss():
+    branch = keras.Sequential([layers.SpectralDense(4), layers.GroupSort2()])
+    block = layers.TransportResidual(branch, weight=0.5)
+    check_export(keras.Sequential([keras.Input((4,)), block]))
+    assert branch.name.startswith("sequential")
+    block(sample((4,)))
+    assert float(block.losses[0]) > 0.0
+
+
 class Opaque(keras.layers.Layer):
     """A layer that leaves Keras in its `call`."""
 
