@@ -200,6 +200,31 @@ class ConvolutionGeometry:
         }
 
 
+class OperatorNormalization(ConvolutionGeometry):
+    """Mixin: dividing a kernel by the norm of its linear map, estimated or bounded."""
+
+    def add_singular_image(self, channels):
+        """Creates the image at which the power iteration of training goes on."""
+        size = self._image_size or (16, 16)
+        shape = (1, *size, channels) if self.channel_axis == 3 else (1, channels, *size)
+        self._singular_image = self.add_weight(
+            name="singular_image",
+            shape=shape,
+            initializer=keras.initializers.RandomNormal(seed=0),
+            trainable=False,
+            autocast=False,
+            aggregation="only_first_replica",
+        )
+
+    def normalize_in_training(self, kernel):
+        norm, image = power_step(self.linear_map, kernel, self._singular_image.value)
+        self._singular_image.assign(image)
+        return kernel / ops.maximum(norm, 1e-30)
+
+    def normalize_exactly(self, kernel):
+        return kernel / ops.maximum(self.norm_bound_tensor(kernel), 1e-30)
+
+
 def any_size_grid(kernel_size, strides):
     r"""Grid and factor that bound a convolution's norm for images of every size.
 

@@ -1,9 +1,8 @@
 """2D convolution that is 1-Lipschitz on its real input size."""
 
 import keras
-from keras import ops
 
-from lipot.layers.convolution_layer import ConvolutionGeometry, power_step
+from lipot.layers.convolution_layer import OperatorNormalization
 from lipot.layers.spectral_layer import SpectralLayer
 from lipot.math import convolution
 
@@ -11,7 +10,7 @@ NORMALIZATIONS = ("operator", "average")
 
 
 @keras.saving.register_keras_serializable(package="lipot")
-class SpectralConv2D(ConvolutionGeometry, SpectralLayer):
+class SpectralConv2D(OperatorNormalization, SpectralLayer):
     r"""2D convolution with an orthonormal reshaped kernel, divided by its operator norm.
 
     `output = activation(conv2d(pad(input), k_coef_lip * W / |W|) + bias)`, where the kernel
@@ -135,16 +134,7 @@ class SpectralConv2D(ConvolutionGeometry, SpectralLayer):
     def build(self, input_shape):
         channels = self.read_input_shape(input_shape)
         self.add_spectral_weights((*self.kernel_size, channels, self.filters), self.filters)
-        size = self._image_size or (16, 16)
-        shape = (1, *size, channels) if self.channel_axis == 3 else (1, channels, *size)
-        self._singular_image = self.add_weight(
-            name="singular_image",
-            shape=shape,
-            initializer=keras.initializers.RandomNormal(seed=0),
-            trainable=False,
-            autocast=False,
-            aggregation="only_first_replica",
-        )
+        self.add_singular_image(channels)
         self.input_spec = keras.layers.InputSpec(ndim=4, axes={self.channel_axis: channels})
         self.built = True
 
@@ -153,14 +143,12 @@ class SpectralConv2D(ConvolutionGeometry, SpectralLayer):
             return kernel / self._average_factor()
         if self._norm_is_one():
             return kernel
-        norm, image = power_step(self.linear_map, kernel, self._singular_image.value)
-        self._singular_image.assign(image)
-        return kernel / ops.maximum(norm, 1e-30)
+        return super().normalize_in_training(kernel)
 
     def normalize_exactly(self, kernel):
         if self.normalization == "average":
             return kernel / self._average_factor()
-        return kernel / ops.maximum(self.norm_bound_tensor(kernel), 1e-30)
+        return super().normalize_exactly(kernel)
 
     def rounding_norm_factor(self):
         # The error's linear map is bounded by its Frobenius norm, once for each patch that

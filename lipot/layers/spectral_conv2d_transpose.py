@@ -3,13 +3,13 @@
 import keras
 from keras import ops
 
-from lipot.layers.convolution_layer import ConvolutionGeometry, any_size_grid, power_step
+from lipot.layers.convolution_layer import OperatorNormalization, any_size_grid
 from lipot.layers.spectral_layer import SpectralLayer
 from lipot.math import convolution
 
 
 @keras.saving.register_keras_serializable(package="lipot")
-class SpectralConv2DTranspose(ConvolutionGeometry, SpectralLayer):
+class SpectralConv2DTranspose(OperatorNormalization, SpectralLayer):
     r"""Transposed convolution with an orthonormal reshaped kernel, divided by its operator norm.
 
     It is the adjoint of a strided convolution from `filters` to the input channels, and has its
@@ -129,16 +129,7 @@ class SpectralConv2DTranspose(ConvolutionGeometry, SpectralLayer):
     def build(self, input_shape):
         channels = self.read_input_shape(input_shape)
         self.add_spectral_weights((*self.kernel_size, self.filters, channels), self.filters)
-        size = self._image_size or (16, 16)
-        shape = (1, *size, channels) if self.channel_axis == 3 else (1, channels, *size)
-        self._singular_image = self.add_weight(
-            name="singular_image",
-            shape=shape,
-            initializer=keras.initializers.RandomNormal(seed=0),
-            trainable=False,
-            autocast=False,
-            aggregation="only_first_replica",
-        )
+        self.add_singular_image(channels)
         self.input_spec = keras.layers.InputSpec(ndim=4, axes={self.channel_axis: channels})
         self.built = True
 
@@ -164,14 +155,6 @@ class SpectralConv2DTranspose(ConvolutionGeometry, SpectralLayer):
             return factor * convolution.circular_gram_bound(kernel, grid, strides=self.strides)
         size = convolution.scattered_size(self.kernel_size, self._image_size, self.strides)
         return convolution.gram_bound(kernel, size, strides=self.strides, padding="valid")
-
-    def normalize_in_training(self, kernel):
-        norm, image = power_step(self.linear_map, kernel, self._singular_image.value)
-        self._singular_image.assign(image)
-        return kernel / ops.maximum(norm, 1e-30)
-
-    def normalize_exactly(self, kernel):
-        return kernel / ops.maximum(self.norm_bound_tensor(kernel), 1e-30)
 
     def rounding_norm_factor(self):
         return self.duplication() ** 0.5
