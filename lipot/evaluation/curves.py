@@ -1,0 +1,39 @@
+"""Accuracy against the radius, empirical and certified."""
+
+import itertools
+
+import numpy as np
+
+# Colours of Okabe and Ito, told apart by colour-blind readers too.
+_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+
+
+def plot(evaluations, ax=None):
+    """Draws evaluations; see `RobustnessReport.plot`."""
+    import matplotlib.pyplot as plt
+
+    if ax is None:
+        ax = plt.figure(figsize=(6.0, 3.8), layout="constrained").gca()
+    norms = {str(evaluation.norm) for evaluation in evaluations}
+    for evaluation, color in zip(evaluations, itertools.cycle(_COLORS)):
+        name = evaluation.name if len(norms) == 1 else f"{evaluation.name} (l{evaluation.norm})"
+        _draw(ax, evaluation, name if len(evaluations) > 1 else "", color)
+    norm = norms.pop() if len(norms) == 1 else ""
+    ax.set(xlabel=f"l{norm} radius of the attack", ylabel="accuracy (%)", ylim=(-2, 102))
+    ax.set_xlim(left=0.0)
+    ax.grid(alpha=0.3)
+    ax.legend()
+    return ax
+
+
+def _draw(ax, evaluation, name, color):
+    eps = [0.0, *evaluation.eps]
+    attacked = [evaluation.robust_accuracy(radius) for radius in evaluation.eps]
+    empirical = 100.0 * np.array([evaluation.clean_accuracy, *attacked])
+    prefix = f"{name}, " if name else ""
+    ax.plot(eps, empirical, "o-", color=color, label=f"{prefix}under attack", clip_on=False)
+    if evaluation.certified_radius is None:
+        return
+    radii = np.linspace(0.0, eps[-1], 200)
+    certified = [100.0 * evaluation.certified_accuracy(radius) for radius in radii]
+    ax.plot(radii, certified, "--", color=color, label=f"{prefix}proven")
