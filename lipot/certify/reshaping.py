@@ -7,6 +7,7 @@ import numpy as np
 from keras import ops
 
 from lipot.certify.bounds import LayerBound, refuse, register_bound, values_in
+from lipot.layers.centering import BatchCentering, LayerCentering
 from lipot.layers.invertible_sampling import InvertibleDownSampling, InvertibleUpSampling
 
 layers = keras.layers
@@ -72,6 +73,21 @@ def batch_normalization(layer, input_shape):
     if layer.beta is not None:
         shift = shift + np.abs(_numbers(layer.beta))
     return _channelwise(scale, shift, input_shape)
+
+
+@register_bound(BatchCentering)
+def batch_centering(layer, input_shape):
+    mean = layer.k_coef_lip * np.abs(_numbers(layer.moving_mean))
+    beta = 0.0 if layer.beta is None else np.abs(_numbers(layer.beta))
+    return _channelwise(layer.k_coef_lip, mean + beta, input_shape)
+
+
+@register_bound(LayerCentering)
+def layer_centering(layer, input_shape):
+    # A mean of n values is wrong by at most gamma_n |x| / sqrt(n), and subtracted n times.
+    beta = np.zeros(1) if layer.beta is None else _numbers(layer.beta)
+    moved = _channelwise(layer.k_coef_lip, beta, input_shape)
+    return moved._replace(roundings=moved.roundings + layer.averaged)
 
 
 @register_bound(layers.Normalization)

@@ -1,5 +1,6 @@
 """1-Lipschitz and transport layers; each knows its own Lipschitz bound."""
 
+from lipot.layers.centering import BatchCentering, LayerCentering
 from lipot.layers.convex_interpolation import ConvexInterpolation
 from lipot.layers.frobenius_conv2d import FrobeniusConv2D
 from lipot.layers.frobenius_dense import FrobeniusDense

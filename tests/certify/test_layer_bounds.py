@@ -76,6 +76,8 @@ LIPOT = [
     (lambda: lipot.layers.ScaledL2NormPooling2D(2), IMAGE, 1.0),
     (lambda: lipot.layers.ScaledGlobalL2NormPooling2D(), IMAGE, 1.0),
     (lambda: lipot.layers.ScaledGlobalAveragePooling2D(), IMAGE, 1.0),
+    (lambda: lipot.layers.BatchCentering(k_coef_lip=0.5), IMAGE, 1.0),
+    (lambda: lipot.layers.LayerCentering(axis=[1, 2]), IMAGE, 1.0),
 ]
 
 

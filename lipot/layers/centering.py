@@ -1,0 +1,296 @@
+"""Layers that subtract a mean and divide by nothing, so that their Lipschitz constant is known."""
+
+import math
+
+import keras
+from keras import ops
+
+from lipot.layers.base import LipschitzLayer
+from lipot.math.scaling import at_least_float32, scale
+
+
+class CenteringLayer(LipschitzLayer):
+    """Subtracts a mean, scales by `k_coef_lip` and adds a learned shift.
+
+    A subclass says which axes the shift belongs to (`shift_axes`) and what the mean is (`mean_of`).
+
+    Args:
+        axis: Int or list of ints.
+        center: Whether to add a learned shift `beta`.
+        beta_initializer: Initializer of the shift.
+        beta_regularizer: Regularizer of the shift.
+        beta_constraint: Constraint of the shift.
+        k_coef_lip: Positive float, the Lipschitz constant to ensure.
+        **kwargs: Arguments of `keras.layers.Layer`.
+    """
+
+    def __init__(
+        self,
+        axis=-1,
+        *,
+        center=True,
+        beta_initializer="zeros",
+        beta_regularizer=None,
+        beta_constraint=None,
+        k_coef_lip=1.0,
+        **kwargs,
+    ):
+        super().__init__(k_coef_lip=k_coef_lip, **kwargs)
+        self.axis = axis
+        self.center = bool(center)
+        self.beta_initializer = keras.initializers.get(beta_initializer)
+        self.beta_regularizer = keras.regularizers.get(beta_regularizer)
+        self.beta_constraint = keras.constraints.get(beta_constraint)
+
+    def build(self, input_shape):
+        self._axes = read_axes(self.axis, input_shape)
+        self._shape = [n if a in self._axes else 1 for a, n in enumerate(input_shape)]
+        self.beta = None
+        if self.center:
+            self.beta = self.add_weight(
+                name="beta",
+                shape=[input_shape[a] for a in self._axes],
+                initializer=self.beta_initializer,
+                regularizer=self.beta_regularizer,
+                constraint=self.beta_constraint,
+                autocast=False,
+            )
+        self.built = True
+
+    def mean_of(self, inputs, training):
+        """The mean to subtract, broadcast against the inputs."""
+        raise TypeError(f"{type(self).__name__} must define mean_of().")
+
+    def call(self, inputs, training=False):
+        x = at_least_float32(inputs)
+        outputs = scale(x - self.mean_of(x, training), self.k_coef_lip)
+        if self.beta is not None:
+            outputs = outputs + self.broadcast(self.beta, outputs)
+        return ops.cast(outputs, self.compute_dtype)
+
+    def broadcast(self, weight, inputs):
+        """Reshapes a weight of the axes so that it meets every sample."""
+        return ops.cast(ops.reshape(weight, self._shape), inputs.dtype)
+
+    def compute_output_shape(self, input_shape):
+        return tuple(input_shape)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "axis": self.axis,
+            "center": self.center,
+            "beta_initializer": keras.initializers.serialize(self.beta_initializer),
+            "beta_regularizer": keras.regularizers.serialize(self.beta_regularizer),
+            "beta_constraint": keras.constraints.serialize(self.beta_constraint),
+        }
+
+
+@keras.saving.register_keras_serializable(package="lipot")
+class BatchCentering(CenteringLayer):
+    r"""Subtracts the mean of each channel over the batch, at inference a running one.
+
+    $$ y = k\,(x - \mu) + \beta $$
+
+    What is left of `BatchNormalization` when nothing may be stretched: while training $\mu$ is
+    the mean of the batch, at inference the average of those means.
+
+    Args:
+        axis: Int, the axis of the channels: -1, or 1 for images with the channels first.
+        momentum: Float in `[0, 1)`, how much of the running mean a step keeps.
+        center: Whether to add a learned shift `beta`.
+        beta_initializer: Initializer of the shift.
+        moving_mean_initializer: Initializer of the running mean.
+        beta_regularizer: Regularizer of the shift.
+        beta_constraint: Constraint of the shift.
+        k_coef_lip: Positive float, the Lipschitz constant to ensure.
+        **kwargs: Arguments of `keras.layers.Layer`.
+
+    Input shape:
+        Any, with a known number of channels.
+
+    Output shape:
+        Same as the input.
+
+    Lipschitz bound:
+        `k_coef_lip`: a translation, scaled.
+
+    Raises:
+        ValueError: An argument out of its range, named in the message.
+
+    Reference:
+        Ioffe and Szegedy, "Batch normalization: accelerating deep network training by reducing
+        internal covariate shift" (ICML 2015), algorithm 1, without the variance.
+
+    Example:
+
+    >>> import numpy as np
+    >>> x = np.array([[1.0, 10.0], [3.0, 30.0]], "float32")
+    >>> layer = BatchCentering(momentum=0.0)
+    >>> [[float(v) for v in row] for row in layer(x, training=True)]
+    [[-1.0, -10.0], [1.0, 10.0]]
+    >>> [float(v) for v in layer(np.zeros((1, 2), "float32"))[0]]
+    [-2.0, -20.0]
+    """
+
+    def __init__(
+        self,
+        axis=-1,
+        momentum=0.99,
+        center=True,
+        beta_initializer="zeros",
+        moving_mean_initializer="zeros",
+        beta_regularizer=None,
+        beta_constraint=None,
+        k_coef_lip=1.0,
+        **kwargs,
+    ):
+        super().__init__(
+            axis,
+            center=center,
+            beta_initializer=beta_initializer,
+            beta_regularizer=beta_regularizer,
+            beta_constraint=beta_constraint,
+            k_coef_lip=k_coef_lip,
+            **kwargs,
+        )
+        if not _is_int(axis):
+            raise ValueError(
+                "Invalid value received for argument `axis`. Expected an integer. "
+                f"Received: axis={axis!r}"
+            )
+        if not 0.0 <= float(momentum) < 1.0:
+            raise ValueError(
+                "Invalid value received for argument `momentum`. Expected a float in [0, 1). "
+                f"Received: momentum={momentum!r}"
+            )
+        self.momentum = float(momentum)
+        self.moving_mean_initializer = keras.initializers.get(moving_mean_initializer)
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        self._reduced = tuple(a for a in range(len(input_shape)) if a not in self._axes)
+        self.moving_mean = self.add_weight(
+            name="moving_mean",
+            shape=[input_shape[a] for a in self._axes],
+            initializer=self.moving_mean_initializer,
+            trainable=False,
+            autocast=False,
+            aggregation="mean",
+        )
+
+    def mean_of(self, inputs, training):
+        if not (training and self.trainable):
+            return self.broadcast(self.moving_mean, inputs)
+        mean = ops.mean(inputs, axis=self._reduced)
+        kept = self.momentum * self.moving_mean
+        self.moving_mean.assign(kept + (1.0 - self.momentum) * ops.cast(mean, kept.dtype))
+        return self.broadcast(mean, inputs)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "momentum": self.momentum,
+            "moving_mean_initializer": keras.initializers.serialize(self.moving_mean_initializer),
+        }
+
+
+@keras.saving.register_keras_serializable(package="lipot")
+class LayerCentering(CenteringLayer):
+    r"""Subtracts from each sample its own mean over some axes.
+
+    $$ y = k\,\bigl(x - \tfrac1n \mathbf 1 \mathbf 1^\top x\bigr) + \beta $$
+
+    What is left of `LayerNormalization`, which has no useful Lipschitz constant, when nothing is
+    divided. It acts alike while training and at inference.
+
+    Args:
+        axis: Int or list of ints, the axes to average over: -1 for the channels of each
+            position, `[1, 2]` for each channel of an image with the channels last.
+        center: Whether to add a learned shift `beta`, one for each place along `axis`.
+        beta_initializer: Initializer of the shift.
+        beta_regularizer: Regularizer of the shift.
+        beta_constraint: Constraint of the shift.
+        k_coef_lip: Positive float, the Lipschitz constant to ensure.
+        **kwargs: Arguments of `keras.layers.Layer`.
+
+    Input shape:
+        Any, with known sizes along `axis`.
+
+    Output shape:
+        Same as the input.
+
+    Lipschitz bound:
+        `k_coef_lip`: $I - \tfrac1n \mathbf 1 \mathbf 1^\top$ is the orthogonal projector onto
+        the vectors of mean zero.
+
+    Raises:
+        ValueError: An argument out of its range, named in the message.
+
+    Reference:
+        Ba, Kiros and Hinton, "Layer normalization" (2016), equation 3, without the deviation.
+
+    Example:
+
+    >>> import numpy as np
+    >>> layer = LayerCentering()
+    >>> [float(v) for v in layer(np.array([[1.0, 2.0, 6.0]], "float32"))[0]]
+    [-2.0, -1.0, 3.0]
+    """
+
+    def __init__(
+        self,
+        axis=-1,
+        center=True,
+        beta_initializer="zeros",
+        beta_regularizer=None,
+        beta_constraint=None,
+        k_coef_lip=1.0,
+        **kwargs,
+    ):
+        axes = list(axis) if isinstance(axis, list | tuple) else axis
+        super().__init__(
+            axes,
+            center=center,
+            beta_initializer=beta_initializer,
+            beta_regularizer=beta_regularizer,
+            beta_constraint=beta_constraint,
+            k_coef_lip=k_coef_lip,
+            **kwargs,
+        )
+        if not (_is_int(axes) or (isinstance(axes, list) and axes and all(map(_is_int, axes)))):
+            raise ValueError(
+                "Invalid value received for argument `axis`. Expected an integer or a list of "
+                f"them. Received: axis={axis!r}"
+            )
+
+    @property
+    def averaged(self):
+        """Number of values that one mean is taken of."""
+        return math.prod(self._shape)
+
+    def mean_of(self, inputs, training):
+        return ops.mean(inputs, axis=self._axes, keepdims=True)
+
+
+def read_axes(axis, input_shape):
+    """Returns the axes as sorted positive ints; they must have known sizes and spare the batch."""
+    rank = len(input_shape)
+    axes = [axis] if _is_int(axis) else list(axis)
+    valid = all(-rank <= a < rank for a in axes)
+    axes = sorted(a % rank for a in axes)
+    if not valid or 0 in axes or len(set(axes)) < len(axes):
+        raise ValueError(
+            "Invalid value received for argument `axis`. Expected different axes other than the "
+            f"batch for inputs of shape {tuple(input_shape)}. Received: axis={axis}"
+        )
+    if None in [input_shape[a] for a in axes]:
+        raise ValueError(
+            "Invalid value received for argument `axis`. Expected axes of known size for inputs "
+            f"of shape {tuple(input_shape)}. Received: axis={axis}"
+        )
+    return tuple(axes)
+
+
+def _is_int(value):
+    return isinstance(value, int) and not isinstance(value, bool)
