@@ -1,7 +1,10 @@
 """Activations that sort or reflect: piecewise isometries, hence 1-Lipschitz."""
 
+import keras
 import numpy as np
 from keras import ops
+
+from lipot import backend
 
 
 def max_min(x, axis=-1):
@@ -47,6 +50,8 @@ def sort_pairs(x, axis=-1):
     [1.0, 3.0, -2.0, 5.0]
     """
     axis = axis % len(x.shape) - len(x.shape)
+    if axis == -1 and not keras.utils.is_keras_tensor(x):
+        return backend.sort_pairs(x)
     partner = _ungroup(ops.flip(_group(x, 2, axis), axis=axis), x, axis)
     first = (np.arange(x.shape[axis]) % 2 == 0).reshape((-1,) + (1,) * (-1 - axis))
     keep = ops.where(first, ops.less_equal(x, partner), ops.greater_equal(x, partner))

@@ -1,0 +1,46 @@
+"""What the engines of all frameworks share."""
+
+import keras
+from keras import ops
+
+
+class Engine:
+    """Derivatives and compiled calls of one framework."""
+
+    def compile_over_batches(self, model, function):
+        return self.compile_over(model, function)
+
+    def sum_over_replicas(self, tensor):
+        return tensor
+
+    def adjustable(self, number):
+        return AdjustableVariable(number)
+
+    def swap_pairs(self, inputs, swapped):
+        pairs = ops.reshape(inputs, (-1, 2))
+        pairs = ops.where(swapped[:, None], ops.flip(pairs, axis=-1), pairs)
+        return ops.reshape(pairs, ops.shape(inputs))
+
+    def sort_pairs(self, inputs):
+        pairs = ops.reshape(inputs, (-1, 2))
+        return self.swap_pairs(inputs, ops.greater(pairs[:, 0], pairs[:, 1]))
+
+
+class AdjustableVariable:
+    """A number kept in a Keras variable."""
+
+    def __init__(self, number):
+        self._variable = keras.Variable(number, dtype="float32", trainable=False, autocast=False)
+
+    def read(self):
+        return ops.stop_gradient(self._variable.value)
+
+    def assign(self, number):
+        self._variable.assign(number)
+
+
+def constant_cotangent(cotangent, outputs):
+    """Evaluates a cotangent that may depend on the outputs; it is not differentiated."""
+    if callable(cotangent):
+        cotangent = cotangent(outputs)
+    return ops.stop_gradient(ops.cast(cotangent, outputs.dtype))

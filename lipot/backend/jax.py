@@ -1,0 +1,90 @@
+"""JAX's derivatives and compiled calls."""
+
+import keras
+import numpy as np
+from keras import ops
+
+from lipot.backend.engine import Engine, constant_cotangent
+
+
+class JaxEngine(Engine):
+    """The engine of JAX."""
+
+    def __init__(self):
+        import jax
+        import jax.experimental
+
+        self.jax = jax
+
+    def value_and_input_gradient(self, function, inputs):
+        value, gradient = self.jax.value_and_grad(function)(self.jax.lax.stop_gradient(inputs))
+        return value, self.jax.lax.stop_gradient(gradient)
+
+    def pullback(self, function, inputs, variables):
+        def stateless(x):
+            # Assignments are carried out by hand: left to Keras, they would leak a tracer.
+            with keras.StatelessScope(state_mapping=list(zip(variables, before))) as scope:
+                outputs, auxiliary = function(x)
+            return outputs, (auxiliary, [scope.get_current_value(v) for v in variables])
+
+        before = [variable.value for variable in variables]
+        if not variables:
+            outputs, pull, auxiliary = self.jax.vjp(function, inputs, has_aux=True)
+        else:
+            outputs, pull, (auxiliary, after) = self.jax.vjp(stateless, inputs, has_aux=True)
+            for variable, old, new in zip(variables, before, after):
+                if new is not old:
+                    variable.assign(new)
+        return outputs, auxiliary, lambda c: pull(constant_cotangent(c, outputs))[0]
+
+    def compile(self, function):
+        return self.jax.jit(function)
+
+    def compile_over(self, model, function):
+        @self.jax.jit
+        def run(trainable, non_trainable, *tensors):
+            def forward(x):
+                return model.stateless_call(trainable, non_trainable, x, training=False)[0]
+
+            return function(forward, *tensors)
+
+        def call(*tensors):
+            # The weights travel as arguments: closed over, they would be baked into the program.
+            trainable = [v.value for v in model.trainable_variables]
+            non_trainable = [v.value for v in model.non_trainable_variables]
+            return run(trainable, non_trainable, *tensors)
+
+        return call
+
+    def is_concrete(self, tensor):
+        return not isinstance(tensor, self.jax.core.Tracer)
+
+    def adjustable(self, number):
+        return AdjustableOnHost(self.jax, number)
+
+
+class AdjustableOnHost:
+    """A JAX program only sees variables passed as arguments, and Keras passes none of a loss.
+
+    Until first assigned, the number is a constant of the program and costs nothing; from then on
+    every run asks the host for it.
+    """
+
+    def __init__(self, jax, number):
+        self._jax = jax
+        self._number = np.float32(number)
+        self._changes = False
+
+    def read(self):
+        if not self._changes:
+            return ops.convert_to_tensor(self._number)
+        shape = self._jax.ShapeDtypeStruct((), "float32")
+        return self._jax.experimental.io_callback(lambda: self._number, shape)
+
+    def assign(self, number):
+        # Steps already dispatched must finish with the number they were given.
+        self._jax.effects_barrier()
+        if not self._changes:
+            self._jax.clear_caches()
+            self._changes = True
+        self._number = np.float32(number)

@@ -1,0 +1,101 @@
+"""TensorFlow's derivatives, compiled calls and fast paths."""
+
+import functools
+
+from lipot.backend.engine import Engine, constant_cotangent
+
+
+class TensorFlowEngine(Engine):
+    """The engine of TensorFlow."""
+
+    def __init__(self):
+        import tensorflow
+
+        self.tf = tf = tensorflow
+        # For each float: the unsigned integers of two of it and of one, the signed one of two,
+        # and the width of one in bits.
+        self._pair_types = {
+            tf.float32: (tf.uint64, tf.uint32, tf.int64, 32),
+            tf.bfloat16: (tf.uint32, tf.uint16, tf.int32, 16),
+            tf.float16: (tf.uint32, tf.uint16, tf.int32, 16),
+        }
+
+    def value_and_input_gradient(self, function, inputs):
+        inputs = self.tf.stop_gradient(inputs)
+        with self.tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(inputs)
+            value = function(inputs)
+        gradient = tape.gradient(value, inputs, unconnected_gradients="zero")
+        return value, self.tf.stop_gradient(gradient)
+
+    def pullback(self, function, inputs, variables):
+        with self.tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
+            tape.watch(inputs)
+            outputs, auxiliary = function(inputs)
+
+        def pull(cotangent):
+            return tape.gradient(outputs, inputs, constant_cotangent(cotangent, outputs), "zero")
+
+        return outputs, auxiliary, pull
+
+    def compile(self, function):
+        return self.tf.function(function, reduce_retracing=True)
+
+    def compile_over(self, model, function):
+        forward = functools.partial(model, training=False)
+        return self.tf.function(functools.partial(function, forward), reduce_retracing=True)
+
+    def compile_over_batches(self, model, function):
+        compiled = self.compile_over(model, function)
+
+        @functools.cache
+        def trace(*specs):
+            batches = (self.tf.TensorSpec((None, *shape), dtype) for shape, dtype in specs)
+            compiled.get_concrete_function(*batches)
+
+        def call(*batches):
+            trace(*((tuple(batch.shape[1:]), batch.dtype) for batch in batches))
+            return compiled(*batches)
+
+        return call
+
+    def sum_over_replicas(self, tensor):
+        replica = self.tf.distribute.get_replica_context()
+        if replica is None or replica.num_replicas_in_sync == 1:
+            return tensor
+        return replica.all_reduce(self.tf.distribute.ReduceOp.SUM, tensor)
+
+    def is_concrete(self, tensor):
+        return not self.tf.is_symbolic_tensor(tensor)
+
+    def sort_pairs(self, inputs):
+        if inputs.dtype not in self._pair_types:
+            return super().sort_pairs(inputs)
+        pair, single, _, bits = self._pair_types[inputs.dtype]
+        pairs = self.tf.bitcast(self.tf.reshape(inputs, (-1, 2)), pair)
+        first = self.tf.cast(pairs, single)
+        second = self.tf.cast(self.tf.bitwise.right_shift(pairs, bits), single)
+        first, second = (self.tf.bitcast(half, inputs.dtype) for half in (first, second))
+        return self.swap_pairs(inputs, first > second)
+
+    def swap_pairs(self, inputs, swapped):
+        """Rotates chosen pairs as one integer of twice the width: two floats move as one."""
+        if inputs.dtype not in self._pair_types:
+            return super().swap_pairs(inputs, swapped)
+        tf = self.tf
+        pair, _, signed, bits = self._pair_types[inputs.dtype]
+
+        @tf.custom_gradient
+        def swap(inputs):
+            pairs = tf.bitcast(tf.reshape(inputs, (-1, 2)), pair)
+            high, low = tf.bitwise.left_shift(pairs, bits), tf.bitwise.right_shift(pairs, bits)
+            rotated = tf.bitcast(tf.bitwise.bitwise_or(high, low), signed)
+            # Of the integers, GPUs select between signed ones only.
+            pairs = tf.where(swapped, rotated, tf.bitcast(pairs, signed))
+            outputs = tf.reshape(tf.bitcast(pairs, inputs.dtype), tf.shape(inputs))
+            # The Jacobian is a symmetric permutation; nothing else tells it of a bitcast.
+            return outputs, lambda gradient: self.swap_pairs(gradient, swapped)
+
+        outputs = swap(inputs)
+        outputs.set_shape(inputs.shape)
+        return outputs

@@ -1,0 +1,56 @@
+"""PyTorch's derivatives and compiled calls."""
+
+import functools
+
+from keras import ops
+
+from lipot.backend.engine import Engine, constant_cotangent
+
+
+class TorchEngine(Engine):
+    """The engine of PyTorch."""
+
+    def __init__(self):
+        import torch
+
+        self.torch = torch
+
+    def value_and_input_gradient(self, function, inputs):
+        inputs = inputs.detach().requires_grad_(True)
+        with self.torch.enable_grad():
+            value = function(inputs)
+            (gradient,) = self.torch.autograd.grad(value, inputs, materialize_grads=True)
+        return value, gradient.detach()
+
+    def pullback(self, function, inputs, variables):
+        with self.torch.enable_grad():
+            if not inputs.requires_grad:
+                inputs = inputs.detach().requires_grad_(True)
+            outputs, auxiliary = function(inputs)
+
+        def pull(cotangent):
+            cotangent = constant_cotangent(cotangent, outputs)
+            (gradient,) = self.torch.autograd.grad(
+                outputs, inputs, cotangent, create_graph=True, materialize_grads=True
+            )
+            return gradient
+
+        return outputs, auxiliary, pull
+
+    def compile(self, function):
+        return self._on_tensors(function)
+
+    def compile_over(self, model, function):
+        forward = functools.partial(model, training=False)
+        return self._on_tensors(functools.partial(function, forward))
+
+    def _on_tensors(self, function):
+        # Eager PyTorch needs no tracing; torch.compile costs minutes of start-up on a CPU.
+        def call(*tensors):
+            with self.torch.no_grad():
+                return function(*(ops.convert_to_tensor(tensor) for tensor in tensors))
+
+        return call
+
+    def is_concrete(self, tensor):
+        return tensor.device.type != "meta"
