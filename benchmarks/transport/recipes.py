@@ -17,6 +17,8 @@ class Recipe(NamedTuple):
         paper: `(clean, pgd, autoattack)` in percent as the paper reports them, or `None`.
         source: Where the paper's figures stand.
         features: Layer that GOT compares, or `None` for the input of the last.
+        start: `"robust"` to continue the common adversarial training, `"clean"` for rows that
+            never see an adversarial example as a label, whose robustness is to be their own.
     """
 
     attack: object
@@ -24,6 +26,7 @@ class Recipe(NamedTuple):
     paper: tuple | None = None
     source: str = ""
     features: str | None = None
+    start: str = "robust"
 
 
 def pgd():
@@ -74,9 +77,9 @@ MAIN = {
     ),
     "SW": Recipe(pgd, _adversarial(_sliced)),
     "OTJR": Recipe(pgd, _adversarial(_sliced, lambda: losses.OptimalJacobian(weight=0.002))),
-    "random JR": Recipe(None, _clean(lambda: losses.RandomJacobian(weight=0.02))),
-    "optimal JR": Recipe(pgd, _clean(lambda: losses.OptimalJacobian(weight=0.02))),
-    "clean": Recipe(None, _clean()),
+    "random JR": Recipe(None, _clean(lambda: losses.RandomJacobian(weight=0.02)), start="clean"),
+    "optimal JR": Recipe(pgd, _clean(lambda: losses.OptimalJacobian(weight=0.02)), start="clean"),
+    "clean": Recipe(None, _clean(), start="clean"),
 }
 
 # GOT, Table 5: (clean, PGD, AutoAttack) for each pair of costs; cosine and KL stand in MAIN.
