@@ -1,0 +1,233 @@
+"""AutoAttack: four parameter-free attacks, each on the points the others left."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import keras
+import numpy as np
+
+from lipot.attacks.auto_attack.apgd import APGD
+from lipot.attacks.auto_attack.progress import Progress
+from lipot.attacks.auto_attack.sequence import Search, run_in_turn
+from lipot.attacks.auto_attack.victim import OUTPUTS, Victim, check_logits
+from lipot.attacks.base import Attack
+from lipot.layers.kernel_layer import check_units
+from lipot.math.divergences import crossentropy
+from lipot.math.logits_ratio import difference_logits_ratio, targeted_logits_ratio
+
+_TARGETS = 9
+
+
+def _crossentropy(y, target, logits):
+    return crossentropy(y, logits)
+
+
+def _logits_ratio(y, target, logits):
+    return difference_logits_ratio(y, logits)
+
+
+def _apgd(loss):
+    def build(attack, victim):
+        return APGD(victim, attack.ball, loss, steps=attack.steps).search
+
+    return build
+
+
+class _Kind(NamedTuple):
+    """How an attack is made, whether it takes targets, and its calls of the model.
+
+    A gradient costs as much as two calls more.
+    """
+
+    build: Callable
+    targeted: bool
+    calls: Callable
+
+
+_KINDS = {
+    "apgd-ce": _Kind(_apgd(_crossentropy), False, lambda attack: 3 * attack.steps),
+    "apgd-dlr": _Kind(_apgd(_logits_ratio), False, lambda attack: 3 * attack.steps),
+    "apgd-t": _Kind(_apgd(targeted_logits_ratio), True, lambda attack: 3 * attack.steps),
+}
+
+STANDARD = ("apgd-ce", "apgd-t")
+
+
+@keras.saving.register_keras_serializable(package="lipot")
+class AutoAttack:
+    """AutoAttack in its standard version, compiled with the model.
+
+    | name      | what it does                                                              |
+    |-----------|---------------------------------------------------------------------------|
+    | `apgd-ce` | Auto-PGD on the cross-entropy                                             |
+    | `apgd-t`  | Auto-PGD on the targeted logits ratio, for the nine likeliest classes     |
+
+    `"apgd-dlr"`, Auto-PGD on the untargeted ratio, can be asked for too. Each attack runs on the
+    points that still stand. A point counts as broken where `model.predict` misclassifies what was
+    found. Models of two or three classes have fewer targets, and a logits ratio with a simpler
+    denominator (see `lipot.math.logits_ratio`).
+
+    Args:
+        eps: Radius of the ball.
+        norm: `"inf"` or 2.
+        steps: Steps of each gradient attack.
+        queries: Queries of Square.
+        attacks: Names from the table, in the order they run.
+        clip_min: Smallest value of the data, or `None`.
+        clip_max: Largest value of the data, or `None`.
+        batch_size: Points of one call of the model.
+        outputs: `"auto"` to refuse a model that seems to return probabilities, `"logits"` to
+            take what it returns for logits.
+        seed: Integer.
+
+    Reference:
+        Croce and Hein, "Reliable evaluation of adversarial robustness with an ensemble of
+        diverse parameter-free attacks", 2020.
+
+    Example:
+
+    >>> import keras, numpy as np
+    >>> from lipot.attacks import AutoAttack
+    >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
+    >>> x = np.random.default_rng(0).uniform(size=(5, 4)).astype("float32")
+    >>> y = model.predict(x, verbose=0).argmax(axis=1)
+    >>> result = AutoAttack(eps=0.5, steps=10, queries=20).run(model, x, y)
+    >>> predictions = model.predict(result.x_adv, verbose=0).argmax(axis=1)
+    >>> bool(np.all((predictions == y) == result.stands))
+    True
+    """
+
+    def __init__(
+        self,
+        eps,
+        norm="inf",
+        *,
+        steps=100,
+        queries=5000,
+        attacks=STANDARD,
+        clip_min=0.0,
+        clip_max=1.0,
+        batch_size=256,
+        outputs="auto",
+        seed=0,
+    ):
+        self.ball = Attack(eps, norm=norm, clip_min=clip_min, clip_max=clip_max, seed=0)
+        self.eps = self.ball.eps
+        self.norm = norm
+        self.steps = check_units("steps", steps)
+        self.queries = check_units("queries", queries)
+        self.attacks = _check_attacks(attacks)
+        self.clip_min = clip_min
+        self.clip_max = clip_max
+        self.batch_size = check_units("batch_size", batch_size)
+        self.outputs = _check_outputs(outputs)
+        self.seed = _check_seed(seed)
+
+    def generate(self, model, x, y, *, verbose=False):
+        """Returns adversarial examples; see `run`, of whose record they are the first field."""
+        return self.run(model, x, y, verbose=verbose).x_adv
+
+    def run(self, model, x, y, *, verbose=False):
+        """Attacks every point that is classified rightly.
+
+        Args:
+            model: Built Keras model that returns logits `(batch, classes)`, or one value a
+                point, whose sign is then the class.
+            x: Points `(n, ...)` in the data range.
+            y: Integer labels `(n,)` or `(n, 1)`, or one-hot labels `(n, classes)`.
+            verbose: Whether to show which attack runs and the time left.
+
+        Returns:
+            An `AutoAttackResult`.
+        """
+        x = self._check_points(x)
+        victim = Victim(model, self.batch_size)
+        logits = victim.logits(x)
+        check_logits(model, logits, self.outputs)
+        y = _check_labels(y, *logits.shape)
+        searches = [self._search(name, victim, logits.shape[1]) for name in self.attacks]
+        progress = Progress({search.name: search.calls for search in searches}, verbose)
+        return run_in_turn(victim, searches, x, y, logits, seed=self.seed, progress=progress)
+
+    def _search(self, name, victim, classes):
+        kind = _KINDS[name]
+        runs = min(_TARGETS, classes - 1) if kind.targeted else 1
+        return Search(name, kind.build(self, victim), runs, kind.calls(self) * runs)
+
+    def _check_points(self, x):
+        x = np.asarray(x, "float32")
+        low = -np.inf if self.clip_min is None else self.clip_min
+        high = np.inf if self.clip_max is None else self.clip_max
+        if x.ndim < 2 or not len(x) or not np.all(np.isfinite(x)):
+            raise ValueError(
+                "Invalid value received for argument `x`. Expected one finite point or more, of "
+                f"shape (n, ...). Received: shape {x.shape}"
+                + (", with NaN or infinite values" if x.size else "")
+            )
+        if x.min() < low or x.max() > high:
+            raise ValueError(
+                f"Invalid value received for argument `x`. Expected values from {low} to {high}, "
+                "the range that `clip_min` and `clip_max` tell. Received: values from "
+                f"{x.min()} to {x.max()}"
+            )
+        return x
+
+    def get_config(self):
+        return {
+            "eps": self.eps,
+            "norm": self.norm,
+            "steps": self.steps,
+            "queries": self.queries,
+            "attacks": list(self.attacks),
+            "clip_min": self.clip_min,
+            "clip_max": self.clip_max,
+            "batch_size": self.batch_size,
+            "outputs": self.outputs,
+            "seed": self.seed,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        """Builds the attack that `get_config` described."""
+        return cls(**config)
+
+
+def _check_attacks(attacks):
+    names = (attacks,) if isinstance(attacks, str) else tuple(attacks)
+    if not names or len(set(names)) < len(names) or not set(names) <= set(_KINDS):
+        raise ValueError(
+            "Invalid value received for argument `attacks`. Expected different names among "
+            f"{', '.join(_KINDS)}. Received: attacks={attacks!r}"
+        )
+    return names
+
+
+def _check_outputs(outputs):
+    if outputs not in OUTPUTS:
+        raise ValueError(
+            f"Invalid value received for argument `outputs`. Expected one of {OUTPUTS}. "
+            f"Received: outputs={outputs!r}"
+        )
+    return outputs
+
+
+def _check_seed(seed):
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+        raise ValueError(
+            "Invalid value received for argument `seed`. Expected a non-negative integer. "
+            f"Received: seed={seed!r}"
+        )
+    return int(seed)
+
+
+def _check_labels(y, points, classes):
+    y = np.asarray(y)
+    index = y.argmax(axis=1) if y.shape == (points, classes) else y.reshape(-1)
+    fits = index.shape == (points,) and y.ndim <= 2
+    if not fits or np.any((index < 0) | (index >= classes) | (index != np.floor(index))):
+        raise ValueError(
+            f"Invalid value received for argument `y`. Expected a class from 0 to {classes - 1} "
+            f"for each of the {points} points, or one-hot rows of that many. Received: shape "
+            f"{y.shape}"
+        )
+    return index.astype("int32")

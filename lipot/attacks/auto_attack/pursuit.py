@@ -1,0 +1,36 @@
+"""Runs a search in chunks of steps, on the points that still stand."""
+
+import numpy as np
+
+
+def pursue(state, chunks, report):
+    """Advances a search chunk by chunk and drops each row as soon as it has fallen.
+
+    Args:
+        state: NamedTuple of arrays with the same number of rows, among them `x` (the clean
+            points), `adversarial` and `fooled`.
+        chunks: Iterable of pairs: a callable from a state to the next, and the share of the
+            search that is done after it.
+        report: Callable `(rows left, share done)`, called after each chunk.
+
+    Returns:
+        `(adversarial, fooled)` for the rows of `state` as they came; `x` where nothing fell.
+    """
+    found, fooled = np.array(state.x), np.zeros(len(state.x), bool)
+    rows = np.arange(len(state.x))
+    for advance, share in chunks:
+        state = advance(state)
+        found[rows[state.fooled]] = state.adversarial[state.fooled]
+        fooled[rows[state.fooled]] = True
+        stands = ~state.fooled
+        rows, state = rows[stands], type(state)(*(field[stands] for field in state))
+        report(len(rows), share)
+        if not len(rows):
+            break
+    return found, fooled
+
+
+def parts(steps, longest):
+    """Splits a number of steps into chunks of `longest` steps and a last shorter one."""
+    full, rest = divmod(steps, longest)
+    return [longest] * full + [rest] * (rest > 0)

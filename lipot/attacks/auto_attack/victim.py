@@ -1,0 +1,117 @@
+"""The model under attack: its decisions, and compiled searches over its logits."""
+
+import keras
+import numpy as np
+from keras import ops
+
+from lipot import backend
+
+OUTPUTS = ("auto", "logits")
+
+
+class Victim:
+    """A Keras classifier as the attacks see it: `(batch, ...) -> (batch, classes)` logits.
+
+    A model of one unit `f` has logits `(-f, f)`.
+
+    Args:
+        model: Built Keras model.
+        batch_size: Rows of one call.
+    """
+
+    def __init__(self, model, batch_size):
+        self.model = model
+        self.batch_size = batch_size
+
+    def logits(self, x):
+        """Float32 logits by `model.predict`, the model's own arithmetic."""
+        outputs = np.asarray(self.model.predict(x, verbose=0))
+        if outputs.ndim != 2:
+            raise ValueError(
+                "Invalid value received for argument `model`. Expected outputs of shape "
+                f"(batch, classes). Received: '{self.model.name}' with outputs of shape "
+                f"{outputs.shape}"
+            )
+        outputs = outputs.astype("float32")
+        if not np.all(np.isfinite(outputs)):
+            raise ValueError(
+                f"Model '{self.model.name}' returns NaN or infinite outputs on finite inputs. "
+                "Expected a model with finite weights."
+            )
+        return np.concatenate([-outputs, outputs], axis=1) if outputs.shape[1] == 1 else outputs
+
+    def compile(self, step, state_type):
+        """Compiles a step of an attack over states of any number of rows.
+
+        Args:
+            step: Callable `(logits, state, *settings) -> state`, where `logits` maps points to
+                logits and can be differentiated.
+            state_type: NamedTuple class of the state, whose fields are arrays of the same
+                number of rows.
+
+        Returns:
+            Callable `(state, *settings) -> state` of NumPy arrays, which passes the rows on in
+            batches and the settings, arrays of one dimension, as they are.
+        """
+        fields = len(state_type._fields)
+
+        def flat(forward, *arrays):
+            def logits(points):
+                return as_logits(forward(points))
+
+            return tuple(step(logits, state_type(*arrays[-fields:]), *arrays[:-fields]))
+
+        program = backend.compile_over_batches(self.model, flat)
+
+        def call(state, *settings):
+            parts = [
+                _run(program, settings, [field[start : start + self.batch_size] for field in state])
+                for start in range(0, len(state[0]), self.batch_size)
+            ]
+            return state_type(*(np.concatenate(field) for field in zip(*parts)))
+
+        return call
+
+
+def as_logits(outputs):
+    """Float32 logits of two classes or more from the outputs of a model."""
+    outputs = ops.cast(outputs, "float32")
+    if outputs.shape[-1] == 1:
+        return ops.concatenate([-outputs, outputs], axis=-1)
+    return outputs
+
+
+def check_logits(model, logits, outputs):
+    """Raises a ValueError where the outputs of a model look like probabilities.
+
+    Args:
+        model: The Keras model, for its name.
+        logits: What `Victim.logits` returned.
+        outputs: `"auto"` to look, `"logits"` to trust.
+    """
+    if outputs == "logits":
+        return
+    one_unit = np.array_equal(logits[:, 0], -logits[:, -1]) and logits.shape[1] == 2
+    values = logits[:, 1:] if one_unit else logits
+    inside = np.all((values >= 0.0) & (values <= 1.0))
+    if inside and (one_unit or np.allclose(values.sum(axis=1), 1.0, atol=1e-3)):
+        raise ValueError(
+            f"Invalid value received for argument `model`. Model '{model.name}' seems to return "
+            "probabilities, whose gradients vanish where it is sure. Expected a model that ends "
+            "in logits: leave out the last softmax or sigmoid, or pass outputs='logits' to "
+            f"AutoAttack if they are logits. Received: outputs such as {values[0]}"
+        )
+
+
+def _run(program, settings, fields):
+    rows = len(fields[0])
+    if keras.backend.backend() == "jax":
+        fields = [_pad_to_power_of_two(field) for field in fields]
+    outputs = program(*settings, *fields)
+    return [np.asarray(ops.convert_to_numpy(output))[:rows] for output in outputs]
+
+
+def _pad_to_power_of_two(field):
+    # JAX compiles for each shape: a set that shrinks would compile at each step.
+    missing = (1 << (len(field) - 1).bit_length()) - len(field)
+    return np.concatenate([field, np.repeat(field[-1:], missing, axis=0)])
