@@ -6,10 +6,12 @@ from lipot.certify.bounds import layer_bound
 from lipot.certify.node import Node, after_choice, after_layer, after_sum, input_node
 from lipot.certify.operations import operation_node
 from lipot.certify.weights import check_finite
+from lipot.layers.lipschitz_residual import LipschitzResidual
 from lipot.layers.transport_residual import TransportResidual
 from lipot.models.adversarial_model import AdversarialModel
 
 _SUMS = {keras.layers.Add, keras.layers.Subtract, keras.layers.Average}
+_RESIDUALS = {TransportResidual, LipschitzResidual}
 _CHOICES = {keras.layers.Concatenate, keras.layers.Maximum, keras.layers.Minimum}
 
 
@@ -104,10 +106,11 @@ def _propagate(operation, args, kwargs, symbolic):
     if nodes[0].computed is not None:
         outputs = keras.tree.flatten(_run(operation, args, kwargs))
     _check_samples(operation, outputs)
-    if type(operation) is TransportResidual:
-        # x + R(x)
+    if type(operation) in _RESIDUALS:
+        # a x + b g(x)
         branch = _propagate(operation.branch, nodes, {}, symbolic)
-        return [after_sum([*nodes, *branch], [1.0, 1.0], operation.compute_dtype, outputs[0])]
+        terms = [*nodes, *branch]
+        return [after_sum(terms, operation.factors, operation.compute_dtype, outputs[0])]
     if isinstance(operation, keras.layers.Layer):
         return [_layer_node(operation, nodes, output) for output in outputs]
     return [operation_node(operation, args, kwargs, nodes, output) for output in outputs]

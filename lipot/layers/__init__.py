@@ -7,6 +7,7 @@ from lipot.layers.frobenius_dense import FrobeniusDense
 from lipot.layers.groupsort import FullSort, GroupSort, GroupSort2
 from lipot.layers.householder import Householder
 from lipot.layers.invertible_sampling import InvertibleDownSampling, InvertibleUpSampling
+from lipot.layers.lipschitz_residual import LipschitzResidual
 from lipot.layers.maxmin import MaxMin
 from lipot.layers.orthogonal_conv1d import OrthogonalConv1D
 from lipot.layers.orthogonal_conv2d import OrthogonalConv2D

@@ -3,9 +3,11 @@
 import keras
 from keras import ops
 
+from lipot.layers.branched import Branched
+
 
 @keras.saving.register_keras_serializable(package="lipot")
-class TransportResidual(keras.layers.Layer):
+class TransportResidual(Branched, keras.layers.Layer):
     r"""Adds a branch to its input and charges the squared length of what was added.
 
     $$ x^k = x^{k-1} + R_k(x^{k-1}), \qquad \text{loss} \mathrel{+}=
@@ -15,7 +17,7 @@ class TransportResidual(keras.layers.Layer):
     equation, so that training looks for the optimal transport map from data to features.
 
     Args:
-        branch: Keras layer or model R with outputs shaped like its inputs.
+        branch: Keras layer or model R with outputs shaped like its inputs, or a list of layers.
         weight: Non-negative float, the factor of the energy in the loss.
         **kwargs: Arguments of `keras.layers.Layer`.
 
@@ -26,7 +28,7 @@ class TransportResidual(keras.layers.Layer):
         Same as the input.
 
     Lipschitz bound:
-        1 plus that of the branch, which must be a lipot layer that states one.
+        1 plus that of the branch, which must be made of lipot layers that state one.
 
     Reference:
         Gai, Wang and Zhang, "OTAD", equations 10 and 13.
@@ -39,38 +41,20 @@ class TransportResidual(keras.layers.Layer):
     (8.0, 18.0)
     """
 
+    factors = (1.0, 1.0)
+
     def __init__(self, branch, weight=1e-3, **kwargs):
         super().__init__(**kwargs)
-        if not isinstance(branch, keras.layers.Layer):
-            raise ValueError(
-                "Invalid value received for argument `branch`. Expected a Keras layer. "
-                f"Received: branch={branch!r}."
-            )
+        self.set_branch(branch)
         if not 0.0 <= float(weight) < float("inf"):
             raise ValueError(
                 "Invalid value received for argument `weight`. Expected a non-negative float. "
                 f"Received: weight={weight}."
             )
-        self.branch = branch
         self.weight = float(weight)
 
-    def build(self, input_shape):
-        if not self.branch.built:
-            self.branch.build(input_shape)
-        output_shape = self.branch.compute_output_shape(input_shape)
-        if tuple(output_shape)[1:] != tuple(input_shape)[1:]:
-            raise ValueError(
-                "Invalid value received for argument `branch`. Expected outputs shaped like the "
-                f"inputs {tuple(input_shape)}. Received: outputs shaped {tuple(output_shape)}."
-            )
-        self.built = True
-
     def call(self, inputs, training=None):
-        displacement = (
-            self.branch(inputs, training=training)
-            if self.branch._call_has_training_arg
-            else self.branch(inputs)
-        )
+        displacement = self.run_branch(inputs, training)
         if self.weight:
             axes = tuple(range(1, len(displacement.shape)))
             energy = ops.sum(ops.square(ops.cast(displacement, "float32")), axis=axes)
@@ -80,24 +64,7 @@ class TransportResidual(keras.layers.Layer):
     @property
     def lipschitz_bound(self):
         """Proven upper bound of the layer's l2 Lipschitz constant at inference (float)."""
-        if not hasattr(type(self.branch), "lipschitz_bound"):
-            raise ValueError(
-                f"No Lipschitz bound is known for the branch of '{self.name}'. Expected a lipot "
-                f"layer. Received: {type(self.branch).__name__} '{self.branch.name}'."
-            )
-        return 1.0 + self.branch.lipschitz_bound
-
-    def compute_output_shape(self, input_shape):
-        return tuple(input_shape)
+        return 1.0 + self.branch_bound
 
     def get_config(self):
-        return {
-            **super().get_config(),
-            "branch": keras.saving.serialize_keras_object(self.branch),
-            "weight": self.weight,
-        }
-
-    @classmethod
-    def from_config(cls, config):
-        branch = keras.saving.deserialize_keras_object(config["branch"])
-        return cls(**{**config, "branch": branch})
+        return {**super().get_config(), "weight": self.weight}

@@ -36,10 +36,9 @@ def test_batch_centering_learns_the_mean_in_fit_and_stops_when_frozen():
     model.fit(x, x, epochs=20, batch_size=64, verbose=0)
     np.testing.assert_allclose(to_numpy(layer.moving_mean), x.mean(axis=0), rtol=1e-4)
     layer.trainable = False
-    before = to_numpy(layer.moving_mean).copy()
-    np.testing.assert_allclose(
-        to_numpy(layer(10.0 * x, training=True)), 10.0 * x - before + to_numpy(layer.beta), rtol=1e-4
-    )
+    before, beta = to_numpy(layer.moving_mean).copy(), to_numpy(layer.beta)
+    frozen = to_numpy(layer(10.0 * x, training=True))
+    np.testing.assert_allclose(frozen, 10.0 * x - before + beta, rtol=1e-4)
     np.testing.assert_array_equal(to_numpy(layer.moving_mean), before)
 
 

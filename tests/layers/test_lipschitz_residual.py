@@ -1,0 +1,112 @@
+"""Tests of the learned convex combination of an input and a branch."""
+
+import keras
+import numpy as np
+import pytest
+
+import lipot
+from lipot.layers import GroupSort2, LipschitzResidual, SpectralConv2D, SpectralDense
+from tests.helpers import check_layer, to_numpy
+from tests.lipschitz import check_bound
+
+
+def sample(*shape):
+    return np.random.default_rng(0).normal(size=shape).astype("float32")
+
+
+def block(width=6, **arguments):
+    return LipschitzResidual(
+        [SpectralDense(width), GroupSort2(), SpectralDense(width)], **arguments
+    )
+
+
+def built(layer, shape, logit=0.0):
+    layer.build((None, *shape))
+    layer.alpha_logit.assign(logit)
+    return layer
+
+
+def test_it_is_the_convex_combination():
+    layer, x = built(block(k_coef_lip=2.0), (6,), logit=np.log(3.0)), sample(5, 6)
+    # sigmoid(log 3) = 3 / 4
+    expected = 2.0 * (0.75 * x + 0.25 * to_numpy(layer.branch(x)))
+    np.testing.assert_allclose(to_numpy(layer(x)), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("logit", [-4.0, 0.3, 4.0])
+def test_no_attack_beats_the_bound(logit):
+    inner = [SpectralDense(6, dtype="float64"), GroupSort2(dtype="float64")]
+    layer = built(LipschitzResidual(inner, k_coef_lip=0.7, dtype="float64"), (6,), logit)
+    assert layer.lipschitz_bound == pytest.approx(0.7, rel=1e-5)
+    check_bound(layer, (6,))
+
+
+def test_the_bound_is_attained_where_the_branch_is_the_identity():
+    layer = LipschitzResidual(keras.layers.Rescaling(1.0), dtype="float64")
+    model = keras.Sequential([keras.Input((4,), dtype="float64"), layer])
+    assert lipot.lipschitz_constant(model) == pytest.approx(1.0, rel=2e-6)
+    with pytest.raises(ValueError, match="No Lipschitz bound is known for the branch.*Rescaling"):
+        _ = layer.lipschitz_bound
+
+
+def test_a_steep_branch_weighs_in_the_bound():
+    layer = LipschitzResidual(SpectralDense(4, k_coef_lip=5.0))
+    model = keras.Sequential([keras.Input((4,)), layer])
+    layer.alpha_logit.assign(np.log(3.0))
+    # 3/4 + 5/4
+    assert layer.lipschitz_bound == pytest.approx(2.0, rel=1e-5)
+    assert lipot.lipschitz_constant(model) == pytest.approx(2.0, rel=1e-5)
+
+
+def test_the_share_of_the_input_is_learned():
+    x = sample(256, 4)
+    layer = LipschitzResidual(keras.layers.Rescaling(0.0))
+    model = keras.Sequential([keras.Input((4,)), layer])
+    model.compile(keras.optimizers.Adam(0.05), "mse")
+    model.fit(x, 0.8 * x, epochs=60, batch_size=64, verbose=0)
+    assert float(keras.ops.sigmoid(layer.alpha_logit)) == pytest.approx(0.8, abs=0.02)
+
+
+def test_a_deep_network_of_blocks_is_certified():
+    model = lipot.Sequential(
+        [
+            keras.Input((6, 6, 4)),
+            *[LipschitzResidual([SpectralConv2D(4, 3), GroupSort2()]) for _ in range(4)],
+            keras.layers.Flatten(),
+            lipot.layers.FrobeniusDense(3),
+        ]
+    )
+    x = sample(20, 6, 6, 4)
+    certificate = lipot.certify(model, x)
+    assert 0.1 < certificate.lipschitz < 1.00003
+    assert np.all(certificate.radius > 0.0)
+    # A step of the radius towards the class that is next changes no prediction.
+    for seed in range(5):
+        noise = np.random.default_rng(seed).normal(size=x.shape)
+        noise /= np.linalg.norm(noise.reshape(len(x), -1), axis=1)[:, None, None, None]
+        moved = x + certificate.radius[:, None, None, None] * noise
+        predicted = model.predict(moved.astype("float32"), verbose=0).argmax(axis=1)
+        np.testing.assert_array_equal(predicted, certificate.predictions)
+    model.condense()
+    plain = lipot.to_keras(model)
+    np.testing.assert_allclose(plain.predict(x, verbose=0), model.predict(x, verbose=0), atol=1e-5)
+
+
+def test_round_trips(tmp_path):
+    check_layer(block(k_coef_lip=0.5, alpha_initializer="ones"), (3, 6), tmp_path)
+    check_layer(LipschitzResidual(SpectralConv2D(4, 3)), (2, 5, 5, 4), tmp_path)
+
+
+@pytest.mark.parametrize(
+    "make, word",
+    [
+        (lambda: LipschitzResidual("relu"), "`branch`.*branch='relu'"),
+        (lambda: LipschitzResidual([]), "`branch`"),
+        (lambda: LipschitzResidual([SpectralDense(4), "relu"]), "`branch`"),
+        (lambda: LipschitzResidual(SpectralDense(5))(np.ones((1, 4))), "shaped like the inputs"),
+        (lambda: LipschitzResidual(SpectralDense(5), k_coef_lip=-1), "`k_coef_lip`"),
+    ],
+)
+def test_bad_arguments_are_named(make, word):
+    with pytest.raises(ValueError, match=word):
+        make()
