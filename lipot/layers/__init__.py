@@ -15,6 +15,8 @@ from lipot.layers.orthogonal_conv2d_transpose import OrthogonalConv2DTranspose
 from lipot.layers.prelu import PReLUlip
 from lipot.layers.scaled_average_pooling import ScaledAveragePooling2D, ScaledGlobalAveragePooling2D
 from lipot.layers.scaled_l2_norm_pooling import ScaledGlobalL2NormPooling2D, ScaledL2NormPooling2D
+from lipot.layers.sdp_residual_conv2d import SDPResidualConv2D
+from lipot.layers.sdp_residual_dense import SDPResidualDense
 from lipot.layers.spectral_conv2d import SpectralConv2D
 from lipot.layers.spectral_conv2d_transpose import SpectralConv2DTranspose
 from lipot.layers.spectral_dense import SpectralDense

@@ -7,8 +7,8 @@ from lipot.layers.kernel_layer import KernelLayer
 _STATE = {"trainable": False, "autocast": False, "aggregation": "only_first_replica"}
 
 
-class CachedKernelLayer(KernelLayer):
-    """A layer whose inference kernel is computed after training and kept with the weights.
+class CachedKernel:
+    """Mixin: the inference kernel is computed after training and kept with the weights.
 
     The kernel is computed at the first inference call after a training step. A subclass says how,
     in `_training_kernel` and `_exact_kernel`, and calls `add_cached_kernel` in `build`.
@@ -21,11 +21,12 @@ class CachedKernelLayer(KernelLayer):
         )
         self._stale = self.add_weight(name="stale", shape=(), initializer="ones", **_STATE)
 
-    def effective_kernel(self, training):
+    def cached_kernel(self, training):
+        """The kernel that one call applies, before any factor, in the variable dtype."""
         if training:
             self._stale.assign(ops.ones_like(self._stale.value))
-            return self.k_coef_lip * self._training_kernel()
-        return self.k_coef_lip * self._inference_kernel()
+            return self._training_kernel()
+        return self._inference_kernel()
 
     def rounding_norm_factor(self):
         """Bound of |linear map| / |kernel|_F, for kernels that hold rounding errors."""
@@ -60,3 +61,10 @@ class CachedKernelLayer(KernelLayer):
         self._cached_kernel.assign(kernel)
         self._stale.assign(ops.zeros_like(self._stale.value))
         return kernel
+
+
+class CachedKernelLayer(CachedKernel, KernelLayer):
+    """A `KernelLayer` whose inference kernel is computed after training and kept."""
+
+    def effective_kernel(self, training):
+        return self.k_coef_lip * self.cached_kernel(training)
