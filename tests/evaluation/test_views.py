@@ -59,7 +59,7 @@ def test_every_view_of_an_image_network_is_there(of_images):
 def test_views_survive_json(of_images):
     for view in of_images.views.values():
         record = view.to_dict()
-        restored = views.from_dict(json.loads(json.dumps(record, allow_nan=False)))
+        restored = views.View.from_dict(json.loads(json.dumps(record, allow_nan=False)))
         assert type(restored) is type(view)
         assert restored.to_dict() == record
         for name, value in vars(view).items():
@@ -70,7 +70,7 @@ def test_views_survive_json(of_images):
 
 def test_an_unknown_record_is_named():
     with pytest.raises(ValueError, match="Received: view='Painting'"):
-        views.from_dict({"view": "Painting"})
+        views.View.from_dict({"view": "Painting"})
 
 
 def test_the_gallery_says_what_the_model_sees(of_images):

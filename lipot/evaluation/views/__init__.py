@@ -11,8 +11,10 @@ from lipot.evaluation.views.gallery import Gallery, gallery
 from lipot.evaluation.views.per_class import PerClass, per_class
 from lipot.evaluation.views.singular_values import SingularValues, singular_values
 from lipot.evaluation.views.subject import Subject
-from lipot.evaluation.views.view import Absent, DoesNotApply, View, from_dict
+from lipot.evaluation.views.view import Absent, DoesNotApply, View
 from lipot.interop import art
+
+from_dict = View.from_dict
 
 _MAKERS = {
     "gallery": gallery,

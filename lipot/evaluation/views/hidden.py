@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 import keras
 import numpy as np
+from keras import ops
 
 from lipot.certify.graph import graph_of
 from lipot.evaluation.views.view import DoesNotApply
@@ -42,13 +43,13 @@ def features(model, x):
     if isinstance(model, NeighborModel):
         return Features("head", model.features(x))
     if isinstance(model, OTClassifier):
-        return Features("classifier", model.encoder.predict(x, batch_size=_BATCH, verbose=0))
+        return Features("classifier", *_run(model.encoder, x))
     while True:
         graph = _graph(model)
         last = _last_step_with_weights(graph)
         before = keras.Model(graph.inputs, last.input_tensors[0])
         if before.layers[1:]:
-            x = before.predict(x, batch_size=_BATCH, verbose=0)
+            (x,) = _run(before, x)
         if not isinstance(last.operation, keras.Model):
             return Features(last.operation.name, np.asarray(x))
         model = last.operation
@@ -75,8 +76,7 @@ def layer_outputs(model, x):
         if len(step.outputs) == 1 and floating:
             tensors[_fresh(step.operation.name, tensors)] = step.outputs[0]
     probe = keras.Model(graph.inputs, list(tensors.values()))
-    outputs = probe.predict(x, batch_size=_BATCH, verbose=0)
-    return dict(zip(tensors, outputs))
+    return dict(zip(tensors, _run(probe, x)))
 
 
 def _graph(model):
@@ -89,6 +89,15 @@ def _graph(model):
             f"This needs to look inside the network, and a model of class "
             f"{type(model).__name__} shows no graph of layers."
         ) from error
+
+
+def _run(model, x):
+    """Outputs of a model as a list of arrays; not compiled, which would take longer than this."""
+    parts = []
+    for start in range(0, len(x), _BATCH):
+        outputs = model(ops.convert_to_tensor(x[start : start + _BATCH]), training=False)
+        parts.append([ops.convert_to_numpy(output) for output in keras.tree.flatten(outputs)])
+    return [np.concatenate(arrays) for arrays in zip(*parts)]
 
 
 def _steps(graph):

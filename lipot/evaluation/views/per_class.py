@@ -4,9 +4,8 @@ import dataclasses
 
 import numpy as np
 
+from lipot.evaluation.evaluation import STANDS
 from lipot.evaluation.views.view import View
-
-_STANDS = -1
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -42,7 +41,7 @@ def per_class(evaluation, eps):
     """
     labels = np.asarray(evaluation.labels)
     right = np.asarray(evaluation.predictions) == labels
-    stands = np.asarray(evaluation.broken_by[eps]) == _STANDS
+    stands = np.asarray(evaluation.broken_by[eps]) == STANDS
     radius = evaluation.certified_radius
     proven = None if radius is None else right & (np.asarray(radius) > eps)
     classes, rows, points = np.unique(labels, return_inverse=True, return_counts=True)

@@ -25,6 +25,27 @@ class View:
         fields = {f.name: _encoded(getattr(self, f.name)) for f in dataclasses.fields(self)}
         return {"view": type(self).__name__, **fields}
 
+    @staticmethod
+    def from_dict(record):
+        """Returns the view that `to_dict` made a record of, whichever kind it is.
+
+        Args:
+            record: Dict, as from `json.loads`.
+
+        Example:
+
+        >>> View.from_dict(Absent("The inputs are no images.").to_dict())
+        Absent(reason='The inputs are no images.')
+        """
+        kind = record.get("view")
+        if kind not in _KINDS:
+            raise ValueError(
+                "Invalid value received for argument `record`. Expected a view, one of "
+                f"{sorted(_KINDS)}. Received: view={kind!r}"
+            )
+        fields = {name: _decoded(value) for name, value in record.items() if name != "view"}
+        return _KINDS[kind](**fields)
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Absent(View):
@@ -35,27 +56,6 @@ class Absent(View):
     """
 
     reason: str
-
-
-def from_dict(record):
-    """Returns the view that `View.to_dict` made a record of.
-
-    Args:
-        record: Dict, as from `json.loads`.
-
-    Example:
-
-    >>> from_dict(Absent("The inputs are no images.").to_dict()).reason
-    'The inputs are no images.'
-    """
-    kind = record.get("view")
-    if kind not in _KINDS:
-        raise ValueError(
-            "Invalid value received for argument `record`. Expected a view, one of "
-            f"{sorted(_KINDS)}. Received: view={kind!r}"
-        )
-    fields = {name: _decoded(value) for name, value in record.items() if name != "view"}
-    return _KINDS[kind](**fields)
 
 
 def _encoded(value):
