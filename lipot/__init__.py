@@ -20,3 +20,18 @@ from lipot.models import OTAD, AdversarialModel, CIPNet, OTClassifier
 from lipot.models.sequential import Model, Sequential
 
 __version__ = "0.1.0"
+
+_EVALUATION = ("RobustnessReport", "compare", "evaluate")
+
+
+def __getattr__(name):
+    # The attacks take seconds to import: only who asks for them waits.
+    if name in _EVALUATION:
+        from lipot import evaluation
+
+        return getattr(evaluation, name)
+    raise AttributeError(f"module 'lipot' has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted([*globals(), *_EVALUATION])

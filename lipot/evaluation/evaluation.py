@@ -155,6 +155,6 @@ def _finite_or_text(radius):
 def _views(records):
     if not records:
         return {}
-    from lipot.evaluation.views import View
+    from lipot.evaluation.views import from_dict
 
-    return {name: View.from_dict(record) for name, record in records.items()}
+    return {name: from_dict(record) for name, record in records.items()}

@@ -30,7 +30,7 @@ def classifier(
         model: Built Keras model with one input and outputs of shape `(batch, units)`.
         clip_values: Pair of the least and greatest value of an input, as floats or arrays, or
             `None` where attacks may leave every range.
-        loss: What attacks climb: `"crossentropy"` of the logits,
+        loss: What attacks climb: `"crossentropy"` or `"margin"` of the logits,
             `"difference_logits_ratio"`, or a `keras.losses.Loss`, which reads the model's own
             outputs as in `compile`.
         outputs: What the model returns. `"logits"`; `"probabilities"`, to attack their

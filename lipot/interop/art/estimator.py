@@ -42,6 +42,14 @@ class _CompiledEstimator:
         """
         return self._around(self._programs.with_probabilities())
 
+    def logits_model(self):
+        """Returns a Keras model from what attacks move to the logits, on the same weights.
+
+        It holds the preprocessing and whatever makes logits of the outputs, so that attacks
+        written for Keras models see what ART's see.
+        """
+        return _LogitsModel(self._programs.logits_head, self._programs.preprocess)
+
     @property
     def input_shape(self):
         """Shape of one input."""
@@ -185,6 +193,20 @@ class _CompiledEstimator:
                 f"{self.nb_classes - 1}, or one-hot rows of that many. Received: shape {y.shape}"
             )
         return np.eye(self.nb_classes, dtype="float32")[index.astype("int64")]
+
+
+class _LogitsModel(keras.Model):
+    """`Programs.logits_head` as a Keras model; never saved."""
+
+    def __init__(self, head, preprocess):
+        super().__init__(name=head.model.name)
+        self.inner = head.model
+        self._read = head.read
+        self._preprocess = preprocess
+        self.built = True
+
+    def call(self, inputs, training=False):
+        return self._read(self.inner(self._preprocess(inputs), training=training))
 
 
 class KerasEstimator(_CompiledEstimator, ClassifierNeuralNetwork):

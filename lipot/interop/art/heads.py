@@ -85,7 +85,7 @@ def _as_two_classes(values):
 
 
 def _without_probabilities(model, sample):
-    stripped = _strip(model)
+    stripped = without_squasher(model)
     if stripped is not None:
         warnings.warn(
             f"Model '{model.name}' ends in probabilities; attacks get the logits before them.",
@@ -104,13 +104,13 @@ def _without_probabilities(model, sample):
     return model
 
 
-def _strip(model):
+def without_squasher(model):
     """Returns the model without its final softmax or sigmoid, or `None` where it ends in none."""
     if not is_graph(model):
         return None
     operation, arguments = producer(model.outputs[0])
     if isinstance(operation, keras.Model):
-        inner = _strip(operation)
+        inner = without_squasher(operation)
         return None if inner is None else keras.Model(model.inputs[0], inner(arguments[0]))
     if type(operation).__name__.lower() in _SQUASHERS:
         return keras.Model(model.inputs[0], arguments[0])

@@ -58,7 +58,36 @@ def difference_logits_ratio(labels, logits):
     return (best_other - own) / ops.maximum(first - third, keras.config.epsilon() ** 2)
 
 
-NAMED = {"crossentropy": crossentropy, "difference_logits_ratio": difference_logits_ratio}
+def margin(labels, logits):
+    r"""Margin of the misclassification $\max_{i \neq y} z_i - z_y$ of each sample.
+
+    Args:
+        labels: One-hot labels, `(batch, classes)`.
+        logits: `(batch, classes)`.
+
+    Returns:
+        Tensor of shape `(batch,)`; positive where the sample is misclassified.
+
+    Reference:
+        Carlini and Wagner, "Towards evaluating the robustness of neural networks", 2017, f6.
+
+    Example:
+
+    >>> from keras import ops
+    >>> logits = ops.convert_to_tensor([[5.0, 3.0, 1.0]])
+    >>> float(margin(ops.convert_to_tensor([[1.0, 0.0, 0.0]]), logits)[0])
+    -2.0
+    """
+    own = ops.sum(labels * logits, axis=-1)
+    others = ops.where(labels > 0.5, -float("inf"), logits)
+    return ops.max(others, axis=-1) - own
+
+
+NAMED = {
+    "crossentropy": crossentropy,
+    "difference_logits_ratio": difference_logits_ratio,
+    "margin": margin,
+}
 
 
 class AttackLoss(NamedTuple):

@@ -1,0 +1,142 @@
+"""Where an evaluation keeps what it has found, so that it can be killed and started again."""
+
+import hashlib
+import json
+import os
+import pathlib
+
+import keras
+import numpy as np
+
+_MANIFEST = "evaluation.json"
+
+
+class Memory:
+    """Keeps nothing: an evaluation without a folder starts anew each time."""
+
+    def load(self, name):
+        """Always `None`."""
+        return None
+
+    def save(self, name, arrays):
+        """Does nothing."""
+
+    def load_json(self, name):
+        """Always `None`."""
+        return None
+
+    def save_json(self, name, values):
+        """Does nothing."""
+
+
+class Folder:
+    """Keeps arrays and JSON values in a folder that belongs to one evaluation.
+
+    Files are written beside and then renamed: whenever the process dies, every file that is
+    there is whole.
+
+    Args:
+        path: The folder; made if it is missing.
+        identity: Dictionary of JSON values that tell this evaluation from any other: what it is
+            about and how it is done.
+    """
+
+    def __init__(self, path, identity):
+        self.path = pathlib.Path(path)
+        self.path.mkdir(parents=True, exist_ok=True)
+        stored = self.load_json(_MANIFEST)
+        # As JSON gives them back: tuples are lists there.
+        identity = json.loads(json.dumps(identity))
+        if stored is None:
+            self._check_unused()
+            self.save_json(_MANIFEST, identity)
+        elif stored != identity:
+            raise ValueError(_refusal(self.path, stored, identity))
+
+    def load(self, name):
+        """Returns the arrays saved by that name, or `None`."""
+        file = self.path / f"{name}.npz"
+        if not file.exists():
+            return None
+        with np.load(file, allow_pickle=False) as arrays:
+            return dict(arrays)
+
+    def save(self, name, arrays):
+        """Saves a dictionary of arrays."""
+        self._write(self.path / f"{name}.npz", lambda file: np.savez(file, **arrays))
+
+    def load_json(self, name):
+        """Returns the JSON values saved by that name, or `None`."""
+        file = self.path / name
+        return json.loads(file.read_text()) if file.exists() else None
+
+    def save_json(self, name, values):
+        """Saves JSON values."""
+        text = json.dumps(values, indent=1)
+        self._write(self.path / name, lambda file: file.write(text.encode()))
+
+    def _write(self, file, write):
+        draft = file.with_name(f"{file.name}.{os.getpid()}.part")
+        with open(draft, "wb") as stream:
+            write(stream)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(draft, file)
+
+    def _check_unused(self):
+        found = sorted(p.name for p in self.path.iterdir() if not p.name.endswith(".part"))
+        if found:
+            raise ValueError(
+                "Invalid value received for argument `resume`. Expected an empty folder, or one "
+                f"of an earlier evaluation. Received: {self.path}, which holds {found[0]}"
+            )
+
+
+def digest(*arrays):
+    """SHA-256 of some arrays, their shapes and types included."""
+    total = hashlib.sha256()
+    for array in arrays:
+        array = np.ascontiguousarray(array)
+        total.update(f"{array.shape} {array.dtype};".encode())
+        total.update(array.tobytes())
+    return total.hexdigest()
+
+
+def model_digest(model):
+    """SHA-256 of a model's weights and of its layers' configurations.
+
+    Names are left out: Keras numbers them anew whenever a model is built.
+    """
+    layers = [_configuration(part) for part in model._flatten_layers()]
+    weights = [np.asarray(weight.numpy()) for weight in model.weights]
+    return digest(np.frombuffer("\n".join(layers).encode(), "uint8"), *weights)
+
+
+def _configuration(layer):
+    kind = type(layer).__qualname__
+    if isinstance(layer, keras.Model):
+        # Its layers speak for themselves.
+        return kind
+    try:
+        config = {key: value for key, value in layer.get_config().items() if key != "name"}
+    # A layer of the user's need not tell its configuration.
+    except (NotImplementedError, TypeError, ValueError):
+        return kind
+    return f"{kind} {json.dumps(config, sort_keys=True, default=str)}"
+
+
+def _refusal(path, stored, identity):
+    differing = [key for key in identity if stored.get(key) != identity[key]]
+    differing += [key for key in stored if key not in identity]
+    first = differing[0]
+    return (
+        "Invalid value received for argument `resume`. Expected a folder of this evaluation. "
+        f"Received: {path}, of an evaluation with other {', '.join(differing)} "
+        f"({first} there: {_short(stored.get(first))}; here: {_short(identity.get(first))}). "
+        "Choose another folder, or delete this one."
+    )
+
+
+def _short(value):
+    text = json.dumps(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

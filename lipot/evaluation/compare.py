@@ -1,0 +1,94 @@
+"""Several models in one report."""
+
+import pathlib
+
+import keras
+
+from lipot.evaluation.evaluate import evaluate
+from lipot.evaluation.report import RobustnessReport
+
+
+def compare(models, x=None, y=None, norm=None, eps=None, attacks="standard", **settings):
+    """Puts several models side by side, evaluated now or before.
+
+    Args:
+        models: List of reports of `lipot.evaluate`, or a list of models, or a dictionary from
+            name to model.
+        x: Points, for models.
+        y: Labels, for models.
+        norm: `2` or `"inf"`, for models.
+        eps: Radius or list of radii, for models.
+        attacks: As in `lipot.evaluate`, for models.
+        **settings: More arguments of `lipot.evaluate`, for models. With `resume`, each model has
+            a folder of its own inside that one.
+
+    Returns:
+        A `RobustnessReport` with an evaluation for each model.
+
+    Example:
+
+    >>> import keras, lipot, numpy as np
+    >>> networks = {
+    ...     f"{width} wide": keras.Sequential(
+    ...         [keras.Input((4,)), keras.layers.Dense(width), keras.layers.Dense(2)])
+    ...     for width in (2, 8)}
+    >>> x = np.random.default_rng(0).uniform(size=(6, 4)).astype("float32")
+    >>> report = lipot.compare(networks, x, [0, 1] * 3, norm=2, eps=0.1, attacks=["fgsm"],
+    ...                        sanity=False, views=False, progress=False)
+    >>> report.table()["model"].tolist()
+    ['2 wide', '8 wide']
+    """
+    if not isinstance(models, list | tuple | dict) or not models:
+        raise _invalid("reports, or a list or dictionary of models", repr(models))
+    if isinstance(models, dict):
+        named = models
+    elif all(isinstance(model, RobustnessReport) for model in models):
+        return _joined(models)
+    else:
+        named = dict(zip(_distinct([getattr(m, "name", "") for m in models]), models))
+    if not all(isinstance(model, keras.Model) for model in named.values()):
+        kinds = ", ".join(type(model).__name__ for model in named.values())
+        raise _invalid("all reports or all models", f"a {type(models).__name__} of {kinds}")
+    missing = [
+        key for key, value in (("x", x), ("y", y), ("norm", norm), ("eps", eps)) if value is None
+    ]
+    if missing:
+        raise _invalid(f"{', '.join(missing)} as well, to evaluate models on", "models alone")
+    resume = settings.pop("resume", None)
+    return _joined(
+        evaluate(
+            model,
+            x,
+            y,
+            norm,
+            eps,
+            attacks,
+            name=name,
+            resume=resume and pathlib.Path(resume) / f"{place:02d}",
+            **settings,
+        )
+        for place, (name, model) in enumerate(named.items())
+    )
+
+
+def _joined(reports):
+    evaluations = [evaluation for report in reports for evaluation in report.evaluations]
+    points = {evaluation.settings.get("data") for evaluation in evaluations}
+    if len(points) > 1:
+        names = ", ".join(f"'{evaluation.name}'" for evaluation in evaluations)
+        raise _invalid("reports on the same points", f"{len(points)} different sets, for {names}")
+    return RobustnessReport(evaluations)
+
+
+def _distinct(names):
+    """Numbers the names that come more than once."""
+    return [
+        name if names.count(name) == 1 else f"{name} ({names[: place + 1].count(name)})"
+        for place, name in enumerate(names)
+    ]
+
+
+def _invalid(expected, received):
+    return ValueError(
+        f"Invalid value received for argument `models`. Expected {expected}. Received: {received}"
+    )

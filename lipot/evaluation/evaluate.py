@@ -1,0 +1,197 @@
+"""How robust is a model? One call from a Keras classifier to a report."""
+
+import importlib.metadata
+
+import keras
+
+from lipot.evaluation import checkpoints, engine, proofs, suite
+from lipot.evaluation import sanity as checks
+from lipot.evaluation.evaluation import Evaluation
+from lipot.evaluation.progress import Bar, Silence
+from lipot.evaluation.report import RobustnessReport
+from lipot.evaluation.task import make_task
+from lipot.interop import art
+
+_PACKAGES = ("lipot", "keras", "numpy", "adversarial-robustness-toolbox", "nevergrad")
+
+
+def evaluate(
+    model,
+    x,
+    y,
+    norm,
+    eps,
+    attacks="standard",
+    *,
+    name=None,
+    clip_values=None,
+    outputs="auto",
+    batch_size=256,
+    seed=0,
+    resume=None,
+    sanity=True,
+    views=True,
+    progress=True,
+):
+    r"""Measures how robust a Keras classifier is, in the worst case over a suite of attacks.
+
+    A point counts as robust at a radius where no attack found a misclassified point inside the
+    ball and inside the range of the data:
+
+    $$ \frac{1}{n} \sum_i \min_{a} \mathbf{1}\bigl[\arg\max f(a(x_i)) = y_i\bigr],
+       \quad \|a(x_i) - x_i\| \le \epsilon $$
+
+    Each attack gets the points that the ones before it left standing; a point broken at one
+    radius is broken at every larger one. The model's own `predict` decides. Proven accuracy
+    stands beside the attacked one where `lipot.certify` knows the model.
+
+    Args:
+        model: Built Keras classifier with outputs `(n, units)`: logits or probabilities, with
+            whatever preprocessing inside.
+        x: Points `(n, ...)`, as the model takes them.
+        y: Labels: class numbers, or one-hot rows.
+        norm: `2` or `"inf"`.
+        eps: Radius or list of radii, in units of `x`.
+        attacks: `"quick"` (PGD and Auto-PGD), `"standard"` (FGSM, PGD, MIM, DeepFool,
+            Carlini-Wagner, AutoAttack, Square, SimBA and HopSkipJump), `"exhaustive"` (NGOpt
+            too, which needs Nevergrad and patience), or a list of names and
+            `lipot.evaluation.AttackSpec`s.
+        name: What the report calls the model; its own name by default.
+        clip_values: Pair of the least and greatest value of an input. `None` recognizes [0, 1]
+            and [0, 255] and refuses anything else.
+        outputs: `"logits"` or `"probabilities"`, what the model returns; `"auto"` finds out.
+        batch_size: Points attacked at once, and between two checkpoints.
+        seed: Integer, from which all randomness is derived.
+        resume: Folder to keep what was found in. Started again with the same arguments, an
+            evaluation goes on where it was stopped.
+        sanity: Whether to check the evaluation itself for signs of masked gradients, as Carlini
+            et al. ask.
+        views: Whether to make the pictures of the page.
+        progress: Whether to show a progress bar with the time left.
+
+    Returns:
+        A `RobustnessReport` of one evaluation.
+
+    Raises:
+        ValueError: An argument that does not fit, named in the message with what was expected.
+        RuntimeError: An attack broke a certificate, which would be an error of lipot.
+
+    Reference:
+        Carlini et al., "On evaluating adversarial robustness", 2019; Croce and Hein, "Reliable
+        evaluation of adversarial robustness with an ensemble of diverse parameter-free attacks",
+        2020.
+
+    Example:
+
+    >>> import keras, lipot, numpy as np
+    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])
+    >>> model.layers[0].set_weights([np.array([[1.0, -1.0], [0.0, 0.0]]), np.array([-1.0, 0.0])])
+    >>> x = np.array([[0.9, 0.5], [0.1, 0.5]])
+    >>> report = lipot.evaluate(model, x, [0, 1], norm=2, eps=[0.2, 0.5], attacks=["pgd"],
+    ...                         sanity=False, views=False, progress=False)
+    >>> report.table()[["eps", "clean", "robust", "certified"]].values.tolist()
+    [[0.2, 1.0, 1.0, 1.0], [0.5, 1.0, 0.0, 0.0]]
+    """
+    task = make_task(
+        model,
+        x,
+        y,
+        norm=norm,
+        eps=eps,
+        clip_values=clip_values,
+        outputs=outputs,
+        batch_size=batch_size,
+    )
+    specs, left_out = suite.resolve(attacks, task.target, task.norm)
+    checks.check_gradients(task, specs)
+    settings = _settings(task, specs, left_out, seed)
+    store = _store(resume, task, settings)
+    name = model.name if name is None else str(name)
+    with Bar(name) if progress else Silence() as bar:
+        outcome = engine.run(task, specs, seed=seed, store=store, progress=bar)
+        verdicts = ()
+        if sanity:
+            verdicts = checks.run(task, outcome, specs, seed=seed, store=store, progress=bar)
+    broken_by = dict(zip(task.eps, outcome.broken_by))
+    names = tuple(spec.name for spec in specs)
+    radius, note = proofs.proven_radius(model, task.x, task.y, task.norm)
+    if radius is not None:
+        proofs.check_against(radius, broken_by, task.eps, names)
+    evaluation = Evaluation(
+        name=name,
+        norm=task.norm,
+        eps=task.eps,
+        attacks=names,
+        labels=task.y,
+        predictions=task.predictions,
+        broken_by=broken_by,
+        seconds=outcome.seconds,
+        certified_radius=radius,
+        certificate_note=note,
+        sanity=verdicts,
+        settings=settings,
+        versions=_versions(),
+        views=_views(task, outcome, seed) if views else {},
+    )
+    return RobustnessReport([evaluation])
+
+
+def _settings(task, specs, left_out, seed):
+    return {
+        "points": len(task.x),
+        "norm": task.norm,
+        "eps": list(task.eps),
+        "data range": [task.range.low, task.range.high],
+        "data range is": task.range.how,
+        "outputs": task.outputs.kind,
+        "outputs are": task.outputs.how,
+        "attacks": {spec.name: spec.settings for spec in specs},
+        "left out": left_out,
+        "batch size": task.batch_size,
+        "seed": seed,
+        "data": checkpoints.digest(task.x, task.y),
+        "model": checkpoints.model_digest(task.model),
+    }
+
+
+def _store(resume, task, settings):
+    if resume is None:
+        return checkpoints.Memory()
+    identity = {**settings, "predictions": checkpoints.digest(task.predictions)}
+    return checkpoints.Folder(resume, identity)
+
+
+def _views(task, outcome, seed):
+    from lipot.evaluation import views
+
+    middle = len(task.eps) // 2
+    target = task.target
+    if task.range.preprocessing is not None:
+        target = art.classifier(
+            task.model,
+            clip_values=task.range[:2],
+            outputs=task.outputs.attacked,
+            input_shape=task.x.shape[1:],
+        )
+    return views.compute(
+        task.model,
+        task.x,
+        task.y,
+        outcome.x_adv[middle],
+        eps=task.eps[middle],
+        norm=task.norm,
+        clip_values=task.range[:2],
+        seed=seed,
+        target=target,
+    )
+
+
+def _versions():
+    packages = [*_PACKAGES, keras.backend.backend()]
+    versions = {}
+    for package in packages:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return versions

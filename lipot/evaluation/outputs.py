@@ -1,0 +1,95 @@
+"""What a model returns, logits or probabilities, and the classes it decides for."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from lipot.interop.art import heads
+
+
+class Outputs(NamedTuple):
+    """What a model returns.
+
+    Attributes:
+        kind: `"logits"` or `"probabilities"`.
+        how: How it is known, for the report.
+        attacked: What `lipot.interop.art.classifier` must be told to give attacks the logits.
+        units: Width of the output.
+    """
+
+    kind: str
+    how: str
+    attacked: str
+    units: int
+
+    def classes(self, values):
+        """Turns what the model returned into class numbers."""
+        if self.units > 1:
+            return np.argmax(values, axis=1)
+        threshold = 0.5 if self.kind == "probabilities" else 0.0
+        return (values[:, 0] > threshold).astype("int64")
+
+
+def find_outputs(model, values, outputs="auto"):
+    """Finds out what a model returns.
+
+    Args:
+        model: Built Keras classifier.
+        values: What it returned for some points, `(n, units)`.
+        outputs: `"logits"` or `"probabilities"` where the user says it, else `"auto"`.
+
+    Returns:
+        `Outputs`.
+    """
+    if outputs not in heads.OUTPUTS:
+        raise ValueError(
+            f"Invalid value received for argument `outputs`. Expected one of {heads.OUTPUTS}. "
+            f"Received: outputs={outputs!r}"
+        )
+    _check_scores(model, values)
+    units = values.shape[1]
+    stripped = heads.without_squasher(model) is not None
+    if outputs == "logits":
+        return Outputs("logits", "given", "logits", units)
+    if stripped:
+        how = "the last layer is a softmax or a sigmoid; attacks get the logits before it"
+        return Outputs("probabilities", how, "auto", units)
+    if outputs == "probabilities":
+        return Outputs("probabilities", "given; attacks get their logarithm", outputs, units)
+    inside = bool(np.all((values >= 0.0) & (values <= 1.0)))
+    if inside and units == 1:
+        raise ValueError(
+            "Invalid value received for argument `outputs`. Expected 'logits' or 'probabilities': "
+            f"the one output of '{model.name}' stays between 0 and 1, which both can do. "
+            "Received: outputs='auto'"
+        )
+    if inside and np.allclose(values.sum(axis=1), 1.0, atol=1e-3):
+        how = "every row is a distribution; attacks get its logarithm"
+        return Outputs("probabilities", how, "probabilities", units)
+    how = "no softmax at the end, and the rows are no distributions"
+    return Outputs("logits", how, "logits", units)
+
+
+def predict(model, x, batch_size):
+    """What the model itself returns, by its own `predict`, as float64 `(n, units)`."""
+    values = np.asarray(model.predict(x, batch_size=batch_size, verbose=0))
+    if values.ndim != 2:
+        raise ValueError(
+            "Invalid value received for argument `model`. Expected outputs of shape "
+            f"(points, units). Received: '{model.name}' with outputs of shape {values.shape}"
+        )
+    return values
+
+
+def _check_scores(model, values):
+    if not np.issubdtype(values.dtype, np.floating) and values.dtype.name != "bfloat16":
+        raise ValueError(
+            "Invalid value received for argument `model`. Expected scores, a float for each "
+            f"class. Received: '{model.name}' with outputs of type {values.dtype}, which have no "
+            "gradient"
+        )
+    if not np.all(np.isfinite(values)):
+        raise ValueError(
+            f"Invalid value received for argument `model`. '{model.name}' returns NaN or infinite "
+            "outputs on the points. Expected a model with finite weights."
+        )

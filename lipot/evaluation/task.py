@@ -1,0 +1,146 @@
+"""What is evaluated: a model and its points, checked, with the estimator that attacks see."""
+
+import warnings
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+
+from lipot.certify.labels import class_numbers
+from lipot.evaluation.outputs import Outputs, find_outputs, predict
+from lipot.evaluation.ranges import Range, find_range
+from lipot.interop import art
+
+
+class Task(NamedTuple):
+    """A model, the points it is judged on and the perturbations it must stand.
+
+    Attributes:
+        model: Keras classifier.
+        target: Estimator from `lipot.interop.art.classifier`, on inputs in [0, 1].
+        x: Float32 points `(n, ...)`.
+        y: Class numbers `(n,)`.
+        predictions: Predicted classes `(n,)`.
+        norm: `2` or `"inf"`.
+        eps: Increasing tuple of radii, in units of `x`.
+        range: `Range` of the data.
+        outputs: `Outputs` of the model.
+        batch_size: Points at once.
+    """
+
+    model: keras.Model
+    target: Any
+    x: np.ndarray
+    y: np.ndarray
+    predictions: np.ndarray
+    norm: int | str
+    eps: tuple
+    range: Range
+    outputs: Outputs
+    batch_size: int
+
+    def run(self, attack, x, y):
+        """Has an ART attack move some points."""
+        # One-hot, the one form that every attack of ART reads.
+        labels = np.eye(self.target.nb_classes, dtype="float32")[y]
+        return self.range.from_unit(np.asarray(attack.generate(self.range.to_unit(x), labels)))
+
+    def classes(self, x):
+        """Classes that the model itself decides for, by its own `predict`."""
+        return self.outputs.classes(predict(self.model, x, self.batch_size))
+
+
+def make_task(model, x, y, *, norm, eps, clip_values, outputs, batch_size):
+    """Checks everything that `lipot.evaluate` is given; see there for the arguments."""
+    _check_model(model)
+    if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+        raise _invalid("batch_size", "a positive integer", f"batch_size={batch_size!r}")
+    norm, eps = _norm(norm), _radii(eps)
+    x = _points(model, x)
+    range_ = find_range(x, clip_values)
+    _warn_about_units(norm, eps, range_)
+    values = predict(model, x, batch_size)
+    found = find_outputs(model, values, outputs)
+    y = class_numbers(y, len(x), found.units)
+    target = _target(model, x, range_, found)
+    return Task(model, target, x, y, found.classes(values), norm, eps, range_, found, batch_size)
+
+
+def _check_model(model):
+    if not isinstance(model, keras.Model):
+        raise _invalid("model", "a keras.Model", repr(model))
+    if not model.built:
+        raise _invalid("model", "a built model", f"'{model.name}', which has no weights yet")
+
+
+def _norm(norm):
+    if norm == 2 and not isinstance(norm, bool):
+        return 2
+    if norm == "inf" or norm == np.inf:
+        return "inf"
+    raise _invalid("norm", '2 or "inf"', f"norm={norm!r}")
+
+
+def _radii(eps):
+    try:
+        radii = sorted({float(radius) for radius in np.atleast_1d(eps)})
+    except (TypeError, ValueError):
+        radii = []
+    if not radii or not all(0.0 < radius < np.inf for radius in radii):
+        raise _invalid("eps", "a positive number, or a list of them", f"eps={eps!r}")
+    return tuple(radii)
+
+
+def _points(model, x):
+    x = np.asarray(x)
+    expected = getattr(model, "input_shape", None)
+    expected = tuple(expected) if isinstance(expected, tuple | list) else (None,) * x.ndim
+    fits = len(expected) == x.ndim and all(
+        e in (None, n) for e, n in zip(expected[1:], x.shape[1:])
+    )
+    if x.ndim < 2 or not fits or len(x) == 0:
+        shape = "(points, ...)" if None in expected[1:] else f"(points, {str(expected[1:])[1:-1]})"
+        raise _invalid("x", f"at least one point, and shape {shape}", f"shape {x.shape}")
+    if x.dtype.kind not in "biuf":
+        raise _invalid("x", "numbers", f"dtype {x.dtype}")
+    if not np.all(np.isfinite(x)):
+        raise _invalid("x", "finite numbers", f"{np.sum(~np.isfinite(x))} that are not")
+    return x.astype("float32")
+
+
+def _warn_about_units(norm, eps, range_):
+    if norm == "inf" and eps[-1] < range_.width / 1000.0:
+        warnings.warn(
+            f"The radii are in units of the points, which lie between {range_.low:g} and "
+            f"{range_.high:g}: eps={eps[-1]:g} is less than a thousandth of that.",
+            stacklevel=4,
+        )
+
+
+def _target(model, x, range_, outputs):
+    with warnings.catch_warnings():
+        # That a final softmax is taken off is said in the report.
+        warnings.filterwarnings("ignore", message="Model .* ends in probabilities")
+        target = art.classifier(
+            model,
+            clip_values=(0.0, 1.0),
+            outputs=outputs.attacked,
+            preprocessing=range_.preprocessing,
+            input_shape=x.shape[1:],
+        )
+    try:
+        target.loss_gradient(range_.to_unit(x[:1]), np.zeros(1, "int32"))
+    # Whatever the framework raises where an operation has no derivative, or is no tensor's.
+    except Exception as error:
+        raise ValueError(
+            "Invalid value received for argument `model`. Expected a model with input gradients. "
+            f"Received: '{model.name}', whose gradient fails: {' '.join(str(error).split())[:300]}"
+        ) from error
+    return target
+
+
+def _invalid(argument, expected, received):
+    return ValueError(
+        f"Invalid value received for argument `{argument}`. Expected {expected}. "
+        f"Received: {received}"
+    )
