@@ -9,6 +9,7 @@ import numpy as np
 from lipot.attacks.auto_attack.apgd import APGD
 from lipot.attacks.auto_attack.progress import Progress
 from lipot.attacks.auto_attack.sequence import Search, run_in_turn
+from lipot.attacks.auto_attack.square import SquareInf, SquareL2
 from lipot.attacks.auto_attack.victim import OUTPUTS, Victim, check_logits
 from lipot.attacks.base import Attack
 from lipot.layers.kernel_layer import check_units
@@ -33,6 +34,11 @@ def _apgd(loss):
     return build
 
 
+def _square(attack, victim):
+    square = SquareInf if attack.norm == "inf" else SquareL2
+    return square(victim, attack.ball, victim.point_shape, queries=attack.queries).search
+
+
 class _Kind(NamedTuple):
     """How an attack is made, whether it takes targets, and its calls of the model.
 
@@ -48,9 +54,10 @@ _KINDS = {
     "apgd-ce": _Kind(_apgd(_crossentropy), False, lambda attack: 3 * attack.steps),
     "apgd-dlr": _Kind(_apgd(_logits_ratio), False, lambda attack: 3 * attack.steps),
     "apgd-t": _Kind(_apgd(targeted_logits_ratio), True, lambda attack: 3 * attack.steps),
+    "square": _Kind(_square, False, lambda attack: attack.queries),
 }
 
-STANDARD = ("apgd-ce", "apgd-t")
+STANDARD = ("apgd-ce", "apgd-t", "square")
 
 
 @keras.saving.register_keras_serializable(package="lipot")
@@ -61,6 +68,7 @@ class AutoAttack:
     |-----------|---------------------------------------------------------------------------|
     | `apgd-ce` | Auto-PGD on the cross-entropy                                             |
     | `apgd-t`  | Auto-PGD on the targeted logits ratio, for the nine likeliest classes     |
+    | `square`  | Square, a random search that needs no gradient                            |
 
     `"apgd-dlr"`, Auto-PGD on the untargeted ratio, can be asked for too. Each attack runs on the
     points that still stand. A point counts as broken where `model.predict` misclassifies what was
@@ -141,7 +149,7 @@ class AutoAttack:
             An `AutoAttackResult`.
         """
         x = self._check_points(x)
-        victim = Victim(model, self.batch_size)
+        victim = Victim(model, x.shape[1:], self.batch_size)
         logits = victim.logits(x)
         check_logits(model, logits, self.outputs)
         y = _check_labels(y, *logits.shape)

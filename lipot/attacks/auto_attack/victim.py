@@ -16,11 +16,13 @@ class Victim:
 
     Args:
         model: Built Keras model.
+        point_shape: Shape of one point.
         batch_size: Rows of one call.
     """
 
-    def __init__(self, model, batch_size):
+    def __init__(self, model, point_shape, batch_size):
         self.model = model
+        self.point_shape = point_shape
         self.batch_size = batch_size
 
     def logits(self, x):
