@@ -33,6 +33,8 @@ def train(model, x, y, *, steps, batch_size, seed, folder, chunk=CHUNK, augment=
         (int(file.name.split(".")[0]) for file in folder.glob("[0-9]*.weights.h5")), default=0
     )
     if done:
+        # Weights of an optimizer that is not built yet would be skipped.
+        model.optimizer.build(model.trainable_variables)
         model.load_weights(_state(folder, done))
     logs = {}
     while done < steps:
