@@ -1,15 +1,19 @@
 """Times a training step of 1-Lipschitz networks against the same plain Keras network.
 
-    python -m benchmarks.training_step [--steps 60] [--rounds 5]
+    python -m benchmarks.training_step [--steps 60] [--rounds 5] [--deel PYTHON]
 
 Both networks run in one process in turns, so that the machine's mood cancels in the ratio.
-deel-lip 1.5.0 needs TensorFlow 2.15; where the published ratio stands beside ours it was measured
-apart: 13.8 for the MLP and 2.3 for the CNN.
+deel-lip 1.5.0 needs TensorFlow 2.15: `--deel` names the Python of an environment that has both,
+where `deel_lip_step.py` measures it right after ours. Without it the ratios shown beside ours are
+those measured apart: 13.8 for the MLP and 2.3 for the CNN.
 """
 
 import argparse
+import json
 import statistics
+import subprocess
 import time
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -18,6 +22,9 @@ from benchmarks.common import write_result
 from lipot import layers
 
 ORTHOGONALIZERS = ("retraction", "bjorck", "cholesky")
+SHAPES = {"mlp": (784,), "cnn": (28, 28, 1), "resnet": (32, 32, 3)}
+# Steps of the networks relative to --steps: a step of the residual network takes seconds.
+SHARES = {"mlp": 1.0, "cnn": 1.0, "resnet": 0.05}
 
 
 def mlp(dense, activation):
@@ -35,16 +42,30 @@ def cnn(conv, dense, activation, pool):
     return keras.Sequential([keras.Input((28, 28, 1)), *body])
 
 
+def resnet(conv, dense, activation, merge):
+    """ResNet-18 on 32x32 without normalization; shortcuts change the size by 2x2 patches."""
+    inputs = keras.Input((32, 32, 3))
+    x = activation()(conv(64, 3)(inputs))
+    for filters, strides in ((64, 1), (64, 1), *((n, s) for n in (128, 256, 512) for s in (2, 1))):
+        shortcut = x if strides == 1 else conv(filters, 2, strides)(x)
+        branch = conv(filters, 3, strides)(x)
+        branch = conv(filters, 3)(activation()(branch))
+        x = activation()(merge()([shortcut, branch]))
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    return keras.Model(inputs, dense(10)(x))
+
+
 def plain_networks():
     """The stock Keras twins."""
 
-    def conv(filters, size):
-        return keras.layers.Conv2D(filters, size, padding="same")
+    def conv(filters, size, strides=1):
+        return keras.layers.Conv2D(filters, size, strides, padding="same")
 
-    relu = keras.layers.ReLU
+    dense, relu = keras.layers.Dense, keras.layers.ReLU
     return {
-        "mlp": mlp(keras.layers.Dense, relu),
-        "cnn": cnn(conv, keras.layers.Dense, relu, keras.layers.AveragePooling2D),
+        "mlp": lambda: mlp(dense, relu),
+        "cnn": lambda: cnn(conv, dense, relu, keras.layers.AveragePooling2D),
+        "resnet": lambda: resnet(conv, dense, relu, keras.layers.Add),
     }
 
 
@@ -57,10 +78,14 @@ def lipschitz_networks(orthogonalizer):
     def conv(filters, size):
         return layers.SpectralConv2D(filters, size, orthogonalizer=orthogonalizer)
 
+    def orthogonal(filters, size, strides=1):
+        return layers.OrthogonalConv2D(filters, size, strides, orthogonalizer=orthogonalizer)
+
     sort = layers.GroupSort2
     return {
-        "mlp": mlp(dense, sort),
-        "cnn": cnn(conv, dense, sort, layers.ScaledL2NormPooling2D),
+        "mlp": lambda: mlp(dense, sort),
+        "cnn": lambda: cnn(conv, dense, sort, layers.ScaledL2NormPooling2D),
+        "resnet": lambda: resnet(orthogonal, dense, sort, keras.layers.Average),
     }
 
 
@@ -110,32 +135,57 @@ def summary(train, predict, name):
 
 
 def main():
+    arguments = parse()
+    keras.utils.set_random_seed(arguments.seed)
+    rng = np.random.default_rng(arguments.seed)
+    figures = {}
+    for network in arguments.networks:
+        steps = max(2, int(SHARES[network] * arguments.steps))
+        count = steps * arguments.batch_size
+        x = rng.random((count, *SHAPES[network]), dtype="float32")
+        models = {"plain": plain_networks()[network]()}
+        models |= {name: lipschitz_networks(name)[network]() for name in arguments.only}
+        timing = argparse.Namespace(**{**vars(arguments), "steps": steps})
+        figures[network] = measure(models, x, rng.integers(0, 10, count), timing)
+        for name, row in figures[network].items():
+            print_row(network, name, row)
+    if arguments.deel:
+        figures |= deel_lip(arguments)
+    else:
+        figures["deel-lip 1.5.0, measured apart"] = {"mlp": 13.8, "cnn": 2.3}
+    print(write_result("training_step", figures, seed=arguments.seed, settings=vars(arguments)))
+
+
+def parse():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", nargs="*", default=list(ORTHOGONALIZERS))
-    arguments = parser.parse_args()
-    keras.utils.set_random_seed(arguments.seed)
-    rng = np.random.default_rng(arguments.seed)
-    count = arguments.steps * arguments.batch_size
-    images = rng.random((count, 28, 28, 1), dtype="float32")
-    labels = rng.integers(0, 10, count)
-    figures = {}
-    for network in ("mlp", "cnn"):
-        x = images.reshape(count, -1) if network == "mlp" else images
-        models = {"plain": plain_networks()[network]}
-        models |= {name: lipschitz_networks(name)[network] for name in arguments.only}
-        figures[network] = measure(models, x, labels, arguments)
-        for name, row in figures[network].items():
-            print(
-                f"{network:4s} {name:12s} step {row['train_ms']:8.2f} ms  x{row['train_ratio']:.2f}"
-                f"   predict {row['predict_ms']:7.2f} ms  x{row['predict_ratio']:.2f}",
-                flush=True,
-            )
-    figures["deel-lip 1.5.0, measured apart"] = {"mlp": 13.8, "cnn": 2.3}
-    print(write_result("training_step", figures, seed=arguments.seed, settings=vars(arguments)))
+    parser.add_argument("--networks", nargs="+", default=["mlp", "cnn"], choices=SHAPES)
+    parser.add_argument("--deel", metavar="PYTHON", help="Python that has deel-lip 1.5.0")
+    return parser.parse_args()
+
+
+def print_row(network, name, row):
+    print(
+        f"{network:6s} {name:12s} step {row['train_ms']:8.2f} ms  x{row['train_ratio']:.2f}"
+        f"   predict {row['predict_ms']:7.2f} ms  x{row['predict_ratio']:.2f}",
+        flush=True,
+    )
+
+
+def deel_lip(arguments):
+    """Runs the same measurement on deel-lip in its own environment."""
+    script = Path(__file__).with_name("deel_lip_step.py")
+    sizes = (arguments.steps, arguments.rounds, arguments.batch_size)
+    command = [arguments.deel, str(script), *map(str, sizes)]
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    found = json.loads(output.splitlines()[-1])
+    for network, row in found.items():
+        print_row(network, "deel-lip", row)
+    return {"deel-lip 1.5.0, in the same run": found}
 
 
 if __name__ == "__main__":
