@@ -6,7 +6,7 @@ import numpy as np
 from keras import ops
 
 from lipot import backend
-from lipot.attacks.auto_attack.pursuit import parts, pursue
+from lipot.attacks.auto_attack.pursuit import beside, parts, pursue
 from lipot.math.attack_schedules import apgd_windows
 
 _MOMENTUM = 0.75
@@ -108,7 +108,7 @@ class APGD:
         return APGDState(*ops.while_loop(runs, body, start)[1:])
 
     def _step(self, logits, state, pace):
-        step_size = _beside(state.step_size, state.x)
+        step_size = beside(state.step_size, state.x)
         ahead = self.ball.project(
             state.points + step_size * self.ball.steepest(state.gradient), state.x
         )
@@ -119,8 +119,8 @@ class APGD:
             state.x,
         )
         loss, gradient, wrong = self._evaluate(logits, points, state)
-        better, wrong_now = _beside(loss > state.best_loss, points), _beside(wrong, points)
-        seen = _beside(state.fooled, points)
+        better, wrong_now = beside(loss > state.best_loss, points), beside(wrong, points)
+        seen = beside(state.fooled, points)
         return state._replace(
             points=points,
             previous=state.points,
@@ -230,8 +230,3 @@ def checkpoint(state, window):
 
 def _counts(steps, done):
     return np.array([steps], "int32"), np.array([done], "int32")
-
-
-def _beside(values, points):
-    """Shapes one value a row so that it broadcasts against the points."""
-    return ops.reshape(values, (-1,) + (1,) * (len(points.shape) - 1))

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from lipot.attacks.auto_attack.apgd import APGD
+from lipot.attacks.auto_attack.fab import FAB
 from lipot.attacks.auto_attack.progress import Progress
 from lipot.attacks.auto_attack.sequence import Search, run_in_turn
 from lipot.attacks.auto_attack.square import SquareInf, SquareL2
@@ -34,6 +35,10 @@ def _apgd(loss):
     return build
 
 
+def _fab(attack, victim):
+    return FAB(victim, attack.ball, steps=attack.steps).search
+
+
 def _square(attack, victim):
     square = SquareInf if attack.norm == "inf" else SquareL2
     return square(victim, attack.ball, victim.point_shape, queries=attack.queries).search
@@ -54,10 +59,11 @@ _KINDS = {
     "apgd-ce": _Kind(_apgd(_crossentropy), False, lambda attack: 3 * attack.steps),
     "apgd-dlr": _Kind(_apgd(_logits_ratio), False, lambda attack: 3 * attack.steps),
     "apgd-t": _Kind(_apgd(targeted_logits_ratio), True, lambda attack: 3 * attack.steps),
+    "fab-t": _Kind(_fab, True, lambda attack: 4 * attack.steps),
     "square": _Kind(_square, False, lambda attack: attack.queries),
 }
 
-STANDARD = ("apgd-ce", "apgd-t", "square")
+STANDARD = ("apgd-ce", "apgd-t", "fab-t", "square")
 
 
 @keras.saving.register_keras_serializable(package="lipot")
@@ -68,6 +74,7 @@ class AutoAttack:
     |-----------|---------------------------------------------------------------------------|
     | `apgd-ce` | Auto-PGD on the cross-entropy                                             |
     | `apgd-t`  | Auto-PGD on the targeted logits ratio, for the nine likeliest classes     |
+    | `fab-t`   | FAB, a search along the decision boundary, for the same classes           |
     | `square`  | Square, a random search that needs no gradient                            |
 
     `"apgd-dlr"`, Auto-PGD on the untargeted ratio, can be asked for too. Each attack runs on the

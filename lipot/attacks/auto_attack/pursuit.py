@@ -1,6 +1,7 @@
 """Runs a search in chunks of steps, on the points that still stand."""
 
 import numpy as np
+from keras import ops
 
 
 def pursue(state, chunks, report):
@@ -34,3 +35,8 @@ def parts(steps, longest):
     """Splits a number of steps into chunks of `longest` steps and a last shorter one."""
     full, rest = divmod(steps, longest)
     return [longest] * full + [rest] * (rest > 0)
+
+
+def beside(values, points):
+    """Shapes one value a row so that it broadcasts against the points."""
+    return ops.reshape(values, (-1,) + (1,) * (len(points.shape) - 1))

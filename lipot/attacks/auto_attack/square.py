@@ -6,7 +6,7 @@ import numpy as np
 from keras import ops
 
 from lipot.attacks.auto_attack.image import ImageView
-from lipot.attacks.auto_attack.pursuit import parts, pursue
+from lipot.attacks.auto_attack.pursuit import beside, parts, pursue
 from lipot.math.attack_schedules import square_share
 from lipot.math.margins import top_margin
 from lipot.math.square_windows import odd_window_sides, tiling, two_bumps, window_sides
@@ -125,7 +125,7 @@ class Square:
         wrong = ops.cast(ops.argmax(values, axis=-1), "int32") != state.y
         better = ops.logical_or(wrong, margin < state.margin)
         better = ops.logical_and(better, ops.logical_not(state.fooled))
-        chosen = ops.reshape(better, (-1,) + (1,) * len(self.view.shape))
+        chosen = beside(better, tried)
         return state._replace(
             adversarial=ops.where(chosen, tried, state.adversarial),
             margin=ops.where(better, margin, state.margin),

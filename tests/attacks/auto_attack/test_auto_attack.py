@@ -6,7 +6,7 @@ from lipot.attacks import AutoAttack
 from lipot.attacks.auto_attack import STANDS, WRONG
 from tests.helpers import check_serializable
 
-NAMES = ["apgd-ce", "apgd-dlr", "apgd-t", "square"]
+NAMES = ["apgd-ce", "apgd-dlr", "apgd-t", "fab-t", "square"]
 NORMS = ["inf", 2]
 X = np.random.default_rng(0).uniform(size=(24, 6, 6, 1)).astype("float32")
 
@@ -45,7 +45,7 @@ def test_what_it_reports_is_true(name, norm):
 
 
 @pytest.mark.parametrize("norm", NORMS)
-@pytest.mark.parametrize("name", ["apgd-ce", "apgd-dlr", "apgd-t"])
+@pytest.mark.parametrize("name", ["apgd-ce", "apgd-dlr", "apgd-t", "fab-t"])
 def test_a_linear_model_falls_exactly_where_the_closed_form_says(name, norm):
     # Two classes, f = w.x + b: the least shift that flips the sign has dual norm |f| / |w|_*.
     rng = np.random.default_rng(2)
