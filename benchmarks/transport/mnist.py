@@ -26,6 +26,15 @@ RUNS = pathlib.Path("runs/transport")
 EPS_CURVE = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
 STEPS_CURVE = (1, 10, 20, 40, 100)
 WARM_BATCH = 128
+# Settings that do not change the training, or are stored with the row.
+OF_THE_ROW = (
+    "methods",
+    "ablations",
+    "auto_points",
+    "auto_attacks",
+    "auto_steps",
+    "auto_queries",
+)
 # eps of the common start, and its share of the steps
 RAMP = ((0.1, 0.2), (0.2, 0.3), (0.3, 0.5))
 
@@ -34,19 +43,18 @@ def main():
     options = parse()
     result = "transport/mnist_ablations" if options.ablations else "transport/mnist"
     recipes = ABLATIONS if options.ablations else MAIN
-    settings = {
-        key: value for key, value in vars(options).items() if key not in ("methods", "ablations")
-    }
+    settings = {key: value for key, value in vars(options).items() if key not in OF_THE_ROW}
     stored = read_result(result)
     rows = stored["figures"] if stored and stored["settings"] == settings else {}
     data = datasets.load("mnist")
     for name in options.methods or recipes:
-        if name in rows:
-            print(f"{name}: stored", flush=True)
-            continue
         print(name, flush=True)
-        rows[name] = measure(name, recipes[name], data, options)
-        write_result(result, rows, seed=options.seed, settings=settings)
+        if name not in rows:
+            rows[name] = measure(name, recipes[name], data, options)
+            write_result(result, rows, seed=options.seed, settings=settings)
+        if options.auto_points and "autoattack" not in rows[name]:
+            rows[name]["autoattack"] = auto_attack(name, recipes[name], data, options)
+            write_result(result, rows, seed=options.seed, settings=settings)
         print_row(name, rows[name])
 
 
@@ -62,8 +70,8 @@ def parse():
     parser.add_argument("--points", type=int, default=10000, help="test points for PGD-40")
     parser.add_argument("--curve-points", type=int, default=1000, help="test points of curves")
     parser.add_argument("--auto-points", type=int, default=1000, help="0 to leave it out")
-    parser.add_argument("--auto-iterations", type=int, default=100)
-    parser.add_argument("--auto-restarts", type=int, default=1)
+    parser.add_argument("--auto-attacks", nargs="+", default=["apgd-ce", "apgd-dlr", "square"])
+    parser.add_argument("--auto-steps", type=int, default=100)
     parser.add_argument("--auto-queries", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args()
@@ -95,17 +103,20 @@ def measure(name, recipe, data, options):
         "training_minutes": round(minutes, 2),
         "last_logs": logs,
     }
-    if options.auto_points:
-        row["autoattack"] = robustness.auto_attack_accuracy(
-            estimator,
-            x[: options.auto_points],
-            y[: options.auto_points],
-            eps=EPS,
-            iterations=options.auto_iterations,
-            restarts=options.auto_restarts,
-            queries=options.auto_queries,
-        )
     return row
+
+
+def auto_attack(name, recipe, data, options):
+    """Runs AutoAttack on a row that is trained; returns its accuracy and what was run."""
+    network, _ = trained(name, recipe, data, options)
+    x, y = data.x_test[: options.auto_points], data.y_test[: options.auto_points]
+    run = {
+        "attacks": options.auto_attacks,
+        "steps": options.auto_steps,
+        "queries": options.auto_queries,
+    }
+    accuracy = robustness.auto_attack_accuracy(network, x, y, eps=EPS, **run)
+    return {"accuracy": accuracy, "points": len(x), **run}
 
 
 def trained(name, recipe, data, options):
@@ -202,7 +213,7 @@ class _precision:
 def print_row(name, row):
     paper = "" if row["paper"] is None else f"   (paper: {row['paper']})"
     sane = "sane" if row["sanity"]["passed"] else "FAILS the sanity checks"
-    attacked = f"AutoAttack {row['autoattack']:.1%}, " if "autoattack" in row else ""
+    attacked = f"AutoAttack {row['autoattack']['accuracy']:.1%}, " if "autoattack" in row else ""
     print(
         f"{name}: clean {row['clean']:.1%}, PGD {row['pgd']:.1%}, {attacked}{sane}{paper}",
         flush=True,

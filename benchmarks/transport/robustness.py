@@ -3,6 +3,7 @@
 import numpy as np
 from art.attacks.evasion import ProjectedGradientDescent
 
+from lipot.attacks import AutoAttack
 from lipot.interop import art
 
 BATCH = 500
@@ -38,19 +39,10 @@ def pgd_accuracy(estimator, x, y, *, eps, step=None, steps=40):
     return float(np.mean(estimator.predict(x_adv).argmax(axis=1) == y))
 
 
-def auto_attack_accuracy(estimator, x, y, *, eps, iterations, restarts, queries):
-    """Accuracy under AutoAttack as ART runs it."""
-    attack = art.auto_attack(
-        estimator,
-        norm=np.inf,
-        eps=eps,
-        max_iter=iterations,
-        restarts=restarts,
-        queries=queries,
-        batch_size=BATCH,
-    )
-    x_adv = attack.generate(x, y)
-    return float(np.mean(estimator.predict(x_adv).argmax(axis=1) == y))
+def auto_attack_accuracy(network, x, y, *, eps, attacks, steps, queries):
+    """Accuracy under the named attacks of AutoAttack."""
+    attack = AutoAttack(eps, attacks=attacks, steps=steps, queries=queries, batch_size=BATCH)
+    return float(np.mean(attack.run(network, x, y).stands))
 
 
 def sanity(estimator, x, y, *, eps, eps_values, steps_values, largest_eps):
