@@ -86,7 +86,25 @@ def _attacks(record):
         )
 
 
-_ROWS = (("hkr_mnist", _mnist), ("training_step", _training_step), ("art_attacks", _attacks))
+def _orthogonality(record):
+    networks = record["figures"]
+    for network, kernel in (("SpectralDense", "dense"), ("OrthogonalConv2D, circular", "conv")):
+        rows = [row for row in networks[network]["layers"] if kernel in row["layer"]]
+        off = max(abs(row[end] - 1.0) for row in rows for end in ("largest", "smallest"))
+        yield (
+            f"{network}, {record['settings']['steps']} training steps: distance of the "
+            "singular values from 1",
+            f"at most {off:.0e}",
+            "",
+        )
+
+
+_ROWS = (
+    ("hkr_mnist", _mnist),
+    ("training_step", _training_step),
+    ("orthogonality", _orthogonality),
+    ("art_attacks", _attacks),
+)
 
 if __name__ == "__main__":
     main()
