@@ -1,0 +1,123 @@
+"""The page of a robustness report: one HTML file that needs nothing but a browser."""
+
+import json
+import pathlib
+from typing import NamedTuple
+
+import jinja2
+
+from lipot.evaluation.page import figures, prose
+from lipot.evaluation.page.sections import Drawing, Section, sections
+from lipot.evaluation.page.svg import MARKERS, SERIES
+
+# The signs that stand for Matplotlib's markers in the key.
+_SIGNS = dict(zip(MARKERS, "●■▲◆▼✚✖★◀▶"))
+
+
+class _Model(NamedTuple):
+    """What the template shows of one evaluation."""
+
+    name: str
+    verdict: str
+    trust: str
+    suspicious: bool
+    checks: tuple
+    certificate_note: str
+    sections: list
+    settings: list
+
+
+def save(report, path):
+    """Writes a report as one self-contained page.
+
+    The page holds its figures and its style; it asks for nothing else and runs no script.
+
+    Args:
+        report: `lipot.evaluation.RobustnessReport`.
+        path: File to write; folders on the way are made.
+
+    Returns:
+        The path as an absolute `pathlib.Path`.
+    """
+    path = pathlib.Path(path).resolve()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(render(report), encoding="utf-8")
+    return path
+
+
+def render(report):
+    """Returns the page of a report as a string."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("lipot.evaluation.page", "."),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    names = dict.fromkeys(evaluation.name for evaluation in report.evaluations)
+    return environment.get_template("page.html").render(
+        title=f"Robustness of {prose.listed(names)}",
+        models=[_model(e, f"m{index}") for index, e in enumerate(report.evaluations)],
+        curves=_curves(report.evaluations),
+        table=_table(report.evaluations),
+    )
+
+
+def _model(evaluation, prefix):
+    checks = tuple(
+        (verdict, {True: "passed", False: "failed", None: "not run"}[verdict.passed])
+        for verdict in evaluation.sanity
+    )
+    settings = {
+        **evaluation.settings,
+        **{f"{k} version": v for k, v in evaluation.versions.items()},
+    }
+    seconds = {name: f"{spent:.1f} s" for name, spent in evaluation.seconds.items()}
+    return _Model(
+        name=evaluation.name,
+        verdict=prose.verdict(evaluation),
+        trust=prose.trust(evaluation),
+        suspicious=any(verdict.passed is False for verdict in evaluation.sanity),
+        checks=checks,
+        certificate_note=evaluation.certificate_note,
+        sections=sections(evaluation, prefix),
+        settings=[(name, _plain(value)) for name, value in {**settings, "time": seconds}.items()],
+    )
+
+
+def _curves(evaluations):
+    """A figure for each norm: radii of different norms share no axis."""
+    found = []
+    for norm in dict.fromkeys(evaluation.norm for evaluation in evaluations):
+        shown = [evaluation for evaluation in evaluations if evaluation.norm == norm]
+        svg = figures.curves(f"curves-{norm}", shown)
+        alt = " ".join(prose.describe_curve(evaluation) for evaluation in shown)
+        key = [
+            (f"var(--series-{index % len(SERIES)})", _SIGNS[MARKERS[index % len(MARKERS)]], e.name)
+            for index, e in enumerate(shown)
+        ]
+        found.append((Drawing(svg, alt), key, any(e.certified_radius is not None for e in shown)))
+    return found
+
+
+def _table(evaluations):
+    rows = []
+    for evaluation in evaluations:
+        for eps in evaluation.eps:
+            proven = evaluation.certified_accuracy(eps)
+            broken = {name: evaluation.broken(name, eps) for name in evaluation.attacks}
+            rows.append(
+                (
+                    evaluation.name,
+                    f"{eps:g} in {figures.norm_name(evaluation.norm)}",
+                    prose.percent(evaluation.clean_accuracy),
+                    prose.percent(evaluation.robust_accuracy(eps)),
+                    "–" if proven is None else prose.percent(proven),
+                    ", ".join(f"{name} {count}" for name, count in broken.items() if count) or "–",
+                )
+            )
+    return rows
+
+
+def _plain(value):
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
