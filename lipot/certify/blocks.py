@@ -9,10 +9,15 @@ import math
 
 import numpy as np
 
+from lipot.certify.activations import activation_bound
 from lipot.certify.bounds import LayerBound, register_bound, values_in
+from lipot.certify.rounding import accumulated, float_format
 from lipot.certify.weights import applied, spectral_norm
+from lipot.layers.linf_distance_dense import LInfDistanceDense
 from lipot.layers.sdp_residual_conv2d import SDPResidualConv2D
 from lipot.layers.sdp_residual_dense import SDPResidualDense
+from lipot.layers.skew_orthogonal_conv2d import SkewOrthogonalConv2D
+from lipot.math.skew import exponential_bound, shift_bound
 
 # Partial sums in up to four orders: sqrt(4).
 _ORDERS = 2.0
@@ -34,6 +39,46 @@ def sdp_residual(layer, input_shape):
         gain=scale * (1.0 + into * back),
         offset=scale * bias * back,
         output_roundings=2,
+    )
+
+
+@register_bound(SkewOrthogonalConv2D)
+def skew_orthogonal_convolution(layer, input_shape):
+    # Term k of the series is A / k times term k - 1, which has a norm of |A|^(k-1) / (k-1)! at
+    # most. What the product rounds off, gamma g |A|^(k-1) / k!, goes through the terms that
+    # follow, of which the sum is below e^|A|. All in all g e^|A| (e^|A| - 1) / |A| for each gamma;
+    # second orders enter by the norm of the rounded product.
+    kernel = applied(layer.inference_kernel, layer)
+    terms, step = kernel[..., 0].size + 3, partial_sums(kernel)
+    roundoff = float_format(layer.compute_dtype).roundoff
+    norm = shift_bound(kernel) + accumulated(terms, roundoff) * step
+    grown = math.exp(min(norm, 100.0))
+    output_shape = layer.compute_output_shape(input_shape)
+    bias = 0.0
+    if layer.bias is not None:
+        positions = values_in(output_shape) / layer.filters
+        bias = float(np.linalg.norm(applied(layer.bias, layer))) * math.sqrt(positions)
+    linear = LayerBound(
+        lipschitz=layer.k_coef_lip * exponential_bound(kernel, layer.terms),
+        roundings=terms + layer.terms + 4,
+        gain=max(1.0, layer.k_coef_lip) * grown * (1.0 + step * grown),
+        offset=bias,
+    )
+    return linear.with_activation(activation_bound(layer.activation, output_shape))
+
+
+@register_bound(LInfDistanceDense)
+def linf_distance(layer, input_shape):
+    # A difference of size |x| + |w| at most, a product with the factor, and the bias.
+    root = math.sqrt(values_in(layer.compute_output_shape(input_shape)))
+    largest = float(np.linalg.norm(applied(layer.kernel, layer), axis=0).max())
+    bias = 0.0 if layer.bias is None else float(np.abs(applied(layer.bias, layer)).max())
+    scale = max(1.0, layer.k_coef_lip)
+    return LayerBound(
+        lipschitz=layer.lipschitz_bound,
+        roundings=4,
+        gain=scale * root,
+        offset=root * (scale * largest + bias),
     )
 
 

@@ -14,7 +14,7 @@ class CenteredConvolution:
     """Mixin: convolutions with an odd kernel and stride 1, on either data format.
 
     With zeros around the image or a circular image the adjoint is again such a convolution, with
-    the kernel of `adjoint_kernel`.
+    the kernel of `lipot.math.skew.adjoint_kernel`.
     """
 
     def set_convolution(self, kernel_size, padding, data_format):
@@ -89,8 +89,8 @@ class CenteredConvolution:
         shape[self.channel_axis] = -1
         return ops.reshape(values, shape)
 
-    def stock_convolution(self, images, kernel, bias=None, activation=None):
-        """Applies a stock `Conv2D` with this kernel to a symbolic batch."""
+    def stock_convolution(self, kernel, bias=None, activation=None):
+        """Returns a function that applies one stock `Conv2D` with this kernel to batches."""
         layer = keras.layers.Conv2D(
             kernel.shape[3],
             self.kernel_size,
@@ -100,10 +100,12 @@ class CenteredConvolution:
             use_bias=bias is not None,
             dtype=self.dtype_policy,
         )
-        outputs = layer(self.padded(images))
+        shape = [None] * 4
+        shape[self.channel_axis] = kernel.shape[2]
+        layer.build(tuple(shape))
         weights = [kernel] if bias is None else [kernel, bias]
         layer.set_weights([ops.convert_to_numpy(ops.cast(w, layer.dtype)) for w in weights])
-        return outputs
+        return lambda images: layer(self.padded(images))
 
     def convolution_config(self):
         """The configuration of the arguments this mixin checks."""
@@ -112,16 +114,3 @@ class CenteredConvolution:
             "padding": self.padding,
             "data_format": self.data_format,
         }
-
-
-def adjoint_kernel(kernel):
-    """Kernel of the adjoint of a centered convolution: turned around, channels exchanged.
-
-    Example:
-
-    >>> from keras import ops
-    >>> kernel = ops.reshape(ops.arange(3.0), (1, 3, 1, 1))
-    >>> [float(v) for v in ops.ravel(adjoint_kernel(kernel))]
-    [2.0, 1.0, 0.0]
-    """
-    return ops.transpose(ops.flip(kernel, axis=(0, 1)), (0, 1, 3, 2))

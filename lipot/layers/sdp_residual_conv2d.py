@@ -4,10 +4,11 @@ import math
 
 import keras
 
-from lipot.layers.centered_convolution import CenteredConvolution, adjoint_kernel
+from lipot.layers.centered_convolution import CenteredConvolution
 from lipot.layers.kernel_layer import check_units
 from lipot.layers.sdp_residual_layer import SDPResidualLayer
 from lipot.math.scaling import scale
+from lipot.math.skew import adjoint_kernel
 
 
 @keras.saving.register_keras_serializable(package="lipot")
@@ -110,8 +111,9 @@ class SDPResidualConv2D(CenteredConvolution, SDPResidualLayer):
         """Returns a functional model of stock Keras layers with the same outputs."""
         kernel = self.inference_kernel
         inputs = keras.Input(self._input_shape[1:], dtype=self.compute_dtype)
-        hidden = self.stock_convolution(inputs, kernel, self.bias, "relu")
-        moved = self.stock_convolution(hidden, adjoint_kernel(kernel))
+        into = self.stock_convolution(kernel, self.bias, "relu")
+        back = self.stock_convolution(adjoint_kernel(kernel))
+        moved = back(into(inputs))
         return keras.Model(inputs, scale(inputs - moved, self.k_coef_lip), name=self.name)
 
     def get_config(self):

@@ -1,0 +1,133 @@
+"""Units that measure the l-infinity distance from their input to a point."""
+
+import math
+
+import keras
+from keras import ops
+
+from lipot.layers.base import LipschitzLayer
+from lipot.layers.kernel_layer import check_units
+from lipot.math.scaling import scale
+
+
+@keras.saving.register_keras_serializable(package="lipot")
+class LInfDistanceDense(LipschitzLayer):
+    r"""Dense layer of l-infinity distances.
+
+    $$ u_j(x) = k\, \|x - w_j\|_\infty + b_j $$
+
+    Each unit and the vector of all units are `k`-Lipschitz from l-infinity to l-infinity, so that
+    a network of such layers alone is robust in that norm: where the largest logit leads by a margin
+    of $m$, no change of the input values by less than $m / (2K)$ each undoes it, with $K$ the
+    product of the factors $k$. Put a `BatchCentering` between two of them, since distances are
+    never negative. A call holds `features * units` numbers for each sample in memory.
+
+    Args:
+        units: Positive int, width of the output.
+        use_bias: Whether to add a bias.
+        kernel_initializer: Initializer of the points $w_j$. Defaults to standard normal.
+        bias_initializer: Initializer of the bias.
+        kernel_regularizer: Regularizer of the points.
+        bias_regularizer: Regularizer of the bias.
+        k_coef_lip: Positive float $k$, the l-infinity Lipschitz constant.
+        **kwargs: Arguments of `keras.layers.Layer`.
+
+    Input shape:
+        `(batch, ..., features)`
+
+    Output shape:
+        `(batch, ..., units)`
+
+    Lipschitz bound:
+        In l2, as for every layer here, $k \sqrt m$ with $m$ units: each of them moves by at most
+        $k \bigl| \|x - w\|_\infty - \|y - w\|_\infty \bigr| \le k \|x - y\|_\infty
+        \le k \|x - y\|_2$. It is attained, whatever the weights: between $x = t e_1$ and
+        $y = (t + 1) e_1$ with $t$ large all units see the first feature, and all move by $k$. The
+        constant from l-infinity to l-infinity is `linf_lipschitz_bound`, $k$. Certificates are
+        about l2 and multiply $\sqrt m$ layer by layer.
+
+    Raises:
+        ValueError: An argument out of its range, named in the message.
+
+    Reference:
+        Zhang et al., "Towards certifying l-infinity robustness using neural networks with
+        l-inf-dist neurons" (ICML 2021), equation 1.
+
+    Example:
+
+    >>> import numpy as np
+    >>> layer = LInfDistanceDense(2, kernel_initializer="zeros")
+    >>> [float(v) for v in layer(np.array([[1.0, -3.0]], "float32"))[0]]
+    [3.0, 3.0]
+    >>> round(layer.lipschitz_bound, 4), layer.linf_lipschitz_bound
+    (1.4142, 1.0)
+    """
+
+    def __init__(
+        self,
+        units,
+        use_bias=True,
+        kernel_initializer=None,
+        bias_initializer="zeros",
+        kernel_regularizer=None,
+        bias_regularizer=None,
+        k_coef_lip=1.0,
+        **kwargs,
+    ):
+        super().__init__(k_coef_lip=k_coef_lip, **kwargs)
+        self.units = check_units("units", units)
+        self.use_bias = bool(use_bias)
+        self.kernel_initializer = keras.initializers.get(
+            kernel_initializer or keras.initializers.RandomNormal(stddev=1.0)
+        )
+        self.bias_initializer = keras.initializers.get(bias_initializer)
+        self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
+        self.bias_regularizer = keras.regularizers.get(bias_regularizer)
+        self.input_spec = keras.layers.InputSpec(min_ndim=2)
+
+    def build(self, input_shape):
+        self.kernel = self.add_weight(
+            name="kernel",
+            shape=(input_shape[-1], self.units),
+            initializer=self.kernel_initializer,
+            regularizer=self.kernel_regularizer,
+        )
+        self.bias = None
+        if self.use_bias:
+            self.bias = self.add_weight(
+                name="bias",
+                shape=(self.units,),
+                initializer=self.bias_initializer,
+                regularizer=self.bias_regularizer,
+            )
+        self.input_spec = keras.layers.InputSpec(min_ndim=2, axes={-1: input_shape[-1]})
+        self.built = True
+
+    def call(self, inputs):
+        differences = ops.expand_dims(inputs, -1) - ops.cast(self.kernel, inputs.dtype)
+        distances = scale(ops.max(ops.abs(differences), axis=-2), self.k_coef_lip)
+        return distances if self.bias is None else ops.add(distances, self.bias)
+
+    @property
+    def lipschitz_bound(self):
+        """Proven upper bound of the layer's l2 Lipschitz constant (float)."""
+        return self.k_coef_lip * math.sqrt(self.units) * (1.0 + 1e-15)
+
+    @property
+    def linf_lipschitz_bound(self):
+        """Lipschitz constant from l-infinity to l-infinity (float)."""
+        return self.k_coef_lip
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[:-1], self.units)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "units": self.units,
+            "use_bias": self.use_bias,
+            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
+            "bias_initializer": keras.initializers.serialize(self.bias_initializer),
+            "kernel_regularizer": keras.regularizers.serialize(self.kernel_regularizer),
+            "bias_regularizer": keras.regularizers.serialize(self.bias_regularizer),
+        }

@@ -1,0 +1,85 @@
+"""Tests of the layer of l-infinity distances, against NumPy."""
+
+import keras
+import numpy as np
+import pytest
+
+import lipot
+from lipot.layers import BatchCentering, LInfDistanceDense
+from tests.helpers import check_layer, to_numpy
+from tests.lipschitz import check_bound
+
+
+def sample(*shape, seed=0):
+    return np.random.default_rng(seed).normal(size=shape).astype("float32")
+
+
+def test_it_is_numpy():
+    layer, x = (
+        LInfDistanceDense(5, bias_initializer="random_normal", k_coef_lip=0.5),
+        sample(7, 2, 3),
+    )
+    y = to_numpy(layer(x))
+    w, b = to_numpy(layer.kernel), to_numpy(layer.bias)
+    expected = 0.5 * np.abs(x[..., None] - w).max(axis=-2) + b
+    np.testing.assert_allclose(y, expected, atol=1e-6)
+
+
+def test_the_bound_is_attained_far_out_and_never_beaten():
+    for features, units in ((3, 6), (5, 1)):
+        layer = LInfDistanceDense(units, k_coef_lip=2.0, dtype="float64")
+        layer.build((None, features))
+        assert layer.lipschitz_bound == pytest.approx(2.0 * np.sqrt(units))
+        # The points of 1e3 times a noise are far out.
+        check_bound(layer, (features,), attained=0.999)
+
+
+def test_each_unit_is_one_lipschitz_in_linf():
+    layer = LInfDistanceDense(6, dtype="float64")
+    x, step = np.random.default_rng(0).normal(size=(2, 2000, 4)) * [[[3.0]], [[0.5]]]
+    change = np.abs(to_numpy(layer(x + step)) - to_numpy(layer(x))).max(axis=1)
+    ratio = change / np.abs(step).max(axis=1)
+    assert 0.9 < ratio.max() <= 1.0 + 1e-12
+    assert layer.linf_lipschitz_bound == 1.0
+
+
+def test_a_network_learns_and_its_margin_holds_in_linf():
+    keras.utils.set_random_seed(0)
+    y = np.arange(200) % 2
+    x = (sample(200, 4) * 0.3 + np.where(y, 2.0, -2.0)[:, None]).astype("float32")
+    model = keras.Sequential(
+        [
+            keras.Input((4,)),
+            LInfDistanceDense(16),
+            BatchCentering(),
+            LInfDistanceDense(2),
+        ]
+    )
+    model.compile(keras.optimizers.Adam(0.05), lipot.losses.MultiMargin(min_margin=2.0))
+    model.fit(x, np.eye(2)[y], epochs=15, batch_size=50, verbose=0)
+    logits = model.predict(x, verbose=0)
+    margin = np.abs(logits[:, 0] - logits[:, 1])
+    assert (logits.argmax(axis=1) == y).mean() > 0.98
+    for seed in range(5):
+        signs = np.sign(sample(200, 4, seed=seed))
+        attacked = (x + 0.999 * margin[:, None] / 2.0 * signs).astype("float32")
+        predicted = model.predict(attacked, verbose=0).argmax(axis=1)
+        np.testing.assert_array_equal(predicted, logits.argmax(axis=1))
+    # In l2 the constants multiply: right, though far from what the margin says in l-infinity.
+    assert lipot.lipschitz_constant(model) == pytest.approx(np.sqrt(16.0 * 2.0))
+    with pytest.raises(ValueError, match="Expected a last layer that is linear"):
+        lipot.certify(model, x)
+    plain = lipot.to_keras(model)
+    np.testing.assert_allclose(plain.predict(x, verbose=0), logits, atol=1e-5)
+
+
+def test_round_trips(tmp_path):
+    check_layer(LInfDistanceDense(5, kernel_regularizer="l1", use_bias=False), (2, 3, 4), tmp_path)
+    check_layer(LInfDistanceDense(5, kernel_initializer="ones"), (2, 4), tmp_path)
+
+
+def test_bad_arguments_are_named():
+    with pytest.raises(ValueError, match="`units`.*units=0"):
+        LInfDistanceDense(0)
+    with pytest.raises(ValueError, match="`k_coef_lip`"):
+        LInfDistanceDense(2, k_coef_lip=float("nan"))
