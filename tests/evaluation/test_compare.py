@@ -1,0 +1,41 @@
+"""Several models in one report."""
+
+import keras
+import numpy as np
+import pytest
+
+import lipot
+
+X = np.random.default_rng(0).uniform(size=(8, 3)).astype("float32")
+Y = np.arange(8) % 2
+SETTINGS = {"norm": 2, "eps": 0.1, "attacks": ["fgsm"]}
+QUIET = {"sanity": False, "views": False, "progress": False}
+
+
+def network(name="net"):
+    return keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)], name=name)
+
+
+def test_models_and_reports(tmp_path):
+    models = [network(), network(), network("other")]
+    together = lipot.compare(models, X, Y, resume=tmp_path, **SETTINGS, **QUIET)
+    assert together.table()["model"].tolist() == ["net (1)", "net (2)", "other"]
+    assert sorted(folder.name for folder in tmp_path.iterdir()) == ["00", "01", "02"]
+    alone = [lipot.evaluate(model, X, Y, **SETTINGS, **QUIET) for model in models]
+    joined = lipot.compare(alone)
+    assert joined.table()["robust"].tolist() == together.table()["robust"].tolist()
+
+
+def test_other_points_cannot_be_compared():
+    reports = [lipot.evaluate(network(), x, Y, **SETTINGS, **QUIET) for x in (X, 1 - X)]
+    with pytest.raises(ValueError, match="Expected reports on the same points"):
+        lipot.compare(reports)
+
+
+def test_what_cannot_be_compared():
+    with pytest.raises(ValueError, match="`models`. Expected reports"):
+        lipot.compare([])
+    with pytest.raises(ValueError, match="Expected all reports or all models"):
+        lipot.compare([network(), "report"], X, Y, **SETTINGS)
+    with pytest.raises(ValueError, match="Expected x, y, norm, eps as well"):
+        lipot.compare([network()])

@@ -1,0 +1,249 @@
+"""Evaluations whose outcome is known, and every input that must be refused."""
+
+import keras
+import numpy as np
+import pytest
+from art.attacks.evasion import FastGradientMethod
+
+import lipot
+from lipot.evaluation import STANDS, WRONG, AttackSpec, proofs
+
+QUIET = {"sanity": False, "views": False, "progress": False}
+
+
+def linear(kernel, bias, *before, after=()):
+    """A linear classifier: its distances to the decision are known exactly."""
+    kernel = np.asarray(kernel, "float32")
+    dense = keras.layers.Dense(kernel.shape[1])
+    model = keras.Sequential([keras.Input(kernel.shape[:1]), *before, dense, *after])
+    dense.set_weights([kernel, np.asarray(bias, "float32")])
+    return model
+
+
+def example(norm, points=40):
+    """Points of two classes and their distances to the line between, in a norm."""
+    rng = np.random.default_rng(0)
+    kernel, bias = rng.normal(size=(5, 2)), [0.1, -0.1]
+    x = rng.uniform(0.35, 0.65, (points, 5)).astype("float32")
+    x[0] = 1.0, 0.0, 0.5, 0.5, 0.5
+    slope = kernel[:, 0] - kernel[:, 1]
+    bias[0] -= float(slope @ np.full(5, 0.5)) + 0.2
+    gap = x @ slope + bias[0] - bias[1]
+    # The dual norm turns a gap into a distance.
+    distance = np.abs(gap) / (np.linalg.norm(slope) if norm == 2 else np.abs(slope).sum())
+    return kernel, bias, x, (gap < 0).astype(int), distance
+
+
+@pytest.mark.parametrize("norm", [2, "inf"])
+def test_robust_accuracy_of_a_linear_model_is_the_true_one(norm):
+    kernel, bias, x, y, distance = example(norm)
+    y[3] = 1 - y[3]
+    eps = [0.5 * distance[5], 0.05, 0.13]
+    report = lipot.evaluate(linear(kernel, bias), x, y, norm, eps, ["fgsm", "pgd"], **QUIET)
+    (evaluation,) = report.evaluations
+    right = np.arange(len(x)) != 3
+    assert evaluation.eps == tuple(sorted(eps))
+    for size in evaluation.eps:
+        assert np.array_equal(evaluation.broken_by[size] == STANDS, right & (distance > size))
+        assert np.array_equal(evaluation.broken_by[size] == WRONG, ~right)
+        assert evaluation.certified_accuracy(size) <= evaluation.robust_accuracy(size)
+    if norm == 2:
+        # Of two classes the certificate is exact.
+        assert np.allclose(evaluation.certified_radius[right], distance[right], rtol=1e-3)
+
+
+def test_scores_squashes_ranges_and_labels_change_nothing():
+    kernel, bias, x, y, _ = example(2)
+    settings = {"norm": 2, "attacks": ["pgd"], **QUIET}
+    plain = lipot.evaluate(linear(kernel, bias), x, y, eps=[0.1, 0.2], **settings)
+    robust = plain.table()["robust"].tolist()
+    assert 0.0 < robust[1] < robust[0] < 1.0
+
+    softmax = linear(kernel, bias, after=[keras.layers.Softmax()])
+    one_hot = lipot.evaluate(softmax, x, np.eye(2)[y], eps=[0.1, 0.2], **settings)
+    assert one_hot.table()["robust"].tolist() == robust
+    assert one_hot.evaluations[0].settings["outputs"] == "probabilities"
+
+    pixels = (255 * x).astype("float32")
+    inside = linear(kernel, bias, keras.layers.Rescaling(1 / 255))
+    scaled = lipot.evaluate(inside, pixels, y, eps=[25.5, 51.0], **settings)
+    assert scaled.table()["robust"].tolist() == robust
+    assert scaled.evaluations[0].settings["data range"] == [0.0, 255.0]
+    assert scaled.table()["certified"].tolist() == plain.table()["certified"].tolist()
+
+    one_unit = linear(kernel[:, 1:] - kernel[:, :1], [bias[1] - bias[0]])
+    signs = lipot.evaluate(one_unit, x, 2 * y - 1, eps=[0.1, 0.2], **settings)
+    assert signs.table()["robust"].tolist() == robust
+
+
+def test_every_attack_agrees_on_images():
+    rng = np.random.default_rng(0)
+    kernel, bias = rng.normal(size=(100, 3)), np.zeros(3)
+    model = linear(kernel, bias)
+    model = keras.Sequential([keras.Input((10, 10, 1)), keras.layers.Flatten(), model])
+    x = rng.uniform(0.3, 0.7, (6, 10, 10, 1)).astype("float32")
+    y = model.predict(x, verbose=0).argmax(axis=1)
+    logits = x.reshape(6, -1) @ kernel
+    gaps = [
+        [
+            (row[a] - row[b]) / np.linalg.norm(kernel[:, a] - kernel[:, b])
+            for b in range(3)
+            if b != a
+        ]
+        for row, a in zip(logits, y)
+    ]
+    distance = np.min(gaps, axis=1)
+    x, y, distance = (values[distance > 0.05] for values in (x, y, distance))
+    assert len(x) > 3
+    eps = [0.5 * distance.min(), 1.5 * distance.max()]
+    for name in lipot.evaluation.SUITES["standard"]:
+        report = lipot.evaluate(model, x, y, 2, eps, [name], **QUIET)
+        assert report.table()["robust"][0] == 1.0, name
+        # One step of 200 and a thousand blind queries may miss some.
+        least = 0.5 if name in ("square", "simba") else 0.0
+        assert report.table()["robust"][1] <= least, name
+
+
+class Crossing:
+    """Moves every point across the line x_0 = 0.5, by a given length."""
+
+    def __init__(self, by):
+        self.by = by
+
+    def generate(self, x, y):
+        moved = x.copy()
+        moved[:, 0] -= self.by
+        return moved
+
+
+def spec(name, by, *norms, calls):
+    def build(target, norm, eps):
+        calls.append((name, round(float(eps), 6)))
+        return Crossing(by)
+
+    return AttackSpec(name, build, distance_norms=norms)
+
+
+STEP = ([[5.0, -5.0], [0.0, 0.0]], [-2.5, 2.5])
+
+
+def test_an_attack_gets_only_what_still_stands():
+    calls = []
+    # Distances 0.1, 0.2 and 0.4 to the line.
+    x = np.array([[0.6, 0.0], [0.7, 1.0], [0.9, 0.5]])
+    specs = [spec("short", 0.15, calls=calls), spec("long", 0.3, 2, calls=calls)]
+    report = lipot.evaluate(linear(*STEP), x, [0, 0, 0], 2, [0.12, 0.25, 0.5], specs, **QUIET)
+    (evaluation,) = report.evaluations
+    # The distance attack runs once. What it found 0.3 away is clipped into each ball.
+    assert calls == [("short", 0.12), ("short", 0.25), ("short", 0.5), ("long", 0.5)]
+    assert {eps: row.tolist() for eps, row in evaluation.broken_by.items()} == {
+        0.12: [0, STANDS, STANDS],
+        0.25: [0, 1, STANDS],
+        0.5: [0, 1, STANDS],
+    }
+
+
+def test_a_find_within_a_smaller_ball_counts_there_too():
+    task_calls = []
+    x = np.array([[0.6, 0.0], [0.6, 1.0]])
+    specs = [spec("once", 0.11, calls=task_calls)]
+    report = lipot.evaluate(linear(*STEP), x, [0, 0], 2, [0.05, 0.2], specs, **QUIET)
+    (evaluation,) = report.evaluations
+    assert evaluation.broken_by[0.05].tolist() == [STANDS, STANDS]
+    assert evaluation.broken_by[0.2].tolist() == [0, 0]
+
+
+def test_outside_the_range_nothing_is_found():
+    # To cross, the first coordinate would have to leave [0, 1].
+    model = linear([[1.0, -1.0], [0.0, 0.0]], [0.05, -0.05])
+    report = lipot.evaluate(model, [[0.0, 0.9]], [0], 2, 0.5, ["pgd", "deepfool"], **QUIET)
+    assert report.table()["robust"].tolist() == [1.0]
+
+
+def test_an_attack_of_ones_own():
+    fast = AttackSpec(
+        "own", lambda target, norm, eps: FastGradientMethod(target, norm=norm, eps=eps)
+    )
+    kernel, bias, x, y, distance = example(2)
+    report = lipot.evaluate(linear(kernel, bias), x, y, 2, 0.1, [fast], **QUIET)
+    assert report.evaluations[0].attacks == ("own",)
+    assert report.table()["robust"][0] == np.mean(distance > 0.1)
+
+
+def test_the_same_seed_gives_the_same_evaluation():
+    rng = np.random.default_rng(0)
+    x, y = rng.uniform(size=(12, 6)).astype("float32"), rng.integers(0, 3, 12)
+    model = keras.Sequential(
+        [keras.Input((6,)), keras.layers.Dense(16, "relu"), keras.layers.Dense(3)]
+    )
+    attacks = ["pgd", "hopskipjump"]
+    state = np.random.get_state()[1].copy()
+    first, second = (
+        lipot.evaluate(model, x, y, "inf", [0.02, 0.1], attacks, batch_size=5, seed=3, **QUIET)
+        for _ in range(2)
+    )
+    assert np.array_equal(np.random.get_state()[1], state)
+    for eps, row in first.evaluations[0].broken_by.items():
+        assert np.array_equal(row, second.evaluations[0].broken_by[eps])
+
+
+def test_a_certificate_that_is_broken_is_an_error():
+    broken_by = {0.1: np.array([-1, 0]), 0.2: np.array([-2, 0])}
+    proofs.check_against(np.array([9.0, 0.1]), broken_by, (0.1, 0.2), ("pgd",))
+    with pytest.raises(RuntimeError, match="point 1 is proven.*up to 0.15, but pgd broke it"):
+        proofs.check_against(np.array([9.0, 0.15]), broken_by, (0.1, 0.2), ("pgd",))
+
+
+def test_a_diverged_attack_found_nothing():
+    x = np.array([[0.6, 0.0]], "float32")
+    report = lipot.evaluate(linear(*STEP), x, [0], 2, 0.2, [spec("nan", np.nan, calls=[])], **QUIET)
+    assert report.table()["robust"].tolist() == [1.0]
+
+
+X, Y = np.linspace(0, 1, 24).reshape(6, 4).astype("float32"), np.arange(6) % 2
+REFUSED = {
+    "no model": ({"model": "net"}, "`model`. Expected a keras.Model"),
+    "not built": ({"model": keras.Sequential([keras.layers.Dense(2)])}, "Expected a built model"),
+    "empty": ({"x": X[:0], "y": Y[:0]}, r"`x`. Expected at least one point"),
+    "wrong shape": ({"x": X[:, :3]}, r"`x`. Expected .* shape \(points, 4.*shape \(6, 3\)"),
+    "not finite": ({"x": np.where(X > 0.9, np.nan, X)}, "`x`. Expected finite numbers"),
+    "text": ({"x": X.astype("U8")}, "`x`. Expected numbers"),
+    "labels of another length": ({"y": Y[:5]}, r"`y`. Expected shape \(6,\) or \(6, 2\)"),
+    "labels of another shape": ({"y": np.eye(3)[Y]}, r"`y`. Expected shape \(6,\) or \(6, 2\)"),
+    "unknown class": ({"y": Y + 1}, "`y`. Expected class numbers from 0 to 1"),
+    "outside": ({"x": X + 0.5, "clip_values": (0, 1)}, "`x`. Expected values between 0 and 1"),
+    "unknown range": ({"x": X - 0.5}, "`clip_values`. Expected the pair"),
+    "norm": ({"norm": 1}, '`norm`. Expected 2 or "inf"'),
+    "eps": ({"eps": [0.1, -1]}, "`eps`. Expected a positive number"),
+    "no eps": ({"eps": []}, "`eps`. Expected a positive number"),
+    "suite": ({"attacks": "strong"}, "`attacks`. Expected one of"),
+    "attack": ({"attacks": ["pgd", "magic"]}, "`attacks`. Expected names among.*'magic'"),
+    "twice": ({"attacks": ["pgd", "pgd"]}, "`attacks`. Expected attacks of different names"),
+    "does not fit": ({"attacks": ["simba"]}, "`attacks`.*It needs images"),
+    "batch": ({"batch_size": 0}, "`batch_size`. Expected a positive integer"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_bad_input_is_refused(case):
+    changed, message = REFUSED[case]
+    model = linear(np.eye(4, 2), [0, 0])
+    good = {"model": model, "x": X, "y": Y, "norm": 2, "eps": 0.1, "attacks": ["pgd"], **QUIET}
+    with pytest.raises(ValueError, match=message):
+        lipot.evaluate(**{**good, **changed})
+
+
+def test_a_model_without_gradients_is_refused():
+    steps = keras.layers.Lambda(keras.ops.stop_gradient)
+    model = linear(np.eye(4, 2), [0, 0], after=[steps])
+    with pytest.raises(ValueError, match="Expected input gradients for pgd.*zero at all of 6"):
+        lipot.evaluate(model, X, Y, 2, 0.1, ["pgd"], **QUIET)
+    # An attack that needs none can still be run.
+    report = lipot.evaluate(model, X, Y, 2, 0.1, ["pgd", "hopskipjump"], **QUIET)
+    assert report.table()["robust"][0] <= report.table()["clean"][0]
+
+
+def test_tiny_radii_on_pixels_are_questioned():
+    model = linear(np.eye(4, 2), [0, 0], keras.layers.Rescaling(1 / 255))
+    with pytest.warns(UserWarning, match="radii are in units of the points"):
+        lipot.evaluate(model, 255 * X, Y, "inf", 8 / 255, ["fgsm"], **QUIET)
