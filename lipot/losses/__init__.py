@@ -8,11 +8,13 @@ from lipot.losses.hinge import CategoricalHinge, HingeMargin, MulticlassHinge, M
 from lipot.losses.hkr import HKR, MulticlassHKR
 from lipot.losses.jacobian import OptimalJacobian, RandomJacobian
 from lipot.losses.kr import KR, MulticlassKR
+from lipot.losses.margin_crossentropy import EMMA, MarginCategoricalCrossentropy
 from lipot.losses.mart import MART
 from lipot.losses.metric_learning import ContrastiveLoss, TripletLoss
 from lipot.losses.paired import PairedBatch, PairedLoss
 from lipot.losses.sinkhorn import SinkhornDivergence
 from lipot.losses.sliced_wasserstein import SlicedWasserstein
+from lipot.losses.soft_hkr import LogSumExpHKR, SoftHKR
 from lipot.losses.tau_crossentropy import (
     TauBinaryCrossentropy,
     TauCategoricalCrossentropy,

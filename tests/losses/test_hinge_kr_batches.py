@@ -24,6 +24,10 @@ CASES = [
     (losses.CategoricalHinge, {"min_margin": 0.8}, ONE_HOT, LOGITS),
     (losses.TauCategoricalCrossentropy, {"tau": 3.0}, ONE_HOT, LOGITS),
     (losses.TauSparseCategoricalCrossentropy, {"tau": 3.0}, CLASSES, LOGITS),
+    (losses.SoftHKR, {"alpha": 7.0, "min_margin": 0.8}, ONE_HOT, LOGITS),
+    (losses.LogSumExpHKR, {"alpha": 7.0, "min_margin": 0.8}, ONE_HOT, LOGITS),
+    (losses.MarginCategoricalCrossentropy, {"tau": 3.0, "min_margin": 0.8}, ONE_HOT, LOGITS),
+    (losses.EMMA, {"eps": 0.3, "tau": 3.0}, ONE_HOT, LOGITS),
 ]
 every_loss = pytest.mark.parametrize(
     ("make", "arguments", "y_true", "y_pred"), CASES, ids=[case[0].__name__ for case in CASES]

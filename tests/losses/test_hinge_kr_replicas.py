@@ -49,6 +49,11 @@ makers = {
     "TauCategoricalCrossentropy": (losses.TauCategoricalCrossentropy, {"tau": 2.0}, "one_hot"),
     "TauSparseCategoricalCrossentropy":
         (losses.TauSparseCategoricalCrossentropy, {"tau": 2.0}, "classes"),
+    "SoftHKR": (losses.SoftHKR, {"alpha": 3.0}, "one_hot"),
+    "LogSumExpHKR": (losses.LogSumExpHKR, {"alpha": 3.0}, "one_hot"),
+    "MarginCategoricalCrossentropy":
+        (losses.MarginCategoricalCrossentropy, {"tau": 2.0}, "one_hot"),
+    "EMMA": (losses.EMMA, {"eps": 0.2}, "one_hot"),
 }
 
 
@@ -126,7 +131,7 @@ def found():
 
 def test_two_replicas_share_the_loss_and_its_gradient(found):
     assert found["replicas"] == 2
-    assert len(found["losses"]) == 13
+    assert len(found["losses"]) == 17
     for name, case in found["losses"].items():
         assert case["shared"] == pytest.approx(case["whole"], rel=1e-5), name
         assert case["gradient"] > 1e-3, name

@@ -23,6 +23,10 @@ CASES = [
     losses.TauCategoricalCrossentropy(tau=0.1),
     losses.TauSparseCategoricalCrossentropy(tau=0.1),
     losses.TauBinaryCrossentropy(tau=0.1),
+    losses.SoftHKR(alpha=3.0, min_margin=0.7, temperature=2.0),
+    losses.LogSumExpHKR(alpha=3.0, min_margin=0.7, penalty=0.5),
+    losses.MarginCategoricalCrossentropy(tau=2.0, min_margin=0.7),
+    losses.EMMA(eps=0.3, lipschitz=0.5, tau=2.0),
 ]
 
 
