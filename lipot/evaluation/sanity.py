@@ -15,9 +15,7 @@ from lipot.evaluation.evaluation import Verdict
 from lipot.evaluation.outputs import predict
 from lipot.evaluation.suite import ATTACKS
 
-# Points of a probe, and of one that is attacked point by point.
 _POINTS = 100
-_SLOW_POINTS = 20
 _STEPS = 40
 # Attacks are compared by counts of points; chance moves a few.
 _SLACK = 0.02
@@ -206,9 +204,6 @@ def _ascend(probe, loss, diameter, step, rows):
 def _black_box(probe):
     task, eps = probe.task, probe.task.eps[-1]
     spec = ATTACKS["square"]
-    if spec.obstacle(task.target, task.norm):
-        spec = ATTACKS["hopskipjump"]
-        probe = probe._replace(rows=_spread(probe.rows, _SLOW_POINTS), known={})
     blind = probe.broken(
         lambda target, radius: spec.build(target, task.norm, radius, **spec.settings), eps
     )

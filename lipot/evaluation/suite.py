@@ -9,7 +9,6 @@ from art.attacks import evasion
 from lipot.attacks import AutoAttack
 from lipot.evaluation.ngopt_attack import NGOptCarlini
 from lipot.evaluation.starts import StartedHopSkipJump
-from lipot.interop.art.suite import square_fits
 
 
 class AttackSpec(NamedTuple):
@@ -149,16 +148,7 @@ def _auto_attack(target, norm, eps, *, steps, queries):
 
 
 def _square(target, norm, eps, *, queries):
-    return evasion.SquareAttack(
-        target,
-        norm=_order(norm),
-        eps=eps,
-        max_iter=queries,
-        p_init=0.8,
-        nb_restarts=1,
-        batch_size=_ALL,
-        verbose=False,
-    )
+    return _Compiled(target, eps, norm, queries=queries, attacks=("square",))
 
 
 def _simba(target, norm, eps, *, steps, step_size):
@@ -201,12 +191,6 @@ class _Compiled:
         return self._attack.generate(self._model, x, y)
 
 
-def _no_square(target, norm):
-    if square_fits(target, _order(norm)):
-        return None
-    return "It needs images, of at least 5 pixels in height and width; 10 in l2."
-
-
 def _no_image(target, norm):
     return None if len(target.input_shape) == 3 else "It needs images."
 
@@ -230,7 +214,6 @@ ATTACKS = {
             {"queries": 1000},
             needs_gradient=False,
             cost=1000,
-            obstacle=_no_square,
         ),
         AttackSpec(
             "simba",

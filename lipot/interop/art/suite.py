@@ -65,7 +65,7 @@ def auto_attack(
     attacks.append(
         DeepFool(estimator, max_iter=100, epsilon=1e-3, batch_size=batch_size, verbose=False)
     )
-    if square_fits(estimator, norm):
+    if _square_fits(estimator, norm):
         attacks.append(
             SquareAttack(
                 estimator,
@@ -83,7 +83,7 @@ def auto_attack(
     )
 
 
-def square_fits(estimator, norm):
+def _square_fits(estimator, norm):
     shape = estimator.input_shape
     if len(shape) != 3:
         return False

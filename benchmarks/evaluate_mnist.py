@@ -1,0 +1,194 @@
+"""Times `lipot.evaluate` against the same attacks called one by one on ART's own estimator.
+
+    python -m benchmarks.evaluate_mnist [--points 1000] [--eps 1.0] [--data mnist]
+
+Both sides attack the same model, a plain CNN, on the same points in l2, with the settings of the
+standard suite. ART's side is what one writes without lipot: a `TensorFlowV2Classifier`, every
+attack on every point that is classified rightly, with `batch_size` set where ART's default is 1,
+and the worst case over the attacks at the end. Its AutoAttack is ART's, with as many steps,
+queries and restarts as lipot's; lipot's adds targets and FAB. The imports are counted on neither
+side, compilation is on both.
+"""
+
+import argparse
+import time
+
+import keras
+import numpy as np
+from art.attacks import evasion
+from art.attacks.evasion.projected_gradient_descent.projected_gradient_descent_numpy import (
+    ProjectedGradientDescentNumpy,
+)
+from art.estimators.classification import TensorFlowV2Classifier
+
+import lipot
+from benchmarks.art_attacks import load_data, networks, train
+from benchmarks.common import write_result
+from lipot.evaluation import ATTACKS, SUITES
+from lipot.evaluation.engine import seeded
+
+BATCH = 256
+
+
+def estimator(model):
+    """ART's estimator of a model that returns logits."""
+    return TensorFlowV2Classifier(
+        model,
+        nb_classes=model.output_shape[-1],
+        input_shape=model.input_shape[1:],
+        loss_object=keras.losses.CategoricalCrossentropy(from_logits=True),
+        clip_values=(0.0, 1.0),
+    )
+
+
+def art_attack(name, model, eps, settings):
+    """One attack of the suite as ART has it, in l2."""
+    target = estimator(model)
+    if name == "autoattack":
+        return _auto_attack(target, eps, **settings)
+    if name == "square":
+        return evasion.SquareAttack(
+            target, norm=2, eps=eps, max_iter=settings["queries"], batch_size=BATCH, verbose=False
+        )
+    if name == "mim":
+        # ART's TensorFlow version of projected gradient has no momentum.
+        steps = settings["steps"]
+        return ProjectedGradientDescentNumpy(
+            target,
+            norm=2,
+            eps=eps,
+            eps_step=2.5 * eps / steps,
+            decay=1.0,
+            max_iter=steps,
+            batch_size=BATCH,
+            verbose=False,
+        )
+    if name == "simba":
+        softmax = keras.Sequential([model, keras.layers.Softmax()])
+        softmax.build((None, *model.input_shape[1:]))
+        return evasion.SimBA(
+            estimator(softmax),
+            attack="px",
+            max_iter=settings["steps"],
+            epsilon=settings["step_size"],
+            verbose=False,
+        )
+    if name == "hopskipjump":
+        return evasion.HopSkipJump(
+            target,
+            norm=2,
+            max_iter=settings["steps"],
+            max_eval=settings["queries"],
+            init_eval=min(100, settings["queries"]),
+            batch_size=BATCH,
+            verbose=False,
+        )
+    attack = ATTACKS[name].build(target, 2, eps, **settings)
+    attack.set_params(batch_size=BATCH)
+    return attack
+
+
+def _auto_attack(target, eps, *, steps, queries):
+    gradient_attacks = [
+        evasion.AutoProjectedGradientDescent(
+            target,
+            norm=2,
+            eps=eps,
+            eps_step=2.0 * eps,
+            max_iter=steps,
+            nb_random_init=1,
+            batch_size=BATCH,
+            loss_type=loss,
+            verbose=False,
+        )
+        for loss in ("cross_entropy", "difference_logits_ratio")
+    ]
+    others = [
+        evasion.DeepFool(target, max_iter=steps, epsilon=1e-3, batch_size=BATCH, verbose=False),
+        evasion.SquareAttack(
+            target, norm=2, eps=eps, max_iter=queries, batch_size=BATCH, verbose=False
+        ),
+    ]
+    return evasion.AutoAttack(
+        target,
+        norm=2,
+        eps=eps,
+        eps_step=2.0 * eps,
+        attacks=gradient_attacks + others,
+        batch_size=BATCH,
+    )
+
+
+def one_by_one(model, x, y, eps, seed, attacks):
+    """Runs each attack on every point; returns seconds by attack and the robust accuracy."""
+    standing = model.predict(x, verbose=0).argmax(axis=1) == y
+    right, labels, seconds = standing.copy(), np.eye(model.output_shape[-1])[y], {}
+    for name in attacks:
+        started = time.perf_counter()
+        with seeded(seed):
+            attack = art_attack(name, model, eps, ATTACKS[name].settings)
+            adversarial = attack.generate(x[right], labels[right])
+        predicted = model.predict(adversarial, verbose=0).argmax(axis=1)
+        distance = np.linalg.norm((adversarial - x[right]).reshape(len(adversarial), -1), axis=1)
+        broken = (predicted != y[right]) & (distance <= eps * (1 + 1e-4))
+        standing[np.flatnonzero(right)[broken]] = False
+        seconds[name] = round(time.perf_counter() - started, 2)
+        print(f"  ART    {name:12} {seconds[name]:8.1f} s, {broken.sum()} broken", flush=True)
+    return seconds, float(standing.mean())
+
+
+def evaluated(model, x, y, eps, seed, attacks):
+    """The same by `lipot.evaluate`."""
+    started = time.perf_counter()
+    report = lipot.evaluate(
+        model, x, y, 2, eps, list(attacks), seed=seed, batch_size=BATCH, sanity=False, views=False
+    )
+    total = time.perf_counter() - started
+    (evaluation,) = report.evaluations
+    seconds = {name: round(value, 2) for name, value in evaluation.seconds.items()}
+    for name, value in seconds.items():
+        broken = evaluation.broken(name, eps)
+        print(f"  lipot  {name:12} {value:8.1f} s, {broken} more broken", flush=True)
+    return seconds, total, evaluation.robust_accuracy(eps)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", default="mnist", choices=("mnist", "digits"))
+    parser.add_argument("--points", type=int, default=1000)
+    parser.add_argument("--eps", type=float, default=1.0, help="l2 radius")
+    parser.add_argument("--attacks", nargs="+", default=list(SUITES["standard"]))
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--name", default="evaluate_mnist", help="name of the result file")
+    options = parser.parse_args()
+
+    data = load_data(options.data)
+    x, y = data.x_test[: options.points], data.y_test[: options.points]
+    keras.utils.set_random_seed(options.seed)
+    model = networks(data.x_train.shape[1:])["plain"]
+    train(model, data)
+    asked = (model, x, y, options.eps, options.seed, options.attacks)
+    ours, total, robust = evaluated(*asked)
+    theirs, robust_art = one_by_one(*asked)
+    total_art = sum(theirs.values())
+    print(
+        f"{len(x)} points of {data.name}, l2 {options.eps:g}: ART {total_art:.0f} s, lipot "
+        f"{total:.0f} s, {total_art / total:.1f}x; robust {robust_art:.1%} and {robust:.1%}"
+    )
+    figures = {
+        "seconds": {"art": round(total_art, 2), "lipot": round(total, 2)},
+        "speedup": round(total_art / total, 2),
+        "robust_accuracy": {"art": robust_art, "lipot": robust},
+        "seconds_by_attack": {"art": theirs, "lipot": ours},
+    }
+    settings = {
+        **vars(options),
+        "data": data.name,
+        "batch_size": BATCH,
+        "attacks": {name: ATTACKS[name].settings for name in options.attacks},
+    }
+    print("Written to", write_result(options.name, figures, seed=options.seed, settings=settings))
+
+
+if __name__ == "__main__":
+    main()
