@@ -21,7 +21,9 @@ class GOT(PairedLoss):
         + \mathbb{E}_{z} \, \phi(z)$$
 
     The potential is linear in the clean features, `phi(z) = w . z`: the optimizer ascends `w`
-    while it descends the rest. With `label_matching` only pairs of one label count (equation 6).
+    while it descends the rest. It takes the features as constants: at the best potential their
+    derivative vanishes, and before that a network could lower the term without bound by
+    inflating them. With `label_matching` only pairs of one label count (equation 6).
 
     Args:
         weight: Factor `beta` of the term in the objective.
@@ -70,7 +72,10 @@ class GOT(PairedLoss):
             size *= dimension
         # No bias: the semi-dual does not change when a constant is added to the potential.
         self.potential = self.add_weight(
-            shape=(size, 1), initializer="glorot_uniform", name="potential"
+            # From zero the term starts as a mean of costs, not below zero.
+            shape=(size, 1),
+            initializer="zeros",
+            name="potential",
         )
         self.built = True
 
@@ -80,7 +85,7 @@ class GOT(PairedLoss):
         # 2 stop(w) - w has the value of w and minus its gradient: one optimizer ascends w and
         # descends everything else.
         kernel = 2.0 * ops.stop_gradient(self.potential) - self.potential
-        potential = ops.matmul(batch.features, kernel)[:, 0]
+        potential = ops.matmul(ops.stop_gradient(batch.features), kernel)[:, 0]
         mask = None
         if self.label_matching:
             classes = ops.argmax(batch.labels, axis=-1)

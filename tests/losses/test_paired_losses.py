@@ -173,6 +173,20 @@ def test_the_optimizer_ascends_the_potential_of_got():
     assert np.sum(step * direction) == pytest.approx(slope, rel=2e-2)
 
 
+def test_a_network_cannot_lower_got_by_inflating_its_features():
+    # The cosine cost ignores the length of the features: only the potential could reward it.
+    loss = losses.GOT(weight=1.0)
+    loss.build((None, 5))
+    loss.potential.assign(RNG.normal(size=(5, 1)))
+
+    def term(scale):
+        batch = batch_of(network=lambda x: (linear(x)[0], scale * ops.convert_to_tensor(x)))
+        return ops.sum(loss(batch))
+
+    _, gradient = backend.value_and_input_gradient(term, ops.ones(()))
+    assert float(gradient) == pytest.approx(0.0, abs=1e-4)
+
+
 def test_label_matching_only_allows_pairs_of_one_label():
     free, matched = losses.GOT(), losses.GOT(label_matching=True)
     for loss in (free, matched):
