@@ -67,6 +67,7 @@ MAIN = {
     "MART": Recipe(pgd, lambda: [losses.MART()], (98.66, 94.77, 90.06), GOT_TABLE_1),
     "ALP": Recipe(pgd, lambda: [losses.ALP()]),
     "SAT": Recipe(pgd, _adversarial(losses.SinkhornDivergence)),
+    "SAT, weight 0.1": Recipe(pgd, _adversarial(lambda: losses.SinkhornDivergence(weight=0.1))),
     "GOT-PGD-S": Recipe(pgd, _adversarial(_got()), (99.37, 96.94, 92.73), GOT_TABLE_1),
     "GOT-PGD-LM": Recipe(
         pgd, _adversarial(_got(label_matching=True)), (99.22, 97.2, 93.91), GOT_TABLE_1
