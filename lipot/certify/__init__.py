@@ -6,7 +6,8 @@ The package is callable: `lipot.certify(model, x, y)` is `lipot.certify.certify(
 import sys
 import types
 
-from lipot.certify import activations, blocks, linear, pooling, reshaping
+from lipot.certify import activations, augmentation, blocks, linear, pooling, reshaping
+from lipot.certify.augmentation import check_identity_at_inference
 from lipot.certify.bounds import LayerBound, register_bound
 from lipot.certify.certificate import Certificate, certify
 from lipot.certify.graph import lipschitz_constant
