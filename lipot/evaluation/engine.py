@@ -49,19 +49,19 @@ def run(task, specs, *, seed, store, progress):
     steps = [(index, step) for index, spec in enumerate(specs) for step in _steps(task, spec)]
     for done, (index, step) in enumerate(steps):
         spec = specs[index]
-        progress.plan(
-            spec.name, [specs[i].cost * _standing(outcome, s).size for i, s in steps[done:]]
-        )
+        work_left = [specs[i].cost * len(_standing(outcome, s)) for i, s in steps[done:]]
+        progress.plan(spec.name, work_left)
         rows = _standing(outcome, step)
         for chunk, start in enumerate(range(0, len(rows), task.batch_size)):
-            name = f"{spec.name}-{step:02d}-{chunk:04d}"
+            name = f"attack-{index:02d}-{step:02d}-{chunk:04d}"
             part = rows[start : start + task.batch_size]
-            found = store.load(name)
+            found, tell = store.load(name), progress.skip
             if found is None:
-                found = _attack(task, spec, step, part, _seed(seed, name))
+                draws = _seed(seed, spec.name, step, chunk)
+                found, tell = _attack(task, spec, step, part, draws), progress.advance
                 store.save(name, found)
             _record(outcome, index, spec.name, part, found)
-            progress.advance(spec.cost * len(part))
+            tell(spec.cost * len(part))
     return outcome
 
 
@@ -142,8 +142,8 @@ def _record(outcome, index, name, rows, found):
                 outcome.x_adv[step, row] = x_adv
 
 
-def _seed(seed, name):
-    return int.from_bytes(hashlib.sha256(f"{seed} {name}".encode()).digest()[:4], "big")
+def _seed(*names):
+    return int.from_bytes(hashlib.sha256(repr(names).encode()).digest()[:4], "big")
 
 
 @contextlib.contextmanager

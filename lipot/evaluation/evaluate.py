@@ -157,7 +157,8 @@ def _settings(task, specs, left_out, seed):
 def _store(resume, task, settings):
     if resume is None:
         return checkpoints.Memory()
-    identity = {**settings, "predictions": checkpoints.digest(task.predictions)}
+    predicted = checkpoints.digest(task.predictions)
+    identity = {**settings, "predictions": predicted, "versions": _versions()}
     return checkpoints.Folder(resume, identity)
 
 

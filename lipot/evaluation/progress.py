@@ -1,13 +1,16 @@
 """Shows how far an evaluation is, and how long it will take."""
 
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+import datetime
+import time
+
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 
 class Bar:
     """A progress bar over all the work that is left, which shrinks as points break.
 
-    Work is counted in model evaluations, by the rough cost of each attack. To be used as a
-    context manager.
+    Work is counted in model evaluations, by the rough cost of each attack. The time left is that
+    of the work left at the pace so far. To be used as a context manager.
 
     Args:
         name: What is being done.
@@ -19,17 +22,15 @@ class Bar:
             BarColumn(),
             TextColumn("{task.percentage:>3.0f}%"),
             TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            # The attacks differ in pace: the speed is an average over many of them.
-            speed_estimate_period=120.0,
+            TextColumn("{task.fields[left]}"),
         )
         self._name = name
-        self._done = 0.0
+        self._done = self._worked = self._ahead = 0.0
 
     def __enter__(self):
         self._bar.start()
-        self._task = self._bar.add_task(self._name, total=None)
+        self._task = self._bar.add_task(self._name, total=None, left="")
+        self._started = time.monotonic()
         return self
 
     def __exit__(self, *error):
@@ -37,17 +38,27 @@ class Bar:
 
     def plan(self, step, work_left):
         """Says what comes next, and lists the work of that and all later steps."""
-        self._bar.update(
-            self._task,
-            description=f"{self._name}: {step}",
-            total=self._done + max(sum(work_left), 1.0),
-            completed=self._done,
-        )
+        self._ahead = float(sum(work_left))
+        self._show(description=f"{self._name}: {step}")
 
     def advance(self, work):
-        """Says that some work is done."""
+        """Says that some work was done."""
+        self._worked += work
+        self.skip(work)
+
+    def skip(self, work):
+        """Says that some work had been done before."""
         self._done += work
-        self._bar.update(self._task, completed=self._done)
+        self._ahead = max(self._ahead - work, 0.0)
+        self._show()
+
+    def _show(self, **changed):
+        left = ""
+        if self._worked and self._ahead:
+            seconds = (time.monotonic() - self._started) / self._worked * self._ahead
+            left = f"about {datetime.timedelta(seconds=round(seconds))} left"
+        total = max(self._done + self._ahead, 1.0)
+        self._bar.update(self._task, completed=self._done, total=total, left=left, **changed)
 
 
 class Silence:
@@ -63,4 +74,7 @@ class Silence:
         """Does nothing."""
 
     def advance(self, work):
+        """Does nothing."""
+
+    def skip(self, work):
         """Does nothing."""
