@@ -7,6 +7,7 @@ import keras
 from lipot.evaluation import checkpoints, engine, proofs, suite
 from lipot.evaluation import sanity as checks
 from lipot.evaluation.evaluation import Evaluation
+from lipot.evaluation.gradients import check_gradients
 from lipot.evaluation.progress import Bar, Silence
 from lipot.evaluation.report import RobustnessReport
 from lipot.evaluation.task import make_task
@@ -92,18 +93,10 @@ def evaluate(
     >>> report.table()[["eps", "clean", "robust", "certified"]].values.tolist()
     [[0.2, 1.0, 1.0, 1.0], [0.5, 1.0, 0.0, 0.0]]
     """
-    task = make_task(
-        model,
-        x,
-        y,
-        norm=norm,
-        eps=eps,
-        clip_values=clip_values,
-        outputs=outputs,
-        batch_size=batch_size,
-    )
+    chosen = {"norm": norm, "eps": eps, "clip_values": clip_values, "outputs": outputs}
+    task = make_task(model, x, y, batch_size=batch_size, **chosen)
     specs, left_out = suite.resolve(attacks, task.target, task.norm)
-    checks.check_gradients(task, specs)
+    check_gradients(task, specs)
     settings = _settings(task, specs, left_out, seed)
     store = _store(resume, task, settings)
     name = model.name if name is None else str(name)
@@ -112,28 +105,30 @@ def evaluate(
         verdicts = ()
         if sanity:
             verdicts = checks.run(task, outcome, specs, seed=seed, store=store, progress=bar)
-    broken_by = dict(zip(task.eps, outcome.broken_by))
-    names = tuple(spec.name for spec in specs)
-    radius, note = proofs.proven_radius(model, task.x, task.y, task.norm)
-    if radius is not None:
-        proofs.check_against(radius, broken_by, task.eps, names)
     evaluation = Evaluation(
         name=name,
         norm=task.norm,
         eps=task.eps,
-        attacks=names,
+        attacks=tuple(outcome.seconds),
         labels=task.y,
         predictions=task.predictions,
-        broken_by=broken_by,
+        broken_by=dict(zip(task.eps, outcome.broken_by)),
         seconds=outcome.seconds,
-        certified_radius=radius,
-        certificate_note=note,
         sanity=verdicts,
         settings=settings,
         versions=_versions(),
         views=_views(task, outcome, seed) if views else {},
+        **_proofs(task, outcome),
     )
     return RobustnessReport([evaluation])
+
+
+def _proofs(task, outcome):
+    radius, note = proofs.proven_radius(task.model, task.x, task.y, task.norm)
+    if radius is not None:
+        broken_by = dict(zip(task.eps, outcome.broken_by))
+        proofs.check_against(radius, broken_by, task.eps, tuple(outcome.seconds))
+    return {"certified_radius": radius, "certificate_note": note}
 
 
 def _settings(task, specs, left_out, seed):

@@ -3,14 +3,14 @@
 import numpy as np
 
 from lipot.certify import certify
+from lipot.models import OTAD
 
 
 def proven_radius(model, x, y, norm):
     """Certifies a model's predictions in the norm of an evaluation.
 
     Args:
-        model: Keras classifier; one with a method `certify(x)` of its own, as OTAD has, is asked
-            for its own certificate.
+        model: Keras classifier; an `OTAD` is asked for its own certificate.
         x: Points `(n, ...)`.
         y: Class numbers `(n,)`.
         norm: `2` or `"inf"`.
@@ -19,7 +19,7 @@ def proven_radius(model, x, y, norm):
         `(radius, note)`: float64 `(n,)` and how it was proven, or `None` and why it could not be.
     """
     try:
-        own = hasattr(model, "certify")
+        own = isinstance(model, OTAD)
         radius = (model.certify(x) if own else certify(model, x, y)).radius
     # A model outside what can be proven, or not yet adapted, says so in its own words.
     except (TypeError, ValueError, RuntimeError) as error:

@@ -12,6 +12,7 @@ from art.attacks.evasion import ProjectedGradientDescent
 from lipot.evaluation import surrogate
 from lipot.evaluation.engine import judge, seeded
 from lipot.evaluation.evaluation import Verdict
+from lipot.evaluation.gradients import vanishes
 from lipot.evaluation.outputs import predict
 from lipot.evaluation.suite import ATTACKS
 
@@ -57,9 +58,8 @@ class Probe(NamedTuple):
     def broken_by_pgd(self, eps, steps=_STEPS):
         """Tells which points projected gradient breaks, on the cross-entropy or the margin."""
         if (eps, steps) not in self.known:
-            self.known[eps, steps] = self._pgd("crossentropy", eps, steps) | self._pgd(
-                "margin", eps, steps
-            )
+            found = [self._pgd(loss, eps, steps) for loss in ("crossentropy", "margin")]
+            self.known[eps, steps] = found[0] | found[1]
         return self.known[eps, steps]
 
     def _pgd(self, loss, eps, steps):
@@ -97,20 +97,6 @@ def run(task, outcome, specs, *, seed, store, progress):
     return tuple(verdicts)
 
 
-def check_gradients(task, specs):
-    """Raises where no attack of a suite can work, for they all follow gradients of zero."""
-    rows = _spread(np.arange(len(task.x)), _POINTS)
-    if not all(spec.needs_gradient for spec in specs) or not np.all(_zero_gradient(task, rows)):
-        return
-    blind = sorted(name for name, spec in ATTACKS.items() if not spec.needs_gradient)
-    raise ValueError(
-        "Invalid value received for argument `model`. Expected input gradients for "
-        f"{', '.join(spec.name for spec in specs)}, or one of the attacks that need none: "
-        f"{', '.join(blind)}. Received: '{task.model.name}', whose gradient is zero at all of "
-        f"{len(rows)} points"
-    )
-
-
 def _verdict(name, check, probe):
     if len(probe.rows) == 0:
         return Verdict(name, None, "Not run: the model is wrong on every point.")
@@ -131,7 +117,7 @@ def _same_answer_twice(probe):
 
 
 def _gradients_there(probe):
-    share = float(np.mean(_zero_gradient(probe.task, probe.rows)))
+    share = float(np.mean(vanishes(probe.task, probe.rows, "crossentropy")))
     if share <= _SLACK:
         return True, f"The gradient of the loss vanishes at {share:.0%} of the points."
     return (
@@ -243,12 +229,6 @@ def _transfer(probe):
     if counts[1] <= counts[0] + probe.slack:
         return True, f"Another network's gradients do no better than its own: {seen}."
     return False, f"Another network's gradients do better, so its own mislead: {seen}."
-
-
-def _zero_gradient(task, rows):
-    x = task.range.to_unit(task.x[rows])
-    gradient = np.asarray(task.target.loss_gradient(x, task.y[rows]))
-    return ~np.any(gradient.reshape(len(rows), -1), axis=1)
 
 
 def _spread(rows, count):

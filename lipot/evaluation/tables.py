@@ -10,6 +10,8 @@ FORMATS = ("pandas", "terminal", "markdown", "latex")
 
 # Columns of shares between 0 and 1, which text shows in percent.
 _SHARES = ("clean", "robust", "certified")
+_LEADING = ["model", "norm", "eps", "points", *_SHARES]
+_WIDTH = 100
 _LATEX_SPECIAL = {c: f"\\{c}" for c in "&%$#_{}"} | {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
@@ -33,8 +35,7 @@ def table(evaluations, format):
 def _frame(evaluations):
     rows = [_row(evaluation, eps) for evaluation in evaluations for eps in evaluation.eps]
     attacks = list(dict.fromkeys(name for e in evaluations for name in e.attacks))
-    columns = ["model", "norm", "eps", "points", *_SHARES, *attacks]
-    frame = pandas.DataFrame(rows, columns=columns)
+    frame = pandas.DataFrame(rows, columns=[*_LEADING, *attacks])
     # Counts with gaps: an attack that one of the models was not put under.
     return frame.astype({"certified": "float64", **dict.fromkeys(attacks, "Int64")})
 
@@ -69,18 +70,23 @@ def _cells(frame):
 
 
 def _terminal(frame):
-    grid = Table(
-        title="Accuracy under attack",
-        caption="robust: no attack broke the point; below each attack, the points it broke first",
-    )
-    for header, name in zip(_headers(frame), frame.columns):
+    grid = Table(title="Accuracy under attack", caption="robust: no attack broke the point")
+    for header, name in zip(_headers(frame[_LEADING]), _LEADING):
         is_text = name in ("model", "norm")
         grid.add_column(header, justify="left" if is_text else "right", no_wrap=not is_text)
-    for cells in _cells(frame):
-        grid.add_row(*cells)
-    console = Console(file=io.StringIO(), width=max(60, 14 * len(frame.columns)))
+    # One column for all attacks: nine of them are wider than a terminal.
+    grid.add_column("broken first by")
+    for cells, row in zip(_cells(frame[_LEADING]), frame.to_dict("records")):
+        grid.add_row(*cells, _breakers(row))
+    console = Console(file=io.StringIO(), width=_WIDTH)
     console.print(grid)
     return console.file.getvalue()
+
+
+def _breakers(row):
+    counts = {name: value for name, value in row.items() if name not in _LEADING}
+    found = [f"{name} {n}" for name, n in counts.items() if not pandas.isna(n) and n > 0]
+    return ", ".join(found) or "-"
 
 
 def _markdown(frame):

@@ -259,13 +259,19 @@ def test_bad_input_is_refused(case):
 
 
 def test_a_model_without_gradients_is_refused():
-    steps = keras.layers.Lambda(keras.ops.stop_gradient)
-    model = linear(np.eye(4, 2), [0, 0], after=[steps])
-    with pytest.raises(ValueError, match="Expected input gradients for pgd.*zero at all of 6"):
-        lipot.evaluate(model, X, Y, 2, 0.1, ["pgd"], **QUIET)
-    # An attack that needs none can still be run.
-    report = lipot.evaluate(model, X, Y, 2, 0.1, ["pgd", "hopskipjump"], **QUIET)
-    assert report.table()["robust"][0] <= report.table()["clean"][0]
+    cut = keras.layers.Lambda(keras.ops.stop_gradient)
+    before = linear(np.eye(4, 2), [0, 0], cut)
+    after = linear(np.eye(4, 2), [0, 0], after=[cut])
+    for model in (before, after):
+        with pytest.raises(ValueError, match="Expected input gradients.*zero at all of 6"):
+            lipot.evaluate(model, X, Y, 2, 0.1, ["pgd"], **QUIET)
+        # An attack that needs none can be run all the same.
+        report = lipot.evaluate(model, X, Y, 2, 0.1, ["hopskipjump"], **QUIET)
+        assert report.table()["robust"][0] <= report.table()["clean"][0]
+    with pytest.raises(ValueError, match="no gradient with respect to inputs or weights"):
+        lipot.evaluate(after, X, Y, 2, 0.1, ["pgd", "hopskipjump"], **QUIET)
+    # Masked, and flagged as such, where only the inputs are cut off.
+    lipot.evaluate(before, X, Y, 2, 0.1, ["pgd", "hopskipjump"], **QUIET)
 
 
 def test_tiny_radii_on_pixels_are_questioned():

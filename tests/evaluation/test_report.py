@@ -78,6 +78,7 @@ def test_text_tables():
     report = RobustnessReport([made("a_b|c")])
     terminal, markdown, latex = (report.table(f) for f in ("terminal", "markdown", "latex"))
     assert "a_b|c" in terminal and "75.0" in terminal and "robust %" in terminal
+    assert "pgd 1, square 1" in terminal and max(map(len, terminal.splitlines())) <= 100
     lines = markdown.splitlines()
     assert len(lines) == 4 and lines[2].startswith("| a_b\\|c | 2 | 0.5 | 4 | 75.0 | 50.0 | 50.0 |")
     assert r"a\_b\textbar{}c & 2 & 0.5 & 4 & 75.0 & 50.0 & 50.0 & 1 & 0 \\" in latex
