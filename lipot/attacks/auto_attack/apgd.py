@@ -181,7 +181,8 @@ class APGD:
             noise = rng.normal(size=x.shape).reshape(flat)
             length = np.linalg.norm(noise, axis=1, keepdims=True)
         shift = (self.ball.eps * noise / length).reshape(x.shape).astype("float32")
-        return np.asarray(ops.convert_to_numpy(self.ball.project(x + shift, x)))
+        points = self.ball.project(ops.convert_to_tensor(x + shift), ops.convert_to_tensor(x))
+        return np.asarray(ops.convert_to_numpy(points))
 
     def _chunks(self):
         # A step of length zero evaluates the starting points.

@@ -67,11 +67,12 @@ class Square:
     def search(self, x, y, target, *, rng, report):
         """Looks for adversarial examples; `target` is ignored. See `APGD.search`."""
         shift = self.first_shift(len(x), rng).astype("float32")
-        start = np.asarray(ops.convert_to_numpy(self.ball.project(x + self.view.points(shift), x)))
+        clean = ops.convert_to_tensor(x)
+        start = self.ball.project(clean + self.view.points(shift), clean)
         state = SquareState(
             x=x,
             y=y,
-            adversarial=start,
+            adversarial=np.asarray(ops.convert_to_numpy(start)),
             margin=np.full(len(x), np.inf, "float32"),
             fooled=np.zeros(len(x), bool),
             places=np.zeros((len(x), _CHUNK, 5), "float32"),
@@ -220,7 +221,7 @@ def _from_start(length, side, place):
     """Positions `0 .. length - 1` counted from the random start of a window: `(n, length)`."""
     room = ops.cast(length - side + 1, "float32")
     start = ops.cast(ops.floor(place * room), "int32")
-    return np.arange(length, dtype="int32")[None, :] - start[:, None]
+    return ops.arange(length, dtype="int32")[None, :] - start[:, None]
 
 
 def _only(inside, values):
