@@ -95,7 +95,9 @@ def _assert_one_line(text, message):
     assert message.replace("\\", "") in text
 
 
-@pytest.mark.parametrize("arguments", [[], ["demo"], ["train"], ["certify"]])
+@pytest.mark.parametrize(
+    "arguments", [[], ["demo"], ["train"], ["certify"], ["evaluate"], ["report"]]
+)
 def test_help_explains_each_command(arguments, capsys):
     with pytest.raises(SystemExit) as stopped:
         cli.main([*arguments, "--help"])

@@ -1,4 +1,4 @@
-"""Ready-made trainings: from a data set and a method's name to a trained Keras model."""
+"""Training of a 1-Lipschitz network with the hinge-KR loss."""
 
 import keras
 import numpy as np
@@ -89,6 +89,3 @@ def spread(points):
     True
     """
     return float(np.sqrt(np.sum(np.var(points, axis=0, dtype="float64"))))
-
-
-METHODS = {"hkr": train_hkr}

@@ -1,0 +1,7 @@
+"""`python -m lipot.cli` is `lipot`."""
+
+import sys
+
+from lipot.cli import main
+
+sys.exit(main())

@@ -1,0 +1,21 @@
+"""`lipot demo`: everything at once, on data that come with scikit-learn."""
+
+
+def add_to(commands):
+    """Adds the command."""
+    command = commands.add_parser(
+        "demo",
+        help="train, certify and attack two small networks; a minute or two",
+        description="Trains a stock network and its 1-Lipschitz twin on the digits of "
+        "scikit-learn, proves the accuracy of the second, attacks both, draws the outcome and "
+        "writes it as a page to open in a browser.",
+    )
+    command.add_argument("--out", default="demo-report", metavar="FOLDER", help="for page, figures")
+    command.set_defaults(run=_run)
+
+
+def _run(options):
+    # The attacks take a while to import: only this command waits for them.
+    from lipot import demo
+
+    demo.run(options.out)

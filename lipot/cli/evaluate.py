@@ -1,0 +1,91 @@
+"""`lipot evaluate`: attacks on a saved model, and the page about them."""
+
+import argparse
+import pathlib
+
+import numpy as np
+
+from lipot import datasets
+from lipot.cli.options import check_suffix, positive_int
+from lipot.cli.points import DATA_HELP, read_model, read_points
+
+
+def add_to(commands):
+    """Adds the command."""
+    command = commands.add_parser(
+        "evaluate",
+        help="attack a saved model and report how robust it is",
+        description="Attacks a Keras classifier, yours or lipot's, and counts the points that "
+        "every attack leaves standing; proves what can be proven; checks itself for masked "
+        "gradients. Prints a table and writes a page.",
+        epilog="Stopped before the end? Started again with the same --resume FOLDER it goes on.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    add = command.add_argument
+    add("model", help="a .keras file")
+    add("data", help=f"as the model takes them: {DATA_HELP}{', '.join(datasets.names())}")
+    add("--norm", choices=["2", "inf"], default="2", help="norm of the attack")
+    add("--eps", type=float, nargs="+", default=[0.25, 0.5, 1.0], help="radii, in units of x")
+    add(
+        "--attacks",
+        nargs="+",
+        default=["quick"],
+        metavar="NAME",
+        help="quick, standard or exhaustive; or names of attacks, such as pgd square",
+    )
+    add("--range", type=float, nargs=2, metavar=("LOW", "HIGH"), help="least and greatest input")
+    add("--limit", type=positive_int, help="only the first so many points")
+    add("--batch-size", type=positive_int, default=256, help="points attacked at once")
+    add("--seed", type=int, default=0, help="of everything random")
+    add("--out", default="report.html", metavar="FILE", help="the page")
+    add("--json", metavar="FILE", help="the report as data, for lipot report")
+    add("--resume", metavar="FOLDER", help="keeps what was found, to go on after a stop")
+    command.set_defaults(run=_run)
+
+
+def _run(options):
+    check_suffix("--out", options.out, ".html")
+    check_suffix("--json", options.json, ".json")
+    points = read_points(options.data, options.limit)
+    x = np.asarray(points.x, "float32")
+    model = read_model(options.model, x)
+    # The attacks take a while to import: errors of the arguments come before.
+    from lipot import evaluation
+
+    report = evaluation.evaluate(
+        model,
+        x,
+        points.y,
+        norm="inf" if options.norm == "inf" else 2,
+        eps=options.eps,
+        attacks=options.attacks[0] if _is_suite(options.attacks) else options.attacks,
+        name=pathlib.Path(options.model).stem,
+        clip_values=_clip_values(options, points, x),
+        batch_size=options.batch_size,
+        seed=options.seed,
+        resume=options.resume,
+    )
+    print(report.table("terminal"))
+    if options.json:
+        pathlib.Path(options.json).parent.mkdir(parents=True, exist_ok=True)
+        report.to_json(options.json)
+        print(f"Data: {options.json}")
+    print(f"Page: {report.save_html(options.out)}")
+
+
+def _is_suite(names):
+    from lipot.evaluation import SUITES
+
+    return len(names) == 1 and names[0] in SUITES
+
+
+def _clip_values(options, points, x):
+    """The range that was given, or that of the data set; else the evaluation looks itself."""
+    if options.range:
+        return tuple(options.range)
+    if points.clip_values is None and options.data in datasets.names():
+        raise ValueError(
+            f"The inputs of {options.data} have no range. Expected the least and the greatest "
+            f"value that an attack may use, such as --range {x.min():.3g} {x.max():.3g}"
+        )
+    return points.clip_values

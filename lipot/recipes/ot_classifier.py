@@ -1,0 +1,54 @@
+"""Training of an OT-Classifier."""
+
+import keras
+
+import lipot.layers
+from lipot import models
+from lipot.recipes.networks import dense_encoder
+
+
+def train_ot_classifier(
+    data, *, epochs, batch_size=64, code_size=8, weight=0.1, callbacks=(), verbose=0
+):
+    """Trains encoder and classifier, while a 1-Lipschitz critic keeps codes near a normal prior.
+
+    Args:
+        data: A `lipot.datasets.Dataset` with classes.
+        epochs: Passes over the training points.
+        batch_size: Points in one step.
+        code_size: Numbers in a code.
+        weight: Factor of the Wasserstein distance of the codes from the prior.
+        callbacks: Keras callbacks.
+        verbose: As in `keras.Model.fit`.
+
+    Returns:
+        Encoder and classifier as one trained model of stock layers; its outputs are logits.
+
+    Raises:
+        ValueError: `data` is a regression, or Keras runs on JAX.
+
+    Reference:
+        OT-Classifier, algorithm 1.
+    """
+    labels = data.y_train_onehot
+    shape = data.x_train.shape[1:]
+    if len(shape) == 3:
+        encoder = models.embedding_encoder(shape, code_size, filters=16)
+    else:
+        encoder = dense_encoder(shape[0], code_size)
+    model = models.OTClassifier(
+        encoder,
+        models.embedding_classifier(code_size, len(data.classes)),
+        models.embedding_discriminator(code_size, layers=lipot),
+        weight=weight,
+    )
+    model.compile(*(keras.optimizers.Adam(1e-3) for _ in range(3)))
+    model.fit(
+        data.x_train,
+        labels,
+        batch_size=batch_size,
+        epochs=epochs,
+        callbacks=list(callbacks),
+        verbose=verbose,
+    )
+    return model.inference_model()

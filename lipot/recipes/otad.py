@@ -1,0 +1,55 @@
+"""Training of a network and its inference by convex integration."""
+
+import keras
+import numpy as np
+
+from lipot.models import OTAD, transport_resnet
+
+
+def train_otad(
+    data, *, epochs, batch_size=64, neighbors=10, smoothness=2.0, callbacks=(), verbose=0
+):
+    """Trains a residual network that keeps its dimension, then lets OTAD answer in its place.
+
+    Args:
+        data: A `lipot.datasets.Dataset` with classes.
+        epochs: Passes over the training points.
+        batch_size: Points in one step.
+        neighbors: Training points that answer a query.
+        smoothness: L of the interpolating function.
+        callbacks: Keras callbacks.
+        verbose: As in `keras.Model.fit`.
+
+    Returns:
+        A `lipot.OTAD` that holds the training points.
+
+    Raises:
+        ValueError: `data` is a regression.
+
+    Reference:
+        Gai, Wang and Zhang, "OTAD", algorithms 1 and 2, section V.A.
+    """
+    labels = data.y_train_onehot.argmax(axis=1)
+    shape = data.x_train.shape[1:]
+    dimension = int(np.prod(shape))
+    backbone, head = transport_resnet(dimension), keras.layers.Dense(len(data.classes))
+    embedding = keras.layers.Flatten() if len(shape) > 1 else None
+    parts = [keras.Input(shape), *([embedding] if embedding else []), backbone, head]
+    network = keras.Sequential(parts)
+    steps = epochs * -(-len(data.x_train) // batch_size)
+    rate = keras.optimizers.schedules.CosineDecay(0.05, steps)
+    network.compile(
+        keras.optimizers.SGD(rate, momentum=0.9),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"],
+    )
+    network.fit(
+        data.x_train,
+        labels,
+        batch_size=batch_size,
+        epochs=epochs,
+        callbacks=list(callbacks),
+        verbose=verbose,
+    )
+    model = OTAD(backbone, head, neighbors, smoothness, embedding=embedding)
+    return model.adapt(data.x_train)

@@ -1,0 +1,107 @@
+import json
+
+import keras
+import numpy as np
+import pytest
+
+from lipot import cli, datasets
+from lipot.evaluation import RobustnessReport
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Two saved networks, points to attack, and the report of the first network."""
+    folder = tmp_path_factory.mktemp("evaluated")
+    data = datasets.load("digits")
+    for name, width in (("small", 8), ("wide", 32)):
+        keras.utils.set_random_seed(0)
+        model = keras.Sequential(
+            [
+                keras.Input((8, 8, 1)),
+                keras.layers.Flatten(),
+                keras.layers.Dense(width, "relu"),
+                keras.layers.Dense(10),
+            ]
+        )
+        model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+        model.fit(data.x_train, data.y_train, epochs=3, verbose=0)
+        model.save(folder / f"{name}.keras")
+        _evaluate(folder, name)
+    return folder
+
+
+def _evaluate(folder, name):
+    np.savez(folder / "points.npz", **_points(30))
+    arguments = [str(folder / f"{name}.keras"), str(folder / "points.npz"), "--eps", "0.1", "0.3"]
+    arguments += ["--attacks", "fgsm", "pgd", "--out", str(folder / f"{name}.html")]
+    assert cli.main(["evaluate", *arguments, "--json", str(folder / f"{name}.json")]) == 0
+
+
+def _points(count):
+    data = datasets.load("digits")
+    return {"x": data.x_test[:count], "y": data.y_test[:count]}
+
+
+def test_evaluate_writes_a_page_and_the_data_behind_it(folder):
+    report = RobustnessReport.from_json(folder / "small.json")
+    (evaluation,) = report.evaluations
+    assert evaluation.name == "small" and evaluation.norm == 2 and evaluation.eps == (0.1, 0.3)
+    assert evaluation.attacks == ("fgsm", "pgd") and len(evaluation) == 30
+    model = keras.saving.load_model(folder / "small.keras")
+    points = _points(30)
+    right = model.predict(points["x"], verbose=0).argmax(axis=1) == points["y"]
+    assert evaluation.clean_accuracy == np.mean(right)
+    assert (folder / "small.html").read_text() == RobustnessReport([evaluation]).save_html(
+        folder / "again.html"
+    ).read_text()
+
+
+def test_report_puts_stored_evaluations_on_one_page(folder, capsys):
+    files = [str(folder / f"{name}.json") for name in ("small", "wide")]
+    out = folder / "both.html"
+    assert cli.main(["report", *files, "--out", str(out), "--table", "markdown"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith("| model |") and shown.rstrip().endswith(f"Page: {out}")
+    assert "Robustness of small and wide" in out.read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["report", "missing.json"], "missing.json"),
+        (["report", "notes.json"], "Expected a report written by"),
+        (["report", "a.json", "--out", "page.pdf"], "--out must end in .html"),
+        (["evaluate", "missing.keras", "digits"], "There is no file missing.keras"),
+        (["evaluate", "small.keras", "missing.npz"], "There is no file missing.npz"),
+        (["evaluate", "small.keras", "two_moons"], "Expected inputs of shape (8, 8, 1)"),
+        (["evaluate", "small.keras", "digits", "--attacks", "fly"], "fly"),
+        (["evaluate", "small.keras", "digits", "--json", "report.txt"], "--json must end in .json"),
+        (["evaluate", "small.keras", "digits", "--range", "1", "0"], "clip_values"),
+        (["train", "--method", "otjr", "--alpha", "2"], "--alpha does not apply to --method otjr"),
+    ],
+)
+def test_errors_are_one_line(folder, arguments, message, capsys, monkeypatch):
+    monkeypatch.chdir(folder)
+    (folder / "notes.json").write_text(json.dumps({"shopping": ["milk"]}))
+    assert cli.main(arguments) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("lipot: error: ") and error.count("\n") == 1
+    assert message in error
+
+
+def test_points_without_a_range_are_asked_for_one(tmp_path, capsys):
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])
+    model.save(tmp_path / "plane.keras")
+    assert cli.main(["evaluate", str(tmp_path / "plane.keras"), "two_moons"]) == 1
+    assert "--range -1" in capsys.readouterr().err
+
+
+def test_train_says_what_is_proven_of_otad(tmp_path, capsys, monkeypatch):
+    data = datasets.load("digits")
+    few = data._replace(x_train=data.x_train[:100], y_train=data.y_train[:100])
+    monkeypatch.setattr(datasets, "load", lambda name, seed=0: few)
+    out = str(tmp_path / "otad.keras")
+    assert cli.main(["train", "--method", "otad", "--epochs", "1", "--out", out]) == 0
+    shown = capsys.readouterr().out
+    assert "360 test points" in shown and "nothing within the radius can break" in shown
+    assert cli.main(["certify", out, "digits", "--limit", "5"]) == 0

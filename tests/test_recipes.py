@@ -1,0 +1,65 @@
+import inspect
+
+import keras
+import numpy as np
+import pytest
+
+from lipot import cli, datasets, recipes
+
+
+def _few(name, count):
+    """A data set with only its first points."""
+    data = datasets.load(name)
+    return data._replace(
+        x_train=data.x_train[:count],
+        y_train=data.y_train[:count],
+        x_test=data.x_test[:40],
+        y_test=data.y_test[:40],
+    )
+
+
+@pytest.mark.parametrize(
+    "data", [_few("digits", 128), _few("two_moons", 128)], ids=lambda d: d.name
+)
+@pytest.mark.parametrize("method", list(recipes.METHODS))
+def test_every_method_trains_a_model_that_reloads_safely(method, data, tmp_path):
+    model = recipes.METHODS[method](data, epochs=1)
+    logits = model.predict(data.x_test, verbose=0)
+    assert logits.shape == (40, len(data.classes)) and np.all(np.isfinite(logits))
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras", compile=False, safe_mode=True)
+    np.testing.assert_allclose(loaded.predict(data.x_test, verbose=0), logits, atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", list(recipes.METHODS))
+def test_the_defaults_of_every_method_learn_the_digits(method):
+    keras.utils.set_random_seed(0)
+    data = datasets.load("digits")
+    predictions = recipes.METHODS[method](data, epochs=30).predict(data.x_test, verbose=0)
+    assert np.mean(predictions.argmax(axis=1) == data.y_test) > 0.93
+
+
+@pytest.mark.parametrize("method", list(recipes.METHODS))
+def test_every_method_says_that_a_regression_has_no_classes(method):
+    table = np.ones((4, 11), "float32")
+    wine = datasets.Dataset(table, table[:, 0], table, table[:, 0], "wine")
+    with pytest.raises(ValueError, match="`wine` is a regression"):
+        recipes.METHODS[method](wine, epochs=1)
+
+
+def test_every_method_takes_the_common_arguments_and_is_explained(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["train", "--help"])
+    shown = capsys.readouterr().out
+    for method, recipe in recipes.METHODS.items():
+        assert {"epochs", "callbacks", "verbose"} <= set(inspect.signature(recipe).parameters)
+        assert f"\n  {method} " in shown
+
+
+def test_the_radius_follows_the_range_of_the_data():
+    moons = datasets.load("two_moons")
+    assert recipes.networks.default_eps(moons) == pytest.approx(0.1 * moons.x_train.std(), rel=1e-6)
+    assert recipes.networks.attack_range(moons) == {"clip_min": None, "clip_max": None}
+    digits = datasets.load("digits")
+    assert recipes.networks.attack_range(digits) == {"clip_min": 0.0, "clip_max": 1.0}
