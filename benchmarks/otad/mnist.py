@@ -158,8 +158,8 @@ class Measurements:
 
     def square(self, kind, eps, queries=None):
         model, (x, y) = self.otad(kind), self.test(self.options.square_points)
-        attack = shared.square_attack(model, SHAPE, eps, queries=queries or self.queries["square"])
-        return {"accuracy": shared.attacked_accuracy(model, x, y, attack)}
+        attack = shared.square_attack(eps, queries=queries or self.queries["square"])
+        return {"accuracy": percent(attack.run(model, x, y).stands)}
 
     def ngopt(self, sigma):
         model, (x, y) = self.otad("resnet"), self.test(self.options.ngopt_points)

@@ -5,13 +5,10 @@ from pathlib import Path
 
 import keras
 import numpy as np
-from art.attacks.evasion import (
-    AutoProjectedGradientDescent,
-    ProjectedGradientDescent,
-    SquareAttack,
-)
+from art.attacks.evasion import AutoProjectedGradientDescent, ProjectedGradientDescent
 
 from benchmarks.common import read_result, write_result
+from lipot.attacks import AutoAttack
 from lipot.evaluation.ngopt_attack import NGOptCarlini
 from lipot.interop.art import classifier
 from lipot.models import StraightThrough
@@ -97,11 +94,14 @@ def gradient_attacks(model, shape, eps, *, steps=100, clip_values=(0.0, 1.0), ba
     }
 
 
-def square_attack(model, shape, eps, *, queries, clip_values=(0.0, 1.0), batch_size=200):
-    """The Square attack of a radius."""
-    estimator = estimator_of(model, shape, clip_values)
-    return SquareAttack(
-        estimator, norm=2, eps=eps, max_iter=queries, batch_size=batch_size, verbose=False
+def square_attack(eps, *, queries, batch_size=200):
+    """The Square attack of a radius in l2, compiled with the model.
+
+    It is that of `lipot.attacks.AutoAttack`: ART's divides by the norm of a window that may be
+    blank, and then asks the model about NaN images.
+    """
+    return AutoAttack(
+        eps, norm=2, attacks=("square",), queries=queries, batch_size=batch_size, outputs="logits"
     )
 
 
