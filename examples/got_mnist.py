@@ -31,7 +31,7 @@ robust = AdversarialModel(
     attack=attacks.PGD(eps=0.3, step_size=0.01, steps=40),
     losses=[
         losses.AdversarialCrossentropy(clean_weight=1.0),
-        losses.GOT(weight=1.0, theta=0.1, label_matching=True),
+        losses.GOT(weight=10.0, theta=0.1, label_matching=True),
     ],
 )
 robust.compile(keras.optimizers.Adam(1e-3), metrics=["accuracy"])
