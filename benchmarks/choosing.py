@@ -1,0 +1,120 @@
+"""Writes what was measured of each method into docs/choosing.md.
+
+    python -m benchmarks.choosing
+
+A method whose benchmark has no stored result says which command makes it.
+"""
+
+from pathlib import Path
+
+from benchmarks.common import read_result
+
+PAGE = Path(__file__).parents[1] / "docs" / "choosing.md"
+BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
+
+
+def main():
+    """Brings the page up to date."""
+    PAGE.write_text(rendered())
+
+
+def rendered():
+    """Returns the text of the page with the table that the results give."""
+    text = PAGE.read_text()
+    before, rest = text.split(BEGIN)
+    lines = ["| method | measured | figure |", "|---|---|---|"]
+    for method, name, command, read in _METHODS:
+        record = read_result(name)
+        rows = list(read(record["figures"])) if record else []
+        for what, figure in rows or [("", f"not run: `{command}`")]:
+            lines.append(f"| {method} | {what} | {figure} |")
+    table = "\n".join(lines)
+    return f"{before}{BEGIN}\n{table}\n{END}{rest.split(END)[1]}"
+
+
+def _hkr(figures):
+    yield "MNIST: accuracy", f"{100 * figures['clean']:.2f} %"
+    for radius in ("0.5", "1.0", "1.58"):
+        yield f"MNIST: proven at l2 {radius}", f"{100 * figures['certified'][radius]:.2f} %"
+
+
+def _soundness(figures):
+    changed = sum(found["changed"] for found in figures.values() if isinstance(found, dict))
+    yield "MNIST: proven predictions that attacks changed", f"{changed} of {figures['points']}"
+
+
+def _training_step(figures):
+    for network, what in (("mlp", "dense network"), ("cnn", "small CNN")):
+        ratio = figures[network]["retraction"]["train_ratio"]
+        yield f"time of a training step, {what}", f"{ratio:.1f} times stock layers"
+
+
+def _cost(figures):
+    for steps, found in figures.items():
+        for method in ("GOT-PGD-S", "OTJR"):
+            ratio = found[method]["wall_ratio"]
+            yield f"{method}: time of a training step, {steps}", f"{ratio:.2f} times PGD-AT"
+
+
+def _adversarial(figures):
+    for method, found in figures.items():
+        clean, attacked = 100 * found["clean"], 100 * found["pgd"]
+        yield f"MNIST, {method}: clean, PGD at l-infinity 0.3", f"{clean:.2f} %, {attacked:.2f} %"
+
+
+def _ot_classifier(figures):
+    for method, found in figures.items():
+        clean, attacked = (100 * found["accuracy"][eps] for eps in ("0", "0.3"))
+        yield f"MNIST, {method}: clean, PGD at l-infinity 0.3", f"{clean:.2f} %, {attacked:.2f} %"
+
+
+def _otad(figures):
+    if "standard accuracy" in figures:
+        yield "MNIST: accuracy", f"{figures['standard accuracy']['accuracy']:.2f} %"
+    for eps in ("1.0", "2.0", "3.0"):
+        found = figures.get(f"gradient attacks, eps = {eps}")
+        if found:
+            yield f"MNIST: under gradient attacks, l2 {eps}", f"{found['worst of these']:.2f} %"
+    if "certificate" in figures:
+        yield "MNIST: proven at l2 0.05", f"{figures['certificate']['certified at 0.05']:.2f} %"
+
+
+def _wine(figures):
+    for model in ("network", "OTAD"):
+        clean = figures["clean"][model]["MSE"]
+        attacked = figures["eps = 0.2"]["attack"][model]["MSE"]
+        yield f"red wine, {model}: MSE clean, attacked at l2 0.2", f"{clean:.3f}, {attacked:.3f}"
+
+
+def _cells(figures):
+    found = figures["PBMC 68k"]
+    yield "single cells: accuracy", f"{found['standard accuracy']:.2f} %"
+    for attack in ("BPDA + PGD", "AutoPGD, true gradient"):
+        yield f"single cells: under {attack}, l2 2", f"{found[f'{attack}, eps = 2.0']:.2f} %"
+
+
+def _throughput(figures):
+    seconds = figures["d = 784"]["solver"]["wall"]
+    yield "time of a query, 784 features, 10 neighbors", f"{1e6 * seconds:.0f} µs"
+
+
+_METHODS = (
+    ("hinge-KR", "hkr_mnist", "python -m benchmarks.hkr_mnist", _hkr),
+    ("hinge-KR", "soundness", "python -m benchmarks.soundness", _soundness),
+    ("hinge-KR", "training_step", "python -m benchmarks.training_step", _training_step),
+    ("GOT, OTJR", "transport/mnist", "python -m benchmarks.transport.mnist", _adversarial),
+    ("GOT, OTJR", "transport/cost", "python -m benchmarks.transport.cost", _cost),
+    (
+        "OT-Classifier",
+        "transport/ot_classifier",
+        "python -m benchmarks.transport.ot_classifier",
+        _ot_classifier,
+    ),
+    ("OTAD", "otad/mnist", "python -m benchmarks.otad.mnist", _otad),
+    ("OTAD", "otad/wine", "python -m benchmarks.otad.wine", _wine),
+    ("OTAD", "otad/cells", "python -m benchmarks.otad.vectors cells", _cells),
+    ("OTAD", "otad/throughput", "python -m benchmarks.otad.throughput", _throughput),
+)
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,134 @@
+"""Writes docs/reproduction.md: every table of the papers, ours beside theirs.
+
+    python -m benchmarks.reproduce
+
+The papers' figures are in `benchmarks/papers.json`, ours in `benchmarks/results/`. A row without
+a result says which command makes it, or why there can be none.
+"""
+
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+from benchmarks.common import RESULTS, read_result
+
+PAPERS = Path(__file__).with_name("papers.json")
+PAGE = Path(__file__).parents[1] / "docs" / "reproduction.md"
+INTRODUCTION = """# Reproduction
+
+<!-- Written by `python -m benchmarks.reproduce`; change that, or benchmarks/papers.json. -->
+
+Every table of the five papers that reports accuracy or time, ours beside theirs: **here** / paper.
+Ours come from the stored results of the scripts under `benchmarks/`, which name machine, versions
+and seed; theirs from the papers as published. Accuracies are in percent. Budgets differ, as the
+last column says: two cores train less than the papers' GPUs, and a figure of ours from a short
+training says how the method fares at that budget, not that the paper is wrong.
+"""
+
+
+class Row(NamedTuple):
+    """A row of one table: its label, a pair of ours and theirs for each column, and a note."""
+
+    label: str
+    pairs: list
+    note: str
+    measured: bool
+
+
+def main():
+    """Brings the page up to date."""
+    PAGE.write_text(rendered())
+
+
+def rendered():
+    """Returns the text of the page."""
+    papers = json.loads(PAPERS.read_text())["papers"]
+    parts = [INTRODUCTION, _summary(papers)]
+    for paper in papers:
+        parts.append(f"## {paper['name']}\n\n*{paper['title']}*")
+        parts += [_section(table) for table in paper["tables"]]
+    return "\n\n".join(part.strip() for part in parts) + "\n"
+
+
+def rows_of(table):
+    """Returns the `Row`s of a table of `papers.json`."""
+    return [_row(table, row) for row in table["rows"]]
+
+
+def _row(table, row):
+    paths = row.get("here")
+    theirs = [_text(value, table) for value in row["paper"]]
+    if paths is None:
+        return Row(row["label"], [("", value) for value in theirs], table["absent"], False)
+    name, command = (row.get(key, table.get(key)) for key in ("result", "command"))
+    record = read_result(name)
+    found = [_found(record["figures"], path) if record else None for path in paths]
+    scale = table["scale"]
+    ours = [_text(None if value is None else scale * value, table) for value in found]
+    if all(value is None for value in found):
+        return Row(row["label"], list(zip(ours, theirs)), f"not run: `{command}`", False)
+    missing = "" if None not in found else f"; the rest not run: `{command}`"
+    return Row(row["label"], list(zip(ours, theirs)), f"{_source(name, record)}{missing}", True)
+
+
+def _found(figures, path):
+    """The number at the end of a path of keys, or `None`."""
+    for key in path:
+        if not isinstance(figures, dict) or key not in figures:
+            return None
+        figures = figures[key]
+    return figures
+
+
+def _text(value, table):
+    return "" if value is None else f"{value:.{table.get('digits', 2)}f}"
+
+
+def _source(name, record):
+    return f"`benchmarks/results/{name}.json`, {record['date']}{_budget(record['settings'])}"
+
+
+def _budget(settings):
+    """The settings that say how long was trained and how many points were attacked."""
+    names = ("budget", "epochs", "minutes", "width", "blocks", "points")
+    said = [f"{name} {settings[name]:g}" for name in names if name in settings]
+    return f"; {', '.join(said)}" if said else ""
+
+
+def _section(table):
+    number = "" if table["table"] == "—" else f"Table {table['table']}: "
+    # The first sentence names the table, the rest says what to mind.
+    name, _, caution = table["title"].partition(". ")
+    rows = rows_of(table)
+    header = ["", *table["columns"], "ours"]
+    lines = [f"### {number}{name}", "", *([f"{caution}.", ""] if caution else [])]
+    lines += [f"| {' | '.join(header)} |", f"|{'---|' * len(header)}"]
+    for row in rows:
+        cells = [_cell(*pair) for pair in row.pairs]
+        lines.append(f"| {' | '.join([row.label, *cells, row.note])} |")
+    return "\n".join(lines)
+
+
+def _cell(ours, theirs):
+    here = f"**{ours}**" if ours else "–"
+    return f"{here} / {theirs or '–'}"
+
+
+def _summary(papers):
+    lines = [
+        "| paper | rows with our figures | not run yet | cannot be run here |",
+        "|---|---|---|---|",
+    ]
+    for paper in papers:
+        rows = [row for table in paper["tables"] for row in rows_of(table)]
+        measured = sum(row.measured for row in rows)
+        waiting = sum(row.note.startswith("not run: `") for row in rows)
+        rest = len(rows) - measured - waiting
+        name = paper["name"]
+        lines.append(f"| [{name}](#{name.lower()}) | {measured} | {waiting} | {rest} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()
+    print(f"{PAGE} from {len(list(RESULTS.glob('**/*.json')))} results")

@@ -1,0 +1,77 @@
+"""The page of the papers' tables is current, and no figure on it was made up."""
+
+import json
+import pathlib
+
+import pytest
+
+from benchmarks import choosing, reproduce
+from benchmarks.transport import recipes
+
+TABLES = [
+    table
+    for paper in json.loads(reproduce.PAPERS.read_text())["papers"]
+    for table in paper["tables"]
+]
+
+
+def test_the_page_is_current():
+    assert reproduce.PAGE.read_text() == reproduce.rendered(), "Run python -m benchmarks.reproduce"
+
+
+def test_the_measured_figures_of_the_choice_are_current():
+    assert choosing.PAGE.read_text() == choosing.rendered(), "Run python -m benchmarks.choosing"
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table["title"][:40])
+def test_every_row_is_whole_and_every_missing_one_says_why(table):
+    for row, shown in zip(table["rows"], reproduce.rows_of(table), strict=True):
+        assert len(row["paper"]) == len(table["columns"]) == len(shown.pairs)
+        assert len(row.get("here", row["paper"])) == len(row["paper"])
+        assert shown.note
+        if not shown.measured:
+            assert not any(ours for ours, _ in shown.pairs)
+
+
+def test_every_command_names_a_script_that_exists():
+    commands = [
+        row.get("command", table.get("command"))
+        for table in TABLES
+        for row in table["rows"]
+        if "here" in row
+    ]
+    for command in commands:
+        python, flag, module = command.split()[:3]
+        assert (python, flag) == ("python", "-m")
+        root = pathlib.Path(reproduce.__file__).parents[1]
+        assert (root / module.replace(".", "/")).with_suffix(".py").is_file()
+
+
+def test_figures_agree_with_those_the_benchmarks_know():
+    table = next(t for t in TABLES if t["title"] == "MNIST, l-infinity 0.3")
+    for row in table["rows"]:
+        assert tuple(row["paper"]) == recipes.MAIN[row["label"]].paper
+
+
+def test_a_result_stands_beside_the_paper(monkeypatch):
+    record = {"figures": {"A": {"clean": 0.9876}}, "settings": {"epochs": 3}, "date": "today"}
+    monkeypatch.setattr(reproduce, "read_result", lambda name: record)
+    table = {
+        "table": "1",
+        "title": "Somewhere. With care",
+        "columns": ["clean", "PGD"],
+        "scale": 100,
+        "result": "some/where",
+        "command": "python -m it",
+        "rows": [
+            {"label": "A", "paper": [99.0, None], "here": [["A", "clean"], ["A", "pgd"]]},
+            {"label": "B", "paper": [98.0, 97.0], "here": [["B", "clean"], ["B", "pgd"]]},
+        ],
+    }
+    shown = reproduce._section(table).splitlines()
+    assert shown[:3] == ["### Table 1: Somewhere", "", "With care."]
+    assert shown[6] == (
+        "| A | **98.76** / 99.00 | – / – | `benchmarks/results/some/where.json`, today; epochs 3; "
+        "the rest not run: `python -m it` |"
+    )
+    assert shown[7] == "| B | – / 98.00 | – / 97.00 | not run: `python -m it` |"
