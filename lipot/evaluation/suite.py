@@ -1,5 +1,6 @@
 """The attacks of an evaluation: which there are, how strong, and how they are built."""
 
+import importlib.util
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -195,6 +196,12 @@ def _no_image(target, norm):
     return None if len(target.input_shape) == 3 else "It needs images."
 
 
+def _no_nevergrad(target, norm):
+    if importlib.util.find_spec("nevergrad"):
+        return None
+    return "It needs Nevergrad: pip install 'lipot[reference]'."
+
+
 # More than any batch: the engine hands over as many points as are to be attacked at once.
 _ALL = 65536
 
@@ -239,6 +246,7 @@ ATTACKS = {
             (2, "inf"),
             needs_gradient=False,
             cost=20000,
+            obstacle=_no_nevergrad,
         ),
     )
 }

@@ -6,7 +6,8 @@ import pytest
 from art.attacks.evasion import FastGradientMethod
 
 import lipot
-from lipot.evaluation import STANDS, WRONG, AttackSpec, proofs
+from lipot.evaluation import STANDS, SUITES, WRONG, AttackSpec, proofs, suite
+from lipot.interop.art import classifier
 
 QUIET = {"sanity": False, "views": False, "progress": False}
 
@@ -122,7 +123,7 @@ def test_every_attack_agrees_on_images():
     assert len(x) > 3
     # The upper one leaves room for the blind attacks, whose steps are long.
     eps = [0.5 * distance.min(), 8.0 * distance.max()]
-    for name in lipot.evaluation.SUITES["standard"]:
+    for name in SUITES["standard"]:
         report = lipot.evaluate(model, x, y, 2, eps, [name], **QUIET)
         assert report.table()["robust"][0] == 1.0, name
         least = 0.5 if name in ("square", "simba") else 0.0
@@ -272,6 +273,13 @@ def test_a_model_without_gradients_is_refused():
         lipot.evaluate(after, X, Y, 2, 0.1, ["pgd", "hopskipjump"], **QUIET)
     # Masked, and flagged as such, where only the inputs are cut off.
     lipot.evaluate(before, X, Y, 2, 0.1, ["pgd", "hopskipjump"], **QUIET)
+
+
+def test_a_suite_leaves_out_what_does_not_fit_and_says_so():
+    target = classifier(linear(np.eye(4, 2), [0, 0]), clip_values=(0, 1))
+    specs, left_out = suite.resolve("standard", target, 2)
+    assert left_out == {"simba": "It needs images."}
+    assert [spec.name for spec in specs] == [n for n in SUITES["standard"] if n != "simba"]
 
 
 def test_tiny_radii_on_pixels_are_questioned():

@@ -20,6 +20,7 @@ class _CompiledEstimator:
         self._programs = programs
         self._input_shape = input_shape
         self._activation_programs = {}
+        self._logits_model = None
         self.nb_classes = programs.classes
 
     def with_loss(self, loss):
@@ -48,7 +49,10 @@ class _CompiledEstimator:
         It holds the preprocessing and whatever makes logits of the outputs, so that attacks
         written for Keras models see what ART's see.
         """
-        return _LogitsModel(self._programs.logits_head, self._programs.preprocess)
+        if self._logits_model is None:
+            programs = self._programs
+            self._logits_model = _LogitsModel(programs.logits_head, programs.preprocess)
+        return self._logits_model
 
     @property
     def input_shape(self):
