@@ -9,6 +9,7 @@ import lipot
 from lipot import losses
 from lipot.backend import value_and_input_gradient
 from lipot.layers import FrobeniusDense
+from lipot.math.precision import widest_float
 from tests.helpers import check_serializable, to_numpy
 
 LOGITS = np.random.default_rng(0).normal(size=(12, 4)) * 2.0
@@ -128,7 +129,7 @@ def numeric_gradient(function, x, step=1e-4):
     return gradient
 
 
-@pytest.mark.skipif(keras.backend.backend() == "jax", reason="differences need float64")
+@pytest.mark.skipif(widest_float() != "float64", reason="differences need float64")
 @pytest.mark.parametrize(
     "loss",
     [
