@@ -1,6 +1,5 @@
 """The page of a robustness report: one HTML file that needs nothing but a browser."""
 
-import json
 import pathlib
 from typing import NamedTuple
 
@@ -120,4 +119,22 @@ def _table(evaluations):
 
 
 def _plain(value):
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    """A setting in words.
+
+    Example:
+
+    >>> _plain({"pgd": {"steps": 40, "range": [0.0, 1.0]}, "left out": []})
+    'pgd: (steps: 40, range: 0, 1); left out: none'
+    """
+    if isinstance(value, dict):
+        inner = [
+            f"{name}: {f'({_plain(part)})' if isinstance(part, dict) and part else _plain(part)}"
+            for name, part in value.items()
+        ]
+        nested = any(isinstance(part, dict) for part in value.values())
+        return ("; " if nested else ", ").join(inner) or "none"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_plain, value)) or "none"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return "none" if value is None else str(value)
