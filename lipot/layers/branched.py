@@ -56,7 +56,9 @@ class Branched:
         return bound
 
     def _branch_layers(self):
-        return self.branch.layers if type(self.branch) is keras.Sequential else [self.branch]
+        # A subclass may compute something else in a `call` of its own.
+        in_sequence = getattr(type(self.branch), "call", None) is keras.Sequential.call
+        return self.branch.layers if in_sequence else [self.branch]
 
     def compute_output_shape(self, input_shape):
         return tuple(input_shape)

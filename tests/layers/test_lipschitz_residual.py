@@ -56,6 +56,10 @@ def test_a_steep_branch_weighs_in_the_bound():
     # 3/4 + 5/4
     assert layer.lipschitz_bound == pytest.approx(2.0, rel=1e-5)
     assert lipot.lipschitz_constant(model) == pytest.approx(2.0, rel=1e-5)
+    twice = built(LipschitzResidual(lipot.Sequential([SpectralDense(4), SpectralDense(4)])), (4,))
+    twice.branch.layers[0].set_klip_factor(3.0)
+    # 1/2 + 3/2
+    assert twice.lipschitz_bound == pytest.approx(2.0, rel=1e-5)
 
 
 def test_the_share_of_the_input_is_learned():
