@@ -18,11 +18,14 @@ def _few(name, count):
     )
 
 
-@pytest.mark.parametrize(
-    "data", [_few("digits", 128), _few("two_moons", 128)], ids=lambda d: d.name
-)
-@pytest.mark.parametrize("method", list(recipes.METHODS))
-def test_every_method_trains_a_model_that_reloads_safely(method, data, tmp_path):
+CASES = [(method, "digits") for method in recipes.METHODS]
+# Vectors take another encoder and no embedding.
+CASES += [("ot-classifier", "two_moons"), ("otad", "two_moons")]
+
+
+@pytest.mark.parametrize(("method", "name"), CASES)
+def test_every_method_trains_a_model_that_reloads_safely(method, name, tmp_path):
+    data = _few(name, 128)
     model = recipes.METHODS[method](data, epochs=1)
     logits = model.predict(data.x_test, verbose=0)
     assert logits.shape == (40, len(data.classes)) and np.all(np.isfinite(logits))
