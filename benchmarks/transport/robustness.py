@@ -67,13 +67,13 @@ def sanity(estimator, x, y, *, eps, eps_values, steps_values, largest_eps):
 def passes(by_eps, by_steps, points):
     """Whether both curves fall, and the first one to 1 % at most.
 
-    Attacks start at random: a rise counts where it exceeds one point of accuracy and one standard
-    error. A defence that fails hides its gradients.
+    Attacks start at random: a rise counts where it exceeds one point of accuracy and two standard
+    errors. A defence that fails hides its gradients.
     """
 
     def falls(before, after):
         error = (before * (1.0 - before) / points) ** 0.5
-        return after <= before + max(0.01, error)
+        return after <= before + max(0.01, 2.0 * error)
 
     steps = zip([*by_eps[:-1], *by_steps[:-1]], [*by_eps[1:], *by_steps[1:]])
     return bool(all(falls(*pair) for pair in steps) and by_eps[-1] <= 0.01)
