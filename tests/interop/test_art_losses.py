@@ -1,12 +1,13 @@
 """The losses that attacks climb, against numbers worked out by hand and scikit-learn."""
 
+import keras
 import numpy as np
 import pytest
 from keras import ops
 from sklearn.metrics import log_loss
 
 from lipot.interop.art import classifier
-from lipot.interop.art.losses import crossentropy, difference_logits_ratio
+from lipot.interop.art.losses import crossentropy, difference_logits_ratio, margin
 from tests.interop.test_art_gradients import smooth_model
 
 
@@ -29,6 +30,27 @@ def test_difference_of_logits_ratio_by_hand(label, expected):
     for scaled in (logits, 10.0 * logits + 5.0):
         value = difference_logits_ratio(ops.one_hot([label], 4), scaled)
         np.testing.assert_allclose(ops.convert_to_numpy(value), [expected], rtol=1e-5)
+
+
+@pytest.mark.parametrize(("label", "expected"), [(0, 3 - 4), (1, 4 - 1), (2, 4 - 3), (3, 4 - 0)])
+def test_margin_by_hand(label, expected):
+    logits = ops.convert_to_tensor([[4.0, 1.0, 3.0, 0.0]])
+    value = margin(ops.one_hot([label], 4), logits)
+    np.testing.assert_allclose(ops.convert_to_numpy(value), [expected], rtol=1e-6)
+
+
+@pytest.mark.parametrize("units, outputs", [(4, "logits"), (1, "logits"), (4, "probabilities")])
+def test_the_keras_model_of_logits_is_what_attacks_see(units, outputs):
+    model = smooth_model(units)
+    if outputs == "probabilities":
+        model = keras.Sequential([keras.Input((6,)), model, keras.layers.Softmax()])
+    estimator = classifier(model, outputs=outputs, preprocessing=(0.5, 2.0))
+    x = np.random.default_rng(0).normal(size=(5, 6)).astype("float32")
+    seen = estimator.logits_model()
+    assert estimator.logits_model() is seen
+    np.testing.assert_allclose(seen.predict(x, verbose=0), estimator.predict(x), atol=1e-6)
+    model.set_weights([2.0 * weight for weight in model.get_weights()])
+    np.testing.assert_allclose(seen.predict(x, verbose=0), estimator.predict(x), atol=1e-6)
 
 
 def test_with_loss_changes_the_loss_alone():
