@@ -138,6 +138,15 @@ def test_no_weight_and_no_statistic_changes():
         np.testing.assert_array_equal(old, new)
 
 
+def test_what_the_model_itself_gets_right_stands():
+    model = network()
+    clean = model.predict(X, verbose=0)
+    model.predict = lambda x, verbose=0: clean
+    result = AutoAttack(0.5, steps=5, attacks=["apgd-ce"]).run(model, X, clean.argmax(axis=1))
+    assert result.robust_accuracy == 1.0
+    np.testing.assert_array_equal(result.x_adv, X)
+
+
 def test_all_wrong_is_no_error():
     model = network()
     result = AutoAttack(0.1, steps=5).run(model, X, (labels(model) + 1) % 5)
