@@ -67,7 +67,8 @@ def _row(table, row):
     ours = [_text(None if value is None else scale * value, table) for value in found]
     if all(value is None for value in found):
         return Row(row["label"], list(zip(ours, theirs)), f"not run: `{command}`", False)
-    missing = "" if None not in found else f"; the rest not run: `{command}`"
+    left = any(value is None and there for value, there in zip(found, theirs))
+    missing = f"; the rest not run: `{command}`" if left else ""
     return Row(row["label"], list(zip(ours, theirs)), f"{_source(name, record)}{missing}", True)
 
 

@@ -64,14 +64,14 @@ def test_a_result_stands_beside_the_paper(monkeypatch):
         "result": "some/where",
         "command": "python -m it",
         "rows": [
-            {"label": "A", "paper": [99.0, None], "here": [["A", "clean"], ["A", "pgd"]]},
+            {"label": "A", "paper": [99.0, 97.5], "here": [["A", "clean"], ["A", "pgd"]]},
             {"label": "B", "paper": [98.0, 97.0], "here": [["B", "clean"], ["B", "pgd"]]},
         ],
     }
     shown = reproduce._section(table).splitlines()
     assert shown[:3] == ["### Table 1: Somewhere", "", "With care."]
     assert shown[6] == (
-        "| A | **98.76** / 99.00 | – / – | `benchmarks/results/some/where.json`, today; epochs 3; "
+        "| A | **98.76** / 99.00 | – / 97.50 | `benchmarks/results/some/where.json`, today; epochs 3; "
         "the rest not run: `python -m it` |"
     )
     assert shown[7] == "| B | – / 98.00 | – / 97.00 | not run: `python -m it` |"
