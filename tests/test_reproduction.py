@@ -71,7 +71,7 @@ def test_a_result_stands_beside_the_paper(monkeypatch):
     shown = reproduce._section(table).splitlines()
     assert shown[:3] == ["### Table 1: Somewhere", "", "With care."]
     assert shown[6] == (
-        "| A | **98.76** / 99.00 | – / 97.50 | `benchmarks/results/some/where.json`, today; epochs 3; "
-        "the rest not run: `python -m it` |"
+        "| A | **98.76** / 99.00 | – / 97.50 | `benchmarks/results/some/where.json`, today; "
+        "epochs 3; the rest not run: `python -m it` |"
     )
     assert shown[7] == "| B | – / 98.00 | – / 97.00 | not run: `python -m it` |"

@@ -4,7 +4,7 @@ import keras
 
 from lipot import attacks, losses
 from lipot.models import AdversarialModel
-from lipot.recipes.networks import attack_range, default_eps, plain_classifier
+from lipot.recipes.networks import attack_range, check_classes, default_eps, plain_classifier
 
 
 def train_got_trades_lm(data, *, epochs, batch_size=64, eps=None, steps=5, callbacks=(), verbose=0):
@@ -28,6 +28,7 @@ def train_got_trades_lm(data, *, epochs, batch_size=64, eps=None, steps=5, callb
     Reference:
         GOT, equations 6 and 9; of the weights that its appendix A.3 searched, 0.1.
     """
+    check_classes(data)
     eps = default_eps(data) if eps is None else eps
     attack = attacks.TRADESPGD(eps, steps=steps, **attack_range(data))
     # The paper's weight of 10 goes with its step of 1e-6: short trainings leave the potential no
@@ -57,6 +58,7 @@ def train_otjr(data, *, epochs, batch_size=64, eps=None, steps=5, callbacks=(), 
     Reference:
         OTJR, equation 13, with the weights of its section 4.
     """
+    check_classes(data)
     eps = default_eps(data) if eps is None else eps
     attack = attacks.PGD(eps, steps=steps, **attack_range(data))
     terms = [
@@ -68,14 +70,13 @@ def train_otjr(data, *, epochs, batch_size=64, eps=None, steps=5, callbacks=(), 
 
 
 def _trained(data, attack, terms, epochs, batch_size, callbacks, verbose):
-    labels = data.y_train_onehot
     classifier = plain_classifier(data.x_train.shape[1:], len(data.classes))
     robust = AdversarialModel(classifier, attack, terms)
-    steps = epochs * -(-len(data.x_train) // batch_size)
-    robust.compile(keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(1e-3, steps)))
+    updates = epochs * -(-len(data.x_train) // batch_size)
+    robust.compile(keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(1e-3, updates)))
     robust.fit(
         data.x_train,
-        labels,
+        data.y_train,
         batch_size=batch_size,
         epochs=epochs,
         callbacks=list(callbacks),

@@ -4,7 +4,7 @@ import keras
 
 import lipot.layers
 from lipot import models
-from lipot.recipes.networks import dense_encoder
+from lipot.recipes.networks import check_classes, dense_encoder
 
 
 def train_ot_classifier(
@@ -30,7 +30,7 @@ def train_ot_classifier(
     Reference:
         OT-Classifier, algorithm 1.
     """
-    labels = data.y_train_onehot
+    check_classes(data)
     shape = data.x_train.shape[1:]
     if len(shape) == 3:
         encoder = models.embedding_encoder(shape, code_size, filters=16)
@@ -45,7 +45,7 @@ def train_ot_classifier(
     model.compile(*(keras.optimizers.Adam(1e-3) for _ in range(3)))
     model.fit(
         data.x_train,
-        labels,
+        data.y_train,
         batch_size=batch_size,
         epochs=epochs,
         callbacks=list(callbacks),

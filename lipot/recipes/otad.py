@@ -4,6 +4,7 @@ import keras
 import numpy as np
 
 from lipot.models import OTAD, transport_resnet
+from lipot.recipes.networks import check_classes
 
 
 def train_otad(
@@ -29,7 +30,7 @@ def train_otad(
     Reference:
         Gai, Wang and Zhang, "OTAD", algorithms 1 and 2, section V.A.
     """
-    labels = data.y_train_onehot.argmax(axis=1)
+    check_classes(data)
     shape = data.x_train.shape[1:]
     dimension = int(np.prod(shape))
     backbone, head = transport_resnet(dimension), keras.layers.Dense(len(data.classes))
@@ -45,7 +46,7 @@ def train_otad(
     )
     network.fit(
         data.x_train,
-        labels,
+        data.y_train,
         batch_size=batch_size,
         epochs=epochs,
         callbacks=list(callbacks),
