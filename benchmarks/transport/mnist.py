@@ -11,7 +11,6 @@ Each row is stored as it completes; run the same command again to continue.
 
 import argparse
 import pathlib
-import time
 
 import keras
 
@@ -79,9 +78,7 @@ def parse():
 
 def measure(name, recipe, data, options):
     """Trains one row and attacks it; returns its figures."""
-    started = time.perf_counter()
     network, logs = trained(name, recipe, data, options)
-    minutes = (time.perf_counter() - started) / 60
     estimator = robustness.estimator_of(network)
     x, y = data.x_test, data.y_test
     row = {
@@ -100,7 +97,6 @@ def measure(name, recipe, data, options):
         ),
         "paper": recipe.paper,
         "source": recipe.source,
-        "training_minutes": round(minutes, 2),
         "last_logs": logs,
     }
     return row
