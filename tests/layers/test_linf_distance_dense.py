@@ -51,7 +51,7 @@ def test_a_network_learns_and_its_margin_holds_in_linf():
         [
             keras.Input((4,)),
             LInfDistanceDense(16),
-            BatchCentering(),
+            BatchCentering(momentum=0.5),
             LInfDistanceDense(2),
         ]
     )
