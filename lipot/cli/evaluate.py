@@ -39,6 +39,7 @@ def add_to(commands):
     add("--seed", type=int, default=0, help="of everything random")
     add("--out", default="report.html", metavar="FILE", help="the page")
     add("--json", metavar="FILE", help="the report as data, for lipot report")
+    add("--no-sanity", action="store_true", help="leave out the checks for masked gradients")
     add("--resume", metavar="FOLDER", help="keeps what was found, to go on after a stop")
     command.set_defaults(run=_run)
 
@@ -64,6 +65,7 @@ def _run(options):
         batch_size=options.batch_size,
         seed=options.seed,
         resume=options.resume,
+        sanity=not options.no_sanity,
     )
     print(report.table("terminal"))
     if options.json:

@@ -29,9 +29,9 @@ def accuracy_against_radius(radii, stock, lipschitz, certified_radii, certified)
         label="1-Lipschitz, proven",
     )
     axes.plot(
-        radii, 100 * lipschitz, "o-", color=LIPSCHITZ, clip_on=False, label="1-Lipschitz, under PGD"
+        radii, 100 * lipschitz, "o-", color=LIPSCHITZ, clip_on=False, label="1-Lipschitz, attacked"
     )
-    axes.plot(radii, 100 * stock, "s-", color=STOCK, clip_on=False, label="stock Keras, under PGD")
+    axes.plot(radii, 100 * stock, "s-", color=STOCK, clip_on=False, label="stock Keras, attacked")
     axes.set(xlim=(0, radii[-1]), ylim=(0, 101), xlabel="l2 radius")
     axes.set_ylabel("accuracy on test digits (%)")
     figure.legend(loc="outside upper center", ncols=3, frameon=False, fontsize=9)
