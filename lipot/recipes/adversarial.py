@@ -26,14 +26,12 @@ def train_got_trades_lm(data, *, epochs, batch_size=64, eps=None, steps=5, callb
         ValueError: `data` is a regression.
 
     Reference:
-        GOT, equations 6 and 9; of the weights that its appendix A.3 searched, 0.1.
+        GOT, equations 6 and 9, with the weight of its appendix A.3.
     """
     check_classes(data)
     eps = default_eps(data) if eps is None else eps
     attack = attacks.TRADESPGD(eps, steps=steps, **attack_range(data))
-    # The paper's weight of 10 goes with its step of 1e-6: short trainings leave the potential no
-    # time to answer the features, which then run away from it.
-    terms = [losses.TRADES(alpha=6.0), losses.GOT(weight=0.1, label_matching=True)]
+    terms = [losses.TRADES(alpha=6.0), losses.GOT(weight=10.0, label_matching=True)]
     return _trained(data, attack, terms, epochs, batch_size, callbacks, verbose)
 
 
