@@ -20,7 +20,7 @@ def _few(name, count):
 
 CASES = [(method, "digits") for method in recipes.METHODS]
 # Vectors take another encoder and no embedding.
-CASES += [("ot-classifier", "two_moons"), ("otad", "two_moons")]
+CASES += [("ot-classifier", "two_moons"), pytest.param("otad", "two_moons", marks=pytest.mark.slow)]
 
 
 @pytest.mark.parametrize(("method", "name"), CASES)

@@ -102,6 +102,7 @@ def test_a_stock_network_on_color_pixels_from_a_file(tmp_path):
     assert evaluation.certified_accuracy(1.0) is not None
 
 
+@pytest.mark.slow
 def test_every_attack_agrees_on_images():
     rng = np.random.default_rng(0)
     kernel, bias = rng.normal(size=(100, 3)), np.zeros(3)

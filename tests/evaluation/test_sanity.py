@@ -48,7 +48,10 @@ def failed(found):
     return {name for name, verdict in found.items() if verdict.passed is False}
 
 
-@pytest.mark.parametrize("norm, eps", [("inf", [0.05, 0.1]), (2, [0.3, 0.6])])
+@pytest.mark.parametrize(
+    "norm, eps",
+    [("inf", [0.05, 0.1]), pytest.param(2, [0.3, 0.6], marks=pytest.mark.slow)],
+)
 def test_a_network_trained_against_pgd_passes(trained, digits, norm, eps):
     found = verdicts(trained, digits, norm, eps)
     assert failed(found) == set()
