@@ -2,3 +2,4 @@
 
 from lipot.attacks.auto_attack.auto_attack import AutoAttack
 from lipot.attacks.auto_attack.sequence import STANDS, WRONG, AutoAttackResult
+from lipot.attacks.auto_attack.victim import Victim

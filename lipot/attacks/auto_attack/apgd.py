@@ -6,7 +6,7 @@ import numpy as np
 from keras import ops
 
 from lipot import backend
-from lipot.attacks.auto_attack.pursuit import beside, parts, pursue
+from lipot.attacks.auto_attack.pursuit import beside, parts, pursue, setting
 from lipot.math.attack_schedules import apgd_windows
 
 _MOMENTUM = 0.75
@@ -61,38 +61,40 @@ class APGD:
 
     Args:
         victim: `Victim`.
-        ball: `lipot.attacks.Attack` that projects and knows the steepest direction.
+        ball: `Ball`.
         loss: Callable `(y, target, logits) -> (batch,)` of one-hot labels and targets.
         steps: Number of steps.
+        batch_size: Points of one call of the model.
 
     Reference:
         Croce and Hein, "Reliable evaluation of adversarial robustness with an ensemble of
         diverse parameter-free attacks", algorithm 1.
     """
 
-    def __init__(self, victim, ball, loss, *, steps):
+    def __init__(self, victim, ball, loss, *, steps, batch_size):
         self.ball = ball
         self.loss = loss
         self.steps = steps
-        self._ascend = victim.compile(self.ascend, APGDState)
+        self._ascend = victim.compile(self.ascend, APGDState, batch_size=batch_size)
 
-    def search(self, x, y, target, *, rng, report):
+    def search(self, x, y, target, *, eps, rng, report):
         """Looks for adversarial examples.
 
         Args:
             x: Clean points `(n, ...)`.
             y: Labels `(n,)`.
             target: Classes to end in `(n,)`.
+            eps: Radius of the ball.
             rng: `numpy.random.Generator`.
             report: Callable `(points left, share done)`.
 
         Returns:
             `(adversarial, fooled)`.
         """
-        return pursue(self._start(x, y, target, rng), self._chunks(), report)
+        return pursue(self._start(x, y, target, eps, rng), self._chunks(eps), report)
 
-    def ascend(self, logits, state, steps, done):
-        """Takes up to `steps[0]` steps after `done[0]`; stops where no point stands."""
+    def ascend(self, logits, state, eps, steps, done):
+        """Takes up to `steps[0]` steps after `done[0]`, within `eps[0]`, while any point stands."""
 
         def runs(step, *state):
             fooled = APGDState(*state).fooled
@@ -101,22 +103,23 @@ class APGD:
         def body(step, *state):
             # The first step has nothing to take momentum from.
             pace = ops.where(done[0] + step <= 1, 1.0, _MOMENTUM)
-            state = self._step(logits, APGDState(*state), pace)
+            state = self._step(logits, APGDState(*state), eps[0], pace)
             return step + 1, *state
 
         start = (ops.convert_to_tensor(0, "int32"), *state)
         return APGDState(*ops.while_loop(runs, body, start)[1:])
 
-    def _step(self, logits, state, pace):
+    def _step(self, logits, state, eps, pace):
         step_size = beside(state.step_size, state.x)
         ahead = self.ball.project(
-            state.points + step_size * self.ball.steepest(state.gradient), state.x
+            state.points + step_size * self.ball.steepest(state.gradient), state.x, eps
         )
         points = self.ball.project(
             state.points
             + pace * (ahead - state.points)
             + (1.0 - pace) * (state.points - state.previous),
             state.x,
+            eps,
         )
         loss, gradient, wrong = self._evaluate(logits, points, state)
         better, wrong_now = beside(loss > state.best_loss, points), beside(wrong, points)
@@ -150,8 +153,8 @@ class APGD:
         gradient = ops.stop_gradient(pull(ops.ones_like(loss)))
         return ops.stop_gradient(loss), gradient, wrong
 
-    def _start(self, x, y, target, rng):
-        points = self._surface_points(x, rng)
+    def _start(self, x, y, target, eps, rng):
+        points = self._surface_points(x, eps, rng)
         nowhere, lowest = np.zeros_like(x), np.full(len(x), -np.inf, "float32")
         return APGDState(
             x=x,
@@ -172,7 +175,7 @@ class APGD:
             fooled=np.zeros(len(x), bool),
         )
 
-    def _surface_points(self, x, rng):
+    def _surface_points(self, x, eps, rng):
         flat = (len(x), -1)
         if self.ball.norm == "inf":
             noise = rng.uniform(-1.0, 1.0, size=x.shape).reshape(flat)
@@ -180,25 +183,27 @@ class APGD:
         else:
             noise = rng.normal(size=x.shape).reshape(flat)
             length = np.linalg.norm(noise, axis=1, keepdims=True)
-        shift = (self.ball.eps * noise / length).reshape(x.shape).astype("float32")
-        points = self.ball.project(ops.convert_to_tensor(x + shift), ops.convert_to_tensor(x))
+        shift = (eps * noise / length).reshape(x.shape).astype("float32")
+        points = self.ball.project(ops.convert_to_tensor(x + shift), ops.convert_to_tensor(x), eps)
         return np.asarray(ops.convert_to_numpy(points))
 
-    def _chunks(self):
+    def _chunks(self, eps):
+        radius = setting(eps, "float32")
+
+        def ascend(steps, done):
+            counts = setting(steps, "int32"), setting(done, "int32")
+            return lambda state: self._ascend(state, radius, *counts)
+
         # A step of length zero evaluates the starting points.
-        yield lambda state: self._set_off(self._ascend(state, *_counts(1, 0))), 0.0
+        evaluate = ascend(1, 0)
+        yield lambda state: _set_off(evaluate(state), eps), 0.0
         done = 0
         for window in apgd_windows(self.steps):
             for steps in parts(window, _CHUNK):
-                counts = _counts(steps, done + 1)
+                advance = ascend(steps, done + 1)
                 done += steps
-                yield lambda state, counts=counts: self._ascend(state, *counts), done / self.steps
+                yield advance, done / self.steps
             yield lambda state, window=window: checkpoint(state, window), done / self.steps
-
-    def _set_off(self, state):
-        full = np.full_like(state.step_size, 2.0 * self.ball.eps)
-        none = np.zeros_like(state.rises)
-        return state._replace(step_size=full, rises=none, checked_loss=state.best_loss)
 
 
 def checkpoint(state, window):
@@ -229,5 +234,6 @@ def checkpoint(state, window):
     )
 
 
-def _counts(steps, done):
-    return np.array([steps], "int32"), np.array([done], "int32")
+def _set_off(state, eps):
+    full, none = np.full_like(state.step_size, 2.0 * eps), np.zeros_like(state.rises)
+    return state._replace(step_size=full, rises=none, checked_loss=state.best_loss)

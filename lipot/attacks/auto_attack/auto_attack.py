@@ -1,5 +1,6 @@
 """AutoAttack: four parameter-free attacks, each on the points the others left."""
 
+import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -12,6 +13,7 @@ from lipot.attacks.auto_attack.progress import Progress
 from lipot.attacks.auto_attack.sequence import Search, run_in_turn
 from lipot.attacks.auto_attack.square import SquareInf, SquareL2
 from lipot.attacks.auto_attack.victim import OUTPUTS, Victim, check_logits
+from lipot.attacks.ball import Ball
 from lipot.attacks.base import Attack
 from lipot.layers.kernel_layer import check_units
 from lipot.math.divergences import crossentropy
@@ -28,20 +30,37 @@ def _logits_ratio(y, target, logits):
     return difference_logits_ratio(y, logits)
 
 
+class _Settings(NamedTuple):
+    """What the programs of an attack depend on beside the model: everything but eps and seed."""
+
+    ball: Ball
+    point_shape: tuple
+    steps: int
+    queries: int
+    batch_size: int
+
+
 def _apgd(loss):
-    def build(attack, victim):
-        return APGD(victim, attack.ball, loss, steps=attack.steps).search
+    def build(victim, settings):
+        steps, batch_size = settings.steps, settings.batch_size
+        return APGD(victim, settings.ball, loss, steps=steps, batch_size=batch_size)
 
     return build
 
 
-def _fab(attack, victim):
-    return FAB(victim, attack.ball, steps=attack.steps).search
+def _fab(victim, settings):
+    return FAB(victim, settings.ball, steps=settings.steps, batch_size=settings.batch_size)
 
 
-def _square(attack, victim):
-    square = SquareInf if attack.norm == "inf" else SquareL2
-    return square(victim, attack.ball, victim.point_shape, queries=attack.queries).search
+def _square(victim, settings):
+    square = SquareInf if settings.ball.norm == "inf" else SquareL2
+    return square(
+        victim,
+        settings.ball,
+        settings.point_shape,
+        queries=settings.queries,
+        batch_size=settings.batch_size,
+    )
 
 
 class _Kind(NamedTuple):
@@ -56,11 +75,11 @@ class _Kind(NamedTuple):
 
 
 _KINDS = {
-    "apgd-ce": _Kind(_apgd(_crossentropy), False, lambda attack: 3 * attack.steps),
-    "apgd-dlr": _Kind(_apgd(_logits_ratio), False, lambda attack: 3 * attack.steps),
-    "apgd-t": _Kind(_apgd(targeted_logits_ratio), True, lambda attack: 3 * attack.steps),
-    "fab-t": _Kind(_fab, True, lambda attack: 4 * attack.steps),
-    "square": _Kind(_square, False, lambda attack: attack.queries),
+    "apgd-ce": _Kind(_apgd(_crossentropy), False, lambda settings: 3 * settings.steps),
+    "apgd-dlr": _Kind(_apgd(_logits_ratio), False, lambda settings: 3 * settings.steps),
+    "apgd-t": _Kind(_apgd(targeted_logits_ratio), True, lambda settings: 3 * settings.steps),
+    "fab-t": _Kind(_fab, True, lambda settings: 4 * settings.steps),
+    "square": _Kind(_square, False, lambda settings: settings.queries),
 }
 
 STANDARD = ("apgd-ce", "apgd-t", "fab-t", "square")
@@ -126,8 +145,7 @@ class AutoAttack:
         outputs="auto",
         seed=0,
     ):
-        self.ball = Attack(eps, norm=norm, clip_min=clip_min, clip_max=clip_max, seed=0)
-        self.eps = self.ball.eps
+        self.eps = Attack(eps, norm=norm, clip_min=clip_min, clip_max=clip_max, seed=0).eps
         self.norm = norm
         self.steps = check_units("steps", steps)
         self.queries = check_units("queries", queries)
@@ -137,6 +155,7 @@ class AutoAttack:
         self.batch_size = check_units("batch_size", batch_size)
         self.outputs = _check_outputs(outputs)
         self.seed = _check_seed(seed)
+        self._victim = None
 
     def generate(self, model, x, y, *, verbose=False):
         """Returns adversarial examples; see `run`, of whose record they are the first field."""
@@ -147,7 +166,8 @@ class AutoAttack:
 
         Args:
             model: Built Keras model that returns logits `(batch, classes)`, or one value a
-                point, whose sign is then the class.
+                point, whose sign is then the class; or the `Victim` that several attacks share.
+                What was compiled for a model is kept until the attack meets another one.
             x: Points `(n, ...)` in the data range.
             y: Integer labels `(n,)` or `(n, 1)`, or one-hot labels `(n, classes)`.
             verbose: Whether to show which attack runs and the time left.
@@ -156,18 +176,30 @@ class AutoAttack:
             An `AutoAttackResult`.
         """
         x = self._check_points(x)
-        victim = Victim(model, x.shape[1:], self.batch_size)
+        victim = self._victim_of(model)
         logits = victim.logits(x)
-        check_logits(model, logits, self.outputs)
+        check_logits(victim.model, logits, self.outputs)
         y = _check_labels(y, *logits.shape)
-        searches = [self._search(name, victim, logits.shape[1]) for name in self.attacks]
+        ball = Ball(self.norm, self.clip_min, self.clip_max)
+        settings = _Settings(ball, x.shape[1:], self.steps, self.queries, self.batch_size)
+        searches = [self._search(name, victim, settings, logits.shape[1]) for name in self.attacks]
         progress = Progress({search.name: search.calls for search in searches}, verbose)
-        return run_in_turn(victim, searches, x, y, logits, seed=self.seed, progress=progress)
+        how = {"batch_size": self.batch_size, "seed": self.seed, "progress": progress}
+        return run_in_turn(victim, searches, x, y, logits, **how)
 
-    def _search(self, name, victim, classes):
+    def _victim_of(self, model):
+        if isinstance(model, Victim):
+            return model
+        if self._victim is None or self._victim.model is not model:
+            self._victim = Victim(model)
+        return self._victim
+
+    def _search(self, name, victim, settings, classes):
         kind = _KINDS[name]
         runs = min(_TARGETS, classes - 1) if kind.targeted else 1
-        return Search(name, kind.build(self, victim), runs, kind.calls(self) * runs)
+        compiled = victim.search((name, settings), lambda: kind.build(victim, settings))
+        search = functools.partial(compiled.search, eps=self.eps)
+        return Search(name, search, runs, kind.calls(settings) * runs)
 
     def _check_points(self, x):
         x = np.asarray(x, "float32")

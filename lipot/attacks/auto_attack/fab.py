@@ -6,7 +6,7 @@ import numpy as np
 from keras import ops
 
 from lipot import backend
-from lipot.attacks.auto_attack.pursuit import beside, parts, pursue
+from lipot.attacks.auto_attack.pursuit import beside, parts, pursue, setting
 from lipot.math.hyperplane import to_hyperplane_in_box
 
 # alpha_max, eta and beta of the paper: how far a step may turn back to the clean point, how far it
@@ -52,39 +52,40 @@ class FAB:
 
     Args:
         victim: `Victim`.
-        ball: `lipot.attacks.Attack` that knows radius, norm and range of the data.
+        ball: `Ball`.
         steps: Number of steps.
+        batch_size: Points of one call of the model.
 
     Reference:
         Croce and Hein, "Minimally distorted adversarial examples with a fast adaptive boundary
         attack", algorithm 1, with the target of "Reliable evaluation", section 4.
     """
 
-    def __init__(self, victim, ball, *, steps):
+    def __init__(self, victim, ball, *, steps, batch_size):
         self.ball = ball
         self.steps = steps
         self.low = -np.inf if ball.clip_min is None else ball.clip_min
         self.high = np.inf if ball.clip_max is None else ball.clip_max
-        self._walk = victim.compile(self.walk, FABState)
+        self._walk = victim.compile(self.walk, FABState, batch_size=batch_size)
 
-    def search(self, x, y, target, *, rng, report):
+    def search(self, x, y, target, *, eps, rng, report):
         """Looks for adversarial examples; nothing is drawn at random. See `APGD.search`."""
-        return pursue(start(x, y, target), self._chunks(), report)
+        return pursue(start(x, y, target), self._chunks(eps), report)
 
-    def walk(self, logits, state, steps):
-        """Takes up to `steps[0]` steps; stops where no point stands."""
+    def walk(self, logits, state, eps, steps):
+        """Takes up to `steps[0]` steps; stops where no point stands in the ball of `eps[0]`."""
 
         def runs(step, *state):
             fooled = FABState(*state).fooled
             return ops.logical_and(step < steps[0], ops.logical_not(ops.all(fooled)))
 
         def body(step, *state):
-            return step + 1, *self._step(logits, FABState(*state))
+            return step + 1, *self._step(logits, FABState(*state), eps[0])
 
         count = ops.convert_to_tensor(0, "int32")
         return FABState(*ops.while_loop(runs, body, (count, *state))[1:])
 
-    def _step(self, logits, state):
+    def _step(self, logits, state, eps):
         forward, back = self._shifts(*self._boundary(logits, state), state)
         ahead, behind = self._length(forward), self._length(back)
         bias = beside(ops.minimum(ahead / (ahead + behind), _LARGEST_BIAS), state.x)
@@ -101,7 +102,7 @@ class FAB:
             ),
             adversarial=ops.where(beside(nearer, points), points, state.adversarial),
             distance=distance,
-            fooled=distance <= self.ball.eps,
+            fooled=distance <= eps,
         )
 
     def _boundary(self, logits, state):
@@ -134,12 +135,12 @@ class FAB:
             length = ops.sqrt(ops.sum(ops.square(flat), axis=-1))
         return ops.maximum(length, _SHORTEST)
 
-    def _chunks(self):
-        done = 0
+    def _chunks(self, eps):
+        radius, done = setting(eps, "float32"), 0
         for steps in parts(self.steps, _CHUNK):
-            count = np.array([steps], "int32")
+            count = setting(steps, "int32")
             done += steps
-            yield lambda state, count=count: self._walk(state, count), done / self.steps
+            yield lambda state, count=count: self._walk(state, radius, count), done / self.steps
 
 
 def start(x, y, target):

@@ -37,6 +37,11 @@ def parts(steps, longest):
     return [longest] * full + [rest] * (rest > 0)
 
 
+def setting(number, dtype):
+    """A number as a compiled step takes it: an array of one, so that no value is compiled in."""
+    return np.array([number], dtype)
+
+
 def beside(values, points):
     """Shapes one value a row so that it broadcasts against the points."""
     return ops.reshape(values, (-1,) + (1,) * (len(points.shape) - 1))

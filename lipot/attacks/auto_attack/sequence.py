@@ -57,7 +57,7 @@ class Search(NamedTuple):
     calls: float
 
 
-def run_in_turn(victim, searches, x, y, logits, *, seed, progress):
+def run_in_turn(victim, searches, x, y, logits, *, batch_size, seed, progress):
     """Runs attacks in turn.
 
     Args:
@@ -66,6 +66,7 @@ def run_in_turn(victim, searches, x, y, logits, *, seed, progress):
         x: Clean points `(n, ...)`.
         y: Labels `(n,)`.
         logits: Logits of the clean points `(n, classes)`.
+        batch_size: Points of one call of the model.
         seed: Integer.
         progress: `Progress`.
 
@@ -80,7 +81,7 @@ def run_in_turn(victim, searches, x, y, logits, *, seed, progress):
         seconds=dict.fromkeys(names, 0.0),
     )
     targets = _likeliest_others(logits, y)
-    size = max(_POOL_VALUES // max(int(np.prod(x.shape[1:])), 1), victim.batch_size)
+    size = max(_POOL_VALUES // max(int(np.prod(x.shape[1:])), 1), batch_size)
     for start in range(0, len(x), size):
         rows = slice(start, start + size)
         pool = _Pool(x[rows], y[rows], targets[rows], result.x_adv[rows], result.broken_by[rows])

@@ -6,7 +6,7 @@ import numpy as np
 from keras import ops
 
 from lipot.attacks.auto_attack.image import ImageView
-from lipot.attacks.auto_attack.pursuit import beside, parts, pursue
+from lipot.attacks.auto_attack.pursuit import beside, parts, pursue, setting
 from lipot.math.attack_schedules import square_share
 from lipot.math.margins import top_margin
 from lipot.math.square_windows import odd_window_sides, tiling, two_bumps, window_sides
@@ -44,16 +44,17 @@ class Square:
 
     Args:
         victim: `Victim`.
-        ball: `lipot.attacks.Attack` that projects.
+        ball: `Ball`.
         shape: Shape of one point.
         queries: Number of queries.
+        batch_size: Points of one call of the model.
 
     Reference:
         Andriushchenko et al., "Square Attack: a query-efficient black-box adversarial attack
         via random search", algorithm 1.
     """
 
-    def __init__(self, victim, ball, shape, *, queries):
+    def __init__(self, victim, ball, shape, *, queries, batch_size):
         self.ball = ball
         self.view = ImageView.of(shape)
         self.queries = queries
@@ -62,13 +63,13 @@ class Square:
         # An empty window makes the first query that of the starting points.
         self.windows = [(0, 0), *sorted(set(sides), reverse=True)]
         self.stages = np.array([0, *map(self.windows.index, sides)], "int32")
-        self._look = victim.compile(self.look, SquareState)
+        self._look = victim.compile(self.look, SquareState, batch_size=batch_size)
 
-    def search(self, x, y, target, *, rng, report):
+    def search(self, x, y, target, *, eps, rng, report):
         """Looks for adversarial examples; `target` is ignored. See `APGD.search`."""
-        shift = self.first_shift(len(x), rng).astype("float32")
+        shift = self.first_shift(len(x), eps, rng).astype("float32")
         clean = ops.convert_to_tensor(x)
-        start = self.ball.project(clean + self.view.points(shift), clean)
+        start = self.ball.project(clean + self.view.points(shift), clean, eps)
         state = SquareState(
             x=x,
             y=y,
@@ -78,10 +79,10 @@ class Square:
             places=np.zeros((len(x), _CHUNK, 5), "float32"),
             signs=np.zeros((len(x), _CHUNK, self.view.channels), "float32"),
         )
-        return pursue(state, self._chunks(rng), report)
+        return pursue(state, self._chunks(eps, rng), report)
 
-    def look(self, logits, state, queries, stages):
-        """Makes up to `queries[0]` queries; stops where no point stands."""
+    def look(self, logits, state, eps, queries, stages):
+        """Makes up to `queries[0]` queries within `eps[0]`; stops where no point stands."""
 
         def runs(query, *state):
             fooled = SquareState(*state).fooled
@@ -89,7 +90,7 @@ class Square:
 
         def body(query, *state):
             stage = ops.take(stages, query)
-            return query + 1, *self._query(logits, SquareState(*state), query, stage)
+            return query + 1, *self._query(logits, SquareState(*state), eps[0], query, stage)
 
         start = (ops.convert_to_tensor(0, "int32"), *state)
         return SquareState(*ops.while_loop(runs, body, start)[1:])
@@ -98,11 +99,11 @@ class Square:
         """Sides of the window that changes a share of the pixels."""
         raise TypeError(f"{type(self).__name__} must define sides().")
 
-    def first_shift(self, rows, rng):
+    def first_shift(self, rows, eps, rng):
         """Draws the images that are added to the clean points at the start."""
         raise TypeError(f"{type(self).__name__} must define first_shift().")
 
-    def propose(self, x, points, stage, places, signs):
+    def propose(self, x, points, eps, stage, places, signs):
         """Returns the next images to try, to be projected onto the ball."""
         raise TypeError(f"{type(self).__name__} must define propose().")
 
@@ -116,11 +117,11 @@ class Square:
         within_columns = ops.logical_and(columns >= 0, columns < sides[1])
         return ops.logical_and(within_rows, within_columns)[..., None], rows, columns
 
-    def _query(self, logits, state, query, stage):
+    def _query(self, logits, state, eps, query, stage):
         places, signs = (ops.take(draws, query, axis=1) for draws in (state.places, state.signs))
         x, points = self.view.image(state.x), self.view.image(state.adversarial)
-        tried = self.propose(x, points, stage, places, signs[:, None, None, :])
-        tried = self.ball.project(self.view.points(tried), state.x)
+        tried = self.propose(x, points, eps, stage, places, signs[:, None, None, :])
+        tried = self.ball.project(self.view.points(tried), state.x, eps)
         values = logits(tried)
         margin = top_margin(ops.one_hot(state.y, values.shape[-1], dtype="float32"), values)
         wrong = ops.cast(ops.argmax(values, axis=-1), "int32") != state.y
@@ -133,13 +134,13 @@ class Square:
             fooled=ops.logical_or(state.fooled, wrong),
         )
 
-    def _chunks(self, rng):
-        done = 0
+    def _chunks(self, eps, rng):
+        radius, done = setting(eps, "float32"), 0
         for queries in parts(self.queries, _CHUNK):
             # Always as long, or JAX would compile the last chunk anew.
             stages = np.zeros(_CHUNK, "int32")
             stages[:queries] = self.stages[done : done + queries]
-            settings = np.array([queries], "int32"), stages
+            settings = radius, setting(queries, "int32"), stages
             done += queries
             yield lambda state, s=settings: self._look(_draw(state, rng), *s), done / self.queries
 
@@ -150,23 +151,23 @@ class SquareInf(Square):
     def sides(self, share, height, width):
         return window_sides(share, height, width)
 
-    def first_shift(self, rows, rng):
+    def first_shift(self, rows, eps, rng):
         # Stripes: one sign a column and channel, or a coordinate where there is but one column.
         lines = (self.view.height, 1) if self.view.width == 1 else (1, self.view.width)
         signs = rng.integers(0, 2, size=(rows, *lines, self.view.channels)) * 2 - 1
         image = (rows, self.view.height, self.view.width, self.view.channels)
-        return np.broadcast_to(self.ball.eps * signs, image)
+        return np.broadcast_to(eps * signs, image)
 
-    def propose(self, x, points, stage, places, signs):
+    def propose(self, x, points, eps, stage, places, signs):
         inside, _, _ = self.window(stage, places)
-        return points + ops.where(inside, 2.0 * self.ball.eps * signs, 0.0)
+        return points + ops.where(inside, 2.0 * eps * signs, 0.0)
 
 
 class SquareL2(Square):
     """Square in l2: takes the budget of two windows and spends it on a pattern in the first."""
 
-    def __init__(self, victim, ball, shape, *, queries):
-        super().__init__(victim, ball, shape, queries=queries)
+    def __init__(self, victim, ball, shape, *, queries, batch_size):
+        super().__init__(victim, ball, shape, queries=queries, batch_size=batch_size)
         self.patterns = np.zeros((len(self.windows), self.view.height, self.view.width), "float32")
         for pattern, (height, width) in zip(self.patterns[1:], self.windows[1:]):
             pattern[:height, :width] = two_bumps(height, width)
@@ -174,7 +175,7 @@ class SquareL2(Square):
     def sides(self, share, height, width):
         return odd_window_sides(share, height, width)
 
-    def first_shift(self, rows, rng):
+    def first_shift(self, rows, eps, rng):
         height, width, channels = self.view.height, self.view.width, self.view.channels
         (top, tall, down), (left, wide, across) = tiling(height), tiling(width)
         signs = rng.integers(0, 2, size=(rows, down, across, channels)) * 2 - 1
@@ -182,14 +183,14 @@ class SquareL2(Square):
         shift = np.zeros((rows, height, width, channels))
         shift[:, top : top + tall * down, left : left + wide * across] = tiles
         norm = np.linalg.norm(shift.reshape(rows, -1), axis=1)
-        return self.ball.eps * shift / norm[:, None, None, None]
+        return eps * shift / norm[:, None, None, None]
 
-    def propose(self, x, points, stage, places, signs):
+    def propose(self, x, points, eps, stage, places, signs):
         shift = points - x
         first, rows, columns = self.window(stage, places[:, :2])
         second, _, _ = self.window(stage, places[:, 2:4])
         both = ops.logical_or(first, second)
-        spare = ops.maximum(self.ball.eps**2 - _energy(shift, (1, 2, 3)), 0.0)
+        spare = ops.maximum(ops.square(eps) - _energy(shift, (1, 2, 3)), 0.0)
         budget = ops.sqrt(spare / self.view.channels + _energy(_only(both, shift)))
         pattern = self._pattern(stage, first, rows, columns, places[:, 4]) * signs
         kept = _only(first, shift)
@@ -199,7 +200,7 @@ class SquareL2(Square):
         mixed = budget * mixed / (ops.sqrt(_energy(mixed)) + _SMALLEST)
         shift = ops.where(first, mixed, _only(ops.logical_not(second), shift))
         length = ops.sqrt(_energy(shift, (1, 2, 3)))
-        return x + shift * (self.ball.eps / (length + _SMALLEST))
+        return x + shift * (eps / (length + _SMALLEST))
 
     def _pattern(self, stage, inside, rows, columns, turn):
         width = self.view.width

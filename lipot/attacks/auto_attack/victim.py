@@ -10,20 +10,34 @@ OUTPUTS = ("auto", "logits")
 
 
 class Victim:
-    """A Keras classifier as the attacks see it: `(batch, ...) -> (batch, classes)` logits.
+    """A Keras classifier as AutoAttack sees it, with all that was compiled to attack it.
+
+    Handed to `AutoAttack.run` in place of the model, it lets attacks share their programs: those
+    that differ in eps, seed or points alone compile nothing after the first. The programs live as
+    long as the victim does, and are made anew where variables of the model are replaced.
 
     A model of one unit `f` has logits `(-f, f)`.
 
     Args:
-        model: Built Keras model.
-        point_shape: Shape of one point.
-        batch_size: Rows of one call.
+        model: Built Keras model `(batch, ...) -> (batch, classes)` that returns logits.
+
+    Example:
+
+    >>> import keras, numpy as np
+    >>> from lipot.attacks import AutoAttack, Victim
+    >>> victim = Victim(keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)]))
+    >>> x = np.random.default_rng(0).uniform(size=(5, 4)).astype("float32")
+    >>> y = victim.logits(x).argmax(axis=1)
+    >>> attacks = [AutoAttack(eps, steps=5, attacks=["apgd-ce"]) for eps in (0.1, 9.0)]
+    >>> accuracies = [attack.run(victim, x, y).robust_accuracy for attack in attacks]
+    >>> accuracies[0] >= accuracies[1]
+    True
     """
 
-    def __init__(self, model, point_shape, batch_size):
+    def __init__(self, model):
         self.model = model
-        self.point_shape = point_shape
-        self.batch_size = batch_size
+        self._searches = {}
+        self._variables = self._variables_now()
 
     def logits(self, x):
         """Float32 logits by `model.predict`, the model's own arithmetic."""
@@ -42,7 +56,22 @@ class Victim:
             )
         return np.concatenate([-outputs, outputs], axis=1) if outputs.shape[1] == 1 else outputs
 
-    def compile(self, step, state_type):
+    def search(self, key, build):
+        """Returns the compiled search of a key; `build` makes it the first time.
+
+        Args:
+            key: Hashable, all that the search depends on beside the model.
+            build: Callable without arguments.
+        """
+        variables = self._variables_now()
+        if variables != self._variables:
+            # Quantized, widened or frozen: programs over the old variables tell nothing of it.
+            self._searches, self._variables = {}, variables
+        if key not in self._searches:
+            self._searches[key] = build()
+        return self._searches[key]
+
+    def compile(self, step, state_type, *, batch_size):
         """Compiles a step of an attack over states of any number of rows.
 
         Args:
@@ -50,6 +79,7 @@ class Victim:
                 logits and can be differentiated.
             state_type: NamedTuple class of the state, whose fields are arrays of the same
                 number of rows.
+            batch_size: Rows of one call.
 
         Returns:
             Callable `(state, *settings) -> state` of NumPy arrays, which passes the rows on in
@@ -67,12 +97,15 @@ class Victim:
 
         def call(state, *settings):
             parts = [
-                _run(program, settings, [field[start : start + self.batch_size] for field in state])
-                for start in range(0, len(state[0]), self.batch_size)
+                _run(program, settings, [field[start : start + batch_size] for field in state])
+                for start in range(0, len(state[0]), batch_size)
             ]
             return state_type(*(np.concatenate(field) for field in zip(*parts)))
 
         return call
+
+    def _variables_now(self):
+        return [(id(variable), variable.trainable) for variable in self.model.variables]
 
 
 def as_logits(outputs):

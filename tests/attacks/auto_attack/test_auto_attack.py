@@ -1,8 +1,11 @@
+import gc
+import weakref
+
 import keras
 import numpy as np
 import pytest
 
-from lipot.attacks import AutoAttack
+from lipot.attacks import AutoAttack, Victim
 from lipot.attacks.auto_attack import STANDS, WRONG
 from tests.helpers import check_serializable
 
@@ -127,6 +130,69 @@ def test_probabilities_are_refused(classes, last):
         AutoAttack(0.1).run(model, X, np.zeros(len(X), int))
     trusted = AutoAttack(0.1, steps=2, queries=2, attacks=["apgd-ce"], outputs="logits")
     assert trusted.run(model, X, np.zeros(len(X), int)).broken_by.shape == (len(X),)
+
+
+class Counting(keras.layers.Layer):
+    """The identity, which counts how often it is traced."""
+
+    def __init__(self):
+        super().__init__()
+        self.traces = 0
+
+    def call(self, inputs):
+        self.traces += 1
+        return inputs
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="JAX compiles for each size.")
+@pytest.mark.parametrize("norm", NORMS)
+def test_a_second_run_traces_nothing_whatever_eps_and_the_number_of_points(norm):
+    counting, settings = Counting(), {"steps": 11, "queries": 60, "attacks": NAMES}
+    model = keras.Sequential([keras.Input((6, 6, 1)), counting, network()])
+    y, victim = labels(model), Victim(model)
+    # Keras' own `predict` is traced once more for a second size.
+    model.predict(X[:17], verbose=0)
+    first = AutoAttack(0.02, norm, **settings).run(victim, X, y)
+    traces, counting.traces = counting.traces, 0
+    attack = AutoAttack(0.1, norm, **settings)
+    shared = attack.run(victim, X[:17], y[:17])
+    assert traces > 0 and counting.traces == 0
+    alone = attack.run(model, X[:17], y[:17])
+    assert counting.traces > 0
+    np.testing.assert_array_equal(shared.x_adv, alone.x_adv)
+    assert shared.robust_accuracy < first.robust_accuracy
+    counting.traces = 0
+    attack.run(model, X, y)
+    assert counting.traces == 0
+
+
+def test_what_was_compiled_sees_new_weights_and_replaced_variables():
+    model, other = network(), network(seed=7)
+    attack = AutoAttack(0.05, steps=10, queries=20, attacks=["apgd-ce", "square"])
+    attack.run(model, X, labels(model))
+    expected = attack.generate(other, X, labels(other))
+    victim = Victim(model)
+    attack.run(victim, X, labels(model))
+    model.set_weights(other.get_weights())
+    np.testing.assert_array_equal(attack.generate(victim, X, labels(model)), expected)
+    model.layers[-1].enable_lora(2)
+    model.layers[-1].lora_kernel_b.assign(3.0 * np.eye(2, 5))
+    model.predict_function = None
+    fresh = AutoAttack(0.05, steps=10, queries=20, attacks=["apgd-ce", "square"])
+    again = attack.generate(victim, X, labels(model))
+    np.testing.assert_array_equal(again, fresh.generate(model, X, labels(model)))
+    assert np.abs(again - expected).max() > 0
+
+
+def test_programs_go_with_the_attack():
+    model = network()
+    attack = AutoAttack(0.05, steps=2, attacks=["apgd-ce"])
+    attack.run(model, X, labels(model))
+    kept = weakref.ref(model)
+    attack.run(network(), X, np.zeros(len(X), int))
+    del model
+    gc.collect()
+    assert kept() is None
 
 
 def test_no_weight_and_no_statistic_changes():

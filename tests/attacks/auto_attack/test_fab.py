@@ -2,9 +2,10 @@ import keras
 import numpy as np
 import pytest
 
-from lipot.attacks import Attack
+from lipot.attacks import Victim
 from lipot.attacks.auto_attack.fab import FAB, FABState, start
-from lipot.attacks.auto_attack.victim import Victim
+from lipot.attacks.auto_attack.pursuit import setting
+from lipot.attacks.ball import Ball
 
 X = np.random.default_rng(0).uniform(size=(16, 10)).astype("float32")
 
@@ -17,9 +18,11 @@ def network(*hidden, classes):
 def walked(model, norm, steps, classes):
     """Labels and the state after some steps with a radius nothing falls within."""
     y = model.predict(X, verbose=0).argmax(axis=1).astype("int32")
-    attack = FAB(Victim(model, (10,), 64), Attack(1e-6, norm=norm), steps=steps)
-    walk = Victim(model, (10,), 64).compile(attack.walk, FABState)
-    return y, walk(start(X, y, (y + 1) % classes), np.array([steps], "int32"))
+    victim = Victim(model)
+    attack = FAB(victim, Ball(norm, 0.0, 1.0), steps=steps, batch_size=64)
+    walk = victim.compile(attack.walk, FABState, batch_size=64)
+    settings = setting(1e-6, "float32"), setting(steps, "int32")
+    return y, walk(start(X, y, (y + 1) % classes), *settings)
 
 
 @pytest.mark.parametrize("norm", ["inf", 2])

@@ -2,19 +2,20 @@ import keras
 import numpy as np
 import pytest
 
-from lipot.attacks import Attack
+from lipot.attacks import Victim
 from lipot.attacks.auto_attack.image import ImageView
 from lipot.attacks.auto_attack.square import SquareInf, SquareL2
-from lipot.attacks.auto_attack.victim import Victim
+from lipot.attacks.ball import Ball
 from tests.helpers import to_numpy
 
+EPS = 0.5
 SHAPES = [(9, 9, 3), (12, 7), (30,), (2,), (3, 4, 2, 2)]
 
 
-def square(kind, shape, queries=200, eps=0.5):
+def square(kind, shape, queries=200):
     model = keras.Sequential([keras.Input(shape), keras.layers.Flatten(), keras.layers.Dense(3)])
-    ball = Attack(eps, norm="inf" if kind is SquareInf else 2, clip_min=None, clip_max=None)
-    return kind(Victim(model, shape, 64), ball, shape, queries=queries)
+    ball = Ball("inf" if kind is SquareInf else 2, None, None)
+    return kind(Victim(model), ball, shape, queries=queries, batch_size=64)
 
 
 def proposals(attack, rows, stage, seed=0):
@@ -22,10 +23,10 @@ def proposals(attack, rows, stage, seed=0):
     rng = np.random.default_rng(seed)
     view = attack.view
     x = np.zeros((rows, view.height, view.width, view.channels), "float32")
-    start = attack.first_shift(rows, rng).astype("float32")
+    start = attack.first_shift(rows, EPS, rng).astype("float32")
     places = rng.random((rows, 5), dtype="float32")
     signs = (rng.integers(0, 2, (rows, 1, 1, view.channels)) * 2 - 1).astype("float32")
-    return start, to_numpy(attack.propose(x, start, np.int32(stage), places, signs))
+    return start, to_numpy(attack.propose(x, start, EPS, np.int32(stage), places, signs))
 
 
 @pytest.mark.parametrize("shape", SHAPES)

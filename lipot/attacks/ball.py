@@ -1,0 +1,51 @@
+"""The ball that an attack searches, whatever its radius."""
+
+from typing import NamedTuple
+
+from keras import ops
+
+
+class Ball(NamedTuple):
+    """Geometry of an attack: a norm and the range of the data.
+
+    The radius is an argument, a number or a tensor, so that one compiled program serves all.
+
+    Attributes:
+        norm: `"inf"` or 2.
+        clip_min: Smallest value of the data, or `None`.
+        clip_max: Largest value of the data, or `None`.
+    """
+
+    norm: str | int
+    clip_min: float | None
+    clip_max: float | None
+
+    def project(self, points, x, eps):
+        """Returns the nearest points of the balls around `x`, clipped to the data range."""
+        if self.norm == "inf":
+            points = ops.clip(points, x - eps, x + eps)
+        else:
+            shift = points - x
+            # min(1, eps / |shift|) written without dividing by a shift of zero
+            points = x + shift * (eps / ops.maximum(example_norm(shift), eps))
+        return self.clip(points)
+
+    def steepest(self, gradient):
+        """Returns the unit step that increases a function fastest in the norm."""
+        if self.norm == "inf":
+            return ops.sign(gradient)
+        return gradient / ops.maximum(example_norm(gradient), 1e-12)
+
+    def clip(self, points):
+        """Clips points to the data range."""
+        if self.clip_min is not None:
+            points = ops.maximum(points, self.clip_min)
+        if self.clip_max is not None:
+            points = ops.minimum(points, self.clip_max)
+        return points
+
+
+def example_norm(x):
+    """Computes the l2 norm of each example, shaped to broadcast against the batch."""
+    axes = tuple(range(1, len(x.shape)))
+    return ops.sqrt(ops.sum(ops.square(x), axis=axes, keepdims=True))
