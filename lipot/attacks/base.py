@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from lipot.attacks.ball import Ball, example_norm
 from lipot.layers.base import check_positive
 
 NORMS = ("inf", 2)
@@ -66,28 +67,25 @@ class Attack(keras.layers.Layer):
         """Returns adversarial examples for `x`; what subclasses write."""
         raise TypeError(f"{type(self).__name__} must define search().")
 
+    @property
+    def ball(self):
+        """The norm and the range of the data."""
+        return Ball(self.norm, self.clip_min, self.clip_max)
+
     def project(self, x_adv, x):
         """Returns the nearest point of the ball around `x`, clipped to the data range."""
-        if self.norm == "inf":
-            x_adv = ops.clip(x_adv, x - self.eps, x + self.eps)
-        else:
-            shift = x_adv - x
-            # min(1, eps / |shift|) written without dividing by a shift of zero
-            x_adv = x + shift * (self.eps / ops.maximum(example_norm(shift), self.eps))
-        return self._clip(x_adv)
+        return self.ball.project(x_adv, x, self.eps)
 
     def steepest(self, gradient):
         """Returns the unit step that increases a function fastest in the attack's norm."""
-        if self.norm == "inf":
-            return ops.sign(gradient)
-        return gradient / ops.maximum(example_norm(gradient), 1e-12)
+        return self.ball.steepest(gradient)
 
     def random_point(self, x):
         """Draws a point uniformly in the ball around `x`, clipped to the data range."""
         shape = ops.shape(x)
         if self.norm == "inf":
             noise = keras.random.uniform(shape, -1.0, 1.0, seed=self.seed_generator)
-            return self._clip(x + self.eps * ops.cast(noise, x.dtype))
+            return self.ball.clip(x + self.eps * ops.cast(noise, x.dtype))
         direction = keras.random.normal(shape, seed=self.seed_generator)
         direction = direction / ops.maximum(example_norm(direction), 1e-12)
         broadcast = (shape[0],) + (1,) * (len(shape) - 1)
@@ -97,14 +95,7 @@ class Attack(keras.layers.Layer):
             dimension *= size
         # The share of a ball's volume within r of its centre is r^d.
         radius = self.eps * level ** (1.0 / dimension)
-        return self._clip(x + ops.cast(radius * direction, x.dtype))
-
-    def _clip(self, x):
-        if self.clip_min is not None:
-            x = ops.maximum(x, self.clip_min)
-        if self.clip_max is not None:
-            x = ops.minimum(x, self.clip_max)
-        return x
+        return self.ball.clip(x + ops.cast(radius * direction, x.dtype))
 
     def get_config(self):
         return {
@@ -115,9 +106,3 @@ class Attack(keras.layers.Layer):
             "clip_max": self.clip_max,
             "seed": self.seed,
         }
-
-
-def example_norm(x):
-    """Computes the l2 norm of each example, shaped to broadcast against the batch."""
-    axes = tuple(range(1, len(x.shape)))
-    return ops.sqrt(ops.sum(ops.square(x), axis=axes, keepdims=True))

@@ -64,7 +64,7 @@ class PGD(Attack):
 
     def start(self, x):
         """Returns where the first gradient is taken."""
-        return self.random_point(x) if self.random_start else self._clip(x)
+        return self.random_point(x) if self.random_start else self.ball.clip(x)
 
     def objective(self, forward, x, y):
         """Returns the scalar function of the inputs that the attack increases."""

@@ -186,10 +186,10 @@ class _Compiled:
         seed = int(np.random.randint(2**31))
         # The outputs of `logits_model` are logits whatever they look like.
         self._attack = AutoAttack(eps, norm, outputs="logits", seed=seed, **settings)
-        self._model = target.logits_model()
+        self._victim = target.victim()
 
     def generate(self, x, y):
-        return self._attack.generate(self._model, x, y)
+        return self._attack.generate(self._victim, x, y)
 
 
 def _no_image(target, norm):

@@ -7,6 +7,7 @@ from art.estimators.classification.classifier import ClassifierNeuralNetwork
 from keras import ops
 
 from lipot import backend
+from lipot.attacks import Victim
 from lipot.interop.art.losses import resolve
 
 
@@ -21,6 +22,7 @@ class _CompiledEstimator:
         self._input_shape = input_shape
         self._activation_programs = {}
         self._logits_model = None
+        self._victim = None
         self.nb_classes = programs.classes
 
     def with_loss(self, loss):
@@ -53,6 +55,12 @@ class _CompiledEstimator:
             programs = self._programs
             self._logits_model = _LogitsModel(programs.logits_head, programs.preprocess)
         return self._logits_model
+
+    def victim(self):
+        """Returns the `lipot.attacks.Victim` of `logits_model`, whose programs all runs share."""
+        if self._victim is None:
+            self._victim = Victim(self.logits_model())
+        return self._victim
 
     @property
     def input_shape(self):
