@@ -215,6 +215,17 @@ def _mnist_settings(figures, settings):
             " Gradients through the solver break what the paper's surrogate did not: together "
             f"with it they take the accuracy from {', '.join(broken)}."
         )
+    blind = [
+        f"{square['accuracy']} % at eps = {eps:g}"
+        for eps in (2.0, 3.0)
+        if (square := figures.get(f"Square, eps = {eps}"))
+        and square["accuracy"] < figures[f"gradient attacks, eps = {eps}"]["worst of these"]
+    ]
+    if blind:
+        text += (
+            f" Square, which sees no gradient, leaves {' and '.join(blind)}, less than all of them "
+            "together: the gradients mislead there too, and the true accuracy is lower still."
+        )
     return text
 
 
