@@ -48,7 +48,7 @@ def test_every_command_names_a_script_that_exists():
 
 
 def test_figures_agree_with_those_the_benchmarks_know():
-    table = next(t for t in TABLES if t["title"] == "MNIST, l-infinity 0.3")
+    table = next(t for t in TABLES if t["title"].startswith("MNIST, l-infinity 0.3"))
     for row in table["rows"]:
         assert tuple(row["paper"]) == recipes.MAIN[row["label"]].paper
 
