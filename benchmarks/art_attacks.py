@@ -87,21 +87,26 @@ def train(model, data, points=10_000):
 
 def estimators(model):
     """ART's estimator of the model, and lipot's."""
-    arts = TensorFlowV2Classifier(
+    return {"art": arts_estimator(model), "lipot": classifier(model, clip_values=(0.0, 1.0))}
+
+
+def arts_estimator(model):
+    """ART's own estimator of a model that returns logits, on data in [0, 1]."""
+    return TensorFlowV2Classifier(
         model,
-        nb_classes=10,
+        nb_classes=model.output_shape[-1],
         input_shape=model.input_shape[1:],
         loss_object=keras.losses.CategoricalCrossentropy(from_logits=True),
         clip_values=(0.0, 1.0),
     )
-    return {"art": arts, "lipot": classifier(model, clip_values=(0.0, 1.0))}
 
 
-def robust_accuracy(model, adversarial, x, y):
-    """Share of samples with the right prediction or an attack that went too far."""
+def robust_accuracy(model, adversarial, x, y, norm, eps):
+    """Share of points with the right prediction or an attack that went too far."""
     right = model.predict(adversarial, verbose=0).argmax(axis=1) == y
-    distance = np.linalg.norm((adversarial - x).reshape(len(x), -1), axis=1)
-    return float(np.mean(right | (distance > EPS * (1 + 1e-4))))
+    shift = (adversarial - x).reshape(len(x), -1)
+    distance = np.linalg.norm(shift, ord=np.inf if norm == "inf" else 2, axis=1)
+    return float(np.mean(right | (distance > eps * (1 + 1e-4))))
 
 
 def compare(model, attack, settings, x, y, rounds, seed):
@@ -121,7 +126,7 @@ def compare(model, attack, settings, x, y, rounds, seed):
             adversarial = attack(target, verbose=False, **settings).generate(x[:count], y[:count])
             seconds.setdefault(name, []).append(time.perf_counter() - start)
             cpu.setdefault(name, []).append(time.process_time() - cpu_start)
-            accuracy[name] = robust_accuracy(model, adversarial, x[:count], y[:count])
+            accuracy[name] = robust_accuracy(model, adversarial, x[:count], y[:count], 2, EPS)
     fastest, least = ({n: min(times[1:]) for n, times in all_.items()} for all_ in (seconds, cpu))
     return {
         "seconds": {name: round(time, 3) for name, time in fastest.items()},

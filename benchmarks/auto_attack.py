@@ -20,10 +20,9 @@ from art.attacks.evasion import (
     DeepFool,
     SquareAttack,
 )
-from art.estimators.classification import TensorFlowV2Classifier
 
 import lipot
-from benchmarks.art_attacks import load_data, networks
+from benchmarks.art_attacks import arts_estimator, load_data, networks, robust_accuracy
 from benchmarks.common import write_result
 from lipot import attacks
 
@@ -58,13 +57,7 @@ def trained(name, x, y, eps, epochs):
 
 def arts_attack(model, norm, eps, options):
     """ART's AutoAttack with the attacks it makes by default."""
-    estimator = TensorFlowV2Classifier(
-        model,
-        nb_classes=10,
-        input_shape=model.input_shape[1:],
-        loss_object=keras.losses.CategoricalCrossentropy(from_logits=True),
-        clip_values=(0.0, 1.0),
-    )
+    estimator = arts_estimator(model)
     ball = {"norm": np.inf if norm == "inf" else norm, "eps": eps}
     climb = {**ball, "eps_step": 2 * eps, "max_iter": options.steps, "batch_size": options.batch}
     climbs = [
@@ -87,14 +80,6 @@ def arts_attack(model, norm, eps, options):
         batch_size=options.batch,
         targeted=options.targeted,
     )
-
-
-def robust_accuracy(model, adversarial, x, y, norm, eps):
-    """Share of points with the right prediction or an attack that went too far."""
-    right = model.predict(adversarial, verbose=0).argmax(axis=1) == y
-    shift = (adversarial - x).reshape(len(x), -1)
-    distance = np.linalg.norm(shift, ord=np.inf if norm == "inf" else 2, axis=1)
-    return float(np.mean(right | (distance > eps * (1 + 1e-4))))
 
 
 def measure(generate, model, x, y, norm, eps):

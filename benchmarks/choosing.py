@@ -7,10 +7,9 @@ A method whose benchmark has no stored result says which command makes it.
 
 from pathlib import Path
 
-from benchmarks.common import read_result
+from benchmarks.common import between_marks, read_result
 
 PAGE = Path(__file__).parents[1] / "docs" / "choosing.md"
-BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
 
 
 def main():
@@ -20,16 +19,13 @@ def main():
 
 def rendered():
     """Returns the text of the page with the table that the results give."""
-    text = PAGE.read_text()
-    before, rest = text.split(BEGIN)
     lines = ["| method | measured | figure |", "|---|---|---|"]
     for method, name, command, read in _METHODS:
         record = read_result(name)
         rows = list(read(record["figures"])) if record else []
         for what, figure in rows or [("", f"not run: `{command}`")]:
             lines.append(f"| {method} | {what} | {figure} |")
-    table = "\n".join(lines)
-    return f"{before}{BEGIN}\n{table}\n{END}{rest.split(END)[1]}"
+    return between_marks(PAGE.read_text(), "\n".join(lines))
 
 
 def _hkr(figures):

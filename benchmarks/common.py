@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 RESULTS = Path(__file__).parent / "results"
+BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
 
 _PACKAGES = (
     "keras",
@@ -69,6 +70,12 @@ def read_result(name):
     """Returns a stored record, or `None` where there is none."""
     path = RESULTS / f"{name}.json"
     return json.loads(path.read_text()) if path.exists() else None
+
+
+def between_marks(text, body):
+    """Replaces what stands between the marks of a page's measured results."""
+    before, rest = text.split(BEGIN)
+    return f"{before}{BEGIN}\n{body}\n{END}{rest.split(END)[1]}"
 
 
 def _processor():

@@ -19,10 +19,9 @@ from art.attacks import evasion
 from art.attacks.evasion.projected_gradient_descent.projected_gradient_descent_numpy import (
     ProjectedGradientDescentNumpy,
 )
-from art.estimators.classification import TensorFlowV2Classifier
 
 import lipot
-from benchmarks.art_attacks import load_data, networks, train
+from benchmarks.art_attacks import arts_estimator, load_data, networks, train
 from benchmarks.common import write_result
 from lipot.evaluation import ATTACKS, SUITES
 from lipot.evaluation.engine import seeded
@@ -30,20 +29,9 @@ from lipot.evaluation.engine import seeded
 BATCH = 256
 
 
-def estimator(model):
-    """ART's estimator of a model that returns logits."""
-    return TensorFlowV2Classifier(
-        model,
-        nb_classes=model.output_shape[-1],
-        input_shape=model.input_shape[1:],
-        loss_object=keras.losses.CategoricalCrossentropy(from_logits=True),
-        clip_values=(0.0, 1.0),
-    )
-
-
 def art_attack(name, model, eps, settings):
     """One attack of the suite as ART has it, in l2."""
-    target = estimator(model)
+    target = arts_estimator(model)
     if name == "autoattack":
         return _auto_attack(target, eps, **settings)
     if name == "square":
@@ -67,7 +55,7 @@ def art_attack(name, model, eps, settings):
         softmax = keras.Sequential([model, keras.layers.Softmax()])
         softmax.build((None, *model.input_shape[1:]))
         return evasion.SimBA(
-            estimator(softmax),
+            arts_estimator(softmax),
             attack="px",
             max_iter=settings["steps"],
             epsilon=settings["step_size"],

@@ -5,10 +5,9 @@ Run it as `python -m benchmarks.render_readme` whenever a result has changed.
 
 from pathlib import Path
 
-from benchmarks.common import read_result
+from benchmarks.common import between_marks, read_result
 
 README = Path(__file__).parents[1] / "README.md"
-BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
 
 
 def main():
@@ -18,9 +17,7 @@ def main():
 
 def rendered():
     """Returns the text of README.md with the table that the results give."""
-    text = README.read_text()
-    before, rest = text.split(BEGIN)
-    return f"{before}{BEGIN}\n{_table()}\n{END}{rest.split(END)[1]}"
+    return between_marks(README.read_text(), _table())
 
 
 def _table():

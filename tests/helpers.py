@@ -56,3 +56,11 @@ def check_layer(layer, input_shape, path, *, dtypes=("float32", "mixed_float16")
 def to_numpy(tensor):
     """A NumPy array from a tensor of any backend."""
     return np.asarray(keras.ops.convert_to_numpy(tensor))
+
+
+def explicit_matrix(layer, input_shape):
+    """The layer's linear map as a matrix: its response to each unit image, bias removed."""
+    size = int(np.prod(input_shape))
+    basis = np.eye(size, dtype="float32").reshape((size, *input_shape))
+    zero = np.asarray(layer(np.zeros((1, *input_shape), "float32"))).ravel()
+    return np.asarray(layer(basis)).reshape(size, -1).astype("float64") - zero

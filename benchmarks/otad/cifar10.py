@@ -47,13 +47,8 @@ def main():
     data = data._replace(
         x_train=data.x_train[: options.train], y_train=data.y_train[: options.train]
     )
-    settings = {k: v for k, v in vars(options).items() if k not in ("seed", "parts")}
-    name = "otad/cifar10_quick" if options.quick else "otad/cifar10"
-    store = shared.Parts(name, seed=options.seed, settings=settings)
-    measure = Measurements(data, options)
-    for part in options.parts:
-        for label, function in measure.of(part):
-            store.run(label, function)
+    store = shared.store_of("cifar10", options, beside=("parts",))
+    store.run_all(Measurements(data, options), options.parts)
 
 
 def arguments():

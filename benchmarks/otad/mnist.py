@@ -43,13 +43,8 @@ def main():
             x_test=data.x_test[:200],
             y_test=data.y_test[:200],
         )
-    settings = {key: value for key, value in vars(options).items() if key not in ("seed", "parts")}
-    name = "otad/mnist_quick" if options.quick else "otad/mnist"
-    store = shared.Parts(name, seed=options.seed, settings=settings)
-    measure = Measurements(data, options)
-    for part in options.parts:
-        for label, function in measure.of(part):
-            store.run(label, function)
+    store = shared.store_of("mnist", options, beside=("parts",))
+    store.run_all(Measurements(data, options), options.parts)
 
 
 def arguments():

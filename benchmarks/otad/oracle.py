@@ -14,7 +14,7 @@ import argparse
 import numpy as np
 from keras import ops
 
-from benchmarks.otad.parts import Parts
+from benchmarks.otad.parts import store_of
 from lipot import backend
 from lipot.math import interpolation, interpolation_reference
 from tests.math.neighborhoods import KINDS, sample
@@ -30,9 +30,7 @@ def main():
     options = parser.parse_args()
     if options.quick:
         options.problems, options.verdicts, options.pairs = 24, 12, 200
-    settings = {k: v for k, v in vars(options).items() if k != "seed"}
-    name = "otad/oracle_quick" if options.quick else "otad/oracle"
-    store = Parts(name, seed=options.seed, settings=settings)
+    store = store_of("oracle", options)
     for kind in KINDS:
         store.run(kind, errors, kind, options.problems // len(KINDS), options.seed)
     store.run("feasibility verdicts", verdicts, options.verdicts, options.seed)

@@ -41,6 +41,26 @@ class Parts:
         print(part, self.figures[part], flush=True)
         return self.figures[part]
 
+    def run_all(self, measurements, parts):
+        """Runs what `measurements.of(part)` yields, `(label, function)`, for each part."""
+        for part in parts:
+            for label, function in measurements.of(part):
+                self.run(label, function)
+
+
+def store_of(name, options, *, beside=()):
+    """The `Parts` of a run by its parsed arguments, kept apart where it is a `--quick` one.
+
+    Args:
+        name: Name of the result below `otad/`.
+        options: Parsed arguments with `seed` and `quick`.
+        beside: Names of arguments that do not change any figure.
+    """
+    left_out = ("seed", *beside)
+    settings = {key: value for key, value in vars(options).items() if key not in left_out}
+    name = f"otad/{name}{'_quick' if options.quick else ''}"
+    return Parts(name, seed=options.seed, settings=settings)
+
 
 def trained(name, build, train):
     """Returns a model from the cache of this machine, or builds, trains and keeps it."""

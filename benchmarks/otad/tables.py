@@ -11,12 +11,11 @@ matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
 
-from benchmarks.common import read_result
+from benchmarks.common import between_marks, read_result
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = DOCS / "otad.md"
 PLOT = DOCS / "images" / "otad-time.png"
-BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
 MISSING = "not in the text at hand"
 
 NEAR = "accuracy where a norm above 3 does not count"
@@ -32,11 +31,9 @@ def main():
 
 def rendered():
     """Returns the text of the page with the tables that the results give."""
-    text = PAGE.read_text()
-    before, rest = text.split(BEGIN)
     sections = [text for make in _SECTIONS for text in make()]
     body = "\n\n".join(sections) or "Run the scripts under `benchmarks/otad/` first."
-    return f"{before}{BEGIN}\n\n{body}\n\n{END}{rest.split(END)[1]}"
+    return between_marks(PAGE.read_text(), f"\n{body}\n")
 
 
 def draw_time(figures):

@@ -33,9 +33,7 @@ def main():
     options = parser.parse_args()
     if options.quick:
         options.epochs, options.points, options.train, options.test = 2, 20, 1000, 100
-    settings = {k: v for k, v in vars(options).items() if k not in ("seed", "what")}
-    name = f"otad/{options.what}{'_quick' if options.quick else ''}"
-    store = shared.Parts(name, seed=options.seed, settings=settings)
+    store = shared.store_of(options.what, options, beside=("what",))
     if options.what == "cells":
         loaded = datasets.load("pbmc68k", seed=options.seed)
         data = (loaded.x_train, loaded.y_train, loaded.x_test, loaded.y_test)

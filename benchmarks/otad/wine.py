@@ -31,9 +31,7 @@ def main():
     if options.quick:
         options.epochs, options.steps = 3, 5
     data = datasets.load("wine", seed=options.seed)
-    settings = {k: v for k, v in vars(options).items() if k != "seed"}
-    name = "otad/wine_quick" if options.quick else "otad/wine"
-    store = shared.Parts(name, seed=options.seed, settings=settings)
+    store = shared.store_of("wine", options)
     network = shared.trained(
         f"wine_{options.epochs}_{options.seed}", build, lambda net: train(net, data, options)
     )

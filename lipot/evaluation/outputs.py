@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lipot.interop.art import heads
+from lipot.math.probabilities import may_be_probabilities
 
 
 class Outputs(NamedTuple):
@@ -56,14 +57,14 @@ def find_outputs(model, values, outputs="auto"):
         return Outputs("probabilities", how, "auto", units)
     if outputs == "probabilities":
         return Outputs("probabilities", "given; attacks get their logarithm", outputs, units)
-    inside = bool(np.all((values >= 0.0) & (values <= 1.0)))
-    if inside and units == 1:
+    probable = may_be_probabilities(values)
+    if probable and units == 1:
         raise ValueError(
             "Invalid value received for argument `outputs`. Expected 'logits' or 'probabilities': "
             f"the one output of '{model.name}' stays between 0 and 1, which both can do. "
             "Received: outputs='auto'"
         )
-    if inside and np.allclose(values.sum(axis=1), 1.0, atol=1e-3):
+    if probable:
         how = "every row is a distribution; attacks get its logarithm"
         return Outputs("probabilities", how, "probabilities", units)
     how = "no softmax at the end, and the rows are no distributions"

@@ -41,11 +41,17 @@ def crossentropy(labels, logits):
     r"""Computes $-\sum_c y_c \log \mathrm{softmax}(z)_c$ for each example.
 
     Args:
-        labels: One-hot labels `(batch, classes)`.
+        labels: Probabilities over the classes `(batch, classes)`, one-hot as a rule.
         logits: Logits `(batch, classes)`.
 
     Returns:
         Tensor of shape `(batch,)`.
+
+    Example:
+
+    >>> from keras import ops
+    >>> float(crossentropy(ops.convert_to_tensor([[1.0, 0.0]]), ops.zeros((1, 2)))[0])
+    0.693147...
     """
     return -ops.sum(labels * ops.log_softmax(logits, axis=-1), axis=-1)
 

@@ -6,17 +6,9 @@ import pytest
 
 import lipot
 from lipot import layers
-from tests.helpers import check_layer
+from tests.helpers import check_layer, explicit_matrix
 
 ORTHOGONALIZERS = ("retraction", "bjorck", "cholesky")
-
-
-def explicit_matrix(layer, input_shape):
-    """The layer's linear map as a matrix: its response to each unit image, bias removed."""
-    size = int(np.prod(input_shape))
-    basis = np.eye(size, dtype="float32").reshape((size, *input_shape))
-    zero = np.asarray(layer(np.zeros((1, *input_shape), "float32"))).ravel()
-    return np.asarray(layer(basis)).reshape(size, -1).astype("float64") - zero
 
 
 def singular_values(layer, input_shape):

@@ -5,6 +5,7 @@ import numpy as np
 from keras import ops
 
 from lipot import backend
+from lipot.math.probabilities import may_be_probabilities
 
 OUTPUTS = ("auto", "logits")
 
@@ -128,8 +129,7 @@ def check_logits(model, logits, outputs):
         return
     one_unit = np.array_equal(logits[:, 0], -logits[:, -1]) and logits.shape[1] == 2
     values = logits[:, 1:] if one_unit else logits
-    inside = np.all((values >= 0.0) & (values <= 1.0))
-    if inside and (one_unit or np.allclose(values.sum(axis=1), 1.0, atol=1e-3)):
+    if may_be_probabilities(values):
         raise ValueError(
             f"Invalid value received for argument `model`. Model '{model.name}' seems to return "
             "probabilities, whose gradients vanish where it is sure. Expected a model that ends "

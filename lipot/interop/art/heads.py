@@ -9,10 +9,10 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import keras
-import numpy as np
 from keras import ops
 
 from lipot.interop.graph import is_graph, producer
+from lipot.math.probabilities import may_be_probabilities
 
 OUTPUTS = ("auto", "logits", "probabilities")
 _SQUASHERS = ("softmax", "sigmoid")
@@ -93,8 +93,7 @@ def _without_probabilities(model, sample):
         )
         return stripped
     values = ops.convert_to_numpy(_as_float(model(sample, training=False)))
-    inside = np.all((values >= 0.0) & (values <= 1.0))
-    if inside and (values.shape[1] == 1 or np.allclose(values.sum(axis=1), 1.0, atol=1e-3)):
+    if may_be_probabilities(values):
         raise ValueError(
             f"Invalid value received for argument `model`. Model '{model.name}' seems to return "
             "probabilities, and the logits before them were not found. Expected a model that "

@@ -6,82 +6,8 @@ from typing import NamedTuple
 import keras
 from keras import ops
 
-
-def crossentropy(labels, logits):
-    r"""Cross-entropy $-\sum_j y_j \log \mathrm{softmax}(z)_j$ of each sample.
-
-    Args:
-        labels: Probabilities over the classes, `(batch, classes)`; one-hot as a rule.
-        logits: `(batch, classes)`.
-
-    Returns:
-        Tensor of shape `(batch,)`.
-
-    Example:
-
-    >>> from keras import ops
-    >>> float(crossentropy(ops.convert_to_tensor([[1.0, 0.0]]), ops.zeros((1, 2)))[0])
-    0.693147...
-    """
-    return -ops.sum(labels * ops.log_softmax(logits, axis=-1), axis=-1)
-
-
-def difference_logits_ratio(labels, logits):
-    r"""Difference of logits ratio $-(z_y - \max_{i \neq y} z_i) / (z_{(1)} - z_{(3)})$.
-
-    $z_{(k)}$ is the k-th largest logit: at least three classes are needed. The ratio does not
-    change when the logits are shifted or scaled.
-
-    Args:
-        labels: One-hot labels, `(batch, classes)`.
-        logits: `(batch, classes)`, three classes or more.
-
-    Returns:
-        Tensor of shape `(batch,)`; positive where the sample is misclassified.
-
-    Reference:
-        Croce and Hein, "Reliable evaluation of adversarial robustness with an ensemble of
-        diverse parameter-free attacks", eq. 6.
-
-    Example:
-
-    >>> from keras import ops
-    >>> logits = ops.convert_to_tensor([[5.0, 3.0, 1.0]])
-    >>> float(difference_logits_ratio(ops.convert_to_tensor([[1.0, 0.0, 0.0]]), logits)[0])
-    -0.5
-    """
-    sorted_logits = ops.top_k(logits, k=3)[0]
-    first, second, third = (sorted_logits[:, rank] for rank in range(3))
-    top = ops.cast(ops.argmax(labels, axis=-1) == ops.argmax(logits, axis=-1), logits.dtype)
-    own = ops.sum(labels * logits, axis=-1)
-    best_other = top * second + (1.0 - top) * first
-    return (best_other - own) / ops.maximum(first - third, keras.config.epsilon() ** 2)
-
-
-def margin(labels, logits):
-    r"""Margin of the misclassification $\max_{i \neq y} z_i - z_y$ of each sample.
-
-    Args:
-        labels: One-hot labels, `(batch, classes)`.
-        logits: `(batch, classes)`.
-
-    Returns:
-        Tensor of shape `(batch,)`; positive where the sample is misclassified.
-
-    Reference:
-        Carlini and Wagner, "Towards evaluating the robustness of neural networks", 2017, f6.
-
-    Example:
-
-    >>> from keras import ops
-    >>> logits = ops.convert_to_tensor([[5.0, 3.0, 1.0]])
-    >>> float(margin(ops.convert_to_tensor([[1.0, 0.0, 0.0]]), logits)[0])
-    -2.0
-    """
-    own = ops.sum(labels * logits, axis=-1)
-    others = ops.where(labels > 0.5, -float("inf"), logits)
-    return ops.max(others, axis=-1) - own
-
+from lipot.math.divergences import crossentropy
+from lipot.math.logits_ratio import difference_logits_ratio, margin
 
 NAMED = {
     "crossentropy": crossentropy,
