@@ -1,0 +1,215 @@
+"""CIFAR-10 on two cores: certified accuracy after equal time, beside deel-lip's layers.
+
+    LIPOT_DATA_DIR=... python -m benchmarks.cifar10_reduced [--minutes 8] [--deel PYTHON]
+
+Three networks are trained one after the other for the same time, with the same loss, optimizer,
+batch and images: convolutions of 3 x 3 with sorting and pooling out of deel-lip 1.5.0's layers, the
+same out of lipot's, and what lipot recommends, orthogonal convolutions with strides. deel-lip needs
+TensorFlow 2.15: `--deel` names the Python of an environment that has both, where
+`deel_lip_cifar10.py` trains it. Its exported kernels come back, and the certificate is computed
+from them as from any stock Keras model; what deel-lip's own metric claims, with the constant 1
+taken for granted, stands beside it.
+"""
+
+import argparse
+import json
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+
+import lipot
+from benchmarks.cifar10 import RADII
+from benchmarks.common import write_result
+from benchmarks.hkr_mnist import TimeBudget
+from benchmarks.norms import operator_norms, power_iteration
+from lipot import layers, losses
+
+DEEL, SPECTRAL, ORTHOGONAL = "deel-lip 1.5.0", "lipot, the same layers", "lipot, orthogonal"
+SETTINGS = ("minutes", "learning_rate", "batch_size", "tau", "filters", "dense", "seed")
+
+
+def spectral(filters, dense):
+    """The twin of deel-lip's network."""
+    return assembled(pooled(filters, layers.SpectralConv2D), layers.SpectralDense(dense), head())
+
+
+def orthogonal(filters, dense):
+    """Orthogonal convolutions that shrink the image by their strides."""
+    body = [
+        part
+        for count in filters
+        for part in (layers.OrthogonalConv2D(count, 4, strides=2), layers.GroupSort2())
+    ]
+    return assembled(body, layers.SpectralDense(dense), head())
+
+
+def stock(filters, dense):
+    """What deel-lip exports: kernels in stock layers."""
+
+    def convolution(count, size):
+        return keras.layers.Conv2D(count, size, padding="same")
+
+    body = pooled(filters, convolution)
+    return assembled(body, keras.layers.Dense(dense), keras.layers.Dense(10))
+
+
+def pooled(filters, convolution):
+    """Convolutions of 3 x 3, each with sorting and pooling."""
+    return [
+        part
+        for count in filters
+        for part in (
+            convolution(count, 3),
+            layers.GroupSort2(),
+            layers.ScaledL2NormPooling2D(2),
+        )
+    ]
+
+
+def head():
+    return layers.FrobeniusDense(10, disjoint_neurons=True)
+
+
+def assembled(body, dense, last):
+    """A classifier of 32 x 32 images."""
+    flat = keras.layers.Flatten()
+    return keras.Sequential(
+        [keras.Input((32, 32, 3)), *body, flat, dense, layers.GroupSort2(), last]
+    )
+
+
+class CountedBudget(TimeBudget):
+    """A `TimeBudget` that counts the steps taken."""
+
+    steps = 0
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.steps += 1
+        super().on_train_batch_end(batch, logs)
+
+
+def lipot_row(build, filters, data, arguments):
+    """Trains a network of lipot's layers for the time given; returns its figures."""
+    keras.utils.set_random_seed(arguments.seed)
+    model = build(filters, arguments.dense)
+    loss = losses.TauCategoricalCrossentropy(arguments.tau)
+    model.compile(keras.optimizers.Adam(arguments.learning_rate), loss, metrics=["accuracy"])
+    x, y, batch = data["x_train"], data["y_train"], arguments.batch_size
+    # One step before the clock starts: it compiles.
+    model.fit(x[:batch], y[:batch], batch_size=batch, verbose=0)
+    budget = CountedBudget(60 * arguments.minutes, arguments.learning_rate)
+    start = time.monotonic()
+    model.fit(x, y, batch_size=batch, epochs=10_000, verbose=2, callbacks=[budget])
+    seconds = time.monotonic() - start
+    norms = [row["largest"] for row in operator_norms(model)[:-1]]
+    return row_of(model, data, budget.steps, seconds, norms, arguments)
+
+
+def deel_row(data, arguments):
+    """Trains deel-lip in its own environment; certifies what it exported."""
+    settings = {name: vars(arguments)[name] for name in SETTINGS}
+    script = Path(__file__).with_name("deel_lip_cifar10.py")
+    with tempfile.TemporaryDirectory() as folder:
+        given, found = Path(folder, "data.npz"), Path(folder, "found.npz")
+        np.savez(given, **{name: data[name] for name in ("x_train", "y_train", "x_test")})
+        command = [arguments.deel, script, given, found, json.dumps(settings)]
+        subprocess.run(list(map(str, command)), check=True)
+        with np.load(found, allow_pickle=False) as arrays:
+            arrays = dict(arrays)
+    logits, steps, seconds = (arrays.pop(name) for name in ("logits", "steps", "seconds"))
+    weights = [arrays[str(i)] for i in range(len(arrays))]
+    model = stock(arguments.filters, arguments.dense)
+    model.set_weights(weights)
+    row = row_of(
+        model, data, int(steps), float(seconds), kernel_norms(weights, arguments), arguments
+    )
+    rebuilt = model.predict(data["x_test"], batch_size=256, verbose=0)
+    row["largest_difference_of_rebuilt_logits"] = float(np.abs(rebuilt - logits).max())
+    return row
+
+
+def kernel_norms(weights, arguments):
+    """Norms of deel-lip's layers before the last, measured on their real inputs from below."""
+    kernels = weights[:-2:2]
+    twins = [
+        layer for layer in spectral(arguments.filters, arguments.dense).layers if layer.weights
+    ]
+    return [
+        float(np.linalg.norm(kernel, 2))
+        if kernel.ndim == 2
+        else float(power_iteration(twin, kernel.astype("float64")))
+        for twin, kernel in zip(twins, kernels)
+    ]
+
+
+def row_of(model, data, steps, seconds, norms, arguments):
+    """Certifies a trained network; returns a row of the table."""
+    certificate = lipot.certify(model, data["x_test"], data["labels"])
+    logits = np.sort(model.predict(data["x_test"], batch_size=256, verbose=0), axis=1)
+    # Every output taken to be 1-Lipschitz.
+    claimed = np.where(certificate.correct, (logits[:, -1] - logits[:, -2]) / 2.0, -1.0)
+    return {
+        "epochs": steps * arguments.batch_size / len(data["x_train"]),
+        "seconds": seconds,
+        "clean": certificate.accuracy(0.0),
+        "certified": {name: certificate.accuracy(eps) for name, eps in RADII.items()},
+        "claimed": {name: float(np.mean(claimed > eps)) for name, eps in RADII.items()},
+        "lipschitz_constant_before_head": certificate.lipschitz,
+        "norms_of_layers": norms,
+        "weights": sum(int(np.prod(weight.shape)) for weight in model.trainable_weights),
+    }
+
+
+def arrays_of(dataset, arguments):
+    """The arrays that all networks see."""
+    return {
+        "x_train": dataset.x_train[: arguments.images],
+        "y_train": dataset.y_train_onehot[: arguments.images],
+        "x_test": dataset.x_test[: arguments.points],
+        "labels": dataset.y_test[: arguments.points],
+    }
+
+
+def parse():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--minutes", type=float, default=8.0, help="of training, each network")
+    parser.add_argument("--filters", type=int, nargs="+", default=[32, 64, 64])
+    parser.add_argument("--orthogonal-filters", type=int, nargs="+", default=[32, 128, 256])
+    parser.add_argument("--dense", type=int, default=256)
+    parser.add_argument("--tau", type=float, default=10.0)
+    parser.add_argument("--learning-rate", type=float, default=1e-3)
+    parser.add_argument("--batch-size", type=int, default=128)
+    parser.add_argument("--images", type=int, default=50000)
+    parser.add_argument("--points", type=int, default=10000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--deel", metavar="PYTHON", help="Python that has deel-lip 1.5.0")
+    parser.add_argument("--result", default="cifar10_reduced", help="name of the stored result")
+    return parser.parse_args()
+
+
+def main():
+    arguments = parse()
+    dataset = lipot.datasets.load("cifar10")
+    data = arrays_of(dataset, arguments)
+    rows = {
+        DEEL: lambda: deel_row(data, arguments),
+        SPECTRAL: lambda: lipot_row(spectral, arguments.filters, data, arguments),
+        ORTHOGONAL: lambda: lipot_row(orthogonal, arguments.orthogonal_filters, data, arguments),
+    }
+    if not arguments.deel:
+        del rows[DEEL]
+    figures = {}
+    for name, measure in rows.items():
+        figures[name] = measure()
+        print(name, json.dumps(figures[name], indent=1), flush=True)
+    settings = {**vars(arguments), "deel": bool(arguments.deel), "note": dataset.note}
+    del settings["result"]
+    print(write_result(arguments.result, figures, seed=arguments.seed, settings=settings))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,125 @@
+"""The CIFAR-10 recipe: its network is 1-Lipschitz, and a killed training goes on."""
+
+import keras
+import numpy as np
+import pytest
+
+import lipot
+from benchmarks import cifar10, cifar10_page
+from benchmarks.cifar10_batches import Batches, read_extra
+from lipot.datasets import Dataset
+
+TINY = ["--width", "8", "--blocks", "2", "--dense-width", "16", "--dense-layers", "1"]
+
+
+def images(count):
+    generator = np.random.default_rng(0)
+    x = generator.uniform(size=(count, 32, 32, 3)).astype("float32")
+    return x, generator.integers(0, 10, count).astype("int32")
+
+
+@pytest.fixture
+def tiny_data(monkeypatch):
+    data = Dataset(*images(48), *images(8), "cifar10", tuple("abcdefghij"), (0.0, 1.0))
+    monkeypatch.setattr(lipot.datasets, "load", lambda name: data)
+
+
+@pytest.mark.parametrize("trunk", cifar10.TRUNKS)
+def test_all_but_the_last_layer_is_1_lipschitz(trunk):
+    model = cifar10.network(trunk, width=8, blocks=2, dense_width=16, dense_layers=1)
+    x, y = images(6)
+    certificate = lipot.certify(model, x, y)
+    assert 0.5 < certificate.lipschitz <= 1.0 + 1e-5
+    features = keras.Model(model.inputs, model.layers[-2].output)
+    steps = 1e-2 * np.random.default_rng(1).normal(size=x.shape).astype("float32")
+    moved = np.linalg.norm(features.predict(x + steps) - features.predict(x), axis=1)
+    assert np.all(moved <= 1.001 * np.linalg.norm(steps.reshape(6, -1), axis=1))
+
+
+def test_a_linear_residual_block_starts_near_the_identity():
+    block = cifar10.linear_residual(8, 100)
+    x = np.random.default_rng(0).normal(size=(2, 16, 16, 8)).astype("float32")
+    np.testing.assert_allclose(block(x), x, atol=0.2)
+
+
+def test_killed_training_goes_on_at_the_right_epoch(tiny_data, tmp_path, monkeypatch):
+    class Killed(Exception):
+        pass
+
+    options = cifar10.parse([*TINY, "--epochs", "3", "--batch-size", "16", "--warmup", "1"])
+    begin, begun, deaths = cifar10.ByEpoch.on_epoch_begin, [], [2]
+
+    def recorded(self, epoch, logs=None):
+        if epoch in deaths:
+            deaths.remove(epoch)
+            raise Killed
+        begin(self, epoch, logs)
+        begun.append((epoch, float(self.loss.eps), int(self.model.optimizer.iterations)))
+
+    monkeypatch.setattr(cifar10.ByEpoch, "on_epoch_begin", recorded)
+    with pytest.raises(Killed):
+        cifar10.train(options, tmp_path)
+    cifar10.train(options, tmp_path)
+    assert [(epoch, steps) for epoch, _, steps in begun] == [(0, 0), (1, 3), (2, 6)]
+    assert [eps / options.eps for _, eps, _ in begun] == pytest.approx([2 / 3, 1.0, 1.0])
+    written = {}
+    monkeypatch.setattr(cifar10, "write_result", lambda name, figures, **_: written.update(figures))
+    cifar10.certify(options, tmp_path)
+    assert set(written["certified"]) == set(cifar10.RADII)
+    assert written["lipschitz_constant_before_head"] <= 1.0 + 1e-5
+
+
+def test_settings_that_differ_are_refused(tmp_path):
+    cifar10.check_settings(cifar10.parse(TINY), tmp_path)
+    cifar10.check_settings(cifar10.parse([*TINY, "--points", "9"]), tmp_path)
+    with pytest.raises(SystemExit, match="tau"):
+        cifar10.check_settings(cifar10.parse([*TINY, "--tau", "9"]), tmp_path)
+
+
+def test_the_order_depends_on_the_epoch_alone():
+    x, y = images(12)
+    labels = np.eye(10, dtype="float32")[y]
+    first, second = (Batches(x, labels, None, batch_size=4, seed=0) for _ in range(2))
+    first.start(1)
+    second.start(2)
+    second.start(1)
+    np.testing.assert_array_equal(first[2][0], second[2][0])
+    seen = np.concatenate([first[i][0] for i in range(len(first))])
+    np.testing.assert_array_equal(np.sort(seen.ravel()), np.sort(x.ravel()))
+
+
+def test_extra_images_fill_half_of_each_batch(tmp_path):
+    x, y = images(8)
+    extra = (255 * x).astype("uint8")
+    np.savez(tmp_path / "extra.npz", image=extra, label=y)
+    pair = read_extra(tmp_path / "extra.npz")
+    batches = Batches(x, np.eye(10, dtype="float32")[y], pair, batch_size=8, seed=0)
+    drawn, labels = batches[0]
+    assert len(batches) == 2 and drawn.shape == (8, 32, 32, 3) and drawn.dtype == np.float32
+    for image, label in zip(drawn[4:], labels[4:]):
+        (found,) = np.flatnonzero((np.float32(extra) / 255 == image).all(axis=(1, 2, 3)))
+        assert label.argmax() == y[found]
+    np.savez(tmp_path / "wrong.npz", image=x, label=y)
+    with pytest.raises(ValueError, match="uint8"):
+        read_extra(tmp_path / "wrong.npz")
+
+
+def test_the_page_is_current():
+    text = cifar10_page.PAGE.read_text()
+    assert text == cifar10_page.rendered(), "Run python -m benchmarks.cifar10_page"
+
+
+def test_a_stored_comparison_becomes_a_table():
+    row = {
+        "epochs": 2.04,
+        "clean": 0.5,
+        "certified": {"36/255": 0.25, "72/255": 0.125},
+        "claimed": {"36/255": 0.3},
+        "norms_of_layers": [0.9, 1.02],
+        "lipschitz_constant_before_head": 1.5,
+    }
+    settings = {"minutes": 8.0, "images": 5, "points": 6, "tau": 10.0, "note": "Mind."}
+    record = {"figures": {"A": row}, "settings": settings, "seed": 0, "date": "today"}
+    shown = cifar10_page._reduced({**record, "environment": {"cores": 2}}).splitlines()
+    assert shown[2] == "| A | 2.0 | 50.00 % | 25.00 % | 12.50 % | 30.00 % | 1.0200 | 1.5000 |"
+    assert shown[4].startswith("8 minutes of training each on 2 cores") and "Mind." in shown[4]
