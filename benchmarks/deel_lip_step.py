@@ -51,26 +51,29 @@ def networks():
     }
 
 
-def seconds(function, *arguments, **options):
-    start = time.perf_counter()
+def spent(function, parts, *arguments, **options):
+    """Seconds of the clock and of the processor for one of `parts` equal parts of a call."""
+    wall, cpu = time.perf_counter(), time.process_time()
     function(*arguments, verbose=0, **options)
-    return time.perf_counter() - start
+    return (time.perf_counter() - wall) / parts, (time.process_time() - cpu) / parts
 
 
 def measure(pair, x, y, steps, rounds, batch):
-    """Interleaves both networks; returns medians and the median ratio."""
+    """Interleaves both networks; returns medians and the median ratios."""
     for model in pair:
         model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
         model.fit(x[: 4 * batch], y[: 4 * batch], batch_size=batch, verbose=0)
         model.predict(x[: 4 * batch], batch_size=batch, verbose=0)
-    train, predict = [], []
+    times = {"train": [], "predict": []}
     for _ in range(rounds):
-        train.append([seconds(m.fit, x, y, batch_size=batch) / steps for m in pair])
-        predict.append([seconds(m.predict, x, batch_size=batch) / steps for m in pair])
+        times["train"].append([spent(m.fit, steps, x, y, batch_size=batch) for m in pair])
+        times["predict"].append([spent(m.predict, steps, x, batch_size=batch) for m in pair])
     found = {}
-    for name, rows in (("train", train), ("predict", predict)):
-        found[f"{name}_ms"] = 1e3 * statistics.median(row[1] for row in rows)
-        found[f"{name}_ratio"] = statistics.median(row[1] / row[0] for row in rows)
+    for name, rows in times.items():
+        found[f"{name}_ms"] = 1e3 * statistics.median(ours[0] for _, ours in rows)
+        for key, clock in (("ratio", 0), ("cpu_ratio", 1)):
+            shares = [ours[clock] / plain[clock] for plain, ours in rows]
+            found[f"{name}_{key}"] = statistics.median(shares)
     return found
 
 

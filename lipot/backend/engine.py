@@ -21,9 +21,15 @@ class Engine:
         pairs = ops.where(swapped[:, None], ops.flip(pairs, axis=-1), pairs)
         return ops.reshape(pairs, ops.shape(inputs))
 
-    def sort_pairs(self, inputs):
+    def unsorted_pairs(self, inputs):
         pairs = ops.reshape(inputs, (-1, 2))
-        return self.swap_pairs(inputs, ops.greater(pairs[:, 0], pairs[:, 1]))
+        return ops.greater(pairs[:, 0], pairs[:, 1])
+
+    def sort_pairs(self, inputs):
+        return self.swap_pairs(inputs, self.unsorted_pairs(inputs))
+
+    def sort_pairs_fused(self, inputs):
+        return self.sort_pairs(inputs)
 
 
 class AdjustableVariable:

@@ -68,34 +68,68 @@ class TensorFlowEngine(Engine):
     def is_concrete(self, tensor):
         return not self.tf.is_symbolic_tensor(tensor)
 
-    def sort_pairs(self, inputs):
+    def unsorted_pairs(self, inputs):
         if inputs.dtype not in self._pair_types:
-            return super().sort_pairs(inputs)
+            return super().unsorted_pairs(inputs)
         pair, single, _, bits = self._pair_types[inputs.dtype]
         pairs = self.tf.bitcast(self.tf.reshape(inputs, (-1, 2)), pair)
         first = self.tf.cast(pairs, single)
         second = self.tf.cast(self.tf.bitwise.right_shift(pairs, bits), single)
         first, second = (self.tf.bitcast(half, inputs.dtype) for half in (first, second))
-        return self.swap_pairs(inputs, first > second)
+        return first > second
 
     def swap_pairs(self, inputs, swapped):
+        return self._permute(self._rotate, inputs, swapped)
+
+    def sort_pairs_fused(self, inputs):
+        if inputs.dtype not in self._pair_types:
+            return self.sort_pairs(inputs)
+
+        @self.tf.custom_gradient
+        def sort(inputs):
+            outputs, swapped = self._sort_program(inputs)
+            return outputs, lambda gradient: self._permute(self._swap_program, gradient, swapped)
+
+        outputs = sort(inputs)
+        outputs.set_shape(inputs.shape)
+        return outputs
+
+    def _permute(self, swap, inputs, swapped):
+        """Calls `swap`, whose Jacobian is a symmetric permutation: `swap` itself."""
+
+        @self.tf.custom_gradient
+        def permute(inputs):
+            return swap(inputs, swapped), lambda gradient: self._permute(swap, gradient, swapped)
+
+        outputs = permute(inputs)
+        outputs.set_shape(inputs.shape)
+        return outputs
+
+    def _rotate(self, inputs, swapped):
         """Rotates chosen pairs as one integer of twice the width: two floats move as one."""
         if inputs.dtype not in self._pair_types:
             return super().swap_pairs(inputs, swapped)
         tf = self.tf
         pair, _, signed, bits = self._pair_types[inputs.dtype]
+        pairs = tf.bitcast(tf.reshape(inputs, (-1, 2)), pair)
+        high, low = tf.bitwise.left_shift(pairs, bits), tf.bitwise.right_shift(pairs, bits)
+        rotated = tf.bitcast(tf.bitwise.bitwise_or(high, low), signed)
+        # Of the integers, GPUs select between signed ones only.
+        pairs = tf.where(swapped, rotated, tf.bitcast(pairs, signed))
+        return tf.reshape(tf.bitcast(pairs, inputs.dtype), tf.shape(inputs))
 
-        @tf.custom_gradient
-        def swap(inputs):
-            pairs = tf.bitcast(tf.reshape(inputs, (-1, 2)), pair)
-            high, low = tf.bitwise.left_shift(pairs, bits), tf.bitwise.right_shift(pairs, bits)
-            rotated = tf.bitcast(tf.bitwise.bitwise_or(high, low), signed)
-            # Of the integers, GPUs select between signed ones only.
-            pairs = tf.where(swapped, rotated, tf.bitcast(pairs, signed))
-            outputs = tf.reshape(tf.bitcast(pairs, inputs.dtype), tf.shape(inputs))
-            # The Jacobian is a symmetric permutation; nothing else tells it of a bitcast.
-            return outputs, lambda gradient: self.swap_pairs(gradient, swapped)
+    @functools.cached_property
+    def _sort_program(self):
+        def sort(inputs):
+            swapped = self.unsorted_pairs(inputs)
+            # The mask leaves the program: derivatives of every order read it.
+            return self._rotate(inputs, swapped), swapped
 
-        outputs = swap(inputs)
-        outputs.set_shape(inputs.shape)
-        return outputs
+        return self._fuse(sort)
+
+    @functools.cached_property
+    def _swap_program(self):
+        return self._fuse(self._rotate)
+
+    def _fuse(self, function):
+        return self.tf.function(function, jit_compile=True, reduce_retracing=True)

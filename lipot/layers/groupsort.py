@@ -5,7 +5,7 @@ import keras
 from lipot.layers.channel_layer import ChannelLayer
 from lipot.layers.kernel_layer import check_units
 from lipot.math.scaling import scale
-from lipot.math.sorting import sort_groups
+from lipot.math.sorting import sort_groups, sort_groups_fused
 
 
 @keras.saving.register_keras_serializable(package="lipot")
@@ -60,9 +60,10 @@ class GroupSort(ChannelLayer):
             )
         self.built = True
 
-    def call(self, inputs):
+    def call(self, inputs, training=False):
         size = self.n or inputs.shape[self.channel_axis]
-        return scale(sort_groups(inputs, size, axis=self.channel_axis), self.k_coef_lip)
+        sort = sort_groups_fused if training else sort_groups
+        return scale(sort(inputs, size, axis=self.channel_axis), self.k_coef_lip)
 
     def get_config(self):
         return {**super().get_config(), "n": self.n}

@@ -51,7 +51,7 @@ class LInfDistanceDense(LipschitzLayer):
 
     Reference:
         Zhang et al., "Towards certifying l-infinity robustness using neural networks with
-        l-inf-dist neurons" (ICML 2021), equation 1.
+        l-inf-dist neurons" (ICML 2021).
 
     Example:
 

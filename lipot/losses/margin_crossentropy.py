@@ -41,7 +41,7 @@ class MarginCategoricalCrossentropy(TemperatureLoss):
 
     Reference:
         Prach and Lampert, "Almost-orthogonal layers for efficient general-purpose Lipschitz
-        networks" (ECCV 2022), section 5.
+        networks" (ECCV 2022).
 
     Example:
 

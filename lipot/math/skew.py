@@ -54,7 +54,7 @@ def truncated_exponential(linear_map, inputs, terms):
         Batch like `inputs`.
 
     Reference:
-        Singla and Feizi, "Skew orthogonal convolutions" (ICML 2021), section 4.
+        Singla and Feizi, "Skew orthogonal convolutions" (ICML 2021).
 
     Example:
 

@@ -93,6 +93,29 @@ def sort_groups(x, size, axis=-1):
     return _ungroup(ops.sort(_group(x, size, axis), axis=axis), x, axis)
 
 
+def sort_groups_fused(x, size, axis=-1):
+    """`sort_groups` for batches that keep their size: see `lipot.backend.sort_pairs_fused`.
+
+    Args:
+        x: Tensor whose length along `axis` is a multiple of `size`.
+        size: Positive int, length of a group.
+        axis: Axis of the groups.
+
+    Returns:
+        Tensor shaped like `x`.
+
+    Example:
+
+    >>> from keras import ops
+    >>> [float(v) for v in sort_groups_fused(ops.convert_to_tensor([3.0, 1.0, -2.0, 5.0]), 2)]
+    [1.0, 3.0, -2.0, 5.0]
+    """
+    last = axis % len(x.shape) == len(x.shape) - 1
+    if size == 2 and last and not keras.utils.is_keras_tensor(x):
+        return backend.sort_pairs_fused(x)
+    return sort_groups(x, size, axis)
+
+
 def householder(x, theta, axis=-1):
     r"""Reflects pairs that lie on the wrong side of a line through zero.
 

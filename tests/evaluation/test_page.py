@@ -183,6 +183,8 @@ def test_several_models_and_norms_share_a_page(evaluation):
     assert text.count('data-figure="curves"') == 2
     assert "There is no gallery: no images." in text and "It was not asked for." in text
     assert text.count('<p class="trust suspicious">') == 1
+    unchecked = dataclasses.replace(evaluation, sanity=())
+    assert '<p class="trust untested">' in page.render(RobustnessReport([unchecked]))
 
 
 def test_many_classes_show_the_weakest(evaluation):

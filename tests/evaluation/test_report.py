@@ -92,6 +92,8 @@ def test_plot_draws_what_the_record_says():
     lines = {line.get_label(): line for line in ax.get_lines()}
     assert set(lines) == {"net, under attack", "net, proven", "other, under attack"}
     assert lines["net, under attack"].get_xydata().tolist() == [[0, 75], [0.5, 50], [1, 25]]
+    # Between the marks no less is claimed than what is known: never below what is proven.
+    assert lines["net, under attack"].get_drawstyle() == "steps-post"
     proven = lines["net, proven"].get_xydata()
     assert proven[0].tolist() == [0.0, 75.0] and proven[-1].tolist() == [1.0, 25.0]
     assert np.all(np.diff(proven[:, 1]) <= 0)

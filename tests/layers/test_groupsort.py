@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 
+from lipot import backend
 from lipot.layers import FullSort, GroupSort, GroupSort2
 from tests.helpers import check_layer
 from tests.lipschitz import check_bound, check_half_precision, jacobians
@@ -116,3 +117,34 @@ def test_groups_must_fill_the_channels():
         GroupSort2(data_format="channels_middle")
     with pytest.raises(ValueError, match="`k_coef_lip`"):
         GroupSort2(k_coef_lip=0.0)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+@pytest.mark.parametrize("shape", [(3, 6), (2, 4, 5, 8)])
+def test_training_sorts_bit_by_bit_as_inference_does(dtype, shape):
+    x = _random(*shape)
+    x[0, ..., :2], x[1, ..., 3] = 0.5, np.nan
+    layer = GroupSort2(dtype=dtype)
+    inference, training = (
+        keras.ops.convert_to_numpy(keras.ops.cast(layer(x, training=mode), "float64"))
+        for mode in (False, True)
+    )
+    np.testing.assert_array_equal(training, inference)
+
+
+def test_training_differentiates_twice():
+    x = keras.ops.convert_to_tensor([[3.0, 1.0, -2.0, 5.0, 4.0, 4.0]])
+    rows = keras.ops.convert_to_tensor([[1.0, 10.0, 100.0, 1000.0, 7.0, 8.0]])
+    layer = GroupSort2()
+    _, gradient = backend.vjp(lambda x: layer(x, training=True), x, rows)
+    # The first pair alone is out of order.
+    np.testing.assert_array_equal(gradient, [[10, 1, 100, 1000, 7, 8]])
+
+    def of_gradient(x):
+        _, gradient = backend.vjp(lambda x: layer(x, training=True) ** 3, x, rows)
+        return keras.ops.sum(gradient**2)
+
+    # gradient = 3 r x^2, whose square has the derivative 36 r^2 x^3.
+    _, second = backend.value_and_input_gradient(of_gradient, x)
+    sorted_rows = np.array([[10, 1, 100, 1000, 7, 8]])
+    np.testing.assert_allclose(second, 36.0 * sorted_rows**2 * np.asarray(x) ** 3, rtol=1e-5)

@@ -19,7 +19,7 @@ class _Model(NamedTuple):
     name: str
     verdict: str
     trust: str
-    suspicious: bool
+    standing: str
     checks: tuple
     certificate_note: str
     sections: list
@@ -76,12 +76,20 @@ def _model(evaluation, prefix):
         name=evaluation.name,
         verdict=prose.verdict(evaluation),
         trust=prose.trust(evaluation),
-        suspicious=any(verdict.passed is False for verdict in evaluation.sanity),
+        standing=_standing(evaluation.sanity),
         checks=checks,
         certificate_note=evaluation.certificate_note,
         sections=sections(evaluation, prefix),
         settings=[(name, _plain(value)) for name, value in {**settings, "time": seconds}.items()],
     )
+
+
+def _standing(verdicts):
+    """How far the accuracy under attack may be trusted: the page's class of that sentence."""
+    results = {verdict.passed for verdict in verdicts}
+    if False in results:
+        return "suspicious"
+    return "tested" if True in results else "untested"
 
 
 def _curves(evaluations):
