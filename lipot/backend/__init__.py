@@ -100,7 +100,8 @@ def batch_jacobian(function, inputs):
     >>> [[float(entry) for entry in row] for row in jacobian[0]]
     [[2.0, 0.0], [5.0, 3.0]]
     """
-    outputs, _, pull = pullback(lambda x: (function(x), None), ops.stop_gradient(inputs))
+    inputs = ops.stop_gradient(ops.convert_to_tensor(inputs))
+    outputs, _, pull = pullback(lambda x: (function(x), None), inputs)
     # One backward pass a class: vectorized over the classes, the activations would be copied for
     # each of them, which takes twice the time on a CNN with pooling.
     selectors = ops.unstack(ops.eye(outputs.shape[1], dtype=outputs.dtype))

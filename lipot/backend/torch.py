@@ -19,7 +19,7 @@ class TorchEngine(Engine):
         inputs = inputs.detach().requires_grad_(True)
         with self.torch.enable_grad():
             value = function(inputs)
-            (gradient,) = self.torch.autograd.grad(value, inputs, materialize_grads=True)
+            gradient = self._gradient(value, inputs)
         return value, gradient.detach()
 
     def pullback(self, function, inputs, variables):
@@ -30,12 +30,18 @@ class TorchEngine(Engine):
 
         def pull(cotangent):
             cotangent = constant_cotangent(cotangent, outputs)
-            (gradient,) = self.torch.autograd.grad(
-                outputs, inputs, cotangent, create_graph=True, materialize_grads=True
-            )
-            return gradient
+            return self._gradient(outputs, inputs, cotangent, create_graph=True)
 
         return outputs, auxiliary, pull
+
+    def _gradient(self, outputs, inputs, cotangent=None, **kwargs):
+        if not outputs.requires_grad:
+            # Outputs that depend on nothing are an error to PyTorch.
+            return self.torch.zeros_like(inputs)
+        (gradient,) = self.torch.autograd.grad(
+            outputs, inputs, cotangent, materialize_grads=True, **kwargs
+        )
+        return gradient
 
     def compile(self, function):
         return self._on_tensors(function)

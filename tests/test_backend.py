@@ -1,0 +1,101 @@
+"""The framework is the one asked for, and its engine gives the derivatives worked out by hand."""
+
+import os
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from lipot import backend
+from lipot.math.precision import widest_float
+from tests.helpers import to_numpy
+
+# The package that the tensors of each backend come from.
+PACKAGES = {"tensorflow": "tensorflow", "jax": "jaxlib", "torch": "torch"}
+X = np.random.default_rng(0).normal(size=(4, 3)).astype("float32")
+
+
+@pytest.mark.smoke
+def test_the_backend_is_the_one_asked_for():
+    asked = os.environ.get("KERAS_BACKEND", "tensorflow")
+    assert keras.backend.backend() == asked
+    assert type(ops.ones(1)).__module__.partition(".")[0] == PACKAGES[asked]
+
+
+def test_float64_is_there():
+    assert widest_float() == "float64", (
+        "Tests that take differences would be skipped: set JAX_ENABLE_X64=1, as make test-jax does."
+    )
+
+
+@pytest.mark.smoke
+def test_value_and_gradient_by_hand():
+    value, gradient = backend.value_and_input_gradient(lambda x: ops.sum(x**3), X)
+    assert float(value) == pytest.approx(np.sum(X**3), rel=1e-5)
+    np.testing.assert_allclose(to_numpy(gradient), 3 * X**2, rtol=1e-5)
+
+
+def test_a_function_that_ignores_its_input_has_gradient_zero():
+    _, gradient = backend.value_and_input_gradient(lambda x: ops.sum(ops.stop_gradient(x)), X)
+    np.testing.assert_array_equal(to_numpy(gradient), 0.0)
+
+
+def test_a_vector_jacobian_product_is_differentiated_again():
+    def slope(x):
+        # The cotangent may read the outputs and is a constant: 3 x^2 times x^3.
+        return ops.sum(backend.vjp(lambda z: z**3, x, lambda outputs: outputs)[1])
+
+    value, gradient = backend.value_and_input_gradient(slope, X)
+    assert float(value) == pytest.approx(np.sum(3 * X**5), rel=1e-4)
+    np.testing.assert_allclose(to_numpy(gradient), 6 * X * X**3, rtol=1e-4)
+
+
+def test_pullback_through_a_layer_that_updates_its_statistics():
+    layer = keras.layers.BatchNormalization(momentum=0.0, epsilon=1e-6)
+    layer.build(X.shape)
+    outputs, auxiliary, pull = backend.pullback(
+        lambda x: (layer(x, training=True), "seen"), X, layer.variables
+    )
+    centred = (X - X.mean(axis=0)) / X.std(axis=0)
+    np.testing.assert_allclose(to_numpy(outputs), centred, atol=1e-4)
+    np.testing.assert_allclose(to_numpy(layer.moving_mean), X.mean(axis=0), atol=1e-6)
+    assert auxiliary == "seen"
+    # Normalized outputs do not move with a shift of the whole batch.
+    np.testing.assert_allclose(to_numpy(pull(ops.ones_like(outputs))), 0.0, atol=1e-4)
+
+
+def test_batch_jacobian_by_hand():
+    kernel = np.random.default_rng(1).normal(size=(3, 5)).astype("float32")
+    outputs, jacobian = backend.batch_jacobian(lambda x: ops.tanh(ops.matmul(x, kernel)), X)
+    np.testing.assert_allclose(to_numpy(outputs), np.tanh(X @ kernel), atol=1e-6)
+    expected = (1 - np.tanh(X @ kernel) ** 2)[:, :, None] * kernel.T
+    np.testing.assert_allclose(to_numpy(jacobian), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("compile_over", [backend.compile_over, backend.compile_over_batches])
+def test_compiled_calls_see_the_current_weights_and_any_size(compile_over):
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, use_bias=False)])
+    run = compile_over(model, lambda forward, x: 2.0 * forward(x))
+    for factor in (1.0, -3.0):
+        model.set_weights([np.full((3, 2), factor)])
+        for rows in (4, 2):
+            expected = 2.0 * factor * X[:rows].sum(axis=1, keepdims=True) * np.ones(2)
+            np.testing.assert_allclose(to_numpy(run(X[:rows])), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_an_adjustable_number_is_seen_by_a_compiled_program():
+    number = backend.adjustable(2.0)
+    run = backend.compile(lambda x: x * number.read())
+    for value in (2.0, 5.0, 7.0):
+        number.assign(value)
+        np.testing.assert_allclose(to_numpy(run(X)), value * X, rtol=1e-6)
+
+
+def test_tensors_are_concrete_outside_programs():
+    seen = []
+    compiled = backend.compile(lambda x: (seen.append(backend.is_concrete(x)), x + 1.0)[1])
+    compiled(X)
+    # PyTorch runs what it is given at once.
+    assert seen == [keras.backend.backend() == "torch"]
+    assert backend.is_concrete(ops.convert_to_tensor(X))
