@@ -1,4 +1,4 @@
-"""Shared fixtures: quiet frameworks and one seed for every test."""
+"""Shared fixtures: quiet frameworks, one seed for every test, and memory that stays bounded."""
 
 import os
 
@@ -12,3 +12,13 @@ import pytest
 @pytest.fixture(autouse=True)
 def seeded():
     keras.utils.set_random_seed(0)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def programs_of_jax_forgotten():
+    """JAX keeps every program it compiled: the whole suite would take tens of gigabytes."""
+    yield
+    if keras.backend.backend() == "jax":
+        import jax
+
+        jax.clear_caches()

@@ -62,5 +62,5 @@ def explicit_matrix(layer, input_shape):
     """The layer's linear map as a matrix: its response to each unit image, bias removed."""
     size = int(np.prod(input_shape))
     basis = np.eye(size, dtype="float32").reshape((size, *input_shape))
-    zero = np.asarray(layer(np.zeros((1, *input_shape), "float32"))).ravel()
-    return np.asarray(layer(basis)).reshape(size, -1).astype("float64") - zero
+    zero = to_numpy(layer(np.zeros((1, *input_shape), "float32"))).ravel()
+    return to_numpy(layer(basis)).reshape(size, -1).astype("float64") - zero

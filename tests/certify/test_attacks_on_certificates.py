@@ -8,6 +8,7 @@ from sklearn.datasets import load_digits
 
 import lipot
 from lipot import backend
+from tests.helpers import to_numpy
 
 POINTS = 60
 
@@ -96,14 +97,14 @@ def attacked_predictions(model, images, predictions, radius, *, steps=40):
         gradient = np.asarray(ascend((images + shift).astype("float32"), top), "float64")
         shift = shift + 0.5 * radius * gradient / (lengths(gradient) + 1e-12)
         shift = shift * np.minimum(1.0, radius / np.maximum(lengths(shift), 1e-12))
-    return np.asarray(model((images + shift).astype("float32"))).argmax(axis=1)
+    return to_numpy(model((images + shift).astype("float32"))).argmax(axis=1)
 
 
 def test_no_attack_inside_the_radius_changes_a_prediction(certified):
     model, images, certificate = certified
     assert certificate.correct.mean() > 0.8
     assert np.mean(certificate.radius > 0) > 0.95
-    predictions = np.asarray(model(images)).argmax(axis=1)
+    predictions = to_numpy(model(images)).argmax(axis=1)
     assert np.array_equal(predictions, certificate.predictions)
     attacked = attacked_predictions(model, images, predictions, 0.99 * certificate.radius)
     assert np.array_equal(attacked, predictions)
@@ -121,7 +122,7 @@ def test_rounding_costs_little(certified):
 def test_the_linear_classifier_falls_just_outside_its_radius(certified):
     model, images, certificate = certified
     kernel = np.asarray(model.layers[-1].kernel, "float64")
-    logits = np.asarray(model(images), "float64")
+    logits = to_numpy(model(images)).astype("float64")
     exact = certificate.radius + certificate.rounding
     for index, (image, top) in enumerate(zip(images, certificate.predictions)):
         others = np.delete(np.arange(10), top)
@@ -131,5 +132,5 @@ def test_the_linear_classifier_falls_just_outside_its_radius(certified):
         direction = (directions[:, nearest] / steepness[nearest]).reshape(image.shape)
         inside = image + 0.999 * certificate.radius[index] * direction
         outside = image + (1.001 * exact[index] + 1e-5) * direction
-        moved = np.asarray(model(np.stack([inside, outside]).astype("float32"))).argmax(axis=1)
+        moved = to_numpy(model(np.stack([inside, outside]).astype("float32"))).argmax(axis=1)
         assert moved[0] == top != moved[1]

@@ -6,6 +6,7 @@ import pytest
 
 import lipot
 from lipot.certify.augmentation import AUGMENTATIONS
+from tests.helpers import to_numpy
 
 ARGUMENTS = {
     "RandomColorJitter": ((0, 255), 0.5, 0.5, 0.5, 0.5),
@@ -51,7 +52,7 @@ def model_of(*layers):
 def test_every_layer_of_the_list_is_the_identity_at_inference(layer_class):
     for scale in (1.0, 255.0):
         x = images(scale=scale)
-        np.testing.assert_array_equal(np.asarray(made(layer_class)(x, training=False)), x)
+        np.testing.assert_array_equal(to_numpy(made(layer_class)(x, training=False)), x)
 
 
 def test_a_model_with_augmentation_has_the_certificate_of_the_model_without():
@@ -63,7 +64,7 @@ def test_a_model_with_augmentation_has_the_certificate_of_the_model_without():
     )
     x, y = images(), np.arange(6) % 3
     # It does augment while training.
-    assert np.abs(np.asarray(augmented(x, training=True)) - np.asarray(augmented(x))).max() > 1e-3
+    assert np.abs(to_numpy(augmented(x, training=True)) - to_numpy(augmented(x))).max() > 1e-3
     for theirs, ours in zip(bare.layers[-2:], augmented.layers[-2:]):
         theirs.set_weights(ours.get_weights())
     ours, theirs = lipot.certify(augmented, x, y), lipot.certify(bare, x, y)

@@ -15,6 +15,7 @@ from lipot.layers import (
     SDPResidualDense,
     SkewOrthogonalConv2D,
 )
+from tests.helpers import to_numpy
 
 CASES = [
     (lambda: BatchCentering(moving_mean_initializer="random_normal"), (300,)),
@@ -46,8 +47,8 @@ def test_errors_stay_within_what_is_allowed(make, shape, dtype, roundoff):
     )
     x = rng.normal(size=(20, *shape)) * np.logspace(-2, 2, 20).reshape(20, *[1] * len(shape))
     x = x.astype(dtype).astype("float64")
-    computed = np.asarray(layer(x.astype(dtype)), "float64")
-    exact = np.asarray(_in_float64(layer, shape)(x))
+    computed = to_numpy(layer(x.astype(dtype))).astype("float64")
+    exact = to_numpy(_in_float64(layer, shape)(x))
     bound = layer_bound(layer, (None, *shape))
     norms = np.linalg.norm(x.reshape(20, -1), axis=1)
     # A bias is not rounded to half precision in the exact layer.

@@ -7,6 +7,7 @@ import pytest
 from keras import layers
 
 import lipot
+from tests.helpers import to_numpy
 
 
 def linear_model(kernel, bias=None, activation=None, before=()):
@@ -17,6 +18,7 @@ def linear_model(kernel, bias=None, activation=None, before=()):
     return model
 
 
+@pytest.mark.smoke
 def test_linear_classifier_radius_is_the_distance_to_the_boundary():
     # Three classes in the plane with logits x, -x, y: the boundaries are known lines.
     model = linear_model([[1.0, -1.0, 0.0], [0.0, 0.0, 1.0]])
@@ -57,6 +59,7 @@ def test_the_constant_of_the_features_divides_the_radius():
     assert lipot.certify(fast, x).lipschitz == pytest.approx(10.0)
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("disjoint", [True, False])
 def test_pairwise_radius_dominates_the_classical_ones(disjoint):
     x = np.random.default_rng(0).normal(size=(200, 12))
@@ -71,7 +74,7 @@ def test_pairwise_radius_dominates_the_classical_ones(disjoint):
         ]
     )
     certificate = lipot.certify(model, x)
-    logits = np.sort(np.asarray(model(x)).astype("float64"), axis=1)
+    logits = np.sort(to_numpy(model(x)).astype("float64"), axis=1)
     margin = logits[:, -1] - logits[:, -2]
     # q outputs, each 1-Lipschitz: margin / 2. One vector that is 1-Lipschitz: margin / sqrt(2).
     classical = margin / 2.0 if disjoint else margin / np.sqrt(2.0)

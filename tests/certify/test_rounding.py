@@ -10,6 +10,7 @@ from lipot.certify import rounding
 from lipot.certify.head import find_head
 from lipot.certify.node import computed_input_node
 from lipot.certify.rounding import Affine, accumulated, float_format, root_of_squares, total
+from tests.helpers import to_numpy
 
 
 def in_float64(model):
@@ -84,11 +85,11 @@ def test_error_bound_is_above_the_error_of_float32(make, scale):
     exact = in_float64(model)
     x = scale * np.random.default_rng(0).normal(size=(50, *model.input_shape[1:]))
     before, after = (keras.Model(m.inputs[0], m.layers[-1].input) for m in (model, exact))
-    error = np.linalg.norm(np.asarray(before(x)) - np.asarray(after(x)), axis=1)
+    error = np.linalg.norm(to_numpy(before(x)) - to_numpy(after(x)), axis=1)
     norms = np.linalg.norm(x.reshape(50, -1), axis=1)
     bounds = computed(model)
     assert np.all(error <= bounds.error(norms))
-    assert np.all(np.linalg.norm(np.asarray(before(x)), axis=1) <= bounds.size(norms))
+    assert np.all(np.linalg.norm(to_numpy(before(x)), axis=1) <= bounds.size(norms))
     # It is a worst case, but of the same order as single precision.
     assert np.all(bounds.error(norms) <= 3e-3 * bounds.size(norms))
 
@@ -101,7 +102,7 @@ def test_error_bound_of_half_precision():
     # The kernels of the deployed model are the rounded ones.
     for layer in exact.layers:
         layer.set_weights([w.astype("float16").astype("float64") for w in layer.get_weights()])
-    error = np.linalg.norm(np.asarray(before(x)).astype("float64") - np.asarray(after(x)), axis=1)
+    error = np.linalg.norm(to_numpy(before(x)).astype("float64") - to_numpy(after(x)), axis=1)
     assert np.all(error <= computed(model).error(np.linalg.norm(x.reshape(50, -1), axis=1)))
 
 

@@ -64,6 +64,7 @@ def test_hkr_by_hand():
     assert float(loss(y_true, y_pred)) == pytest.approx(-1.0 + 6.0 * 2.5 / 3)
 
 
+@pytest.mark.smoke
 def test_multiclass_hkr_by_hand():
     y_true = np.eye(3)
     y_pred = np.array([[1.0, -1.0, 0.0], [0.0, 0.25, -1.0], [-1.0, -1.0, 2.0]])

@@ -97,6 +97,7 @@ def test_alpha_changes_at_each_step_of_a_compiled_fit():
     assert scheduled.loss.get_config()["alpha"] == 5.0
 
 
+@pytest.mark.smoke
 def test_a_step_compiled_before_sees_the_new_value():
     loss = losses.HKR(alpha=0.0, min_margin=0.0)
     y = _labels(loss)

@@ -49,7 +49,11 @@ def weights_of(model):
     [
         (FGSM(0.1), [losses.AdversarialCrossentropy()]),
         (TRADESPGD(0.1, steps=3), [losses.TRADES(), losses.GOT(0.1, label_matching=True)]),
-        (PGD(0.1, steps=3), [losses.ALP(), losses.SlicedWasserstein()]),
+        pytest.param(
+            PGD(0.1, steps=3),
+            [losses.ALP(), losses.SlicedWasserstein()],
+            marks=pytest.mark.smoke,
+        ),
         (PGD(0.5, steps=3, norm=2), [losses.MART(), losses.OptimalJacobian(weight=0.01)]),
         (PGD(0.1, steps=3), [losses.AdversarialCrossentropy(), losses.SinkhornDivergence()]),
         (None, [losses.AdversarialCrossentropy(), losses.RandomJacobian(weight=0.01)]),
