@@ -159,7 +159,7 @@ def certify(options, folder):
     points = slice(options.points)
     certificate = lipot.certify(model, data.x_test[points], data.y_test[points])
     figures = {
-        "clean": certificate.accuracy(0.0),
+        "clean": float(certificate.correct.mean()),
         "certified": {name: certificate.accuracy(radius) for name, radius in RADII.items()},
         "lipschitz_constant_before_head": certificate.lipschitz,
         "largest_rounding": float(certificate.rounding.max()),

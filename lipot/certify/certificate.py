@@ -1,5 +1,6 @@
 """Certified radii of a classifier's predictions, and the accuracy they prove."""
 
+import keras
 import numpy as np
 from keras import ops
 
@@ -166,7 +167,9 @@ def certify(model, x, y=None, batch_size=256):
 def _features(head, batch):
     for part in head.features:
         batch = part(batch, training=False)
-    return ops.convert_to_numpy(ops.cast(batch, "float32")).astype("float64")
+    # NumPy has no bfloat16; the features of a model in float64 must stay as they are.
+    wide = keras.backend.result_type(batch.dtype, "float32")
+    return ops.convert_to_numpy(ops.cast(batch, wide)).astype("float64")
 
 
 def _checked_inputs(core, x):
