@@ -4,6 +4,11 @@ import numpy as np
 from keras import ops
 
 from lipot.backend import value_and_input_gradient, vjp
+from lipot.math.precision import widest_float
+
+# What a layer declared float64 rounds at most: Keras casts some of its work to float32 on JAX and
+# PyTorch.
+ROUNDING = 1e-12 if widest_float() == "float64" else 2e-6
 
 
 def nasty_points(shape, seed=0):
@@ -80,7 +85,7 @@ def check_bound(layer, shape, *, attained=None):
     bound = layer.lipschitz_bound
     assert isinstance(bound, float)
     found = max(largest_jacobian_norm(layer, shape), largest_ratio(layer, shape))
-    assert found <= bound * (1 + 1e-7), f"{found} exceeds the stated bound {bound}"
+    assert found <= bound * (1 + max(1e-7, ROUNDING)), f"{found} exceeds the stated bound {bound}"
     if attained is not None:
         assert found >= attained * bound, f"{found} is far from the stated bound {bound}"
 

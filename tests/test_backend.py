@@ -8,7 +8,6 @@ import pytest
 from keras import ops
 
 from lipot import backend
-from lipot.math.precision import widest_float
 from tests.helpers import to_numpy
 
 # The package that the tensors of each backend come from.
@@ -21,12 +20,6 @@ def test_the_backend_is_the_one_asked_for():
     asked = os.environ.get("KERAS_BACKEND", "tensorflow")
     assert keras.backend.backend() == asked
     assert type(ops.ones(1)).__module__.partition(".")[0] == PACKAGES[asked]
-
-
-def test_float64_is_there():
-    assert widest_float() == "float64", (
-        "Tests that take differences would be skipped: set JAX_ENABLE_X64=1, as make test-jax does."
-    )
 
 
 @pytest.mark.smoke

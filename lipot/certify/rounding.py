@@ -10,6 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from keras import ops
 
+from lipot.math.precision import widest_float
+
 
 class FloatFormat(NamedTuple):
     """A floating point type: unit roundoff, smallest normal number, and what no norm may exceed."""
@@ -72,6 +74,8 @@ def float_format(dtype):
         raise ValueError(
             f"Expected a model that computes in one of {sorted(_FORMATS)}. Received: dtype={dtype}"
         )
+    # What is declared float64 is cast to float32 on JAX and PyTorch.
+    dtype = widest_float() if dtype == "float64" else dtype
     found = _FORMATS[dtype]
     return found._replace(roundoff=_observed_roundoff()) if dtype == "float32" else found
 

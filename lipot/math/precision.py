@@ -1,18 +1,20 @@
 """Which float type small exact computations run in on the current backend."""
 
 import keras
-from keras import ops
 
 
 def widest_float():
-    """Returns "float64" where the backend has it, else "float32" (JAX without x64).
+    """Returns the widest float type that `keras.ops` computes in.
+
+    That is float64 on TensorFlow. JAX and PyTorch have it, but there Keras casts it to float32 in
+    some operations and keeps it in others.
 
     Example:
 
     >>> widest_float() in ("float32", "float64")
     True
     """
-    return keras.backend.standardize_dtype(ops.cast(0.0, "float64").dtype)
+    return keras.backend.result_type("float64")
 
 
 def resolution(tensor):
@@ -20,7 +22,7 @@ def resolution(tensor):
 
     Example:
 
-    >>> resolution(ops.zeros((1,), "float32")) == 2.0**-23
+    >>> resolution(keras.ops.zeros((1,), "float32")) == 2.0**-23
     True
     """
     bits = {"float64": 52, "float32": 23, "bfloat16": 7, "float16": 10}

@@ -6,7 +6,7 @@ import pytest
 from keras import layers, ops
 
 import lipot
-from tests.certify.jacobians import largest_jacobian_norm
+from tests.certify.jacobians import ERROR, largest_jacobian_norm
 
 
 @pytest.fixture(autouse=True)
@@ -54,7 +54,7 @@ def test_graphs_by_hand(function, expected):
     constant = lipot.lipschitz_constant(model)
     assert constant == pytest.approx(expected, rel=1e-9)
     observed = largest_jacobian_norm(lambda x: model(x, training=False), (4,), samples=20)
-    assert observed == pytest.approx(expected, rel=1e-6)
+    assert observed == pytest.approx(expected, rel=ERROR)
 
 
 def test_maximum_is_a_choice_between_branches():
@@ -69,14 +69,15 @@ def test_maximum_of_different_pixels_needs_the_root_of_squares():
     # max(x_0, x_1) beside max(x_0, x_2): two outputs that one input moves together.
     model = model_of(lambda x: ops.maximum(x[:, :2], x[:, 1:3]), (3,))
     observed = largest_jacobian_norm(lambda x: model(x, training=False), (3,), samples=50)
-    assert observed == pytest.approx(np.sqrt(2.0))
+    assert observed == pytest.approx(np.sqrt(2.0), rel=ERROR)
     assert lipot.lipschitz_constant(model) == pytest.approx(np.sqrt(2.0))
 
 
 def test_broadcast_sums_count_their_copies():
     model = model_of(lambda x: layers.Add()([x, x[:, :1]]))
     observed = largest_jacobian_norm(lambda x: model(x, training=False), (4,))
-    assert observed <= lipot.lipschitz_constant(model) == pytest.approx(3.0)
+    assert observed <= 3.0 * (1 + ERROR)
+    assert lipot.lipschitz_constant(model) == pytest.approx(3.0)
 
 
 def test_shared_layers_count_once_for_each_application():
@@ -122,7 +123,7 @@ def test_random_residual_network_is_above_its_jacobians():
 
     model = model_of(network)
     observed = largest_jacobian_norm(lambda x: model(x, training=False), (4,), samples=10)
-    assert observed <= lipot.lipschitz_constant(model)
+    assert observed <= lipot.lipschitz_constant(model) * (1 + ERROR)
 
 
 class Functional(keras.Model):

@@ -30,7 +30,7 @@ EVERY_LOSS = [
 
 
 def linear(x):
-    return ops.matmul(x, WEIGHTS) + BIAS, x
+    return ops.add(ops.matmul(x, WEIGHTS), BIAS), x
 
 
 def batch_of(x=X, x_adv=None, y=Y, network=linear):
