@@ -21,7 +21,7 @@ def max_pooling(layer, input_shape):
 
     $|\max_W x - \max_W y|^2 \le \max_{i \in W} |x_i - y_i|^2$, summed over the windows.
     """
-    windows = [axis.sum(axis=0).max() for axis in _windows(layer, input_shape)]
+    windows = [(axis > 0).sum(axis=0).max() for axis in _windows(layer, input_shape)]
     return LayerBound(math.sqrt(math.prod(windows)))
 
 
@@ -29,8 +29,7 @@ def max_pooling(layer, input_shape):
 def average_pooling(layer, input_shape):
     """Norm of averages over the values a window really contains.
 
-    On two axes the matrix is a Kronecker product and the norms multiply. A backend that counts
-    padded values too has smaller nonnegative entries, hence a smaller norm.
+    On two axes the matrix is a Kronecker product and the norms multiply.
     """
     axes = [axis / axis.sum(axis=1, keepdims=True) for axis in _windows(layer, input_shape)]
     norm = math.prod(map(spectral_norm, axes))
@@ -75,14 +74,21 @@ def _window(layer, input_shape):
 
 
 def _windows(layer, input_shape):
-    """Yields for each axis the 0/1 matrix of which window contains which value."""
+    """Makes for each axis the matrix of how often a window contains a value."""
     size, _ = image_size(layer, input_shape)
     strides = layer.strides or layer.pool_size
-    padding = layer.padding
     both = [(1, *v) if len(v) == 1 else v for v in (layer.pool_size, size, strides)]
-    widths = padding_widths(both[0], both[1], both[2], 1, padding)[-len(size) :]
-    for pool, n, stride, (low, high) in zip(layer.pool_size, size, strides, widths):
-        first = np.arange(0, n + low + high - pool + 1, stride) - low
-        yield ((np.arange(n) >= first[:, None]) & (np.arange(n) < first[:, None] + pool)).astype(
-            "float64"
-        )
+    widths = padding_widths(both[0], both[1], both[2], 1, layer.padding)[-len(size) :]
+    # Keras on PyTorch repeats the border where padding cannot be the same on both sides.
+    repeats = keras.backend.backend() == "torch" and any(low != high for low, high in widths)
+    return [
+        _windows_of_axis(*axis, repeats) for axis in zip(layer.pool_size, size, strides, widths)
+    ]
+
+
+def _windows_of_axis(pool, size, stride, widths, repeats):
+    first = np.arange(0, size + sum(widths) - pool + 1, stride) - widths[0]
+    places = first[:, None] + np.arange(pool)  # (windows, pool)
+    inside = repeats | ((places >= 0) & (places < size))
+    one_hot = np.clip(places, 0, size - 1)[..., None] == np.arange(size)
+    return np.sum(one_hot & inside[..., None], axis=1).astype("float64")

@@ -9,7 +9,7 @@ import lipot
 from lipot.certify.bounds import layer_bound
 from lipot.certify.weights import spectral_norm
 from lipot.layers.base import LipschitzLayer
-from tests.certify.jacobians import jacobian_norm, largest_jacobian_norm
+from tests.certify.jacobians import ERROR, jacobian_norm, largest_jacobian_norm
 
 IMAGE, SIGNAL, VECTOR = (6, 5, 2), (8, 3), (5,)
 
@@ -39,6 +39,8 @@ STOCK = [
     (lambda: layers.AveragePooling2D(3, 1), IMAGE, 1.0),
     (lambda: layers.AveragePooling2D(2, padding="same"), IMAGE, 1.0),
     (lambda: layers.AveragePooling2D((3, 2), 2, padding="same"), IMAGE, 1.0),
+    # PyTorch counts the repeated border: more than an average of what is there.
+    (lambda: layers.AveragePooling2D((4, 2), 3, padding="same"), (3, 3, 2), 1.0),
     (lambda: layers.AveragePooling1D(3, 2), SIGNAL, 1.0),
     (lambda: layers.GlobalAveragePooling2D(), IMAGE, 1.0),
     (lambda: layers.GlobalMaxPooling2D(), IMAGE, 1.0),
@@ -100,8 +102,8 @@ def test_bound_is_above_every_jacobian_and_close(double_precision, make, shape, 
     model = built_model(layer, shape)
     observed = largest_jacobian_norm(lambda x: model(x, training=False), shape)
     bound = lipot.lipschitz_constant(model)
-    assert observed <= bound * (1 + 1e-6)
-    assert bound <= slack * observed * (1 + 1e-6), (bound, observed)
+    assert observed <= bound * (1 + ERROR)
+    assert bound <= slack * observed * (1 + ERROR), (bound, observed)
 
 
 def test_batch_normalization_uses_the_moving_statistics(double_precision):
@@ -109,7 +111,7 @@ def test_batch_normalization_uses_the_moving_statistics(double_precision):
     model = built_model(layer, IMAGE)
     layer.set_weights(np.array([[1.0, -4.0], [0.5, 0.0], [0.1, 3.0], [0.25, 4.0]]))
     observed = largest_jacobian_norm(lambda x: model(x, training=False), IMAGE)
-    assert lipot.lipschitz_constant(model) == pytest.approx(observed, rel=1e-6)
+    assert lipot.lipschitz_constant(model) == pytest.approx(observed, rel=ERROR)
     assert observed == pytest.approx(2.0, rel=1e-2)  # 1 / sqrt(0.25) = 4 / sqrt(4)
 
 
@@ -128,7 +130,7 @@ def test_pooling_bound_is_attained_up_to_the_border(
         image[0, index // 4, index % 4, 0] = 5.0
     observed = max(jacobian_norm(lambda x: model(x, training=False), x) for x in images)
     bound = lipot.lipschitz_constant(model)
-    assert observed <= bound * (1 + 1e-9)
+    assert observed <= bound * (1 + ERROR)
     assert bound <= 1.01 * observed
 
 
