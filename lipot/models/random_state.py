@@ -5,7 +5,8 @@ class SavesRandomState:
     """Mixin: a model whose saved weights include the state of every seed generator inside it.
 
     Keras leaves random state out of its files. With it, a training that is resumed from a backup
-    draws what the uninterrupted one would have drawn.
+    draws what the uninterrupted one would have drawn. On PyTorch, give dropout layers a `seed` for
+    that: without one Keras draws from PyTorch's own generator, which is in no file.
     """
 
     def _random_states(self):

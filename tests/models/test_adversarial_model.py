@@ -19,7 +19,8 @@ def digits():
 def classifier(normalized=False, dropout=0.0):
     layers = [keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(32, "relu")]
     layers += [keras.layers.BatchNormalization()] if normalized else []
-    layers += [keras.layers.Dropout(dropout)] if dropout else []
+    # Without a seed, dropout on PyTorch draws from a state that Keras cannot save.
+    layers += [keras.layers.Dropout(dropout, seed=5)] if dropout else []
     return keras.Sequential([*layers, keras.layers.Dense(10, name="logits")])
 
 
