@@ -11,6 +11,7 @@ PAGE = Path(__file__).parents[1] / "docs" / "cifar10.md"
 REDUCED = "cifar10_reduced"
 COLUMNS = (
     "network",
+    "weights",
     "epochs",
     "clean",
     *(f"proven at {radius}" for radius in ("36/255", "72/255")),
@@ -61,6 +62,7 @@ def _reduced(record):
 def _row(name, found):
     return (
         name,
+        f"{found['weights']:,}",
         f"{found['epochs']:.1f}",
         _percent(found["clean"]),
         *(_percent(found["certified"][radius]) for radius in ("36/255", "72/255")),
