@@ -152,6 +152,7 @@ def main():
     x_train, x_test = images(data)
     x, y = x_test[: options.points], data.y_test[: options.points]
     figures = {}
+    asked = {**vars(options), "data": data.name, "training_points": len(x_train)}
     for name in options.networks:
         keras.utils.set_random_seed(options.seed)
         radii = EPS[data.name]
@@ -165,10 +166,11 @@ def main():
             row = compare(model, x, y, norm, radii[norm], options)
             figures[name][str(norm)] = {"eps": radii[norm], "clean_accuracy": clean, **row}
             print(f"  {norm}: {row}", flush=True)
-    asked = {**vars(options), "data": data.name, "training_points": len(x_train)}
-    result = {"summary": summary(figures), "networks": figures}
+            # It takes an hour and more: what is there is kept.
+            result = {"summary": summary(figures), "networks": figures}
+            path = write_result(options.name, result, seed=options.seed, settings=asked)
     print(result["summary"])
-    print("Written to", write_result(options.name, result, seed=options.seed, settings=asked))
+    print("Written to", path)
 
 
 if __name__ == "__main__":

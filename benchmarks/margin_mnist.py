@@ -2,9 +2,9 @@
 
     LIPOT_DATA_DIR=... python -m benchmarks.margin_mnist [--minutes 30]
 
-`hkr_mnist` is the network and the loss of the hKR paper. Here are more convolutions, and a loss that
-asks for the margin that a radius of 1.58 needs. Network, temperature and optimizer were chosen on
-the last 10,000 training images; `--holdout 10000` leaves them out and certifies them instead of
+`hkr_mnist` is the network and the loss of the hKR paper. Here are more convolutions, and a loss
+that asks for the margin that a radius of 1.58 needs. Network, temperature and optimizer were chosen
+on the last 10,000 training images; `--holdout 10000` leaves them out and certifies them instead of
 the test images.
 """
 
