@@ -59,8 +59,7 @@ def test_the_constant_of_the_features_divides_the_radius():
     assert lipot.certify(fast, x).lipschitz == pytest.approx(10.0)
 
 
-@pytest.mark.smoke
-@pytest.mark.parametrize("disjoint", [True, False])
+@pytest.mark.parametrize("disjoint", [pytest.param(True, marks=pytest.mark.smoke), False])
 def test_pairwise_radius_dominates_the_classical_ones(disjoint):
     x = np.random.default_rng(0).normal(size=(200, 12))
     model = keras.Sequential(
