@@ -43,12 +43,16 @@ def _dense():
 
 
 class TimeBudget(keras.callbacks.Callback):
-    """Anneals the learning rate by a cosine over wall-clock time, and stops at its end."""
+    """Anneals the learning rate by a cosine over wall-clock time, and stops at its end.
 
-    def __init__(self, seconds, learning_rate):
+    The rate first rises in a straight line for a share `warmup` of the time.
+    """
+
+    def __init__(self, seconds, learning_rate, warmup=0.0):
         super().__init__()
         self.seconds = seconds
         self.learning_rate = learning_rate
+        self.warmup = warmup
         self.start = None
 
     def on_train_begin(self, logs=None):
@@ -57,7 +61,7 @@ class TimeBudget(keras.callbacks.Callback):
     def on_train_batch_begin(self, batch, logs=None):
         spent = min((time.monotonic() - self.start) / self.seconds, 1.0)
         rate = self.learning_rate * (0.001 + 0.999 * 0.5 * (1 + math.cos(math.pi * spent)))
-        self.model.optimizer.learning_rate = rate
+        self.model.optimizer.learning_rate = rate * min(1.0, (spent + 1e-6) / (self.warmup + 1e-6))
         if spent >= 1.0:
             self.model.stop_training = True
 
