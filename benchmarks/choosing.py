@@ -41,8 +41,8 @@ def _soundness(figures):
 
 def _training_step(figures):
     for network, what in (("mlp", "dense network"), ("cnn", "small CNN")):
-        ratio = figures[network]["retraction"]["train_ratio"]
-        yield f"time of a training step, {what}", f"{ratio:.1f} times stock layers"
+        ratio = figures[network]["retraction"]["train_cpu_ratio"]
+        yield f"processor time of a training step, {what}", f"{ratio:.1f} times stock layers"
 
 
 def _cost(figures):

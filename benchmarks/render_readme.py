@@ -56,9 +56,9 @@ def _training_step(record):
     figures = record["figures"]
     theirs = _deel_lip(figures)
     for network, what in (("mlp", "dense network"), ("cnn", "small CNN")):
-        ours = figures[network]["retraction"]["train_ratio"]
+        ours = figures[network]["retraction"]["train_cpu_ratio"]
         yield (
-            f"Training step of a {what}, relative to stock layers",
+            f"Processor time of a training step of a {what}, relative to stock layers",
             f"{ours:.1f}x",
             f"deel-lip {theirs[network]:.1f}x",
         )
@@ -68,7 +68,7 @@ def _deel_lip(figures):
     """deel-lip's ratios: those of the same run if it was there, else those measured apart."""
     found = figures.get("deel-lip 1.5.0, in the same run")
     if found:
-        return {network: row["train_ratio"] for network, row in found.items()}
+        return {network: row["train_cpu_ratio"] for network, row in found.items()}
     return figures["deel-lip 1.5.0, measured apart"]
 
 

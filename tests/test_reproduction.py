@@ -5,7 +5,7 @@ import pathlib
 
 import pytest
 
-from benchmarks import choosing, reproduce
+from benchmarks import choosing, measured, reproduce
 from benchmarks.transport import recipes
 
 TABLES = [
@@ -21,6 +21,11 @@ def test_the_page_is_current():
 
 def test_the_measured_figures_of_the_choice_are_current():
     assert choosing.PAGE.read_text() == choosing.rendered(), "Run python -m benchmarks.choosing"
+
+
+@pytest.mark.parametrize("page", measured.PAGES, ids=lambda page: page.stem)
+def test_the_measured_tables_are_current(page):
+    assert page.read_text() == measured.rendered(page), "Run python -m benchmarks.measured"
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table["title"][:40])
