@@ -28,7 +28,9 @@ class TrainedMatrix(NamedTuple):
 class Retraction:
     """Keeps the kernel itself orthonormal: one Björck iteration after each optimizer step.
 
-    The training step then uses the kernel as it is, at the price of a plain layer.
+    The training step then uses the kernel as it is. Only the part of its gradient along the
+    orthonormal matrices reaches the optimizer: one that scales each entry, such as Adam, would
+    else spend much of its step on what the iteration takes back.
     """
 
     tolerance: float = 1e-3
@@ -38,10 +40,10 @@ class Retraction:
         return orthogonal.retract(matrix)
 
     def train(self, matrix, vector):
-        return TrainedMatrix(matrix, vector)
+        return TrainedMatrix(orthogonal.with_tangent_gradient(matrix), vector)
 
     def train_stack(self, matrices):
-        return matrices
+        return orthogonal.with_tangent_gradient(matrices)
 
     def exact(self, matrix):
         return _polar(orthogonal.retract(matrix), self.tolerance, self.maxiter)

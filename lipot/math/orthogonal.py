@@ -147,6 +147,54 @@ def retract(matrix, iterations=1):
     return bjorck(matrix, iterations - 1)
 
 
+def tangent(matrix, direction):
+    r"""Projects a direction onto the tangent space of the orthonormal matrices.
+
+    That is $D - \tfrac12 W (W^\top D + D^\top W)$: to first order $W + D$ then stays orthonormal,
+    and what is taken away is at right angles to all that do.
+
+    Args:
+        matrix: Orthonormal `(m, n)`.
+        direction: `(m, n)`.
+
+    Returns:
+        `(m, n)`
+
+    Reference:
+        Edelman, Arias and Smith, "The geometry of algorithms with orthogonality constraints"
+        (SIAM Journal on Matrix Analysis, 1998).
+
+    Example:
+
+    >>> from keras import ops
+    >>> w = ops.eye(2)
+    >>> ops.convert_to_numpy(tangent(w, ops.array([[5.0, 1.0], [3.0, 7.0]]))).tolist()
+    [[0.0, -1.0], [1.0, 0.0]]
+    """
+    if matrix.shape[-2] < matrix.shape[-1]:
+        return transposed(tangent(transposed(matrix), transposed(direction)))
+    inner = ops.matmul(transposed(matrix), direction)
+    return direction - 0.5 * ops.matmul(matrix, inner + transposed(inner))
+
+
+@ops.custom_gradient
+def with_tangent_gradient(matrix):
+    """Returns an orthonormal matrix as it is; of its gradient only the tangent part passes.
+
+    Args:
+        matrix: Orthonormal `(m, n)`.
+
+    Returns:
+        `matrix`, whose gradient is `tangent(matrix, gradient)`.
+    """
+
+    def gradient(*arguments, upstream=None):
+        # Frameworks hand over the gradient by position or by name.
+        return tangent(matrix, arguments[0] if upstream is None else upstream)
+
+    return matrix, gradient
+
+
 def norm_bound(matrix, iterations=14):
     r"""Bounds the spectral norm from above by Gram iteration, matrix products only.
 

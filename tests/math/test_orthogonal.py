@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from keras import ops
 
+from lipot import backend
 from lipot.math import orthogonal
 from tests.helpers import to_numpy
 
@@ -88,3 +89,32 @@ def test_spectral_norm_gradient_is_the_outer_product():
         ops.convert_to_tensor(matrix),
     )
     np.testing.assert_allclose(to_numpy(gradient), np.outer(left[:, 0], right[0]), atol=1e-3)
+
+
+@pytest.mark.parametrize("shape", [(7, 4), (4, 7), (5, 5), (2, 6, 3)])
+def test_the_tangent_is_how_the_polar_factor_moves(shape):
+    rng = np.random.default_rng(0)
+
+    def polar(matrix):
+        left, _, right = np.linalg.svd(matrix, full_matrices=False)
+        return left @ right
+
+    matrix, direction = polar(rng.normal(size=shape)), rng.normal(size=shape)
+    step = 1e-5
+    moved = (polar(matrix + step * direction) - polar(matrix - step * direction)) / (2 * step)
+    found = orthogonal.tangent(*map(ops.convert_to_tensor, (matrix, direction)))
+    np.testing.assert_allclose(to_numpy(found), moved, atol=1e-5)
+
+
+def test_only_the_tangent_part_of_a_gradient_passes():
+    matrix = ops.convert_to_tensor(np.linalg.qr(np.random.default_rng(0).normal(size=(6, 3)))[0])
+    weights = ops.convert_to_tensor(np.random.default_rng(1).normal(size=(6, 3)))
+
+    def function(matrix):
+        return ops.sum(weights * orthogonal.with_tangent_gradient(matrix))
+
+    value, gradient = backend.value_and_input_gradient(function, matrix)
+    np.testing.assert_allclose(to_numpy(value), np.sum(to_numpy(weights * matrix)), rtol=1e-5)
+    expected = to_numpy(orthogonal.tangent(matrix, weights))
+    np.testing.assert_allclose(to_numpy(gradient), expected, atol=1e-5)
+    assert np.abs(expected - to_numpy(weights)).max() > 0.1
