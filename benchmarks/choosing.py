@@ -96,6 +96,7 @@ def _throughput(figures):
 
 _METHODS = (
     ("hinge-KR", "hkr_mnist", "python -m benchmarks.hkr_mnist", _hkr),
+    ("margin cross-entropy", "margin_mnist", "python -m benchmarks.margin_mnist", _hkr),
     ("hinge-KR", "soundness", "python -m benchmarks.soundness", _soundness),
     ("hinge-KR", "training_step", "python -m benchmarks.training_step", _training_step),
     ("GOT, OTJR", "transport/mnist", "python -m benchmarks.transport.mnist", _adversarial),
