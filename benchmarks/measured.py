@@ -10,7 +10,10 @@ from benchmarks.common import between_marks, read_result
 DOCS = Path(__file__).parents[1] / "docs"
 _DEEL = "deel-lip 1.5.0, in the same run"
 # Results whose command is not their name alone.
-_COMMANDS = {"auto_attack_more": "auto_attack --networks pgd plain --name auto_attack_more"}
+_COMMANDS = {
+    "auto_attack_more": "auto_attack --networks pgd plain --name auto_attack_more",
+    "margin_mnist_clean": "margin_mnist --radius 1.1 --name margin_mnist_clean",
+}
 
 
 def main():
@@ -162,6 +165,7 @@ PAGES = {
         ("How orthogonal", "orthogonality", orthogonality),
         ("What the fast way loses", "orthogonalizers", orthogonalizers),
         ("MNIST, for clean and proven accuracy", "margin_mnist", margin_mnist),
+        ("", "margin_mnist_clean", margin_mnist),
     ),
     DOCS / "auto-attack.md": (
         ("", "auto_attack", auto_attack),
