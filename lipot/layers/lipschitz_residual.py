@@ -69,7 +69,8 @@ class LipschitzResidual(Branched, LipschitzLayer):
         x = at_least_float32(inputs)
         branch = ops.cast(self.run_branch(inputs, training), x.dtype)
         alpha = ops.sigmoid(ops.cast(self.alpha_logit, x.dtype))
-        mixed = alpha * x + (1.0 - alpha) * branch
+        # An array of JAX to the left would refuse the symbolic tensors of an export.
+        mixed = x * alpha + branch * (1.0 - alpha)
         return scale(mixed, self.k_coef_lip, dtype=self.compute_dtype)
 
     @property
