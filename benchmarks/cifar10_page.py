@@ -5,7 +5,7 @@ python -m benchmarks.cifar10_page
 
 from pathlib import Path
 
-from benchmarks.common import RESULTS, between_marks, read_result
+from benchmarks.common import RESULTS, between_marks, markdown_table, percent, read_result
 
 PAGE = Path(__file__).parents[1] / "docs" / "cifar10.md"
 REDUCED = "cifar10_reduced"
@@ -38,8 +38,8 @@ def _full():
         record = read_result(f"cifar10/{file.stem}")
         found, epochs = record["figures"], record["settings"]["epochs"]
         lines.append(
-            f"`{file.stem}`, {epochs} epochs: {_percent(found['clean'])} clean, "
-            f"{_percent(found['certified']['36/255'])} certified at 36/255."
+            f"`{file.stem}`, {epochs} epochs: {percent(found['clean'])} clean, "
+            f"{percent(found['certified']['36/255'])} certified at 36/255."
         )
     return "\n\n".join(lines) or "The full recipe was not run yet: it needs a GPU."
 
@@ -48,9 +48,7 @@ def _reduced(record):
     if record is None:
         return "The reduced run has no stored result yet: `python -m benchmarks.cifar10_reduced`."
     settings = record["settings"]
-    lines = [f"| {' | '.join(COLUMNS)} |", f"|{'---|' * len(COLUMNS)}"]
-    lines += [f"| {' | '.join(_row(name, row))} |" for name, row in record["figures"].items()]
-    table = "\n".join(lines)
+    table = markdown_table(COLUMNS, [_row(*found) for found in record["figures"].items()])
     caption = (
         f"{settings['minutes']:g} minutes of training each on {record['environment']['cores']} "
         f"cores, {settings['images']} training and {settings['points']} test images, temperature "
@@ -64,16 +62,12 @@ def _row(name, found):
         name,
         f"{found['weights']:,}",
         f"{found['epochs']:.1f}",
-        _percent(found["clean"]),
-        *(_percent(found["certified"][radius]) for radius in ("36/255", "72/255")),
-        _percent(found["claimed"]["36/255"]),
+        percent(found["clean"]),
+        *(percent(found["certified"][radius]) for radius in ("36/255", "72/255")),
+        percent(found["claimed"]["36/255"]),
         f"{max(found['norms_of_layers']):.4f}",
         f"{found['lipschitz_constant_before_head']:.4f}",
     )
-
-
-def _percent(share):
-    return f"{100 * share:.2f} %"
 
 
 if __name__ == "__main__":

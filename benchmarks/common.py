@@ -78,6 +78,17 @@ def between_marks(text, body):
     return f"{before}{BEGIN}\n{body}\n{END}{rest.split(END)[1]}"
 
 
+def markdown_table(header, rows):
+    """A table in Markdown out of a row of titles and rows of values."""
+    title, *lines = (f"| {' | '.join(map(str, row))} |" for row in (header, *rows))
+    return "\n".join([title, f"|{'---|' * len(header)}", *lines])
+
+
+def percent(share):
+    """A share in [0, 1] as a page shows it."""
+    return f"{100 * share:.2f} %"
+
+
 def _processor():
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():

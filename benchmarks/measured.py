@@ -5,7 +5,7 @@ python -m benchmarks.measured
 
 from pathlib import Path
 
-from benchmarks.common import between_marks, read_result
+from benchmarks.common import between_marks, markdown_table, percent, read_result
 
 DOCS = Path(__file__).parents[1] / "docs"
 _DEEL = "deel-lip 1.5.0, in the same run"
@@ -38,15 +38,6 @@ def _part(title, name, table):
     return f"{heading}{table(record)}\n\n{caption}"
 
 
-def _table(header, rows):
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _percent(share):
-    return f"{100 * share:.2f} %"
-
-
 def _times(ratio):
     return f"{ratio:.2f}x"
 
@@ -69,7 +60,7 @@ def training_step(record):
             shown.append(("deel-lip 1.5.0, beside its own stock twin", theirs))
         rows += [[title, name, *_step(row)] for name, row in shown]
     header = ["network", "layers", "step", "step, processor", "predict", "predict, processor"]
-    return _table(header, rows)
+    return markdown_table(header, rows)
 
 
 def _step(row):
@@ -87,7 +78,7 @@ def orthogonality(record):
         ]
         for name, found in record["figures"].items()
     ]
-    return _table(["layers", "smallest singular value", "largest"], rows)
+    return markdown_table(["layers", "smallest singular value", "largest"], rows)
 
 
 def orthogonalizers(record):
@@ -99,7 +90,7 @@ def orthogonalizers(record):
             minutes = sum(run["seconds"] for run in row["runs"]) / len(row["runs"]) / 60
             shares = [f"{row['clean']:.2f} %", f"{row[proven]:.2f} %"]
             rows.append([data, f"`{name}`", *shares, proven[10:], f"{minutes:.1f}"])
-    return _table(["data", "orthogonalizer", "clean", "proven", "at l2", "minutes"], rows)
+    return markdown_table(["data", "orthogonalizer", "clean", "proven", "at l2", "minutes"], rows)
 
 
 def margin_mnist(record):
@@ -107,8 +98,8 @@ def margin_mnist(record):
     found = record["figures"]
     radii = found["certified"]
     header = ["clean", *(f"proven at {radius}" for radius in radii), "minutes", "epochs"]
-    shares = [_percent(found["clean"]), *map(_percent, radii.values())]
-    return _table(header, [[*shares, f"{found['minutes']:.0f}", str(found["epochs"])]])
+    shares = [percent(found["clean"]), *map(percent, radii.values())]
+    return markdown_table(header, [[*shares, f"{found['minutes']:.0f}", str(found["epochs"])]])
 
 
 def auto_attack(record):
@@ -121,15 +112,15 @@ def auto_attack(record):
                 [
                     network,
                     f"l{norm} {row['eps']:g}",
-                    _percent(ours["robust_accuracy"]),
-                    _percent(theirs["robust_accuracy"]),
+                    percent(ours["robust_accuracy"]),
+                    percent(theirs["robust_accuracy"]),
                     f"{ours['seconds']:.0f} s",
                     f"{theirs['seconds']:.0f} s",
                     f"{row['speedup']:.1f}x",
                 ]
             )
     header = ["network", "ball", "stand, lipot", "stand, ART", "lipot", "ART", "faster"]
-    return f"On {points} points:\n\n{_table(header, rows)}"
+    return f"On {points} points:\n\n{markdown_table(header, rows)}"
 
 
 def evaluate(record):
@@ -142,10 +133,10 @@ def evaluate(record):
     ]
     total, robust = found["seconds"], found["robust_accuracy"]
     rows.append(["in all", f"{total['lipot']:.0f} s", f"{total['art']:.0f} s"])
-    rows.append(["stand", _percent(robust["lipot"]), _percent(robust["art"])])
+    rows.append(["stand", percent(robust["lipot"]), percent(robust["art"])])
     header = ["attack", "`lipot.evaluate`", "one by one on ART's own estimator"]
     points, eps = record["settings"]["points"], record["settings"]["eps"]
-    return f"{points} points of MNIST, l2 {eps:g}:\n\n" + _table(header, rows)
+    return f"{points} points of MNIST, l2 {eps:g}:\n\n" + markdown_table(header, rows)
 
 
 def interrupted(record):

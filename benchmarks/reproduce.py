@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.common import RESULTS, read_result
+from benchmarks.common import RESULTS, markdown_table, read_result
 
 PAPERS = Path(__file__).with_name("papers.json")
 PAGE = Path(__file__).parents[1] / "docs" / "reproduction.md"
@@ -103,11 +103,8 @@ def _section(table):
     rows = rows_of(table)
     header = ["", *table["columns"], "ours"]
     lines = [f"### {number}{name}", "", *([f"{caution}.", ""] if caution else [])]
-    lines += [f"| {' | '.join(header)} |", f"|{'---|' * len(header)}"]
-    for row in rows:
-        cells = [_cell(*pair) for pair in row.pairs]
-        lines.append(f"| {' | '.join([row.label, *cells, row.note])} |")
-    return "\n".join(lines)
+    cells = [[row.label, *(_cell(*pair) for pair in row.pairs), row.note] for row in rows]
+    return "\n".join([*lines, markdown_table(header, cells)])
 
 
 def _cell(ours, theirs):

@@ -11,7 +11,7 @@ matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
 
-from benchmarks.common import between_marks, read_result
+from benchmarks.common import between_marks, markdown_table, read_result
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = DOCS / "otad.md"
@@ -60,11 +60,8 @@ def draw_time(figures):
 
 
 def _table(title, header, rows):
-    rows = [f"| {' | '.join(map(str, row))} |" for row in rows]
-    if not rows:
-        return []
-    head = [f"| {' | '.join(header)} |", f"|{'---|' * len(header)}"]
-    return [f"### {title}\n\n" + "\n".join(head + rows)]
+    rows = list(rows)
+    return [f"### {title}\n\n{markdown_table(header, rows)}"] if rows else []
 
 
 def _parts(name):

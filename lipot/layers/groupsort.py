@@ -2,10 +2,11 @@
 
 import keras
 
+from lipot import backend
 from lipot.layers.channel_layer import ChannelLayer
 from lipot.layers.kernel_layer import check_units
 from lipot.math.scaling import scale
-from lipot.math.sorting import sort_groups, sort_groups_fused
+from lipot.math.sorting import sort_groups
 
 
 @keras.saving.register_keras_serializable(package="lipot")
@@ -62,8 +63,9 @@ class GroupSort(ChannelLayer):
 
     def call(self, inputs, training=False):
         size = self.n or inputs.shape[self.channel_axis]
-        sort = sort_groups_fused if training else sort_groups
-        return scale(sort(inputs, size, axis=self.channel_axis), self.k_coef_lip)
+        neighbours = backend.sort_pairs_fused if training else backend.sort_pairs
+        outputs = sort_groups(inputs, size, axis=self.channel_axis, neighbours=neighbours)
+        return scale(outputs, self.k_coef_lip)
 
     def get_config(self):
         return {**super().get_config(), "n": self.n}

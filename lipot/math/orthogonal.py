@@ -186,6 +186,12 @@ def with_tangent_gradient(matrix):
 
     Returns:
         `matrix`, whose gradient is `tangent(matrix, gradient)`.
+
+    Example:
+
+    >>> from keras import ops
+    >>> ops.convert_to_numpy(with_tangent_gradient(ops.eye(2))).tolist()
+    [[1.0, 0.0], [0.0, 1.0]]
     """
 
     def gradient(*arguments, upstream=None):

@@ -29,7 +29,7 @@ def max_min(x, axis=-1):
     return ops.concatenate([ops.relu(x), ops.relu(-x)], axis=axis)
 
 
-def sort_pairs(x, axis=-1):
+def sort_pairs(x, axis=-1, neighbours=backend.sort_pairs):
     """Sorts each pair of neighbours, the smaller one first.
 
     Each value is compared with its partner and one of the two is kept. The Jacobian is then a
@@ -39,6 +39,8 @@ def sort_pairs(x, axis=-1):
     Args:
         x: Tensor with an even length along `axis`.
         axis: Axis of the pairs.
+        neighbours: What sorts pairs along the last axis, `lipot.backend.sort_pairs` or
+            `sort_pairs_fused`.
 
     Returns:
         Tensor shaped like `x`; a NaN stays a NaN.
@@ -51,14 +53,14 @@ def sort_pairs(x, axis=-1):
     """
     axis = axis % len(x.shape) - len(x.shape)
     if axis == -1 and not keras.utils.is_keras_tensor(x):
-        return backend.sort_pairs(x)
+        return neighbours(x)
     partner = _ungroup(ops.flip(_group(x, 2, axis), axis=axis), x, axis)
     first = (np.arange(x.shape[axis]) % 2 == 0).reshape((-1,) + (1,) * (-1 - axis))
     keep = ops.where(first, ops.less_equal(x, partner), ops.greater_equal(x, partner))
     return ops.where(keep, x, partner)
 
 
-def sort_groups(x, size, axis=-1):
+def sort_groups(x, size, axis=-1, neighbours=backend.sort_pairs):
     """Sorts each group of `size` neighbours in ascending order.
 
     Sorting is 1-Lipschitz: by the rearrangement inequality sorted vectors are at least as close
@@ -68,6 +70,7 @@ def sort_groups(x, size, axis=-1):
         x: Tensor whose length along `axis` is a multiple of `size`.
         size: Positive int, length of a group.
         axis: Axis of the groups.
+        neighbours: As for `sort_pairs`.
 
     Returns:
         Tensor shaped like `x`.
@@ -87,33 +90,10 @@ def sort_groups(x, size, axis=-1):
     if size == 1:
         return x
     if size == 2:
-        return sort_pairs(x, axis)
+        return sort_pairs(x, axis, neighbours)
     if size == x.shape[axis]:
         return ops.sort(x, axis=axis)
     return _ungroup(ops.sort(_group(x, size, axis), axis=axis), x, axis)
-
-
-def sort_groups_fused(x, size, axis=-1):
-    """`sort_groups` for batches that keep their size: see `lipot.backend.sort_pairs_fused`.
-
-    Args:
-        x: Tensor whose length along `axis` is a multiple of `size`.
-        size: Positive int, length of a group.
-        axis: Axis of the groups.
-
-    Returns:
-        Tensor shaped like `x`.
-
-    Example:
-
-    >>> from keras import ops
-    >>> [float(v) for v in sort_groups_fused(ops.convert_to_tensor([3.0, 1.0, -2.0, 5.0]), 2)]
-    [1.0, 3.0, -2.0, 5.0]
-    """
-    last = axis % len(x.shape) == len(x.shape) - 1
-    if size == 2 and last and not keras.utils.is_keras_tensor(x):
-        return backend.sort_pairs_fused(x)
-    return sort_groups(x, size, axis)
 
 
 def householder(x, theta, axis=-1):
