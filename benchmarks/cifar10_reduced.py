@@ -25,8 +25,8 @@ import numpy as np
 import lipot
 from benchmarks.cifar10 import RADII
 from benchmarks.common import read_result, write_result
-from benchmarks.hkr_mnist import TimeBudget
 from benchmarks.norms import operator_norms, power_iteration
+from benchmarks.time_budget import TimeBudget
 from lipot import layers, losses
 
 DEEL, SPECTRAL, ORTHOGONAL = "deel-lip 1.5.0", "lipot, the same layers", "lipot, orthogonal"

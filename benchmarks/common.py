@@ -8,6 +8,8 @@ import time
 from pathlib import Path
 
 RESULTS = Path(__file__).parent / "results"
+# The key of the rows that deel-lip has beside ours in one result file.
+DEEL_LIP = "deel-lip 1.5.0, in the same run"
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
 
 _PACKAGES = (

@@ -9,23 +9,45 @@ them out and certifies them instead of the test images.
 
 import argparse
 import math
-import time
-from pathlib import Path
 
 import keras
-import numpy as np
 
 import lipot
-from benchmarks.common import write_result
-from benchmarks.hkr_mnist import RADII, TimeBudget, network
-from benchmarks.norms import operator_norms
+from benchmarks.hkr_mnist import certified, network, store
+from benchmarks.time_budget import fit_for
 from lipot import losses
 
 
-def train(x, y, options):
-    """Trains for the time given; returns the model, the seconds and the epochs it took."""
-    model = network()
+def main():
+    options = parsed()
+    keras.utils.set_random_seed(options.seed)
+    train_on, test_on = points(options.holdout)
+    model = compiled(options)
     model.summary()
+    spent = fit_for(
+        options.minutes,
+        model,
+        *train_on,
+        batch_size=options.batch_size,
+        learning_rate=options.learning_rate,
+        # A long first step can silence a class for good.
+        warmup=0.02,
+    )
+    store(options.name, model, {**spent, **certified(model, *test_on)}, options)
+
+
+def points(holdout):
+    """What to train on, with targets for the loss, and what to certify, with integer labels."""
+    data = lipot.datasets.load("mnist")
+    if not holdout:
+        return (data.x_train, data.y_train_onehot), (data.x_test, data.y_test)
+    kept = data.x_train[:-holdout], data.y_train_onehot[:-holdout]
+    return kept, (data.x_train[-holdout:], data.y_train[-holdout:])
+
+
+def compiled(options):
+    """The network with the loss and the optimizer of this recipe."""
+    model = network()
     # Rows of norm one that are orthogonal lie sqrt(2) apart: so much margin proves the radius.
     loss = losses.MarginCategoricalCrossentropy(
         tau=options.tau, min_margin=math.sqrt(2.0) * options.radius
@@ -34,45 +56,7 @@ def train(x, y, options):
     # makes the next step too long.
     optimizer = keras.optimizers.Adam(options.learning_rate, beta_2=0.99, epsilon=1e-5)
     model.compile(optimizer, loss, metrics=["accuracy"])
-    start = time.monotonic()
-    history = model.fit(
-        x,
-        keras.utils.to_categorical(y, 10),
-        batch_size=options.batch_size,
-        epochs=10_000,
-        verbose=2,
-        # A long first step can silence a class for good.
-        callbacks=[TimeBudget(60 * options.minutes, options.learning_rate, warmup=0.02)],
-    )
-    return model, time.monotonic() - start, len(history.epoch)
-
-
-def main():
-    options = parsed()
-    keras.utils.set_random_seed(options.seed)
-    data = lipot.datasets.load("mnist")
-    train_on, test_on = (data.x_train, data.y_train), (data.x_test, data.y_test)
-    if options.holdout:
-        test_on = tuple(array[-options.holdout :] for array in train_on)
-        train_on = tuple(array[: -options.holdout] for array in train_on)
-    cpu = time.process_time()
-    model, seconds, epochs = train(*train_on, options)
-    cpu = time.process_time() - cpu
-    Path("runs").mkdir(exist_ok=True)
-    model.save("runs/margin_mnist.keras")
-    certificate = lipot.certify(model, *test_on)
-    figures = {
-        "minutes": seconds / 60,
-        "processor_minutes": cpu / 60,
-        "epochs": epochs,
-        "clean": float(np.mean(certificate.correct)),
-        "certified": {str(radius): certificate.accuracy(radius) for radius in RADII},
-        "lipschitz_constant_before_head": certificate.lipschitz,
-        "layers": operator_norms(model),
-    }
-    for name, value in figures.items():
-        print(f"{name}: {value}")
-    print(write_result(options.name, figures, seed=options.seed, settings=vars(options)))
+    return model
 
 
 def parsed():

@@ -5,10 +5,9 @@ python -m benchmarks.measured
 
 from pathlib import Path
 
-from benchmarks.common import between_marks, markdown_table, percent, read_result
+from benchmarks.common import DEEL_LIP, between_marks, markdown_table, percent, read_result
 
 DOCS = Path(__file__).parents[1] / "docs"
-_DEEL = "deel-lip 1.5.0, in the same run"
 # Results whose command is not their name alone.
 _COMMANDS = {
     "auto_attack_more": "auto_attack --networks pgd plain --name auto_attack_more",
@@ -55,7 +54,7 @@ def training_step(record):
     for network, title in (("mlp", "MLP"), ("cnn", "CNN"), ("resnet", "ResNet-18")):
         found = figures.get(network, {})
         shown = [(names[key], found[key]) for key in names if key in found]
-        theirs = figures.get(_DEEL, {}).get(network)
+        theirs = figures.get(DEEL_LIP, {}).get(network)
         if theirs:
             shown.append(("deel-lip 1.5.0, beside its own stock twin", theirs))
         rows += [[title, name, *_step(row)] for name, row in shown]

@@ -5,7 +5,7 @@ Run it as `python -m benchmarks.render_readme` whenever a result has changed.
 
 from pathlib import Path
 
-from benchmarks.common import between_marks, read_result
+from benchmarks.common import DEEL_LIP, between_marks, read_result
 
 README = Path(__file__).parents[1] / "README.md"
 
@@ -74,7 +74,7 @@ def _training_step(record):
 
 def _deel_lip(figures):
     """deel-lip's ratios: those of the same run if it was there, else those measured apart."""
-    found = figures.get("deel-lip 1.5.0, in the same run")
+    found = figures.get(DEEL_LIP)
     if found:
         return {network: row["train_cpu_ratio"] for network, row in found.items()}
     return figures["deel-lip 1.5.0, measured apart"]

@@ -21,7 +21,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from benchmarks.common import write_result
+from benchmarks.common import DEEL_LIP, write_result
 from lipot import layers
 
 ORTHOGONALIZERS = ("retraction", "bjorck", "cholesky")
@@ -191,7 +191,7 @@ def deel_lip(arguments):
     found = json.loads(output.splitlines()[-1])
     for network, row in found.items():
         print_row(network, "deel-lip", row)
-    return {"deel-lip 1.5.0, in the same run": found}
+    return {DEEL_LIP: found}
 
 
 if __name__ == "__main__":

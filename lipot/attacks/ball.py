@@ -4,6 +4,8 @@ from typing import NamedTuple
 
 from keras import ops
 
+NORMS = ("inf", 2)
+
 
 class Ball(NamedTuple):
     """Geometry of an attack: a norm and the range of the data.
@@ -43,6 +45,25 @@ class Ball(NamedTuple):
         if self.clip_max is not None:
             points = ops.minimum(points, self.clip_max)
         return points
+
+
+def check_ball(norm, clip_min, clip_max):
+    """Checks what a user asks of a `Ball`, and returns it.
+
+    Raises:
+        ValueError: If the norm is not one of `NORMS` or the range is empty.
+    """
+    if norm not in NORMS:
+        raise ValueError(
+            'Invalid value received for argument `norm`. Expected "inf" or 2. '
+            f"Received: norm={norm!r}"
+        )
+    if clip_min is not None and clip_max is not None and clip_min >= clip_max:
+        raise ValueError(
+            "Invalid value received for argument `clip_min`. Expected less than `clip_max`. "
+            f"Received: clip_min={clip_min}, clip_max={clip_max}"
+        )
+    return Ball(norm, clip_min, clip_max)
 
 
 def example_norm(x):

@@ -3,10 +3,8 @@
 import keras
 from keras import ops
 
-from lipot.attacks.ball import Ball, example_norm
+from lipot.attacks.ball import Ball, check_ball, example_norm
 from lipot.layers.base import check_positive
-
-NORMS = ("inf", 2)
 
 
 @keras.saving.register_keras_serializable(package="lipot")
@@ -28,16 +26,7 @@ class Attack(keras.layers.Layer):
 
     def __init__(self, eps, *, norm="inf", clip_min=0.0, clip_max=1.0, seed=None, **kwargs):
         super().__init__(**kwargs)
-        if norm not in NORMS:
-            raise ValueError(
-                'Invalid value received for argument `norm`. Expected "inf" or 2. '
-                f"Received: norm={norm!r}"
-            )
-        if clip_min is not None and clip_max is not None and clip_min >= clip_max:
-            raise ValueError(
-                "Invalid value received for argument `clip_min`. Expected less than `clip_max`. "
-                f"Received: clip_min={clip_min}, clip_max={clip_max}"
-            )
+        check_ball(norm, clip_min, clip_max)
         self.eps = check_positive("eps", eps)
         self.norm = norm
         self.clip_min = clip_min

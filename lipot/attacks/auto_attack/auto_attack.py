@@ -13,8 +13,8 @@ from lipot.attacks.auto_attack.progress import Progress
 from lipot.attacks.auto_attack.sequence import Search, run_in_turn
 from lipot.attacks.auto_attack.square import SquareInf, SquareL2
 from lipot.attacks.auto_attack.victim import OUTPUTS, Victim, check_logits
-from lipot.attacks.ball import Ball
-from lipot.attacks.base import Attack
+from lipot.attacks.ball import Ball, check_ball
+from lipot.layers.base import check_positive
 from lipot.layers.kernel_layer import check_units
 from lipot.math.divergences import crossentropy
 from lipot.math.logits_ratio import difference_logits_ratio, targeted_logits_ratio
@@ -147,7 +147,8 @@ class AutoAttack:
         outputs="auto",
         seed=0,
     ):
-        self.eps = Attack(eps, norm=norm, clip_min=clip_min, clip_max=clip_max, seed=0).eps
+        self.ball = check_ball(norm, clip_min, clip_max)
+        self.eps = check_positive("eps", eps)
         self.norm = norm
         self.steps = check_units("steps", steps)
         self.queries = check_units("queries", queries)
@@ -182,8 +183,7 @@ class AutoAttack:
         logits = victim.logits(x)
         check_logits(victim.model, logits, self.outputs)
         y = _check_labels(y, *logits.shape)
-        ball = Ball(self.norm, self.clip_min, self.clip_max)
-        settings = _Settings(ball, x.shape[1:], self.steps, self.queries, self.batch_size)
+        settings = _Settings(self.ball, x.shape[1:], self.steps, self.queries, self.batch_size)
         searches = [self._search(name, victim, settings, logits.shape[1]) for name in self.attacks]
         progress = Progress({search.name: search.calls for search in searches}, verbose)
         how = {"batch_size": self.batch_size, "seed": self.seed, "progress": progress}
