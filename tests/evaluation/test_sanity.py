@@ -1,5 +1,7 @@
 """Masked gradients are flagged, honest networks are not."""
 
+from types import SimpleNamespace
+
 import keras
 import numpy as np
 import pytest
@@ -7,7 +9,7 @@ import pytest
 import lipot
 from lipot.evaluation import sanity, suite
 from lipot.evaluation.checkpoints import Memory
-from lipot.evaluation.engine import run
+from lipot.evaluation.engine import Outcome, run
 from lipot.evaluation.progress import Silence
 from lipot.evaluation.task import make_task
 
@@ -33,12 +35,12 @@ def trained(digits):
     return network
 
 
-def verdicts(model, digits, norm, eps, points=40):
+def verdicts(model, digits, norm, eps, points=40, attacks=("fgsm",)):
     x, y = digits.x_test[:points], digits.y_test[:points]
     task = make_task(
         model, x, y, norm=norm, eps=eps, clip_values=None, outputs="auto", batch_size=256
     )
-    specs, _ = suite.resolve(["fgsm"], task.target, task.norm)
+    specs, _ = suite.resolve(attacks, task.target, task.norm)
     outcome = run(task, specs, seed=0, store=Memory(), progress=Silence())
     found = sanity.run(task, outcome, specs, seed=0, store=Memory(), progress=Silence())
     return {verdict.name: verdict for verdict in found}
@@ -56,6 +58,25 @@ def test_a_network_trained_against_pgd_passes(trained, digits, norm, eps):
     found = verdicts(trained, digits, norm, eps)
     assert failed(found) == set()
     assert all(verdict.passed for verdict in found.values())
+
+
+def test_a_blind_attack_that_ran_first_is_no_sign(trained, digits):
+    found = verdicts(trained, digits, "inf", [0.1], attacks=["square", "pgd"])["black box"]
+    assert found.passed
+    # It did break points, and PGD would have broken them too.
+    assert "square 0" not in found.explanation
+
+
+def test_what_fell_to_a_blind_attack_alone_is_counted():
+    specs = (suite.ATTACKS["square"], suite.ATTACKS["pgd"])
+    task = SimpleNamespace(eps=(0.1, 0.2))
+    broken_by = np.array([[0, -1, 1, -2, 0], [0, 0, 1, -2, 0]])
+    # PGD at 0.1 breaks the last, at 0.2 the first too; row 3 is not among those probed.
+    known = {(0.1, 40): np.array([0, 0, 1, 1], bool), (0.2, 40): np.array([1, 0, 1, 1], bool)}
+    rows, outcome = np.array([0, 1, 2, 4]), Outcome(broken_by, None, {})
+    assert sanity._broken_blindly(sanity.Probe(task, rows, outcome, specs, 0, known)) == 1
+    known[0.2, 40][:2] = False
+    assert sanity._broken_blindly(sanity.Probe(task, rows, outcome, specs, 0, known)) == 2
 
 
 def test_saturated_logits_are_flagged(trained, digits):
