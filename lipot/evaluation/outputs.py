@@ -50,6 +50,7 @@ def find_outputs(model, values, outputs="auto"):
     _check_scores(model, values)
     units = values.shape[1]
     stripped = heads.without_squasher(model) is not None
+    _check_claim(model, values, outputs, squashed=stripped)
     if outputs == "logits":
         return Outputs("logits", "given", "logits", units)
     if stripped:
@@ -73,13 +74,35 @@ def find_outputs(model, values, outputs="auto"):
 
 def predict(model, x, batch_size):
     """What the model itself returns, by its own `predict`, as float64 `(n, units)`."""
-    values = np.asarray(model.predict(x, batch_size=batch_size, verbose=0))
+    outputs = model.predict(x, batch_size=batch_size, verbose=0)
+    if isinstance(outputs, dict | list | tuple):
+        raise ValueError(
+            "Invalid value received for argument `model`. Expected one array of outputs. "
+            f"Received: '{model.name}', which returns a {type(outputs).__name__} of {len(outputs)}"
+        )
+    values = np.asarray(outputs)
     if values.ndim != 2:
         raise ValueError(
             "Invalid value received for argument `model`. Expected outputs of shape "
             f"(points, units). Received: '{model.name}' with outputs of shape {values.shape}"
         )
     return values
+
+
+def _check_claim(model, values, outputs, *, squashed):
+    """Raises where the values cannot be what the user calls them."""
+    low, high = float(np.min(values)), float(np.max(values))
+    if outputs == "probabilities" and (low < 0.0 or high > 1.0):
+        raise ValueError(
+            f"Invalid value received for argument `outputs`. Expected 'logits': '{model.name}' "
+            f"returns values between {low:.4g} and {high:.4g}. Received: outputs='probabilities'"
+        )
+    if outputs == "logits" and squashed and values.shape[1] == 1:
+        raise ValueError(
+            "Invalid value received for argument `outputs`. Expected 'probabilities': "
+            f"'{model.name}' ends in a sigmoid, which never falls below the 0 that decides between "
+            "the classes of one logit. Received: outputs='logits'"
+        )
 
 
 def _check_scores(model, values):

@@ -66,3 +66,21 @@ def test_what_has_no_scores_is_refused():
         found(broken)
     with pytest.raises(ValueError, match="`outputs`. Expected one of"):
         found(keras.layers.Dense(3), outputs="scores")
+
+
+def test_a_claim_that_the_values_deny_is_refused():
+    with pytest.raises(ValueError, match="`outputs`. Expected 'logits'.*values between -"):
+        found(keras.layers.Dense(3), outputs="probabilities")
+    # Above 0 at every point, where the class of one logit changes.
+    with pytest.raises(ValueError, match="`outputs`. Expected 'probabilities'.*in a sigmoid"):
+        found(keras.layers.Dense(1, activation="sigmoid"), outputs="logits")
+    independent = keras.layers.Dense(3, activation="sigmoid")
+    assert found(independent, outputs="probabilities").kind == "probabilities"
+
+
+def test_several_outputs_are_refused():
+    x = keras.Input((4,))
+    branches = {"one": keras.layers.Dense(3)(x), "other": keras.layers.Dense(2)(x)}
+    for outputs, received in ((branches, "a dict of 2"), ([*branches.values()], "a list of 2")):
+        with pytest.raises(ValueError, match=f"Expected one array.*{received}"):
+            predict(keras.Model(x, outputs), X, 32)
