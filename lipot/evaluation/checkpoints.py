@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import pathlib
+import zipfile
 
 import keras
 import numpy as np
@@ -58,8 +59,11 @@ class Folder:
         file = self.path / f"{name}.npz"
         if not file.exists():
             return None
-        with np.load(file, allow_pickle=False) as arrays:
-            return dict(arrays)
+        try:
+            with np.load(file, allow_pickle=False) as arrays:
+                return dict(arrays)
+        except (ValueError, EOFError, zipfile.BadZipFile) as error:
+            raise _damaged(file) from error
 
     def save(self, name, arrays):
         """Saves a dictionary of arrays."""
@@ -68,7 +72,10 @@ class Folder:
     def load_json(self, name):
         """Returns the JSON values saved by that name, or `None`."""
         file = self.path / name
-        return json.loads(file.read_text()) if file.exists() else None
+        try:
+            return json.loads(file.read_text()) if file.exists() else None
+        except ValueError as error:
+            raise _damaged(file) from error
 
     def save_json(self, name, values):
         """Saves JSON values."""
@@ -90,6 +97,14 @@ class Folder:
                 "Invalid value received for argument `resume`. Expected an empty folder, or one "
                 f"of an earlier evaluation. Received: {self.path}, which holds {found[0]}"
             )
+
+
+def _damaged(file):
+    return ValueError(
+        "Invalid value received for argument `resume`. Expected a folder whose files are whole. "
+        f"Received: {file}, which is damaged. Delete the folder, "
+        "or that file alone to have its part done again."
+    )
 
 
 def digest(*arrays):

@@ -145,3 +145,16 @@ def test_digests():
     # The same network, built anew, has other names.
     assert model_digest(network("relu")) == model_digest(network("relu"))
     assert model_digest(network("relu")) != model_digest(network("tanh"))
+
+
+def test_a_damaged_file_is_named(tmp_path):
+    before = run_here(tmp_path)
+    chunk = sorted(tmp_path.glob("attack-*.npz"))[0]
+    chunk.write_bytes(chunk.read_bytes()[:50])
+    with pytest.raises(ValueError, match=f"`resume`.*{chunk.name}, which is damaged"):
+        run_here(tmp_path)
+    chunk.unlink()
+    assert run_here(tmp_path) == before
+    (tmp_path / "evaluation.json").write_text("{")
+    with pytest.raises(ValueError, match="`resume`.*evaluation.json, which is damaged"):
+        run_here(tmp_path)
