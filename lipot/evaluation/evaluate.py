@@ -3,6 +3,7 @@
 import importlib.metadata
 
 import keras
+import numpy as np
 
 from lipot.evaluation import checkpoints, engine, proofs, suite
 from lipot.evaluation import sanity as checks
@@ -10,7 +11,7 @@ from lipot.evaluation.evaluation import Evaluation
 from lipot.evaluation.gradients import check_gradients
 from lipot.evaluation.progress import Bar, Silence
 from lipot.evaluation.report import RobustnessReport
-from lipot.evaluation.task import make_task
+from lipot.evaluation.task import check_integer, make_task
 from lipot.interop import art
 
 _PACKAGES = ("lipot", "keras", "numpy", "adversarial-robustness-toolbox", "nevergrad")
@@ -62,7 +63,7 @@ def evaluate(
             and [0, 255] and refuses anything else.
         outputs: `"logits"` or `"probabilities"`, what the model returns; `"auto"` finds out.
         batch_size: Points attacked at once, and between two checkpoints.
-        seed: Integer, from which all randomness is derived.
+        seed: Integer from 0 to 2**31, from which all randomness is derived.
         resume: Folder to keep what was found in. Started again with the same arguments, an
             evaluation goes on where it was stopped.
         sanity: Whether to check the evaluation itself for signs of masked gradients, as Carlini
@@ -93,6 +94,7 @@ def evaluate(
     >>> report.table()[["eps", "clean", "robust", "certified"]].values.tolist()
     [[0.2, 1.0, 1.0, 1.0], [0.5, 1.0, 0.0, 0.0]]
     """
+    seed = check_integer("seed", seed, "an integer from 0 to 2**31", least=0, most=2**31)
     chosen = {"norm": norm, "eps": eps, "clip_values": clip_values, "outputs": outputs}
     task = make_task(model, x, y, batch_size=batch_size, **chosen)
     specs, left_out = suite.resolve(attacks, task.target, task.norm)
@@ -140,13 +142,29 @@ def _settings(task, specs, left_out, seed):
         "data range is": task.range.how,
         "outputs": task.outputs.kind,
         "outputs are": task.outputs.how,
-        "attacks": {spec.name: spec.settings for spec in specs},
+        "attacks": {spec.name: _recorded(spec.settings) for spec in specs},
         "left out": left_out,
         "batch size": task.batch_size,
         "seed": seed,
         "data": checkpoints.digest(task.x, task.y),
         "model": checkpoints.model_digest(task.model),
     }
+
+
+def _recorded(value):
+    """A setting as JSON keeps it: numbers as they are, whatever else by its name."""
+    if isinstance(value, dict):
+        return {str(name): _recorded(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_recorded(part) for part in value]
+    if isinstance(value, np.ndarray | np.generic):
+        return _recorded(value.tolist())
+    if value is None or isinstance(value, str | int):
+        return value
+    if isinstance(value, float):
+        return value if np.isfinite(value) else str(value)
+    # Not its text, which may hold an address that is another in every process.
+    return getattr(value, "__qualname__", type(value).__qualname__)
 
 
 def _store(resume, task, settings):

@@ -75,7 +75,7 @@ def resolve(attacks, target, norm):
 def _spec(attack):
     if isinstance(attack, AttackSpec):
         return attack
-    if attack not in ATTACKS:
+    if not isinstance(attack, str) or attack not in ATTACKS:
         raise _invalid(f"names among {sorted(ATTACKS)}, or AttackSpecs", repr(attack))
     return ATTACKS[attack]
 

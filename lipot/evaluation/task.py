@@ -53,8 +53,7 @@ class Task(NamedTuple):
 def make_task(model, x, y, *, norm, eps, clip_values, outputs, batch_size):
     """Checks everything that `lipot.evaluate` is given; see there for the arguments."""
     _check_model(model)
-    if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
-        raise _invalid("batch_size", "a positive integer", f"batch_size={batch_size!r}")
+    batch_size = check_integer("batch_size", batch_size, "a positive integer", least=1)
     norm, eps = _norm(norm), _radii(eps)
     x = _points(model, x)
     range_ = find_range(x, clip_values)
@@ -66,11 +65,22 @@ def make_task(model, x, y, *, norm, eps, clip_values, outputs, batch_size):
     return Task(model, target, x, y, found.classes(values), norm, eps, range_, found, batch_size)
 
 
+def check_integer(name, value, expected, *, least, most=np.inf):
+    """Returns an integer argument as Python's own `int`, or raises an error that names it."""
+    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if not whole or not least <= value <= most:
+        raise _invalid(name, expected, f"{name}={value!r}")
+    return int(value)
+
+
 def _check_model(model):
     if not isinstance(model, keras.Model):
         raise _invalid("model", "a keras.Model", repr(model))
     if not model.built:
         raise _invalid("model", "a built model", f"'{model.name}', which has no weights yet")
+    inputs = getattr(model, "inputs", None)
+    if inputs is not None and len(inputs) != 1:
+        raise _invalid("model", "a model of one input", f"'{model.name}' with {len(inputs)} inputs")
 
 
 def _norm(norm):
@@ -92,7 +102,14 @@ def _radii(eps):
 
 
 def _points(model, x):
-    x = np.asarray(x)
+    kind = type(x).__name__
+    try:
+        x = np.asarray(x)
+    # Rows of different lengths.
+    except ValueError as error:
+        raise _invalid("x", "points of one shape", f"a {kind} of several") from error
+    if x.ndim == 0:
+        raise _invalid("x", "an array of points", f"a {kind}")
     expected = getattr(model, "input_shape", None)
     expected = tuple(expected) if isinstance(expected, tuple | list) else (None,) * x.ndim
     fits = len(expected) == x.ndim and all(

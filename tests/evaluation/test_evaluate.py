@@ -1,5 +1,7 @@
 """Evaluations whose outcome is known, and every input that must be refused."""
 
+import types
+
 import keras
 import numpy as np
 import pytest
@@ -187,6 +189,21 @@ def test_outside_the_range_nothing_is_found():
     assert report.table()["robust"].tolist() == [1.0]
 
 
+def test_settings_of_any_kind_are_recorded():
+    def still(target, norm, eps, **settings):
+        return types.SimpleNamespace(generate=lambda x, y: x)
+
+    settings = {"steps": np.int64(3), "sizes": np.array([0.5]), "order": np.inf, "loss": still}
+    own = lipot.evaluation.AttackSpec("own", still, settings)
+    sizes = {"seed": np.int64(1), "batch_size": np.int32(2)}
+    report = lipot.evaluate(linear(*STEP), [[0.6, 0.0]], [0], 2, 0.2, [own], **QUIET, **sizes)
+    kept = lipot.RobustnessReport.from_json(report.to_json()).evaluations[0].settings
+    assert kept["seed"] == 1 and kept["batch size"] == 2
+    recorded = kept["attacks"]["own"]
+    assert (recorded["steps"], recorded["sizes"], recorded["order"]) == (3, [0.5], "inf")
+    assert recorded["loss"].endswith("still")
+
+
 def test_an_attack_of_ones_own():
     fast = AttackSpec(
         "own", lambda target, norm, eps: FastGradientMethod(target, norm=norm, eps=eps)
@@ -227,6 +244,8 @@ def test_a_diverged_attack_found_nothing():
     assert report.table()["robust"].tolist() == [1.0]
 
 
+PAIR = [keras.Input((4,)), keras.Input((4,))]
+TWO_INPUTS = keras.Model(PAIR, keras.layers.Dense(2)(keras.layers.Add()(PAIR)))
 X, Y = np.linspace(0, 1, 24).reshape(6, 4).astype("float32"), np.arange(6) % 2
 REFUSED = {
     "no model": ({"model": "net"}, "`model`. Expected a keras.Model"),
@@ -234,6 +253,8 @@ REFUSED = {
     "empty": ({"x": X[:0], "y": Y[:0]}, r"`x`. Expected at least one point"),
     "wrong shape": ({"x": X[:, :3]}, r"`x`. Expected .* shape \(points, 4.*shape \(6, 3\)"),
     "not finite": ({"x": np.where(X > 0.9, np.nan, X)}, "`x`. Expected finite numbers"),
+    "stream": ({"x": iter(X)}, "`x`. Expected an array of points. Received: a "),
+    "ragged": ({"x": [[0.1, 0.2], [0.3]]}, "`x`. Expected points of one shape"),
     "text": ({"x": X.astype("U8")}, "`x`. Expected numbers"),
     "labels of another length": ({"y": Y[:5]}, r"`y`. Expected shape \(6,\) or \(6, 2\)"),
     "labels of another shape": ({"y": np.eye(3)[Y]}, r"`y`. Expected shape \(6,\) or \(6, 2\)"),
@@ -247,6 +268,10 @@ REFUSED = {
     "attack": ({"attacks": ["pgd", "magic"]}, "`attacks`. Expected names among.*'magic'"),
     "twice": ({"attacks": ["pgd", "pgd"]}, "`attacks`. Expected attacks of different names"),
     "does not fit": ({"attacks": ["simba"]}, "`attacks`.*It needs images"),
+    "no attack": ({"attacks": [["pgd"]]}, "`attacks`. Expected names among"),
+    "no seed": ({"seed": None}, "`seed`. Expected an integer from 0"),
+    "seed": ({"seed": -1}, "`seed`. Expected an integer from 0"),
+    "two inputs": ({"model": TWO_INPUTS}, "`model`. Expected a model of one input"),
     "batch": ({"batch_size": 0}, "`batch_size`. Expected a positive integer"),
 }
 
