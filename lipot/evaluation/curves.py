@@ -19,7 +19,9 @@ def plot(evaluations, ax=None):
         place = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.16), "ncols": 2}
     norms = {str(evaluation.norm) for evaluation in evaluations}
     for evaluation, color in zip(evaluations, itertools.cycle(_COLORS)):
-        name = evaluation.name if len(norms) == 1 else f"{evaluation.name} (l{evaluation.norm})"
+        # Two dollars in a name would enclose a formula.
+        name = evaluation.name.replace("$", r"\$")
+        name = name if len(norms) == 1 else f"{name} (l{evaluation.norm})"
         _draw(ax, evaluation, name if len(evaluations) > 1 else "", color)
     norm = norms.pop() if len(norms) == 1 else ""
     ax.set(xlabel=f"l{norm} radius of the attack", ylabel="accuracy (%)", ylim=(-2, 102))

@@ -18,7 +18,7 @@ class Bar:
 
     def __init__(self, name):
         self._bar = Progress(
-            TextColumn("{task.description:28}"),
+            TextColumn("{task.description:28}", markup=False),
             BarColumn(),
             TextColumn("{task.percentage:>3.0f}%"),
             TimeElapsedColumn(),

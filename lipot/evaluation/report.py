@@ -99,7 +99,13 @@ class RobustnessReport:
                 "Invalid value received for argument `source`. Expected a report of format "
                 f"{FORMAT}. Received: format {written}, written by another version of lipot"
             )
-        return cls(Evaluation.from_dict(evaluation) for evaluation in record["evaluations"])
+        try:
+            return cls(Evaluation.from_dict(evaluation) for evaluation in record["evaluations"])
+        except (KeyError, TypeError) as error:
+            raise ValueError(
+                "Invalid value received for argument `source`. Expected a whole report. "
+                f"Received: one of format {FORMAT} that lacks or adds a part ({error})"
+            ) from error
 
     def save_html(self, path):
         """Writes one self-contained page.

@@ -4,6 +4,7 @@ import io
 
 import pandas
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 FORMATS = ("pandas", "terminal", "markdown", "latex")
@@ -77,7 +78,8 @@ def _terminal(frame):
     # One column for all attacks: nine of them are wider than a terminal.
     grid.add_column("broken first by")
     for cells, row in zip(_cells(frame[_LEADING]), frame.to_dict("records")):
-        grid.add_row(*cells, _breakers(row))
+        # A name in brackets is no markup.
+        grid.add_row(*map(escape, [*cells, _breakers(row)]))
     console = Console(file=io.StringIO(), width=_WIDTH)
     console.print(grid)
     return console.file.getvalue()

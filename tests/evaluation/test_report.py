@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from lipot.evaluation import Evaluation, RobustnessReport, Verdict
+from lipot.evaluation.progress import Bar
 
 
 def made(name="net", **changed):
@@ -103,3 +104,19 @@ def test_a_report_needs_evaluations():
     for wrong in ([], [1]):
         with pytest.raises(ValueError, match="Expected at least one Evaluation"):
             RobustnessReport(wrong)
+
+
+def test_json_of_a_report_with_missing_parts():
+    record = json.loads(RobustnessReport([made()]).to_json())
+    del record["evaluations"][0]["labels"]
+    with pytest.raises(ValueError, match="`source`. Expected a whole report.*'labels'"):
+        RobustnessReport.from_json(json.dumps(record))
+
+
+@pytest.mark.parametrize("name", ["eps [0.1]", "TRADES [eps=0.1]", "net [/x]", "$x^{$"])
+def test_names_are_text_not_markup(name):
+    report = RobustnessReport([made(name), made("other")])
+    assert name in report.table("terminal")
+    report.plot().figure.canvas.draw()
+    with Bar(name) as bar:
+        bar.plan("pgd", [1.0])
