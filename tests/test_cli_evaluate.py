@@ -1,4 +1,5 @@
 import json
+import zipfile
 
 import keras
 import numpy as np
@@ -78,15 +79,45 @@ def test_report_puts_stored_evaluations_on_one_page(folder, capsys):
         (["evaluate", "small.keras", "digits", "--json", "report.txt"], "--json must end in .json"),
         (["evaluate", "small.keras", "digits", "--range", "1", "0"], "clip_values"),
         (["train", "--method", "otjr", "--alpha", "2"], "--alpha does not apply to --method otjr"),
+        (["report", "half.json"], "Expected a whole report"),
+        (
+            ["report", "small.json", "--out", "small.json/page.html"],
+            "--out must be a file that can",
+        ),
+        (
+            ["evaluate", "small.keras", "digits", "--out", "sub.html"],
+            "--out must be a file that can",
+        ),
+        (["evaluate", "small.keras", "notes.json"], "notes.json is no .npz file"),
+        (["evaluate", "small.keras", "numbers.npz"], "but single numbers"),
+        (["evaluate", "small.keras", "centered.npz"], "such as --range -0.5 0.5"),
+        (["evaluate", "empty.keras", "digits"], "empty.keras is no model that `model.save` wrote"),
     ],
 )
 def test_errors_are_one_line(folder, arguments, message, capsys, monkeypatch):
     monkeypatch.chdir(folder)
     (folder / "notes.json").write_text(json.dumps({"shopping": ["milk"]}))
+    (folder / "half.json").write_text(json.dumps({"format": 1, "evaluations": [{}]}))
+    (folder / "sub.html").mkdir(exist_ok=True)
+    np.savez(folder / "numbers.npz", x=0.5, y=1)
+    centered = _points(30)["x"] - 0.5
+    np.savez(folder / "centered.npz", x=centered, y=np.zeros(30, int))
+    with zipfile.ZipFile(folder / "empty.keras", "w"):
+        pass
     assert cli.main(arguments) == 1
     error = capsys.readouterr().err
     assert error.startswith("lipot: error: ") and error.count("\n") == 1
     assert message in error
+
+
+def test_a_network_for_images_of_any_size_is_evaluated(tmp_path, capsys):
+    layers = [keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(10)]
+    keras.Sequential([keras.Input((None, None, 1)), *layers]).save(tmp_path / "any.keras")
+    np.savez(tmp_path / "points.npz", **_points(4))
+    arguments = [str(tmp_path / name) for name in ("any.keras", "points.npz")]
+    arguments += ["--eps", "0.1", "--attacks", "fgsm", "--no-sanity"]
+    assert cli.main(["evaluate", *arguments, "--out", str(tmp_path / "any.html")]) == 0
+    assert "any" in capsys.readouterr().out
 
 
 def test_points_without_a_range_are_asked_for_one(tmp_path, capsys):

@@ -6,7 +6,7 @@ import pathlib
 import numpy as np
 
 from lipot import datasets
-from lipot.cli.options import check_suffix, positive_int
+from lipot.cli.options import check_output, positive_int
 from lipot.cli.points import DATA_HELP, read_model, read_points
 
 
@@ -45,8 +45,8 @@ def add_to(commands):
 
 
 def _run(options):
-    check_suffix("--out", options.out, ".html")
-    check_suffix("--json", options.json, ".json")
+    check_output("--out", options.out, ".html")
+    check_output("--json", options.json, ".json")
     points = read_points(options.data, options.limit)
     x = np.asarray(points.x, "float32")
     model = read_model(options.model, x)
@@ -82,12 +82,27 @@ def _is_suite(names):
 
 
 def _clip_values(options, points, x):
-    """The range that was given, or that of the data set; else the evaluation looks itself."""
+    """The range that was given, or that of the data set, or one that shows in the points."""
     if options.range:
         return tuple(options.range)
-    if points.clip_values is None and options.data in datasets.names():
+    if points.clip_values is not None:
+        return points.clip_values
+    if options.data in datasets.names() or _lacks_range(x):
         raise ValueError(
             f"The inputs of {options.data} have no range. Expected the least and the greatest "
             f"value that an attack may use, such as --range {x.min():.3g} {x.max():.3g}"
         )
-    return points.clip_values
+    return None
+
+
+def _lacks_range(x):
+    """Whether points show no range; what is wrong with empty or infinite ones comes out later."""
+    from lipot.evaluation.ranges import find_range
+
+    if x.size == 0 or not np.all(np.isfinite(x)):
+        return False
+    try:
+        find_range(x)
+    except ValueError:
+        return True
+    return False

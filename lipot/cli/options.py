@@ -1,6 +1,7 @@
 """Types of arguments that several commands take."""
 
 import argparse
+import os
 import pathlib
 
 
@@ -12,7 +13,14 @@ def positive_int(text):
     return value
 
 
-def check_suffix(option, path, suffix):
-    """Raises an error where a file to write does not end as it should, before any work is done."""
-    if path is not None and pathlib.Path(path).suffix != suffix:
+def check_output(option, path, suffix):
+    """Raises an error where a file cannot be written as it should, before any work is done."""
+    if path is None:
+        return
+    path = pathlib.Path(path)
+    if path.suffix != suffix:
         raise ValueError(f"{option} must end in {suffix}. Received: {path}")
+    # Folders on the way are made: the nearest that is there must take them.
+    there = next(place for place in path.absolute().parents if place.exists())
+    if path.is_dir() or not there.is_dir() or not os.access(there, os.W_OK):
+        raise ValueError(f"{option} must be a file that can be written. Received: {path}")

@@ -1,6 +1,7 @@
 """Points and models that a command is given by name or by file."""
 
 import pathlib
+import zipfile
 from typing import Any, NamedTuple
 
 import keras
@@ -37,11 +38,25 @@ def read_points(source, limit=None):
             f"There is no file {source}. Expected an .npz file, or one of: "
             f"{', '.join(datasets.names())}"
         )
+    x, y = _read_npz(source)
+    if x.ndim == 0 or y.ndim == 0:
+        raise ValueError(
+            f"{source} does not hold points and labels, but single numbers. Expected x of shape "
+            f"(points, ...) and y of shape (points,). Received: shapes {x.shape} and {y.shape}"
+        )
+    return Points(x[:limit], y[:limit], None)
+
+
+def _read_npz(source):
+    if not zipfile.is_zipfile(source):
+        raise ValueError(
+            f"{source} is no .npz file, or a damaged one. Expected what "
+            "numpy.savez(file, x=points, y=labels) writes."
+        )
     with np.load(source, allow_pickle=False) as arrays:
         for keys in (("x", "y"), ("x_test", "y_test")):
             if set(keys) <= set(arrays.files):
-                x, y = (arrays[key] for key in keys)
-                return Points(x[:limit], y[:limit], None)
+                return tuple(arrays[key] for key in keys)
         raise ValueError(
             f"{source} does not hold points and labels. Expected arrays x and y, or x_test "
             f"and y_test. Received: {', '.join(arrays.files) or 'none'}"
@@ -52,12 +67,22 @@ def read_model(path, x):
     """Loads a model and checks that it takes the points `x`."""
     if not pathlib.Path(path).is_file():
         raise ValueError(f"There is no file {path}. Expected a model that `model.save` wrote.")
-    model = keras.saving.load_model(path, compile=False)
+    try:
+        model = keras.saving.load_model(path, compile=False)
+    except KeyError as error:
+        raise ValueError(f"{path} is no model that `model.save` wrote: {error}") from error
+    inputs = getattr(model, "inputs", None) or ()
     # A model that is no graph of layers, such as OTAD, states no shape.
-    expected = model.input_shape[1:] if getattr(model, "inputs", None) else x.shape[1:]
-    if x.shape[1:] != expected:
+    expected = inputs[0].shape[1:] if len(inputs) == 1 else x.shape[1:]
+    if not _fits(x.shape[1:], expected):
         raise ValueError(
             f"The points do not fit {path}. Expected inputs of shape {expected}. "
             f"Received: {x.shape[1:]}"
         )
     return model
+
+
+def _fits(shape, expected):
+    """Whether inputs have the shape that a model states, `None` standing for any size."""
+    sizes = zip(shape, expected)
+    return len(shape) == len(expected) and all(e in (None, size) for size, e in sizes)

@@ -2,7 +2,7 @@
 
 import argparse
 
-from lipot.cli.options import check_suffix
+from lipot.cli.options import check_output
 
 
 def add_to(commands):
@@ -27,7 +27,7 @@ def add_to(commands):
 
 
 def _run(options):
-    check_suffix("--out", options.out, ".html")
+    check_output("--out", options.out, ".html")
     from lipot.evaluation import RobustnessReport, compare
 
     reports = [RobustnessReport.from_json(file) for file in options.reports]

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from lipot import datasets, recipes
 from lipot.cli.certify import RADII, print_certificate
-from lipot.cli.options import check_suffix, positive_int
+from lipot.cli.options import check_output, positive_int
 
 # What --OPTION is called in a recipe, where that is not the same.
 _ARGUMENTS = {"margin": "min_margin"}
@@ -54,7 +54,7 @@ def add_to(commands):
 
 
 def _run(options):
-    check_suffix("--out", options.out, ".keras")
+    check_output("--out", options.out, ".keras")
     recipe = recipes.METHODS[options.method]
     settings = _settings(options, recipe)
     data = datasets.load(options.data)
@@ -62,8 +62,8 @@ def _run(options):
     model = recipe(data, verbose=1 if sys.stdout.isatty() else 2, **settings)
     pathlib.Path(options.out).parent.mkdir(parents=True, exist_ok=True)
     model.save(options.out)
-    console = Console()
-    console.print(f"Saved {options.out}")
+    console = Console(markup=False)
+    console.print(f"Saved {options.out}", soft_wrap=True)
     predictions = np.argmax(model.predict(data.x_test, batch_size=256, verbose=0), axis=1)
     accuracy = 100 * np.mean(predictions == data.y_test)
     console.print(f"Accuracy on {len(data.x_test)} test points: {accuracy:.2f} %", highlight=False)
@@ -71,7 +71,8 @@ def _run(options):
         print_certificate(console, model, data.x_test, data.y_test, RADII)
     except ValueError as error:
         console.print(f"Nothing is proven: {error}", highlight=False)
-    console.print(f"How robust it is: lipot evaluate {options.out} {options.data}", highlight=False)
+    hint = f"How robust it is: lipot evaluate {options.out} {options.data}"
+    console.print(hint, highlight=False, soft_wrap=True)
 
 
 def _settings(options, recipe):
