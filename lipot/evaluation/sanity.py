@@ -17,6 +17,8 @@ from lipot.evaluation.outputs import predict
 from lipot.evaluation.suite import ATTACKS
 
 _POINTS = 100
+# Attacks on fewer differ by no more than chance, whatever the model.
+_FEWEST = 5
 _STEPS = 40
 # Attacks are compared by counts of points; chance moves a few.
 _SLACK = 0.02
@@ -100,6 +102,9 @@ def run(task, outcome, specs, *, seed, store, progress):
 def _verdict(name, check, probe):
     if len(probe.rows) == 0:
         return Verdict(name, None, "Not run: the model is wrong on every point.")
+    if len(probe.rows) < _FEWEST:
+        few = f"the model is right on {len(probe.rows)} of the points, and it takes {_FEWEST}"
+        return Verdict(name, None, f"Not run: {few} to compare attacks.")
     return Verdict(name, *check(probe))
 
 

@@ -125,6 +125,12 @@ def test_a_random_model_is_flagged(trained, digits):
     assert passed is False and "random" in explanation
 
 
+def test_a_handful_of_points_proves_nothing(trained, digits):
+    found = verdicts(trained, digits, "inf", [0.1], points=3)
+    assert all(verdict.passed is None for verdict in found.values())
+    assert "it takes 5 to compare attacks" in found["more steps"].explanation
+
+
 def test_a_model_that_is_always_wrong_is_not_checked(trained, digits):
     wrong = digits._replace(y_test=(trained.predict(digits.x_test, verbose=0).argmin(axis=1)))
     found = verdicts(trained, wrong, "inf", [0.1], points=5)
