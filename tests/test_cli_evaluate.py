@@ -89,6 +89,8 @@ def test_report_puts_stored_evaluations_on_one_page(folder, capsys):
             "--out must be a file that can",
         ),
         (["evaluate", "small.keras", "notes.json"], "notes.json is no .npz file"),
+        (["evaluate", "small.keras", "flipped.npz"], "flipped.npz is no .npz file, or a damaged"),
+        (["report", "numbers.npz"], "Expected a report written by"),
         (["evaluate", "small.keras", "numbers.npz"], "but single numbers"),
         (["evaluate", "small.keras", "centered.npz"], "such as --range -0.5 0.5"),
         (["evaluate", "empty.keras", "digits"], "empty.keras is no model that `model.save` wrote"),
@@ -102,8 +104,9 @@ def test_errors_are_one_line(folder, arguments, message, capsys, monkeypatch):
     np.savez(folder / "numbers.npz", x=0.5, y=1)
     centered = _points(30)["x"] - 0.5
     np.savez(folder / "centered.npz", x=centered, y=np.zeros(30, int))
-    with zipfile.ZipFile(folder / "empty.keras", "w"):
-        pass
+    whole = (folder / "centered.npz").read_bytes()
+    (folder / "flipped.npz").write_bytes(whole[:300] + bytes(100) + whole[400:])
+    zipfile.ZipFile(folder / "empty.keras", "w").close()
     assert cli.main(arguments) == 1
     error = capsys.readouterr().err
     assert error.startswith("lipot: error: ") and error.count("\n") == 1

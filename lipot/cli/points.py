@@ -48,19 +48,32 @@ def read_points(source, limit=None):
 
 
 def _read_npz(source):
+    # NumPy takes a file that is no archive for a pickle.
     if not zipfile.is_zipfile(source):
-        raise ValueError(
-            f"{source} is no .npz file, or a damaged one. Expected what "
-            "numpy.savez(file, x=points, y=labels) writes."
-        )
-    with np.load(source, allow_pickle=False) as arrays:
-        for keys in (("x", "y"), ("x_test", "y_test")):
-            if set(keys) <= set(arrays.files):
-                return tuple(arrays[key] for key in keys)
-        raise ValueError(
-            f"{source} does not hold points and labels. Expected arrays x and y, or x_test "
-            f"and y_test. Received: {', '.join(arrays.files) or 'none'}"
-        )
+        raise _unreadable(source)
+    try:
+        with np.load(source, allow_pickle=False) as arrays:
+            keys = _keys(source, arrays.files)
+            return tuple(arrays[key] for key in keys)
+    except zipfile.BadZipFile as error:
+        raise _unreadable(source) from error
+
+
+def _unreadable(source):
+    return ValueError(
+        f"{source} is no .npz file, or a damaged one. Expected what "
+        "numpy.savez(file, x=points, y=labels) writes."
+    )
+
+
+def _keys(source, names):
+    for keys in (("x", "y"), ("x_test", "y_test")):
+        if set(keys) <= set(names):
+            return keys
+    raise ValueError(
+        f"{source} does not hold points and labels. Expected arrays x and y, or x_test "
+        f"and y_test. Received: {', '.join(names) or 'none'}"
+    )
 
 
 def read_model(path, x):

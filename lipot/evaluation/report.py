@@ -85,14 +85,14 @@ class RobustnessReport:
             A `RobustnessReport`.
         """
         is_text = isinstance(source, str) and source.lstrip().startswith("{")
-        text = source if is_text else pathlib.Path(source).read_text()
+        content = source.encode() if is_text else pathlib.Path(source).read_bytes()
         try:
-            record = json.loads(text)
+            record = json.loads(content)
             written = record["format"]
-        except (json.JSONDecodeError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, KeyError) as error:
             raise ValueError(
                 "Invalid value received for argument `source`. Expected a report written by "
-                f"`to_json`. Received: {text[:60]!r}"
+                f"`to_json`. Received: {content[:60].decode(errors='replace')!r}"
             ) from error
         if written != FORMAT:
             raise ValueError(
