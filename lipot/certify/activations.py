@@ -31,7 +31,11 @@ def activation_bound(activation, shape):
     if isinstance(activation, keras.layers.Layer):
         return layer_bound(activation, shape)
     constant = activation_bounds.activation_bound(activation)
-    return LayerBound(constant) if activation in _EXACT else _elementary(constant, shape)
+    if activation in _EXACT:
+        return LayerBound(constant)
+    bound = _elementary(constant, shape)
+    # It squares values, and float16 has no square of 256: 64 * 256 is the norm it may have.
+    return bound._replace(gain=64.0) if activation is keras.activations.squareplus else bound
 
 
 @register_bound(keras.layers.Activation)
@@ -66,6 +70,12 @@ def elu(layer, input_shape):
 
 @register_bound(keras.layers.Softmax)
 def softmax(layer, input_shape):
+    axes = [layer.axis] if isinstance(layer.axis, int) else layer.axis
+    if any(axis % len(input_shape) == 0 for axis in axes):
+        raise ValueError(
+            f"Layer '{layer.name}' cannot be certified: it joins the samples of a batch. Expected "
+            f"an axis other than 0. Received: axis={layer.axis}"
+        )
     return _elementary(0.5, input_shape)
 
 

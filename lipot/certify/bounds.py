@@ -44,6 +44,21 @@ class LayerBound(NamedTuple):
 
 _BOUNDS = {}
 _REFUSED = {}
+# What layers compute with. A class that overrides one of these is another layer.
+_COMPUTING = (
+    "call",
+    "__call__",
+    "convolution_op",
+    "linear_map",
+    "add_bias",
+    "convolve",
+    "into",
+    "back",
+    "mean_of",
+    "run_branch",
+)
+# What states a bound: a layer with a kernel derives it from the norm of its linear map.
+_STATEMENTS = {"linear_map": ("lipschitz_bound", "linear_norm")}
 
 
 def register_bound(*layer_classes):
@@ -52,7 +67,8 @@ def register_bound(*layer_classes):
     The decorated function receives the layer and its input shape `(None, ...)` and returns an
     upper bound of the layer's l2 Lipschitz constant at inference: a float, or a `LayerBound`
     that also says how much it rounds. For a float lipot assumes as many roundings as the layer
-    has inputs. A subclass that overrides `call` is another layer and needs its own bound.
+    has inputs. A subclass that overrides `call`, or what `call` computes with, is another layer
+    and needs its own bound.
 
     Example:
 
@@ -118,26 +134,33 @@ def is_called_as(layer_class, known):
     """Whether a class is `known` or a subclass that leaves what `known` computes alone."""
     return issubclass(layer_class, known) and all(
         issubclass(known, _owner(layer_class, name))
-        for name in ("call", "__call__", "linear_map")
+        for name in _COMPUTING
         if hasattr(layer_class, name)
     )
 
 
 def _states_a_bound(layer_class):
-    """Whether a class has a `lipschitz_bound` that speaks for its own `call`.
+    """Whether a class has a `lipschitz_bound` that speaks for what it computes itself.
 
     Whoever writes the first `call` below `LipschitzLayer` states its bound. Whoever overrides
-    the `call` of a class that has a bound must restate it.
+    the `call` of a class that has a bound, or another method it computes with, must restate it.
     """
-    if not hasattr(layer_class, "lipschitz_bound"):
-        return False
-    caller = _owner(layer_class, "call")
-    overridden = any(
-        "call" in vars(parent) and hasattr(parent, "lipschitz_bound")
-        for parent in caller.__mro__[1:]
+    return hasattr(layer_class, "lipschitz_bound") and all(
+        _speaks_for(layer_class, name) for name in _COMPUTING if hasattr(layer_class, name)
     )
-    own = caller.__module__.startswith("lipot.")
-    return own or not overridden or issubclass(_owner(layer_class, "lipschitz_bound"), caller)
+
+
+def _speaks_for(layer_class, method):
+    """Whether the bound of a class is stated at or below the class that wrote a method."""
+    author = _owner(layer_class, method)
+    # Not the parents of the author: a mixin overrides the methods of the classes beside it.
+    rest = layer_class.__mro__[layer_class.__mro__.index(author) + 1 :]
+    overridden = any(method in vars(p) and hasattr(p, "lipschitz_bound") for p in rest)
+    if author.__module__.startswith("lipot.") or not overridden:
+        return True
+    below = layer_class.__mro__[: -len(rest)]
+    statements = _STATEMENTS.get(method, ("lipschitz_bound",))
+    return any(name in vars(c) for c in below for name in statements)
 
 
 def _checked(bound, layer, input_shape):

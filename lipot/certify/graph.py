@@ -2,8 +2,16 @@
 
 import keras
 
-from lipot.certify.bounds import layer_bound
-from lipot.certify.node import Node, after_choice, after_layer, after_sum, input_node
+from lipot.certify.bounds import is_called_as, layer_bound
+from lipot.certify.node import (
+    Node,
+    after_cast,
+    after_choice,
+    after_concatenation,
+    after_layer,
+    after_sum,
+    input_node,
+)
 from lipot.certify.operations import operation_node
 from lipot.certify.weights import check_finite
 from lipot.layers.lipschitz_residual import LipschitzResidual
@@ -12,7 +20,8 @@ from lipot.models.adversarial_model import AdversarialModel
 
 _SUMS = {keras.layers.Add, keras.layers.Subtract, keras.layers.Average}
 _RESIDUALS = {TransportResidual, LipschitzResidual}
-_CHOICES = {keras.layers.Concatenate, keras.layers.Maximum, keras.layers.Minimum}
+_CHOICES = {keras.layers.Maximum, keras.layers.Minimum}
+_JOINS = {keras.layers.Concatenate}
 
 
 def lipschitz_constant(model):
@@ -54,7 +63,7 @@ def graph_of(model):
             "Invalid value received for argument `model`. Expected a Keras model. "
             f"Received: {model!r} of type {type(model).__name__}"
         )
-    if isinstance(model, AdversarialModel):
+    if is_called_as(type(model), AdversarialModel):
         # Its call runs the classifier.
         model = model.classifier
     core = getattr(model, "_functional", None) if isinstance(model, keras.Sequential) else model
@@ -64,8 +73,7 @@ def graph_of(model):
             f"input shape or call it on data. Received: {type(model).__name__} '{model.name}', "
             "not built"
         )
-    caller = next(c for c in type(model).__mro__ if "call" in vars(c))
-    if not hasattr(core, "_nodes_by_depth") or not caller.__module__.startswith("keras."):
+    if not hasattr(core, "_nodes_by_depth") or not _is_called_as_keras_does(type(model)):
         raise ValueError(
             "Invalid value received for argument `model`. Expected a Sequential or Functional "
             f"model. Received: {type(model).__name__} '{model.name}', whose `call` is Python code "
@@ -73,6 +81,28 @@ def graph_of(model):
             "keras.Model(inputs, model.call(inputs)) with inputs = keras.Input(shape)."
         )
     return core
+
+
+def enter(model, nodes):
+    """The graph of a model inside another one, and the nodes of its inputs.
+
+    Keras casts what a model receives to the type of its inputs, and may change its rank.
+    """
+    core = graph_of(model)
+    expected = [tuple(tensor.shape) for tensor in core.inputs]
+    received = [node.shape for node in nodes]
+    dtypes = [keras.backend.standardize_dtype(tensor.dtype) for tensor in core.inputs]
+    if [len(shape) for shape in expected] != [len(shape) for shape in received]:
+        raise ValueError(
+            f"Model '{model.name}' cannot be certified inside another one. Expected inputs of "
+            f"shapes {expected}. Received: shapes {received}"
+        )
+    if not all("float" in dtype for dtype in dtypes):
+        raise ValueError(
+            f"Model '{model.name}' cannot be certified inside another one: it rounds what it "
+            f"receives to integers. Expected floating point inputs. Received: dtypes {dtypes}"
+        )
+    return core, [after_cast(node, dtype) for node, dtype in zip(nodes, dtypes)]
 
 
 def walk(core, inputs):
@@ -98,16 +128,19 @@ def walk(core, inputs):
 
 def _propagate(operation, args, kwargs, symbolic):
     nodes = [a for a in keras.tree.flatten((args, kwargs)) if isinstance(a, Node)]
+    if isinstance(operation, keras.layers.Layer):
+        _check_call(operation, args, kwargs)
     if isinstance(operation, keras.Model):
-        inner = graph_of(operation)
+        inner, nodes = enter(operation, nodes)
         found = walk(inner, nodes)
         return [found[id(tensor)] for tensor in inner.outputs]
     outputs = symbolic
     if nodes[0].computed is not None:
         outputs = keras.tree.flatten(_run(operation, args, kwargs))
-    _check_samples(operation, outputs)
+    _check_samples(operation, nodes, outputs)
     if type(operation) in _RESIDUALS:
         # a x + b g(x)
+        nodes = [after_cast(node, operation.compute_dtype) for node in nodes]
         branch = _propagate(operation.branch, nodes, {}, symbolic)
         terms = [*nodes, *branch]
         return [after_sum(terms, operation.factors, operation.compute_dtype, outputs[0])]
@@ -120,8 +153,10 @@ def _layer_node(layer, nodes, output):
     if type(layer) in _SUMS:
         factor = 1.0 / len(nodes) if isinstance(layer, keras.layers.Average) else 1.0
         return after_sum(nodes, [factor] * len(nodes), layer.compute_dtype, output)
-    if type(layer) in _CHOICES and getattr(layer, "axis", -1) % len(output.shape) != 0:
+    if type(layer) in _CHOICES:
         return after_choice(nodes, layer.compute_dtype, output)
+    if type(layer) in _JOINS and layer.axis % len(output.shape) != 0:
+        return after_concatenation(nodes, layer.compute_dtype, output)
     if isinstance(layer, keras.layers.Multiply | keras.layers.Dot):
         raise ValueError(
             f"Layer '{layer.name}' cannot be certified: a product of two tensors that depend on "
@@ -131,14 +166,45 @@ def _layer_node(layer, nodes, output):
         raise ValueError(
             f"No Lipschitz bound is known for layer '{layer.name}' of class "
             f"{type(layer).__name__} with {len(nodes)} inputs. Expected one input, or one of "
-            f"{sorted(c.__name__ for c in _SUMS | _CHOICES)}."
+            f"{sorted(c.__name__ for c in _SUMS | _CHOICES | _JOINS)}."
         )
     return after_layer(nodes[0], layer_bound(layer, nodes[0].shape), layer, output)
 
 
-def _check_samples(operation, outputs):
+def _is_called_as_keras_does(model_class):
+    authors = (
+        next(c for c in model_class.__mro__ if name in vars(c)) for name in ("call", "__call__")
+    )
+    return all(author.__module__.startswith("keras.") for author in authors)
+
+
+def _check_call(layer, args, kwargs):
+    """Raises for a layer that does not work on its input alone, or not in floating point."""
+    if "float" not in layer.compute_dtype:
+        raise ValueError(
+            f"Layer '{layer.name}' cannot be certified: it rounds to integers. Expected a layer "
+            f"that computes in floating point. Received: dtype={layer.compute_dtype}"
+        )
+    named = {name: value for name, value in kwargs.items() if name != "training"}
+    inputs, *others = [*args, *named.values()]
+    leaves = [leaf for leaf in keras.tree.flatten(others) if not isinstance(leaf, Node)]
+    if any(leaf is not None for leaf in leaves):
+        raise ValueError(
+            f"Layer '{layer.name}' cannot be certified: its bound is that of a call without a mask "
+            f"and other arguments. Expected its input alone. Received: {leaves}"
+        )
+    struct = getattr(layer, "_inputs_struct", None)
+    by_name = isinstance(struct, dict) and isinstance(inputs, dict) and set(struct) == set(inputs)
+    if isinstance(inputs, dict) and not by_name:
+        raise ValueError(
+            f"Layer '{layer.name}' cannot be certified on inputs by name. Expected a tensor or a "
+            f"list of tensors in its own order. Received: names {sorted(inputs)}"
+        )
+
+
+def _check_samples(operation, nodes, outputs):
     for output in outputs:
-        if len(output.shape) < 1 or output.shape[0] not in (None, 1):
+        if len(output.shape) < 1 or output.shape[0] not in (None, 1, nodes[0].shape[0]):
             raise ValueError(
                 f"'{operation.name}' cannot be certified: it joins or drops samples of a batch. "
                 f"Expected the batch on axis 0. Received: output shape {tuple(output.shape)}"

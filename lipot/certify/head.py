@@ -6,9 +6,9 @@ import keras
 import numpy as np
 
 from lipot.certify.bounds import layer_bound
-from lipot.certify.graph import graph_of, walk
+from lipot.certify.graph import enter, graph_of, walk
 from lipot.certify.linear import dense_kernel, is_dense
-from lipot.certify.node import Node
+from lipot.certify.node import Node, after_cast
 from lipot.certify.rounding import float_format
 from lipot.certify.weights import applied
 
@@ -28,6 +28,7 @@ class Head:
         bias: `b`, `(q,)` in float64.
         roundings: Length of the longest chain of roundings in `W g + b`.
         roundoff: Unit roundoff of the last layer and of what follows it.
+        smallest: Smallest normal number of the same.
         squashed: Whether a softmax or a sigmoid follows.
     """
 
@@ -37,7 +38,16 @@ class Head:
     bias: np.ndarray
     roundings: int
     roundoff: float
+    smallest: float
     squashed: bool
+
+    def followed_by(self, formats):
+        """The same head before layers that compute in these formats and round the logits."""
+        return dataclasses.replace(
+            self,
+            roundoff=max([self.roundoff, *(f.roundoff for f in formats)]),
+            smallest=max([self.smallest, *(f.smallest for f in formats)]),
+        )
 
 
 def find_head(model, inputs):
@@ -49,28 +59,26 @@ def find_head(model, inputs):
             f"Received: {len(core.inputs)} inputs and {len(core.outputs)} outputs"
         )
     nodes = walk(core, inputs)
-    tensor, squashed, roundoff = core.outputs[0], False, 0.0
+    tensor, squashed, later = core.outputs[0], False, []
     while True:
         operation, step = _producer(tensor)
         before = step.input_tensors[0] if len(step.input_tensors) == 1 else None
         if isinstance(operation, keras.Model) and before is not None:
-            head = find_head(operation, [nodes[id(before)]])
+            head = find_head(operation, enter(operation, [nodes[id(before)]])[1])
             return dataclasses.replace(
                 head,
                 features=[keras.Model(core.inputs[0], before), *head.features],
                 squashed=head.squashed or squashed,
-                roundoff=max(head.roundoff, roundoff),
-            )
+            ).followed_by(later)
         if is_dense(operation):
             head = _head_at(operation, core, before, nodes[id(before)], squashed)
-            return dataclasses.replace(head, roundoff=max(head.roundoff, roundoff))
+            return head.followed_by(later)
         function = _final_function(operation)
         if function is None or before is None:
             raise _not_linear(operation)
         squashed = squashed or function != "linear"
         _check_keeps_order(operation, function, before.shape)
-        # A later layer in half precision rounds the logits that it receives.
-        roundoff = max(roundoff, float_format(operation.compute_dtype).roundoff)
+        later.append(float_format(operation.compute_dtype))
         tensor = before
 
 
@@ -87,16 +95,17 @@ def _head_at(layer, core, tensor, node, squashed):
             "Invalid value received for argument `model`. Expected logits of shape (batch, "
             f"classes). Received: last layer '{layer.name}' with inputs of shape {tensor.shape}"
         )
-    kernel = dense_kernel(layer)
+    kernel, machine = dense_kernel(layer), float_format(layer.compute_dtype)
     bias = np.zeros(kernel.shape[1]) if layer.bias is None else applied(layer.bias, layer)
     return Head(
         features=[keras.Model(core.inputs[0], tensor)],
-        node=node,
+        node=after_cast(node, layer.compute_dtype),
         kernel=kernel,
         bias=bias,
         # Each logit has a sum of its own: no factor for different orders.
         roundings=layer_bound(layer, (None, len(kernel))).roundings + 2,
-        roundoff=float_format(layer.compute_dtype).roundoff,
+        roundoff=machine.roundoff,
+        smallest=machine.smallest,
         squashed=squashed,
     )
 
@@ -107,7 +116,7 @@ def _producer(tensor):
 
 
 def _final_function(operation):
-    if isinstance(operation, _TRANSPARENT):
+    if type(operation) in _TRANSPARENT:
         return "linear"
     if type(operation) is keras.layers.Softmax and operation.axis == -1:
         return "softmax"

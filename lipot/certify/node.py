@@ -7,7 +7,14 @@ import keras
 import numpy as np
 from keras import ops
 
-from lipot.certify.rounding import Affine, accumulated, float_format, root_of_squares, total
+from lipot.certify.rounding import (
+    FLUSHED_WEIGHT,
+    Affine,
+    accumulated,
+    float_format,
+    root_of_squares,
+    total,
+)
 
 # Products and sums of these bounds are themselves rounded, in float64.
 _UP = 1.0 + 1e-12
@@ -65,19 +72,34 @@ def computed_input_node(symbolic, shape):
     return Node(1.0, tuple(shape), Computed(zero, error, size, machine.largest))
 
 
+def after_cast(node, dtype):
+    """Node of the same tensor in a float type."""
+    if node.computed is None or _dtype(node.computed.zero) == dtype:
+        return node
+    incoming, machine = node.computed, float_format(dtype)
+    cast = incoming.size.times(machine.roundoff).plus(Affine(0.0, _flushed(machine, node.shape)))
+    room = (machine.largest - incoming.size.offset) / max(incoming.size.slope, 1e-300)
+    return dataclasses.replace(
+        node,
+        computed=Computed(
+            ops.cast(incoming.zero, dtype),
+            incoming.error.plus(cast),
+            incoming.size.plus(cast),
+            min(incoming.reach, max(0.0, room)),
+        ),
+    )
+
+
 def after_layer(node, bound, layer, output):
     """Node after a layer with a `LayerBound`."""
     lipschitz = node.lipschitz * bound.lipschitz * _UP
     if node.computed is None:
         return Node(lipschitz, tuple(output.shape))
-    incoming, dtype = node.computed, layer.compute_dtype
-    machine = float_format(dtype)
-    error, size = incoming.error, incoming.size
-    if keras.backend.standardize_dtype(incoming.zero.dtype) != dtype:
-        cast = size.times(machine.roundoff).plus(Affine(0.0, _flushed(machine, node.shape)))
-        error, size = error.plus(cast), size.plus(cast)
-    intermediate = size.times(bound.gain).plus(Affine(0.0, bound.offset))
-    shape = _shape(output)
+    dtype = layer.compute_dtype
+    incoming, machine = after_cast(node, dtype).computed, float_format(dtype)
+    error, shape = incoming.error, _shape(output)
+    gain = bound.gain + FLUSHED_WEIGHT * math.sqrt(_values_in(node.shape) * _values_in(shape))
+    intermediate = incoming.size.times(gain).plus(Affine(0.0, bound.offset))
     chain = accumulated(bound.roundings, machine.roundoff)
     steps = bound.roundings + bound.output_roundings
     rounding = intermediate.times(chain).plus(Affine(0.0, steps * _flushed(machine, shape)))
@@ -107,19 +129,29 @@ def after_sum(nodes, factors, layer_dtype, output):
     return _finished(output, lipschitz, error, [n.computed for n in nodes], scaled, machine)
 
 
+def after_concatenation(nodes, layer_dtype, output):
+    """Node of a concatenation: the norms add like those of orthogonal vectors."""
+    return _after_selection(nodes, [1.0] * len(nodes), layer_dtype, output)
+
+
 def after_choice(nodes, layer_dtype, output):
-    r"""Node of a concatenation, maximum or minimum.
+    r"""Node of a maximum or minimum, with its inputs broadcast to the output's shape.
 
     Each output value moves at most as far as the farthest input value it may be, and
-    $\max(a, b)^2 \le a^2 + b^2$: the norms add like orthogonal vectors.
+    $\max(a, b)^2 \le a^2 + b^2$: the norms add like those of orthogonal vectors.
     """
+    copies = [_repeats(node.shape, tuple(output.shape)) for node in nodes]
+    return _after_selection(nodes, copies, layer_dtype, output)
+
+
+def _after_selection(nodes, copies, layer_dtype, output):
     shape = tuple(output.shape)
-    lipschitz = math.hypot(*(node.lipschitz for node in nodes)) * _UP
+    lipschitz = math.hypot(*(c * node.lipschitz for c, node in zip(copies, nodes))) * _UP
     if nodes[0].computed is None:
         return Node(lipschitz, shape)
     machine = float_format(layer_dtype)
-    sizes = root_of_squares([node.computed.size for node in nodes])
-    error = root_of_squares([node.computed.error for node in nodes])
+    sizes = root_of_squares([node.computed.size.times(c) for c, node in zip(copies, nodes)])
+    error = root_of_squares([node.computed.error.times(c) for c, node in zip(copies, nodes)])
     cast = sizes.times(2.0 * machine.roundoff).plus(Affine(0.0, _flushed(machine, shape)))
     return _finished(
         output, lipschitz, error.plus(cast), [n.computed for n in nodes], [sizes], machine
@@ -150,9 +182,24 @@ def _shape(output):
 
 
 def _flushed(machine, shape):
-    return machine.smallest * math.sqrt(np.prod([n or 1 for n in shape[1:]]))
+    return machine.smallest * math.sqrt(_values_in(shape))
 
 
 def _repeats(shape, broadcast):
-    sizes = [[n or 1 for n in s[1:]] for s in (shape, broadcast)]
-    return math.sqrt(max(1.0, np.prod(sizes[1]) / np.prod(sizes[0])))
+    """Norm of broadcasting; an axis of unknown size repeats nothing that has no size either."""
+    own = (1,) * (len(broadcast) - len(shape)) + tuple(shape[1:])
+    repeated = [n == 1 and m is None for n, m in zip(own, broadcast[1:])]
+    if len(shape) <= len(broadcast) and any(repeated):
+        raise ValueError(
+            f"A tensor of shape {tuple(shape)} is repeated along an axis of unknown size. "
+            f"Expected a model with a fixed input shape. Received: output shape {broadcast}"
+        )
+    return math.sqrt(max(1.0, _values_in(broadcast) / _values_in(shape)))
+
+
+def _values_in(shape):
+    return float(np.prod([n or 1 for n in shape[1:]]))
+
+
+def _dtype(tensor):
+    return keras.backend.standardize_dtype(tensor.dtype)

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from lipot.certify.node import Node, after_choice, after_sum
+from lipot.certify.node import Node, after_choice, after_concatenation, after_sum
 
 _SUMS = ("Add", "Subtract")
 _QUOTIENTS = ("Divide", "TrueDivide")
@@ -13,13 +13,19 @@ _UNCHANGED = ("Negative", "Relu")
 
 def operation_node(operation, args, kwargs, nodes, output):
     """Node after one operation, or an error that names it."""
-    name, dtype = type(operation).__name__, keras.backend.standardize_dtype(output.dtype)
-    if name in ("Maximum", "Minimum") or (name == "Concatenate" and _within_samples(operation)):
+    dtype = keras.backend.standardize_dtype(output.dtype)
+    # Someone else's operation may have the name of one of Keras and do something else.
+    stock = type(operation).__module__.startswith("keras.")
+    name = type(operation).__name__ if stock else None
+    if name in ("Maximum", "Minimum"):
         return after_choice(nodes, dtype, output)
+    if name == "Concatenate" and _within_samples(operation):
+        return after_concatenation(nodes, dtype, output)
     factors = _factors(operation, name, args, kwargs, nodes)
     if factors is None:
         raise ValueError(
-            f"No Lipschitz bound is known for the operation `{name}` ('{operation.name}'). "
+            f"No Lipschitz bound is known for the operation `{type(operation).__name__}` "
+            f"('{operation.name}'). "
             "Expected layers, sums of tensors or products with constants. Put it into a layer "
             "and register its bound with `@lipot.certify.register_bound(LayerClass)`."
         )

@@ -33,8 +33,11 @@ def average_pooling(layer, input_shape):
     """
     axes = [axis / axis.sum(axis=1, keepdims=True) for axis in _windows(layer, input_shape)]
     norm = math.prod(map(spectral_norm, axes))
-    # Partial sums of nonnegative weights are below the whole.
-    return LayerBound(norm, roundings=math.prod(layer.pool_size) + 4, gain=norm)
+    # Partial sums of nonnegative weights are below the whole, which in float16 must not overflow
+    # before it is divided.
+    window = math.prod(layer.pool_size)
+    gain = norm * window if layer.compute_dtype == "float16" else norm
+    return LayerBound(norm, roundings=window + 4, gain=gain)
 
 
 @register_bound(layers.GlobalMaxPooling1D, layers.GlobalMaxPooling2D)

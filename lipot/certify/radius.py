@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lipot.certify.rounding import accumulated
+from lipot.certify.rounding import FLUSHED_WEIGHT, accumulated
 
 # The last product and the differences below are computed in float64 themselves.
 _FLOAT64 = 2.0**-50
@@ -46,6 +46,7 @@ def radii(head, features, norms):
     pairs = _binary if len(head.bias) == 1 else _pairwise
     margins, differences, rows, offsets = pairs(head, np.where(finite[:, None], logits, 0.0))
     exact = _least(margins, head.node.lipschitz * differences)
+    rows = rows + 2.0 * FLUSHED_WEIGHT * np.sqrt(len(head.kernel))
 
     computed = head.node.computed
     # Every logit is a chain of `roundings` over partial sums of norm |w_i| |features| + |b_i|.
@@ -53,6 +54,8 @@ def radii(head, features, norms):
     lost = (
         differences * 2.0 * computed.error(norms)[:, None]
         + chain * (rows * computed.size(norms)[:, None] + offsets)
+        # What underflows in the chains of both logits.
+        + 2.0 * head.roundings * head.smallest
         + _SQUASH * head.roundoff * head.squashed
         + _FLOAT64 * len(head.kernel) * (rows * computed.size(norms)[:, None] + offsets)
     )

@@ -7,8 +7,10 @@ import numpy as np
 from keras import ops
 
 from lipot.certify.bounds import LayerBound, refuse, register_bound, values_in
+from lipot.certify.weights import applied
 from lipot.layers.centering import BatchCentering, LayerCentering
 from lipot.layers.invertible_sampling import InvertibleDownSampling, InvertibleUpSampling
+from lipot.math.scaling import wide_dtype
 
 layers = keras.layers
 
@@ -65,34 +67,34 @@ def invertible_sampling(layer, input_shape):
 def batch_normalization(layer, input_shape):
     if layer.moving_variance is None:
         raise ValueError(f"Layer '{layer.name}' has no weights yet. Expected a built model.")
-    variance, mean = _numbers(layer.moving_variance), _numbers(layer.moving_mean)
+    variance, mean = _numbers(layer.moving_variance, layer), _numbers(layer.moving_mean, layer)
     scale = 1.0 / np.sqrt(variance + layer.epsilon)
     if layer.gamma is not None:
-        scale = scale * np.abs(_numbers(layer.gamma))
+        scale = scale * np.abs(_numbers(layer.gamma, layer))
     shift = np.abs(mean) * scale
     if layer.beta is not None:
-        shift = shift + np.abs(_numbers(layer.beta))
+        shift = shift + np.abs(_numbers(layer.beta, layer))
     return _channelwise(scale, shift, input_shape)
 
 
 @register_bound(BatchCentering)
 def batch_centering(layer, input_shape):
-    mean = layer.k_coef_lip * np.abs(_numbers(layer.moving_mean))
-    beta = 0.0 if layer.beta is None else np.abs(_numbers(layer.beta))
+    mean = layer.k_coef_lip * np.abs(_numbers(layer.moving_mean, layer))
+    beta = 0.0 if layer.beta is None else np.abs(_numbers(layer.beta, layer))
     return _channelwise(layer.k_coef_lip, mean + beta, input_shape)
 
 
 @register_bound(LayerCentering)
 def layer_centering(layer, input_shape):
     # A mean of n values is wrong by at most gamma_n |x| / sqrt(n), and subtracted n times.
-    beta = np.zeros(1) if layer.beta is None else _numbers(layer.beta)
+    beta = np.zeros(1) if layer.beta is None else _numbers(layer.beta, layer)
     moved = _channelwise(layer.k_coef_lip, beta, input_shape)
     return moved._replace(roundings=moved.roundings + layer.averaged)
 
 
 @register_bound(layers.Normalization)
 def normalization(layer, input_shape):
-    variance, mean = _numbers(layer.variance), _numbers(layer.mean)
+    variance, mean = _numbers(layer.variance, layer), _numbers(layer.mean, layer)
     deviation = np.maximum(np.sqrt(variance), keras.config.epsilon())
     if layer.invert:
         return _channelwise(deviation, np.abs(mean), input_shape)
@@ -101,7 +103,7 @@ def normalization(layer, input_shape):
 
 @register_bound(layers.Rescaling)
 def rescaling(layer, input_shape):
-    scale, shift = np.abs(_numbers(layer.scale)), np.abs(_numbers(layer.offset))
+    scale, shift = np.abs(applied(layer.scale, layer)), np.abs(applied(layer.offset, layer))
     return _channelwise(scale, shift, input_shape)
 
 
@@ -117,8 +119,9 @@ def _channelwise(scale, shift, input_shape):
     )
 
 
-def _numbers(values):
-    return ops.convert_to_numpy(ops.cast(values, "float32")).astype("float64")
+def _numbers(values, layer):
+    # Layers in half precision apply these in float32.
+    return ops.convert_to_numpy(ops.cast(values, wide_dtype(layer.compute_dtype))).astype("float64")
 
 
 for _layer in (

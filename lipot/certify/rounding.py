@@ -28,6 +28,9 @@ _FORMATS = {
     "bfloat16": FloatFormat(2.0**-8, 2.0**-126, 1e18),
     "float16": FloatFormat(2.0**-11, 2.0**-14, 16376.0),
 }
+# A weight below 2^-126, the smallest normal number, may count as zero: an error of at most the unit
+# roundoff, 2^-24 or more there, times this, with room for layers of several maps.
+FLUSHED_WEIGHT = 2.0**-98
 # An error no certificate survives; infinity would turn into NaN when multiplied by zero.
 _HOPELESS = 1e60
 

@@ -41,7 +41,7 @@ def image_size(layer, input_shape):
 
 
 def check_not_quantized(layer):
-    """Raises for a stock layer that no longer applies its float kernel."""
+    """Raises for a stock layer that no longer applies its float kernel as it can be read."""
     if not layer.built:
         raise ValueError(f"Layer '{layer.name}' has no weights yet. Expected a built model.")
     mode = getattr(layer, "quantization_mode", None)
@@ -50,6 +50,20 @@ def check_not_quantized(layer):
             f"Layer '{layer.name}' cannot be certified. Expected float weights. "
             f"Received: quantization_mode={mode!r}"
         )
+    if layer.compute_dtype in ("float16", "bfloat16") and _has_adapters(layer):
+        raise ValueError(
+            f"Layer '{layer.name}' cannot be certified: it adds its LoRA weights to its kernel in "
+            "half precision, at each call. Expected merged weights: save the model and load it. "
+            f"Received: lora_enabled=True, dtype={layer.compute_dtype}"
+        )
+
+
+def _has_adapters(layer):
+    """Whether LoRA changes the kernel of a layer. A loaded model has them merged, and zeros."""
+    return getattr(layer, "lora_enabled", False) and all(
+        bool(ops.any(ops.not_equal(weight, 0.0)))
+        for weight in (layer.lora_kernel_a, layer.lora_kernel_b)
+    )
 
 
 def check_finite(model):

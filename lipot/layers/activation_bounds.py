@@ -29,8 +29,8 @@ _CONSTANTS = {
     activations.squareplus: 1.0,
     activations.sparse_plus: 1.0,
     activations.sparse_sigmoid: 0.5,
-    # The Euclidean projection onto the simplex.
-    activations.sparsemax: 1.0,
+    # No `sparsemax`: what Keras computes is not the projection onto the simplex, and it jumps
+    # where a value enters the support.
     # x Phi(x) is steepest at sqrt(2), with slope 1.12890...; the others likewise.
     activations.gelu: 1.1290,
     activations.silu: 1.0999,
