@@ -183,13 +183,17 @@ def _affine_head(head, shape):
     return np.stack(rows).astype("float64"), offset.astype("float64")
 
 
-def _is_affine(layer):
-    if isinstance(layer, keras.Model):
-        functional = type(layer) in (keras.Sequential, keras.Model) or hasattr(layer, "operations")
-        return functional and all(_is_affine(inner) for inner in layer.layers)
-    if isinstance(layer, keras.layers.Dense):
-        return layer.activation is keras.activations.linear
-    return isinstance(layer, _AFFINE)
+def _is_affine(operation):
+    """Whether a layer is affine. Subclasses are not trusted: they may compute something else."""
+    if isinstance(operation, keras.Model):
+        # A functional model may hold operations such as `ops.relu(x)` that are no layers.
+        sequential = isinstance(operation, keras.Sequential)
+        inner = operation.layers if sequential else getattr(operation, "operations", [None])
+        runs_them = type(operation).call.__module__.startswith("keras.")
+        return runs_them and all(map(_is_affine, inner))
+    if type(operation) is keras.layers.Dense:
+        return operation.activation is keras.activations.linear
+    return type(operation) in _AFFINE
 
 
 def _classes(logits):
@@ -199,7 +203,7 @@ def _classes(logits):
 
 
 def _factor(name, part, value):
-    if part is None or isinstance(part, _MOVES):
+    if part is None or type(part) in _MOVES:
         return 1.0
     if value is None:
         raise ValueError(

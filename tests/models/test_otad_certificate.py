@@ -132,6 +132,27 @@ def test_regression_moves_no_faster_than_the_slope(model):
     assert np.all(change <= limit + 1e-4)
 
 
+class Squared(keras.layers.Dense):
+    def call(self, inputs):
+        return super().call(inputs) ** 2
+
+
+def heads_that_only_look_affine():
+    inputs = keras.Input((3,))
+    return [
+        keras.Model(inputs, keras.layers.Dense(3)(keras.ops.relu(inputs))),
+        keras.Sequential([keras.Input((3,)), Squared(3)]),
+    ]
+
+
+def test_a_head_that_only_looks_affine_needs_its_constant(model):
+    x, _ = blobs(10, seed=5)
+    for head in heads_that_only_look_affine():
+        curved = OTAD(model.backbone, head, 4, 1.0).adapt(blobs(80, seed=0)[0])
+        with pytest.raises(ValueError, match="argument `head_lipschitz`"):
+            curved.certify(x)
+
+
 def test_a_metric_and_a_nonlinear_head_need_their_constants(model):
     metric = keras.Sequential([keras.Input((3,)), keras.layers.Rescaling(2.0)])
     head = keras.Sequential([keras.Input((3,)), keras.layers.Dense(3, "tanh")])
