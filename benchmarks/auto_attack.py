@@ -101,6 +101,7 @@ def compare(model, x, y, norm, eps, options):
         norm,
         steps=options.steps,
         queries=options.queries,
+        restarts=options.own_restarts,
         batch_size=options.batch,
         seed=options.seed,
     )
@@ -138,6 +139,7 @@ def parsed():
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--queries", type=int, default=5000)
     parser.add_argument("--restarts", type=int, default=5, help="of ART's attacks")
+    parser.add_argument("--own-restarts", type=int, default=1, help="of lipot's Auto-PGD")
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--targeted", action="store_true", help="ART's targeted attacks as well")
     parser.add_argument("--verbose", action="store_true", help="progress of lipot's attack")

@@ -21,12 +21,16 @@ from lipot import layers, losses
 RADII = (0.5, 1.0, 1.58, 2.0, 2.5)
 
 
-def network():
-    """One overlapping convolution, then dense layers, all orthonormal, at most 1-Lipschitz."""
+def network(*augmentation):
+    """One overlapping convolution, then dense layers, all orthonormal, at most 1-Lipschitz.
+
+    Layers of augmentation come first; they do nothing at inference, which `lipot.certify` checks.
+    """
     hidden = [layer() for _ in range(3) for layer in (_dense, layers.GroupSort2)]
     return keras.Sequential(
         [
             keras.Input((28, 28, 1)),
+            *augmentation,
             layers.OrthogonalConv2D(8, 4, strides=2),
             layers.GroupSort2(),
             keras.layers.Flatten(),

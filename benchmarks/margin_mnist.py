@@ -47,7 +47,7 @@ def points(holdout):
 
 def compiled(options):
     """The network with the loss and the optimizer of this recipe."""
-    model = network()
+    model = network(*shifted(options.shift))
     # Rows of norm one that are orthogonal lie sqrt(2) apart: so much margin proves the radius.
     loss = losses.MarginCategoricalCrossentropy(
         tau=options.tau, min_margin=math.sqrt(2.0) * options.radius
@@ -59,6 +59,18 @@ def compiled(options):
     return model
 
 
+def shifted(pixels):
+    """The layer that moves each training image by at most so many pixels, if any."""
+    if not pixels:
+        return ()
+    share = pixels / 28
+    return (
+        keras.layers.RandomTranslation(
+            share, share, fill_mode="constant", interpolation="nearest", seed=0
+        ),
+    )
+
+
 def parsed():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, default=30.0)
@@ -66,6 +78,7 @@ def parsed():
     parser.add_argument("--tau", type=float, default=4.0)
     parser.add_argument("--learning-rate", type=float, default=2e-3)
     parser.add_argument("--batch-size", type=int, default=128)
+    parser.add_argument("--shift", type=int, default=0, help="pixels, of the training images")
     parser.add_argument("--holdout", type=int, default=0, help="training images to certify")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--name", default="margin_mnist", help="name of the result file")

@@ -45,7 +45,7 @@ def main():
 def measure(data, radius, margin, orthogonalizer, seed, options):
     """Trains one network and certifies it on the test set."""
     keras.utils.set_random_seed(seed)
-    model = network(data.x_train.shape[1:], orthogonalizer, options.width)
+    model = network(data.x_train, orthogonalizer, options.width)
     steps = options.epochs * -(-len(data.x_train) // 128)
     model.compile(
         keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(1e-3, steps, alpha=0.01)),
@@ -62,8 +62,12 @@ def measure(data, radius, margin, orthogonalizer, seed, options):
     }
 
 
-def network(shape, orthogonalizer, width):
-    """Three dense layers with sorted pairs, and a head of unit rows."""
+def network(images, orthogonalizer, width):
+    """Three dense layers with sorted pairs, and a head of unit rows.
+
+    The mean of the images is taken off first: their common part would dominate the gradient of
+    the first kernel, and Adam's steps with it.
+    """
     body = [
         layer
         for _ in range(3)
@@ -73,7 +77,9 @@ def network(shape, orthogonalizer, width):
         )
     ]
     head = layers.FrobeniusDense(10, disjoint_neurons=True)
-    return keras.Sequential([keras.Input(shape), keras.layers.Flatten(), *body, head])
+    centered = keras.layers.Rescaling(1.0, offset=-float(images.mean()))
+    flat = keras.layers.Flatten()
+    return keras.Sequential([keras.Input(images.shape[1:]), centered, flat, *body, head])
 
 
 def summary(runs):

@@ -63,23 +63,39 @@ def _square(victim, settings):
     )
 
 
+def _once(classes, restarts):
+    return 1
+
+
+def _from_random_starts(classes, restarts):
+    return restarts
+
+
+def _at_targets(classes, restarts):
+    return min(_TARGETS, classes - 1)
+
+
 class _Kind(NamedTuple):
-    """How an attack is made, whether it takes targets, and its calls of the model.
+    """How an attack is made, how often it runs, and its calls of the model in one run.
 
     A gradient costs as much as two calls more.
     """
 
     build: Callable
-    targeted: bool
+    runs: Callable
     calls: Callable
 
 
 _KINDS = {
-    "apgd-ce": _Kind(_apgd(_crossentropy), False, lambda settings: 3 * settings.steps),
-    "apgd-dlr": _Kind(_apgd(_logits_ratio), False, lambda settings: 3 * settings.steps),
-    "apgd-t": _Kind(_apgd(targeted_logits_ratio), True, lambda settings: 3 * settings.steps),
-    "fab-t": _Kind(_fab, True, lambda settings: 4 * settings.steps),
-    "square": _Kind(_square, False, lambda settings: settings.queries),
+    "apgd-ce": _Kind(
+        _apgd(_crossentropy), _from_random_starts, lambda settings: 3 * settings.steps
+    ),
+    "apgd-dlr": _Kind(
+        _apgd(_logits_ratio), _from_random_starts, lambda settings: 3 * settings.steps
+    ),
+    "apgd-t": _Kind(_apgd(targeted_logits_ratio), _at_targets, lambda settings: 3 * settings.steps),
+    "fab-t": _Kind(_fab, _at_targets, lambda settings: 4 * settings.steps),
+    "square": _Kind(_square, _once, lambda settings: settings.queries),
 }
 
 # The standard version, and after its first attack the cheapest of those that it leaves out.
@@ -108,6 +124,8 @@ class AutoAttack:
         norm: `"inf"` or 2.
         steps: Steps of each gradient attack.
         queries: Queries of Square.
+        restarts: Random starts of `apgd-ce` and `apgd-dlr`, each on the points that the last one
+            left. The standard version has one.
         attacks: Names from the table, in the order they run.
         clip_min: Smallest value of the data, or `None`.
         clip_max: Largest value of the data, or `None`.
@@ -140,6 +158,7 @@ class AutoAttack:
         *,
         steps=100,
         queries=5000,
+        restarts=1,
         attacks=_ATTACKS,
         clip_min=0.0,
         clip_max=1.0,
@@ -152,6 +171,7 @@ class AutoAttack:
         self.norm = norm
         self.steps = check_units("steps", steps)
         self.queries = check_units("queries", queries)
+        self.restarts = check_units("restarts", restarts)
         self.attacks = _check_attacks(attacks)
         self.clip_min = clip_min
         self.clip_max = clip_max
@@ -198,7 +218,7 @@ class AutoAttack:
 
     def _search(self, name, victim, settings, classes):
         kind = _KINDS[name]
-        runs = min(_TARGETS, classes - 1) if kind.targeted else 1
+        runs = kind.runs(classes, self.restarts)
         compiled = victim.search((name, settings), lambda: kind.build(victim, settings))
         search = functools.partial(compiled.search, eps=self.eps)
         return Search(name, search, runs, kind.calls(settings) * runs)
@@ -227,6 +247,7 @@ class AutoAttack:
             "norm": self.norm,
             "steps": self.steps,
             "queries": self.queries,
+            "restarts": self.restarts,
             "attacks": list(self.attacks),
             "clip_min": self.clip_min,
             "clip_max": self.clip_max,

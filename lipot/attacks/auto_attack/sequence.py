@@ -47,7 +47,7 @@ class Search(NamedTuple):
     Attributes:
         name: Name of the attack.
         search: Callable `(x, y, target, *, rng, report) -> (adversarial, fooled)`.
-        runs: Number of runs, each at the next likely class.
+        runs: Number of runs, each at the next likely class or from another start.
         calls: Calls of the model for a point that stands to the end of all runs.
     """
 
@@ -113,8 +113,10 @@ def _attack(victim, search, pool, rng, progress):
         if not len(rows):
             break
         report = progress.run(search.name, run, search.runs, len(rows))
+        # Of more runs than targets none is at a target.
+        target = pool.targets[rows, run % pool.targets.shape[1]]
         pool.x_adv[rows], fallen[rows] = search.search(
-            pool.x[rows], pool.y[rows], pool.targets[rows, run], rng=rng, report=report
+            pool.x[rows], pool.y[rows], target, rng=rng, report=report
         )
     if not fallen.any():
         return fallen

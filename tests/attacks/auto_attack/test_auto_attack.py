@@ -103,6 +103,25 @@ def test_few_classes(classes):
     assert np.sum(wrong) > len(X) // 2
 
 
+@pytest.mark.parametrize("name", ["apgd-ce", "apgd-dlr"])
+def test_restarts_break_what_one_start_leaves(name):
+    model = keras.Sequential(
+        [network(), keras.layers.Lambda(lambda logits: keras.ops.sin(8.0 * logits))]
+    )
+    y = model.predict(X, verbose=0).argmax(axis=1)
+    once, often = (
+        AutoAttack(0.01, steps=2, restarts=restarts, attacks=[name]).run(model, X, y).stands
+        for restarts in (1, 8)
+    )
+    assert np.all(once[often]) and often.sum() < once.sum()
+
+
+def test_more_restarts_than_targets():
+    model = network(2)
+    result = AutoAttack(0.5, steps=5, queries=5, restarts=3).run(model, X, labels(model))
+    assert result.robust_accuracy < 1.0
+
+
 def test_vectors_and_one_hot_labels():
     model = keras.Sequential([keras.Input((9,)), keras.layers.Dense(4)])
     x = np.random.default_rng(0).normal(size=(12, 9)).astype("float32")
@@ -220,7 +239,9 @@ def test_all_wrong_is_no_error():
 
 
 def test_round_trip():
-    check_serializable(AutoAttack(0.2, 2, steps=7, attacks=["apgd-t"], clip_min=None, seed=3))
+    check_serializable(
+        AutoAttack(0.2, 2, steps=7, restarts=2, attacks=["apgd-t"], clip_min=None, seed=3)
+    )
 
 
 @pytest.mark.parametrize(
@@ -230,6 +251,7 @@ def test_round_trip():
         ({"norm": 1}, "norm"),
         ({"steps": 0}, "steps"),
         ({"queries": 1.5}, "queries"),
+        ({"restarts": 0}, "restarts"),
         ({"attacks": ["pgd"]}, "attacks"),
         ({"attacks": ()}, "attacks"),
         ({"attacks": ["apgd-ce", "apgd-ce"]}, "attacks"),
