@@ -181,11 +181,17 @@ def row_of(model, data, steps, seconds, norms, arguments):
 
 
 def arrays_of(dataset, arguments):
-    """The arrays that all networks see."""
+    """The arrays that all networks see: the images less their mean.
+
+    What all images share would dominate the gradient of the first kernel. A shift of the inputs
+    changes no distance between them, and so no radius.
+    """
+    x_train = dataset.x_train[: arguments.images]
+    mean = x_train.mean(axis=0)
     return {
-        "x_train": dataset.x_train[: arguments.images],
+        "x_train": x_train - mean,
         "y_train": dataset.y_train_onehot[: arguments.images],
-        "x_test": dataset.x_test[: arguments.points],
+        "x_test": dataset.x_test[: arguments.points] - mean,
         "labels": dataset.y_test[: arguments.points],
     }
 
@@ -222,7 +228,7 @@ def main():
         ORTHOGONAL: lambda: lipot_row(orthogonal, arguments.orthogonal_filters, data, arguments),
     }
     settings = {k: v for k, v in vars(arguments).items() if k not in ("deel", "rows", "result")}
-    settings["note"] = dataset.note
+    settings |= {"note": dataset.note, "centered": True}
     stored = read_result(arguments.result)
     found = stored["figures"] if stored and stored["settings"] == settings else {}
     for name in [name for key, name in ROWS.items() if key in arguments.rows]:

@@ -10,8 +10,15 @@ from benchmarks.common import DEEL_LIP, between_marks, markdown_table, percent, 
 DOCS = Path(__file__).parents[1] / "docs"
 # Results whose command is not their name alone.
 _COMMANDS = {
-    "auto_attack_more": "auto_attack --networks pgd plain --name auto_attack_more",
-    "margin_mnist_clean": "margin_mnist --radius 1.1 --name margin_mnist_clean",
+    "auto_attack": "auto_attack --points 150 --networks lipschitz",
+    "auto_attack_pgd": "auto_attack --points 150 --networks pgd --name auto_attack_pgd",
+    "auto_attack_plain": "auto_attack --points 150 --networks plain --name auto_attack_plain",
+    "interrupted_evaluation": "interrupted_evaluation --points 100",
+    "orthogonalizers": "orthogonalizers --epochs 1 --only retraction bjorck",
+    "training_step": (
+        "training_step --steps 20 --rounds 3 --networks mlp cnn resnet --only retraction "
+        "--deel PYTHON"
+    ),
 }
 
 
@@ -159,7 +166,8 @@ PAGES = {
     ),
     DOCS / "auto-attack.md": (
         ("", "auto_attack", auto_attack),
-        ("", "auto_attack_more", auto_attack),
+        ("", "auto_attack_pgd", auto_attack),
+        ("", "auto_attack_plain", auto_attack),
     ),
     DOCS / "evaluate.md": (
         ("", "evaluate_mnist", evaluate),
