@@ -2,8 +2,8 @@
 
     LIPOT_DATA_DIR=... python -m benchmarks.margin_mnist [--minutes 30]
 
-The network is that of `hkr_mnist`, the training images are moved by up to a pixel. The loss asks for
-the margin of a radius below 1.58: a larger one proves more and is less accurate. Temperature,
+The network is that of `hkr_mnist`, the training images are moved by up to a pixel. The loss asks
+for the margin of a radius below 1.58: a larger one proves more and is less accurate. Temperature,
 optimizer and shift were chosen on the last 10,000 training images, which `--holdout 10000` leaves
 out and certifies instead of the test images; the radius after runs whose test figures were seen.
 """

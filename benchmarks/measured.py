@@ -162,7 +162,6 @@ PAGES = {
         ("How orthogonal", "orthogonality", orthogonality),
         ("What the fast way loses", "orthogonalizers", orthogonalizers),
         ("MNIST, for clean and proven accuracy", "margin_mnist", margin_mnist),
-        ("", "margin_mnist_clean", margin_mnist),
     ),
     DOCS / "auto-attack.md": (
         ("", "auto_attack", auto_attack),
