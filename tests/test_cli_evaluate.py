@@ -92,6 +92,7 @@ def test_report_puts_stored_evaluations_on_one_page(folder, capsys):
         (["evaluate", "small.keras", "flipped.npz"], "flipped.npz is no .npz file, or a damaged"),
         (["report", "numbers.npz"], "Expected a report written by"),
         (["evaluate", "small.keras", "numbers.npz"], "but single numbers"),
+        (["evaluate", "small.keras", "objects.npz"], "objects.npz holds Python objects under 'y'"),
         (["evaluate", "small.keras", "centered.npz"], "such as --range -0.5 0.5"),
         (["evaluate", "empty.keras", "digits"], "empty.keras is no model that `model.save` wrote"),
     ],
@@ -102,6 +103,7 @@ def test_errors_are_one_line(folder, arguments, message, capsys, monkeypatch):
     (folder / "half.json").write_text(json.dumps({"format": 1, "evaluations": [{}]}))
     (folder / "sub.html").mkdir(exist_ok=True)
     np.savez(folder / "numbers.npz", x=0.5, y=1)
+    np.savez(folder / "objects.npz", x=np.zeros((2, 3)), y=np.array([1, "one"], object))
     centered = _points(30)["x"] - 0.5
     np.savez(folder / "centered.npz", x=centered, y=np.zeros(30, int))
     whole = (folder / "centered.npz").read_bytes()

@@ -24,8 +24,10 @@ def class_numbers(y, samples, classes):
     one_hot = classes > 1 and labels.shape == (samples, classes)
     if not one_hot and labels.shape not in ((samples,), (samples, 1)):
         raise _invalid(f"shape ({samples},) or ({samples}, {classes})", f"shape {labels.shape}")
-    if labels.dtype.kind not in "biuf" or not np.all(np.isfinite(labels)):
-        raise _invalid("finite numbers", f"dtype {labels.dtype}")
+    if labels.dtype.kind not in "biuf":
+        raise _invalid("numbers", f"dtype {labels.dtype}")
+    if not np.all(np.isfinite(labels)):
+        raise _invalid("finite numbers", f"{np.sum(~np.isfinite(labels))} NaN or infinite values")
     if one_hot:
         return _from_one_hot(labels)
     labels = labels.reshape(samples)
@@ -34,8 +36,9 @@ def class_numbers(y, samples, classes):
         if not (set(found) <= {0, 1} or set(found) <= {-1, 1}):
             raise _invalid("{0, 1} or {-1, 1} for one output unit", f"values {found[:5]}")
         return (labels > 0).astype(int)
-    if np.any(found != np.floor(found)) or found.min() < 0 or found.max() >= classes:
-        raise _invalid(f"class numbers from 0 to {classes - 1}", f"values {found[:5]}")
+    strange = found[(found != np.floor(found)) | (found < 0) | (found >= classes)]
+    if len(strange):
+        raise _invalid(f"class numbers from 0 to {classes - 1}", f"values {strange[:5]}")
     return labels.astype(int)
 
 

@@ -54,9 +54,19 @@ def _read_npz(source):
     try:
         with np.load(source, allow_pickle=False) as arrays:
             keys = _keys(source, arrays.files)
-            return tuple(arrays[key] for key in keys)
+            return tuple(_array(source, arrays, key) for key in keys)
     except zipfile.BadZipFile as error:
         raise _unreadable(source) from error
+
+
+def _array(source, arrays, key):
+    try:
+        return arrays[key]
+    except ValueError as error:
+        raise ValueError(
+            f"{source} holds Python objects under {key!r}, which are not read. Expected an array "
+            "of numbers."
+        ) from error
 
 
 def _unreadable(source):
