@@ -92,6 +92,10 @@ def test_report_puts_stored_evaluations_on_one_page(folder, capsys):
         (["evaluate", "small.keras", "flipped.npz"], "flipped.npz is no .npz file, or a damaged"),
         (["report", "numbers.npz"], "Expected a report written by"),
         (["evaluate", "small.keras", "numbers.npz"], "but single numbers"),
+        (
+            ["evaluate", "small.keras", "digits", "--outputs", "probabilities"],
+            "Expected 'logits': 'sequential' returns values",
+        ),
         (["evaluate", "small.keras", "objects.npz"], "objects.npz holds Python objects under 'y'"),
         (["evaluate", "small.keras", "centered.npz"], "such as --range -0.5 0.5"),
         (["evaluate", "empty.keras", "digits"], "empty.keras is no model that `model.save` wrote"),

@@ -34,6 +34,12 @@ def add_to(commands):
         help="quick, standard or exhaustive; or names of attacks, such as pgd square",
     )
     add("--range", type=float, nargs=2, metavar=("LOW", "HIGH"), help="least and greatest input")
+    add(
+        "--outputs",
+        choices=["auto", "logits", "probabilities"],
+        default="auto",
+        help="what the model returns; auto finds out",
+    )
     add("--limit", type=positive_int, help="only the first so many points")
     add("--batch-size", type=positive_int, default=256, help="points attacked at once")
     add("--seed", type=int, default=0, help="of everything random")
@@ -62,6 +68,7 @@ def _run(options):
         attacks=options.attacks[0] if _is_suite(options.attacks) else options.attacks,
         name=pathlib.Path(options.model).stem,
         clip_values=_clip_values(options, points, x),
+        outputs=options.outputs,
         batch_size=options.batch_size,
         seed=options.seed,
         resume=options.resume,
