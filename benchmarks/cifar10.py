@@ -50,11 +50,6 @@ def network(trunk="residual", *, width=512, blocks=12, dense_width=1024, dense_l
     return keras.Sequential(
         [
             keras.Input((32, 32, 3)),
-            # A crop of the image within four pixels of zeros. Both do nothing at inference.
-            keras.layers.RandomTranslation(
-                1 / 8, 1 / 8, fill_mode="constant", interpolation="nearest"
-            ),
-            keras.layers.RandomFlip("horizontal"),
             # About the mean: what all images share would dominate the first gradients.
             keras.layers.Rescaling(1.0, offset=-0.5),
             layers.OrthogonalConv2D(width, 5, strides=2),

@@ -3,9 +3,15 @@
 import keras
 import numpy as np
 
+# Pixels of black around an image before it is cropped to its size.
+_BORDER = 4
+
 
 class Batches(keras.utils.PyDataset):
-    """Batches in an order that depends on the epoch alone, half of them extra images if any.
+    """Batches of cropped and mirrored images, half of them extra images if any.
+
+    What an epoch holds depends on its number alone. The images are moved here and not by layers:
+    Keras does not compile the training of a model with `RandomTranslation` on JAX.
 
     Args:
         images: Float images with values in [0, 1].
@@ -24,6 +30,7 @@ class Batches(keras.utils.PyDataset):
 
     def start(self, epoch):
         """Draws the order of an epoch."""
+        self.epoch = epoch
         generator = np.random.default_rng([self.seed, epoch])
         self.order = generator.permutation(len(self.images))
         if self.extra:
@@ -39,7 +46,20 @@ class Batches(keras.utils.PyDataset):
             images, labels = (values[self.drawn[part]] for values in self.extra)
             x = np.concatenate([x, images.astype("float32") / np.float32(255.0)])
             y = np.concatenate([y, np.eye(10, dtype="float32")[labels]])
-        return x, y
+        return moved(x, np.random.default_rng([self.seed, self.epoch, index])), y
+
+
+def moved(images, generator):
+    """Crops `(n, h, w, c)` images at random out of a border of zeros, and mirrors half of them."""
+    count, height, width, _ = images.shape
+    border = ((0, 0), (_BORDER, _BORDER), (_BORDER, _BORDER), (0, 0))
+    top, left = generator.integers(0, 2 * _BORDER + 1, (2, count, 1))
+    columns = np.arange(width)
+    mirrored = generator.random((count, 1)) < 0.5
+    rows = top + np.arange(height)
+    columns = left + np.where(mirrored, columns[::-1], columns)
+    samples = np.arange(count)[:, None, None]
+    return np.pad(images, border)[samples, rows[:, :, None], columns[:, None, :]]
 
 
 def read_extra(file):
