@@ -2,6 +2,7 @@
 
 from keras import ops
 
+from lipot import backend
 from lipot.layers.kernel_layer import KernelLayer
 
 _STATE = {"trainable": False, "autocast": False, "aggregation": "only_first_replica"}
@@ -55,9 +56,14 @@ class CachedKernel:
         raise TypeError(f"{type(self).__name__} must define _exact_kernel().")
 
     def _inference_kernel(self):
-        kernel = ops.cond(
-            ops.equal(self._stale.value, 1.0), self._exact_kernel, lambda: self._cached_kernel.value
-        )
+        stale = ops.equal(self._stale.value, 1.0)
+        if not backend.is_concrete(stale):
+            kernel = ops.cond(stale, self._exact_kernel, lambda: self._cached_kernel.value)
+        elif stale:
+            kernel = self._exact_kernel()
+        else:
+            # Outside compiled code JAX would compile the condition anew at each call.
+            return self._cached_kernel.value
         self._cached_kernel.assign(kernel)
         self._stale.assign(ops.zeros_like(self._stale.value))
         return kernel
