@@ -40,7 +40,7 @@ def test_the_defaults_of_every_method_learn_the_digits(method):
     keras.utils.set_random_seed(0)
     data = datasets.load("digits")
     predictions = recipes.METHODS[method](data, epochs=30).predict(data.x_test, verbose=0)
-    assert np.mean(predictions.argmax(axis=1) == data.y_test) > 0.93
+    assert np.mean(predictions.argmax(axis=1) == data.y_test) > 0.9
 
 
 @pytest.mark.parametrize("method", list(recipes.METHODS))
