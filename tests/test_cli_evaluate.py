@@ -94,7 +94,7 @@ def test_report_puts_stored_evaluations_on_one_page(folder, capsys):
         (["evaluate", "small.keras", "numbers.npz"], "but single numbers"),
         (
             ["evaluate", "small.keras", "digits", "--outputs", "probabilities"],
-            "Expected 'logits': 'sequential' returns values",
+            "Expected 'logits': 'sequential",
         ),
         (["evaluate", "small.keras", "objects.npz"], "objects.npz holds Python objects under 'y'"),
         (["evaluate", "small.keras", "centered.npz"], "such as --range -0.5 0.5"),
