@@ -39,8 +39,10 @@ def test_every_method_trains_a_model_that_reloads_safely(method, name, tmp_path)
 def test_the_defaults_of_every_method_learn_the_digits(method):
     keras.utils.set_random_seed(0)
     data = datasets.load("digits")
-    predictions = recipes.METHODS[method](data, epochs=30).predict(data.x_test, verbose=0)
-    assert np.mean(predictions.argmax(axis=1) == data.y_test) > 0.9
+    # Adversarial examples under two regularizers take longer to learn.
+    epochs = 60 if method == "otjr" else 30
+    predictions = recipes.METHODS[method](data, epochs=epochs).predict(data.x_test, verbose=0)
+    assert np.mean(predictions.argmax(axis=1) == data.y_test) > 0.93
 
 
 @pytest.mark.parametrize("method", list(recipes.METHODS))
