@@ -166,7 +166,7 @@ class AutoAttack:
         outputs="auto",
         seed=0,
     ):
-        self.ball = check_ball(norm, clip_min, clip_max)
+        check_ball(norm, clip_min, clip_max)
         self.eps = check_positive("eps", eps)
         self.norm = norm
         self.steps = check_units("steps", steps)
@@ -203,7 +203,8 @@ class AutoAttack:
         logits = victim.logits(x)
         check_logits(victim.model, logits, self.outputs)
         y = _check_labels(y, *logits.shape)
-        settings = _Settings(self.ball, x.shape[1:], self.steps, self.queries, self.batch_size)
+        ball = Ball(self.norm, self.clip_min, self.clip_max)
+        settings = _Settings(ball, x.shape[1:], self.steps, self.queries, self.batch_size)
         searches = [self._search(name, victim, settings, logits.shape[1]) for name in self.attacks]
         progress = Progress({search.name: search.calls for search in searches}, verbose)
         how = {"batch_size": self.batch_size, "seed": self.seed, "progress": progress}
