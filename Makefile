@@ -13,7 +13,7 @@ INSTALLED_TORCH := $(VENV)-torch/.installed
 # Has PyTorch without CUDA; where it cannot be reached, PyPI's comes with it.
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 # What runs on every backend. Doctests show values as TensorFlow prints them.
-ON_EVERY_BACKEND := tests/test_backend.py tests/layers tests/losses tests/certify \
+ON_EVERY_BACKEND := tests/test_backend.py tests/layers tests/losses tests/certificates \
 	tests/models/test_adversarial_model.py tests/models/test_otad.py \
 	tests/models/test_otad_architectures.py tests/models/test_otad_certificate.py
 

@@ -3,7 +3,7 @@
 from lipot import (
     attacks,
     callbacks,
-    certify,
+    certificates,
     constraints,
     datasets,
     initializers,
@@ -14,7 +14,7 @@ from lipot import (
     models,
     regularizers,
 )
-from lipot.certify import lipschitz_constant
+from lipot.certificates import certify, lipschitz_constant
 from lipot.interop import to_keras
 from lipot.models import OTAD, AdversarialModel, CIPNet, OTClassifier
 from lipot.models.sequential import Model, Sequential

@@ -35,7 +35,7 @@ def test_train_saves_a_model_and_prints_what_is_proven_of_it(saved):
     file, output = saved
     data = datasets.load("digits")
     model = keras.saving.load_model(file)
-    certificate = certify.certify(model, data.x_test, data.y_test)
+    certificate = certify(model, data.x_test, data.y_test)
     for radius, accuracy in _certified(output).items():
         assert abs(certificate.accuracy(radius) - accuracy) < 1e-4
     assert certificate.accuracy(0.25) > 0.3
@@ -133,7 +133,7 @@ def test_counterfactuals_lie_beyond_the_certified_radius(saved):
     data = datasets.load("digits")
     model = keras.saving.load_model(saved[0])
     x = data.x_test[:100]
-    radius = certify.certify(model, x).radius
+    radius = certify(model, x).radius
     found = step_across(art.classifier(model), x)
     crossed = found.before != found.after
     step = np.linalg.norm((found.moved - x).reshape(100, -1), axis=1)

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from lipot import datasets
-from lipot.certify import certify, lipschitz_constant
+from lipot.certificates import certify, lipschitz_constant
 from lipot.cli.options import positive_int
 from lipot.cli.points import DATA_HELP, read_model, read_points
 from lipot.models import OTAD

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from lipot import datasets, evaluation, recipes
-from lipot.certify import certify
+from lipot.certificates import certify
 from lipot.demo import figures, measure, training
 from lipot.evaluation.views.counterfactual import step_across
 from lipot.interop import art

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from lipot.certify import certify
+from lipot.certificates import certify
 from lipot.models import OTAD
 
 

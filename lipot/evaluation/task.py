@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
-from lipot.certify.labels import class_numbers
+from lipot.certificates.labels import class_numbers
 from lipot.evaluation.outputs import Outputs, find_outputs, predict
 from lipot.evaluation.ranges import Range, find_range
 from lipot.interop import art

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from lipot.certify import certify
+from lipot.certificates import certify
 from lipot.evaluation.views.counterfactual import step_across, walk_across
 from lipot.evaluation.views.subject import lengths, telling_rows
 from lipot.evaluation.views.view import DoesNotApply, View

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from lipot.certify.graph import graph_of
+from lipot.certificates.graph import graph_of
 from lipot.evaluation.views.view import DoesNotApply
 from lipot.models import OTClassifier
 from lipot.models.neighbor_model import NeighborModel

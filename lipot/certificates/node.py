@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from lipot.certify.rounding import (
+from lipot.math.rounding import (
     FLUSHED_WEIGHT,
     Affine,
     accumulated,

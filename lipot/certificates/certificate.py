@@ -4,12 +4,12 @@ import keras
 import numpy as np
 from keras import ops
 
-from lipot.certify.graph import graph_of
-from lipot.certify.head import find_head
-from lipot.certify.labels import class_numbers
-from lipot.certify.node import computed_input_node
-from lipot.certify.radius import radii
-from lipot.certify.weights import check_finite
+from lipot.certificates.graph import graph_of
+from lipot.certificates.head import find_head
+from lipot.certificates.labels import class_numbers
+from lipot.certificates.node import computed_input_node
+from lipot.certificates.radius import radii
+from lipot.certificates.weights import check_finite
 
 
 class Certificate:

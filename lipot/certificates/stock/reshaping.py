@@ -6,10 +6,11 @@ import keras
 import numpy as np
 from keras import ops
 
-from lipot.certify.bounds import LayerBound, refuse, register_bound, values_in
-from lipot.certify.weights import applied
+from lipot.certificates.bounds import refuse, register_bound
+from lipot.certificates.weights import applied
 from lipot.layers.centering import BatchCentering, LayerCentering
 from lipot.layers.invertible_sampling import InvertibleDownSampling, InvertibleUpSampling
+from lipot.math.rounding import LayerBound, values_in
 from lipot.math.scaling import wide_dtype
 
 layers = keras.layers

@@ -6,10 +6,10 @@ import pytest
 from keras import layers
 
 import lipot
-from lipot.certify.bounds import layer_bound
-from lipot.certify.weights import spectral_norm
+from lipot.certificates.bounds import layer_bound
 from lipot.layers.base import LipschitzLayer
-from tests.certify.jacobians import ERROR, jacobian_norm, largest_jacobian_norm
+from lipot.math.rounding import spectral_norm
+from tests.certificates.jacobians import ERROR, jacobian_norm, largest_jacobian_norm
 
 IMAGE, SIGNAL, VECTOR = (6, 5, 2), (8, 3), (5,)
 
@@ -231,13 +231,13 @@ def test_registered_bounds_are_used_and_checked():
     model = built_model(Halved(), VECTOR)
     with pytest.raises(ValueError, match="Halved"):
         lipot.lipschitz_constant(model)
-    lipot.certify.register_bound(Halved)(lambda layer, input_shape: 0.5)
+    lipot.certificates.register_bound(Halved)(lambda layer, input_shape: 0.5)
     assert lipot.lipschitz_constant(model) == pytest.approx(0.5)
-    lipot.certify.register_bound(Halved)(lambda layer, input_shape: float("nan"))
+    lipot.certificates.register_bound(Halved)(lambda layer, input_shape: float("nan"))
     with pytest.raises(ValueError, match="not a finite"):
         lipot.lipschitz_constant(model)
     with pytest.raises(ValueError, match="argument `layer_classes`"):
-        lipot.certify.register_bound("Halved")(lambda layer, input_shape: 0.5)
+        lipot.certificates.register_bound("Halved")(lambda layer, input_shape: 0.5)
 
 
 def test_weights_are_rounded_to_the_compute_dtype():

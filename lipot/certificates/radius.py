@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lipot.certify.rounding import FLUSHED_WEIGHT, accumulated
+from lipot.math.rounding import FLUSHED_WEIGHT, accumulated
 
 # The last product and the differences below are computed in float64 themselves.
 _FLOAT64 = 2.0**-50

@@ -6,7 +6,7 @@ import pytest
 from keras import layers, ops
 
 import lipot
-from tests.certify.jacobians import ERROR, largest_jacobian_norm
+from tests.certificates.jacobians import ERROR, largest_jacobian_norm
 
 
 @pytest.fixture(autouse=True)

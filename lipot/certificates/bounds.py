@@ -1,46 +1,8 @@
 """What a certificate knows about one layer, and where it looks it up."""
 
 import math
-from typing import NamedTuple
 
-import numpy as np
-
-
-class LayerBound(NamedTuple):
-    r"""Proven facts about one layer at inference, in l2 norms over a whole sample.
-
-    Attributes:
-        lipschitz: Upper bound of the layer's Lipschitz constant.
-        roundings: Length of the longest chain of roundings whose intermediate results have a
-            norm of at most `gain * |input| + offset`.
-        gain: See `roundings`.
-        offset: See `roundings`.
-        output_roundings: Roundings that are relative to the layer's output.
-
-    A layer that only moves, compares or drops values rounds nothing and needs `lipschitz` alone.
-    """
-
-    lipschitz: float
-    roundings: int = 0
-    gain: float = 0.0
-    offset: float = 0.0
-    output_roundings: int = 0
-
-    def with_activation(self, activation):
-        """Bound of a linear layer with this bound, followed by an activation.
-
-        The linear layer's result has a norm of at most `gain * |input| + offset` itself, and
-        gamma_i + gamma_j + gamma_i gamma_j <= gamma_(i + j).
-        """
-        reach = max(activation.lipschitz, activation.gain)
-        return LayerBound(
-            lipschitz=self.lipschitz * activation.lipschitz,
-            roundings=self.roundings + activation.roundings,
-            gain=self.gain * reach,
-            offset=self.offset * reach + activation.offset,
-            output_roundings=activation.output_roundings,
-        )
-
+from lipot.math.rounding import LayerBound, values_in
 
 _BOUNDS = {}
 _REFUSED = {}
@@ -77,7 +39,7 @@ def register_bound(*layer_classes):
     ... class Halve(keras.layers.Layer):
     ...     def call(self, inputs):
     ...         return inputs / 2
-    >>> @lipot.certify.register_bound(Halve)
+    >>> @lipot.certificates.register_bound(Halve)
     ... def halve(layer, input_shape):
     ...     return 0.5
     >>> model = keras.Sequential([keras.Input((4,)), Halve(), Halve()])
@@ -116,14 +78,9 @@ def layer_bound(layer, input_shape):
         f"No Lipschitz bound is known for layer '{layer.name}' of class "
         f"{type(layer).__module__}.{type(layer).__qualname__}. Expected a layer of lipot, a stock "
         "Keras layer with a finite constant, or one registered with "
-        f"`@lipot.certify.register_bound({type(layer).__name__})` on a function "
+        f"`@lipot.certificates.register_bound({type(layer).__name__})` on a function "
         "`(layer, input_shape) -> bound`."
     )
-
-
-def values_in(shape):
-    """Number of values in one sample; sizes that are not known count as one."""
-    return int(np.prod([n or 1 for n in shape[1:]], initial=1.0))
 
 
 def _owner(layer_class, name):

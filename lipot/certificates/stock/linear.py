@@ -16,9 +16,9 @@ import math
 import keras
 import numpy as np
 
-from lipot.certify.activations import activation_bound
-from lipot.certify.bounds import LayerBound, is_called_as, register_bound, values_in
-from lipot.certify.weights import applied, check_not_quantized, image_size, spectral_norm
+from lipot.certificates.bounds import is_called_as, register_bound
+from lipot.certificates.stock.activations import activation_bound
+from lipot.certificates.weights import applied, check_not_quantized, image_size
 from lipot.layers.activation_bounds import activation_bound as layers_activation_bound
 from lipot.layers.cached_kernel_layer import CachedKernelLayer
 from lipot.layers.frobenius_conv2d import FrobeniusConv2D
@@ -35,6 +35,7 @@ from lipot.math.convolution import (
     patch_copies,
     transposed_bound,
 )
+from lipot.math.rounding import LayerBound, spectral_norm, values_in
 
 _DENSE = (keras.layers.Dense, SpectralDense, FrobeniusDense)
 # Partial sums in up to four orders: sqrt(4).

@@ -4,7 +4,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from lipot.certify.bounds import LayerBound, layer_bound, refuse, register_bound
+from lipot.certificates.bounds import layer_bound, refuse, register_bound
+from lipot.math.rounding import LayerBound
 
 # Layers of Keras that return their input when they are called with training=False.
 _NAMES = (
@@ -45,9 +46,9 @@ def augmentation(layer, input_shape):
             f"No Lipschitz bound is known for layer '{layer.name}' of class "
             f"{type(layer).__module__}.{type(layer).__qualname__}. Expected an augmentation of "
             "Keras itself: a subclass may change what it does at inference. If it does nothing "
-            f"then, register a function with `@lipot.certify.register_bound("
+            f"then, register a function with `@lipot.certificates.register_bound("
             f"{type(layer).__name__})` that calls "
-            "`lipot.certify.check_identity_at_inference(layer, input_shape)` and returns 1.0."
+            "`lipot.certificates.check_identity_at_inference(layer, input_shape)` and returns 1.0."
         )
     check_identity_at_inference(layer, input_shape)
     return LayerBound(1.0)

@@ -4,8 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from lipot.certify.bounds import layer_bound
-from lipot.certify.rounding import accumulated
+from lipot.certificates.bounds import layer_bound
 from lipot.layers import (
     BatchCentering,
     GroupSort2,
@@ -15,6 +14,7 @@ from lipot.layers import (
     SDPResidualDense,
     SkewOrthogonalConv2D,
 )
+from lipot.math.rounding import accumulated
 from tests.helpers import to_numpy
 
 CASES = [

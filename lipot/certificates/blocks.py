@@ -1,22 +1,22 @@
 r"""Bounds of residual blocks of their own, and of layers that measure distances.
 
 Rounding. A block runs several maps one after the other. The error of each is bounded as in
-`lipot.certify.linear`, `gamma_n g |x|` for a map with sums of `n` terms and partial sums of norm
-`g |x|`, and multiplied by the norms of the maps that follow.
+`lipot.certificates.stock.linear`, `gamma_n g |x|` for a map with sums of `n` terms and partial
+sums of norm `g |x|`, and multiplied by the norms of the maps that follow.
 """
 
 import math
 
 import numpy as np
 
-from lipot.certify.activations import activation_bound
-from lipot.certify.bounds import LayerBound, register_bound, values_in
-from lipot.certify.rounding import accumulated, float_format
-from lipot.certify.weights import applied, spectral_norm
+from lipot.certificates.bounds import register_bound
+from lipot.certificates.stock.activations import activation_bound
+from lipot.certificates.weights import applied
 from lipot.layers.linf_distance_dense import LInfDistanceDense
 from lipot.layers.sdp_residual_conv2d import SDPResidualConv2D
 from lipot.layers.sdp_residual_dense import SDPResidualDense
 from lipot.layers.skew_orthogonal_conv2d import SkewOrthogonalConv2D
+from lipot.math.rounding import LayerBound, accumulated, float_format, spectral_norm, values_in
 from lipot.math.skew import exponential_bound, shift_bound
 
 # Partial sums in up to four orders: sqrt(4).

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from lipot.certify.node import Node, after_choice, after_concatenation, after_sum
+from lipot.certificates.node import Node, after_choice, after_concatenation, after_sum
 
 _SUMS = ("Add", "Subtract")
 _QUOTIENTS = ("Divide", "TrueDivide")
@@ -27,7 +27,7 @@ def operation_node(operation, args, kwargs, nodes, output):
             f"No Lipschitz bound is known for the operation `{type(operation).__name__}` "
             f"('{operation.name}'). "
             "Expected layers, sums of tensors or products with constants. Put it into a layer "
-            "and register its bound with `@lipot.certify.register_bound(LayerClass)`."
+            "and register its bound with `@lipot.certificates.register_bound(LayerClass)`."
         )
     return after_sum(nodes, factors, dtype, output)
 

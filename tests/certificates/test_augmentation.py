@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import lipot
-from lipot.certify.augmentation import AUGMENTATIONS
+from lipot.certificates.stock.augmentation import AUGMENTATIONS
 from tests.helpers import to_numpy
 
 ARGUMENTS = {
@@ -132,9 +132,9 @@ def test_a_layer_of_ones_own_registers_with_the_check():
     with pytest.raises(ValueError, match="No Lipschitz bound is known.*Jitter"):
         lipot.lipschitz_constant(model)
 
-    @lipot.certify.register_bound(Jitter, Doubled)
+    @lipot.certificates.register_bound(Jitter, Doubled)
     def off(layer, input_shape):
-        lipot.certify.check_identity_at_inference(layer, input_shape)
+        lipot.certificates.check_identity_at_inference(layer, input_shape)
         return 1.0
 
     assert lipot.lipschitz_constant(model) < 1.8

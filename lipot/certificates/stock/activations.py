@@ -5,13 +5,14 @@ import math
 import keras
 import numpy as np
 
-from lipot.certify.bounds import LayerBound, layer_bound, register_bound, values_in
-from lipot.certify.weights import applied
+from lipot.certificates.bounds import layer_bound, register_bound
+from lipot.certificates.weights import applied
 from lipot.layers import activation_bounds
 from lipot.layers.groupsort import GroupSort
 from lipot.layers.householder import Householder
 from lipot.layers.maxmin import MaxMin
 from lipot.layers.prelu import PReLUlip
+from lipot.math.rounding import LayerBound, values_in
 
 # These select or clip values and compute none.
 _EXACT = (

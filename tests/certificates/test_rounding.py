@@ -6,10 +6,10 @@ import pytest
 from keras import layers
 
 import lipot
-from lipot.certify import rounding
-from lipot.certify.head import find_head
-from lipot.certify.node import computed_input_node
-from lipot.certify.rounding import Affine, accumulated, float_format, root_of_squares, total
+from lipot.certificates.head import find_head
+from lipot.certificates.node import computed_input_node
+from lipot.math import rounding
+from lipot.math.rounding import Affine, accumulated, float_format, root_of_squares, total
 from tests.helpers import to_numpy
 
 

@@ -5,12 +5,12 @@ import dataclasses
 import keras
 import numpy as np
 
-from lipot.certify.bounds import layer_bound
-from lipot.certify.graph import enter, graph_of, walk
-from lipot.certify.linear import dense_kernel, is_dense
-from lipot.certify.node import Node, after_cast
-from lipot.certify.rounding import float_format
-from lipot.certify.weights import applied
+from lipot.certificates.bounds import layer_bound
+from lipot.certificates.graph import enter, graph_of, walk
+from lipot.certificates.node import Node, after_cast
+from lipot.certificates.stock.linear import dense_kernel, is_dense
+from lipot.certificates.weights import applied
+from lipot.math.rounding import float_format
 
 # Layers after the logits that change no order: nothing at inference, or a softmax.
 _TRANSPARENT = (keras.layers.Dropout, keras.layers.Identity, keras.layers.ActivityRegularization)

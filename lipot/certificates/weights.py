@@ -12,22 +12,6 @@ def applied(weight, layer):
     return ops.convert_to_numpy(weight).astype("float64")
 
 
-def spectral_norm(matrix):
-    """Largest singular value, raised by what its computation in float64 may lose.
-
-    The eigenvalues of the smaller Gram matrix cost less than singular values. The product is
-    wrong by at most `n u |A|_F^2`, and eigenvalues by a small multiple of their number.
-    """
-    scale = np.max(np.abs(matrix), initial=0.0)
-    if scale == 0.0 or not np.isfinite(scale):
-        return float(scale)
-    matrix = matrix / scale
-    tall = matrix if matrix.shape[0] >= matrix.shape[1] else matrix.T
-    square = np.linalg.eigvalsh(tall.T @ tall)[-1]
-    lost = (len(tall) + 32 * tall.shape[1]) * 2.0**-53 * np.sum(tall * tall)
-    return float(scale * np.sqrt(square + lost))
-
-
 def image_size(layer, input_shape):
     """Spatial sizes and number of channels of a layer's input; the sizes must be known."""
     first = layer.data_format == "channels_first"

@@ -5,12 +5,13 @@ import math
 import keras
 import numpy as np
 
-from lipot.certify.bounds import LayerBound, register_bound, values_in
-from lipot.certify.weights import image_size, spectral_norm
+from lipot.certificates.bounds import register_bound
+from lipot.certificates.weights import image_size
 from lipot.layers.pooling_layer import GlobalPoolingLayer
 from lipot.layers.scaled_average_pooling import ScaledAveragePooling2D, ScaledGlobalAveragePooling2D
 from lipot.layers.scaled_l2_norm_pooling import ScaledGlobalL2NormPooling2D, ScaledL2NormPooling2D
 from lipot.math.convolution import padding_widths
+from lipot.math.rounding import LayerBound, spectral_norm, values_in
 
 layers = keras.layers
 

@@ -2,8 +2,8 @@
 
 import keras
 
-from lipot.certify.bounds import is_called_as, layer_bound
-from lipot.certify.node import (
+from lipot.certificates.bounds import is_called_as, layer_bound
+from lipot.certificates.node import (
     Node,
     after_cast,
     after_choice,
@@ -12,8 +12,8 @@ from lipot.certify.node import (
     after_sum,
     input_node,
 )
-from lipot.certify.operations import operation_node
-from lipot.certify.weights import check_finite
+from lipot.certificates.operations import operation_node
+from lipot.certificates.weights import check_finite
 from lipot.layers.lipschitz_residual import LipschitzResidual
 from lipot.layers.transport_residual import TransportResidual
 from lipot.models.adversarial_model import AdversarialModel

@@ -51,6 +51,42 @@ class Affine(NamedTuple):
         return Affine(self.slope * factor, self.offset * factor)
 
 
+class LayerBound(NamedTuple):
+    r"""Proven facts about one layer at inference, in l2 norms over a whole sample.
+
+    Attributes:
+        lipschitz: Upper bound of the layer's Lipschitz constant.
+        roundings: Length of the longest chain of roundings whose intermediate results have a
+            norm of at most `gain * |input| + offset`.
+        gain: See `roundings`.
+        offset: See `roundings`.
+        output_roundings: Roundings that are relative to the layer's output.
+
+    A layer that only moves, compares or drops values rounds nothing and needs `lipschitz` alone.
+    """
+
+    lipschitz: float
+    roundings: int = 0
+    gain: float = 0.0
+    offset: float = 0.0
+    output_roundings: int = 0
+
+    def with_activation(self, activation):
+        """Bound of a linear layer with this bound, followed by an activation.
+
+        The linear layer's result has a norm of at most `gain * |input| + offset` itself, and
+        gamma_i + gamma_j + gamma_i gamma_j <= gamma_(i + j).
+        """
+        reach = max(activation.lipschitz, activation.gain)
+        return LayerBound(
+            lipschitz=self.lipschitz * activation.lipschitz,
+            roundings=self.roundings + activation.roundings,
+            gain=self.gain * reach,
+            offset=self.offset * reach + activation.offset,
+            output_roundings=activation.output_roundings,
+        )
+
+
 def total(bounds):
     """Sum of affine bounds."""
     return Affine(*(float(sum(column)) for column in zip(*bounds)))
@@ -81,6 +117,27 @@ def float_format(dtype):
     dtype = widest_float() if dtype == "float64" else dtype
     found = _FORMATS[dtype]
     return found._replace(roundoff=_observed_roundoff()) if dtype == "float32" else found
+
+
+def values_in(shape):
+    """Number of values in one sample; sizes that are not known count as one."""
+    return int(np.prod([n or 1 for n in shape[1:]], initial=1.0))
+
+
+def spectral_norm(matrix):
+    """Largest singular value, raised by what its computation in float64 may lose.
+
+    The eigenvalues of the smaller Gram matrix cost less than singular values. The product is
+    wrong by at most `n u |A|_F^2`, and eigenvalues by a small multiple of their number.
+    """
+    scale = np.max(np.abs(matrix), initial=0.0)
+    if scale == 0.0 or not np.isfinite(scale):
+        return float(scale)
+    matrix = matrix / scale
+    tall = matrix if matrix.shape[0] >= matrix.shape[1] else matrix.T
+    square = np.linalg.eigvalsh(tall.T @ tall)[-1]
+    lost = (len(tall) + 32 * tall.shape[1]) * 2.0**-53 * np.sum(tall * tall)
+    return float(scale * np.sqrt(square + lost))
 
 
 def _observed_roundoff():

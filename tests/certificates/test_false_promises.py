@@ -6,8 +6,8 @@ import pytest
 from keras import layers, ops
 
 import lipot
-from lipot.certify.head import find_head
-from lipot.certify.node import computed_input_node
+from lipot.certificates.head import find_head
+from lipot.certificates.node import computed_input_node
 from tests.helpers import to_numpy
 
 

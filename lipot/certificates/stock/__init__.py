@@ -1,0 +1,3 @@
+"""Bounds of the layers of Keras itself; the layers of lipot state their own."""
+
+from lipot.certificates.stock import activations, augmentation, linear, pooling, reshaping
