@@ -1,7 +1,11 @@
 """Checks that every public object must pass."""
 
+import dataclasses
+
 import keras
 import numpy as np
+
+from lipot.layers.parametrizations import Parametrization
 
 
 def check_serializable(instance):
@@ -64,3 +68,20 @@ def explicit_matrix(layer, input_shape):
     basis = np.eye(size, dtype="float32").reshape((size, *input_shape))
     zero = to_numpy(layer(np.zeros((1, *input_shape), "float32"))).ravel()
     return to_numpy(layer(basis)).reshape(size, -1).astype("float64") - zero
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class FixedKernel(Parametrization):
+    """Applies one kernel at inference, whatever the weights are."""
+
+    kernel: object = None
+
+    def exact(self, weights, site):
+        return keras.ops.cast(self.kernel, next(iter(weights.values())).dtype)
+
+
+def apply_kernel(layer, kernel):
+    """Makes a built layer apply a kernel at inference that its own weights may not give."""
+    layer.__dict__["parametrization"] = FixedKernel(keras.ops.convert_to_numpy(kernel))
+    # What was kept before came from the same weights.
+    layer._cache.variables[1].assign(keras.ops.zeros_like(layer._cache.variables[1].value))

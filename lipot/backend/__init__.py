@@ -161,6 +161,23 @@ def is_concrete(tensor):
     return _engine.is_concrete(tensor)
 
 
+def bits(tensor):
+    """Reads the bits of a float tensor as integers of the same width.
+
+    Example:
+
+    >>> from keras import ops
+    >>> [hex(int(i)) for i in bits(ops.convert_to_tensor([1.0, -2.0]))][0]
+    '0x3f800000'
+    """
+    return _engine.bits(tensor, bits_dtype(tensor.dtype))
+
+
+def bits_dtype(dtype):
+    """Name of the integer type that `bits` gives for a float type."""
+    return _engine.bits_dtypes[keras.backend.standardize_dtype(dtype)]
+
+
 def adjustable(number):
     """Makes a float32 scalar that compiled programs see change.
 

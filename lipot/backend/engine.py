@@ -7,6 +7,14 @@ from keras import ops
 class Engine:
     """Derivatives and compiled calls of one framework."""
 
+    # Unsigned ones: TensorFlow keeps int32 in host memory.
+    bits_dtypes = {
+        "float64": "uint64",
+        "float32": "uint32",
+        "bfloat16": "uint16",
+        "float16": "uint16",
+    }
+
     def compile_over_batches(self, model, function):
         return self.compile_over(model, function)
 

@@ -56,6 +56,9 @@ class JaxEngine(Engine):
 
         return call
 
+    def bits(self, tensor, dtype):
+        return self.jax.lax.bitcast_convert_type(tensor, dtype)
+
     def is_concrete(self, tensor):
         return not isinstance(tensor, self.jax.core.Tracer)
 

@@ -65,6 +65,9 @@ class TensorFlowEngine(Engine):
             return tensor
         return replica.all_reduce(self.tf.distribute.ReduceOp.SUM, tensor)
 
+    def bits(self, tensor, dtype):
+        return self.tf.bitcast(tensor, dtype)
+
     def is_concrete(self, tensor):
         return not self.tf.is_symbolic_tensor(tensor)
 

@@ -10,6 +10,14 @@ from lipot.backend.engine import Engine, constant_cotangent
 class TorchEngine(Engine):
     """The engine of PyTorch."""
 
+    # It compares few of the unsigned integers.
+    bits_dtypes = {
+        "float64": "int64",
+        "float32": "int32",
+        "bfloat16": "int16",
+        "float16": "int16",
+    }
+
     def __init__(self):
         import torch
 
@@ -57,6 +65,9 @@ class TorchEngine(Engine):
                 return function(*(ops.convert_to_tensor(tensor) for tensor in tensors))
 
         return call
+
+    def bits(self, tensor, dtype):
+        return tensor.detach().view(getattr(self.torch, dtype))
 
     def is_concrete(self, tensor):
         return tensor.device.type != "meta"

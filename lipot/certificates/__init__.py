@@ -1,8 +1,8 @@
 """Lipschitz constants of whole models and certified radii."""
 
-from lipot.certificates import blocks, stock
-from lipot.certificates.bounds import register_bound
+from lipot.certificates import stock
 from lipot.certificates.certificate import Certificate, certify
 from lipot.certificates.graph import lipschitz_constant
 from lipot.certificates.stock.augmentation import check_identity_at_inference
+from lipot.layers.layer_bounds import register_bound
 from lipot.math.rounding import LayerBound

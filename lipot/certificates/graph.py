@@ -2,7 +2,6 @@
 
 import keras
 
-from lipot.certificates.bounds import is_called_as, layer_bound
 from lipot.certificates.node import (
     Node,
     after_cast,
@@ -14,6 +13,7 @@ from lipot.certificates.node import (
 )
 from lipot.certificates.operations import operation_node
 from lipot.certificates.weights import check_finite
+from lipot.layers.layer_bounds import layer_bound
 from lipot.layers.lipschitz_residual import LipschitzResidual
 from lipot.layers.transport_residual import TransportResidual
 from lipot.models.adversarial_model import AdversarialModel
@@ -63,7 +63,7 @@ def graph_of(model):
             "Invalid value received for argument `model`. Expected a Keras model. "
             f"Received: {model!r} of type {type(model).__name__}"
         )
-    if is_called_as(type(model), AdversarialModel):
+    if isinstance(model, AdversarialModel) and _author(type(model), "call") is AdversarialModel:
         # Its call runs the classifier.
         model = model.classifier
     core = getattr(model, "_functional", None) if isinstance(model, keras.Sequential) else model
@@ -172,10 +172,12 @@ def _layer_node(layer, nodes, output):
 
 
 def _is_called_as_keras_does(model_class):
-    authors = (
-        next(c for c in model_class.__mro__ if name in vars(c)) for name in ("call", "__call__")
-    )
+    authors = (_author(model_class, name) for name in ("call", "__call__"))
     return all(author.__module__.startswith("keras.") for author in authors)
+
+
+def _author(model_class, method):
+    return next(c for c in model_class.__mro__ if method in vars(c))
 
 
 def _check_call(layer, args, kwargs):

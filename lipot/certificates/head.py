@@ -5,12 +5,11 @@ import dataclasses
 import keras
 import numpy as np
 
-from lipot.certificates.bounds import layer_bound
 from lipot.certificates.graph import enter, graph_of, walk
 from lipot.certificates.node import Node, after_cast
-from lipot.certificates.stock.linear import dense_kernel, is_dense
-from lipot.certificates.weights import applied
-from lipot.math.rounding import float_format
+from lipot.certificates.weights import dense_kernel, is_dense
+from lipot.layers.layer_bounds import layer_bound
+from lipot.math.rounding import applied, float_format
 
 # Layers after the logits that change no order: nothing at inference, or a softmax.
 _TRANSPARENT = (keras.layers.Dropout, keras.layers.Identity, keras.layers.ActivityRegularization)
@@ -96,7 +95,9 @@ def _head_at(layer, core, tensor, node, squashed):
             f"classes). Received: last layer '{layer.name}' with inputs of shape {tensor.shape}"
         )
     kernel, machine = dense_kernel(layer), float_format(layer.compute_dtype)
-    bias = np.zeros(kernel.shape[1]) if layer.bias is None else applied(layer.bias, layer)
+    bias = np.zeros(kernel.shape[1])
+    if layer.bias is not None:
+        bias = applied(layer.bias, layer.compute_dtype)
     return Head(
         features=[keras.Model(core.inputs[0], tensor)],
         node=after_cast(node, layer.compute_dtype),

@@ -1,15 +1,29 @@
 """Reading the numbers and sizes that bounds of layers are made of."""
 
+import keras
 import numpy as np
 from keras import ops
 
+from lipot.layers.kernel_layer import KernelLayer
+from lipot.layers.layer_bounds import is_called_as
+from lipot.math.linear_maps import Dense
+from lipot.math.rounding import applied
 
-def applied(weight, layer):
-    """A weight as the layer applies it, rounded to its compute dtype, in float64."""
-    weight = ops.cast(weight, layer.compute_dtype)
-    if layer.compute_dtype == "bfloat16":
-        weight = ops.cast(weight, "float32")
-    return ops.convert_to_numpy(weight).astype("float64")
+
+def is_dense(layer):
+    """Whether a layer is `x W + b` followed by its activation."""
+    if isinstance(layer, KernelLayer):
+        linear_map = layer.linear_map
+        return isinstance(linear_map, Dense) and is_called_as(type(layer), KernelLayer)
+    return is_called_as(type(layer), keras.layers.Dense)
+
+
+def dense_kernel(layer):
+    """The matrix a dense layer applies at inference, in float64."""
+    if isinstance(layer, KernelLayer):
+        return layer.applied_kernel()
+    check_not_quantized(layer)
+    return applied(layer.kernel, layer.compute_dtype)
 
 
 def image_size(layer, input_shape):

@@ -1,9 +1,12 @@
-"""Lipschitz constants of the activations that Keras layers take by name."""
+"""Bounds of the activations that Keras layers take by name, and of layers as activations."""
 
 import math
 
 import keras
 from keras import activations
+
+from lipot.layers.layer_bounds import layer_bound
+from lipot.math.rounding import LayerBound, values_in
 
 # max |f'| of each elementwise activation, by calculus; rounded up where irrational.
 _CONSTANTS = {
@@ -37,38 +40,66 @@ _CONSTANTS = {
     activations.mish: 1.0886,
     activations.hard_silu: 1.5,
 }
+# These select or clip values and compute none.
+_EXACT = (activations.linear, activations.relu, activations.relu6, activations.hard_tanh)
+# An elementary function loses a few units in the last place of its argument, of its result or
+# of a number of size one that it passes through.
+_ROUNDINGS = 8
 
 
-def activation_bound(activation):
-    """Proven bound of the l2 Lipschitz constant of an activation.
+def activation_bound(activation, shape):
+    """Proven bound of an activation.
 
     Args:
-        activation: A function of `keras.activations`, a lipot layer or a Keras layer that
-            states a bound, or `None`.
+        activation: A function of `keras.activations`, a layer that has a bound, or `None`.
+        shape: Shape of the values it is applied to, `(None, ...)`.
 
     Returns:
-        float
+        A `LayerBound`.
+
+    Raises:
+        ValueError: An activation of which no bound is known.
 
     Example:
 
     >>> import keras
-    >>> activation_bound(keras.activations.sigmoid)
+    >>> activation_bound(keras.activations.sigmoid, (None, 4)).lipschitz
     0.25
     """
     if activation is None:
-        return 1.0
-    bound = _CONSTANTS.get(activation)
-    if bound is None:
-        bound = getattr(activation, "lipschitz_bound", None)
-    if bound is None or not math.isfinite(bound):
+        return LayerBound(1.0)
+    if isinstance(activation, keras.layers.Layer):
+        return layer_bound(activation, shape)
+    constant = _CONSTANTS.get(activation)
+    if constant is None:
         raise ValueError(
             "No Lipschitz bound is known for the activation "
             f"{getattr(activation, '__name__', activation)!r}. Expected one of "
-            f"{sorted(f.__name__ for f in _CONSTANTS)} or a layer with a `lipschitz_bound`."
+            f"{sorted(f.__name__ for f in _CONSTANTS)} or a layer that has a bound."
         )
-    return float(bound)
+    if activation in _EXACT:
+        return LayerBound(constant)
+    bound = elementary(constant, shape)
+    # It squares values, and float16 has no square of 256: 64 * 256 is the norm it may have.
+    return bound._replace(gain=64.0) if activation is activations.squareplus else bound
 
 
 def is_linear(activation):
     """Whether an activation is the identity."""
-    return activation is None or activation is keras.activations.linear
+    return activation is None or activation is activations.linear
+
+
+def piecewise_linear(constant):
+    """Bound of a selection of values, times slopes: one product and one cast."""
+    return LayerBound(constant, output_roundings=3)
+
+
+def elementary(constant, shape):
+    """Bound of an elementary function of each value, such as a sigmoid."""
+    return LayerBound(
+        lipschitz=constant,
+        roundings=_ROUNDINGS,
+        gain=max(1.0, constant),
+        offset=2.0 * math.sqrt(values_in(shape)),
+        output_roundings=_ROUNDINGS,
+    )

@@ -1,13 +1,33 @@
 """What every lipot layer with a Lipschitz constant has in common."""
 
+import functools
+import inspect
+
 import keras
+
+from lipot import checks
+from lipot.math.rounding import LayerBound, values_in
+
+
+def built_shape(layer):
+    """Shape of the input that a layer was built for; `(None,)` before that."""
+    return tuple((layer.get_build_config() or {}).get("input_shape") or (None,))
+
+
+@property
+def bound_as_built(layer):
+    """Proven upper bound of the layer's l2 Lipschitz constant at inference (float)."""
+    return layer.bound(built_shape(layer)).lipschitz
 
 
 class LipschitzLayer(keras.layers.Layer):
     """A Keras layer that knows a proven bound of its own l2 Lipschitz constant.
 
-    Subclasses read `self.k_coef_lip` in `call` and override `lipschitz_bound` when the bound
-    depends on their weights.
+    A subclass states it in `bound`, next to its `call`. Below this class the first `call` may
+    leave that out: its layer then promises `k_coef_lip`.
+
+    The arguments of a layer are fixed once it is built: programs compiled from its `call` read
+    them, and would go on with the old ones.
 
     Args:
         k_coef_lip: Positive float, the Lipschitz constant the layer promises. Defaults to 1.
@@ -16,20 +36,54 @@ class LipschitzLayer(keras.layers.Layer):
 
     def __init__(self, *, k_coef_lip=1.0, **kwargs):
         super().__init__(**kwargs)
-        self.k_coef_lip = check_positive("k_coef_lip", k_coef_lip)
+        self.k_coef_lip = checks.positive_float("k_coef_lip", k_coef_lip)
 
     def set_klip_factor(self, klip_factor):
         """Changes the promised Lipschitz constant, as `lipot.Sequential` does when it spreads one.
 
         Args:
             klip_factor: Positive float.
-        """
-        self.k_coef_lip = check_positive("klip_factor", klip_factor)
 
-    @property
-    def lipschitz_bound(self):
-        """Proven upper bound of the layer's l2 Lipschitz constant at inference (float)."""
-        return self.k_coef_lip
+        Raises:
+            ValueError: The layer is built and has another constant.
+        """
+        self.k_coef_lip = checks.positive_float("klip_factor", klip_factor)
+
+    def bound(self, input_shape):
+        """Proven facts about the layer at inference, from its weights as they are.
+
+        Args:
+            input_shape: `(None, ...)`; `None` for sizes that are not known.
+
+        Returns:
+            A `lipot.certificates.LayerBound`.
+        """
+        return LayerBound.of_constant(self.k_coef_lip, values_in(input_shape))
+
+    lipschitz_bound = bound_as_built
+
+    def check_built(self):
+        """Raises where the layer has no weights yet."""
+        if not self.built:
+            raise ValueError(
+                f"Layer '{self.name}' has no weights yet. Expected a built layer: call it on "
+                "data or give its model an input shape first."
+            )
+
+    def __setattr__(self, name, value):
+        if self.__dict__.get("built") and name in arguments_of(type(self)):
+            self._check_unchanged(name, value)
+        super().__setattr__(name, value)
+
+    def _check_unchanged(self, name, value):
+        old = self.__dict__.get(name, value)
+        if old is not value and old != value:
+            raise ValueError(
+                f"Argument `{name}` of layer '{self.name}' is fixed once the layer is built: "
+                "compiled programs, `predict` among them, would go on with the old value. "
+                "Expected a new layer, from_config({**layer.get_config(), "
+                f"'{name}': ...}}), with the weights of this one. Received: {name}={value!r}"
+            )
 
     def get_config(self):
         return {**super().get_config(), "k_coef_lip": self.k_coef_lip}
@@ -47,15 +101,14 @@ class Condensable:
         raise TypeError(f"{type(self).__name__} must define vanilla_export().")
 
 
-def check_positive(name, value):
-    """Returns `value` as a float, or raises the error every lipot argument raises."""
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = float("nan")
-    if not 0.0 < number < float("inf"):
-        raise ValueError(
-            f"Invalid value received for argument `{name}`. Expected a positive finite number. "
-            f"Received: {name}={value!r}"
-        )
-    return number
+@functools.cache
+def arguments_of(layer_class):
+    """Names of the arguments that a lipot layer class and its lipot parents are made from."""
+    names = set()
+    for parent in layer_class.__mro__:
+        if issubclass(parent, LipschitzLayer) and "__init__" in vars(parent):
+            names |= set(inspect.signature(vars(parent)["__init__"]).parameters)
+    return frozenset(names - {"self", "kwargs"})
+
+
+check_positive = checks.positive_float

@@ -2,6 +2,10 @@
 
 import keras
 
+from lipot.layers.base import bound_as_built
+from lipot.layers.layer_bounds import layer_bound
+from lipot.math.rounding import LayerBound, values_in
+
 
 class Branched:
     """Mixin: a layer around a branch, a layer or model whose outputs are shaped like its inputs."""
@@ -40,20 +44,25 @@ class Branched:
             if hasattr(layer, "condense"):
                 layer.condense()
 
-    @property
-    def branch_bound(self):
-        """Product of the bounds that the layers of the branch state."""
-        bound = 1.0
+    def bound(self, input_shape):
+        """Sum of what passes the branch by and of what goes through it.
+
+        How much a branch rounds depends on what comes before it: the certificates walk through it
+        as through the rest of the graph. Here only the constant counts.
+        """
+        kept, added = self.factors
+        constant = kept + added * self.branch_bound(input_shape)
+        return LayerBound.of_constant(constant, values_in(input_shape))
+
+    lipschitz_bound = bound_as_built
+
+    def branch_bound(self, input_shape):
+        """Product of the bounds of the layers of the branch, one after the other."""
+        constant, shape = 1.0, tuple(input_shape)
         for layer in self._branch_layers():
-            if not hasattr(type(layer), "lipschitz_bound"):
-                raise ValueError(
-                    f"No Lipschitz bound is known for the branch of '{self.name}'. Expected "
-                    "lipot layers, one after the other; lipot.lipschitz_constant(model) knows "
-                    f"stock layers and graphs too. Received: {type(layer).__name__} "
-                    f"'{layer.name}'."
-                )
-            bound *= layer.lipschitz_bound
-        return bound
+            constant *= layer_bound(layer, shape).lipschitz
+            shape = layer.compute_output_shape(shape)
+        return constant
 
     def _branch_layers(self):
         # A subclass may compute something else in a `call` of its own.

@@ -3,10 +3,12 @@
 import math
 
 import keras
+import numpy as np
 from keras import ops
 
 from lipot.layers.base import LipschitzLayer
-from lipot.math.scaling import at_least_float32, scale
+from lipot.math.rounding import applied, channelwise
+from lipot.math.scaling import at_least_float32, scale, wide_dtype
 
 
 class CenteringLayer(LipschitzLayer):
@@ -187,6 +189,11 @@ class BatchCentering(CenteringLayer):
         self.moving_mean.assign(kept + (1.0 - self.momentum) * ops.cast(mean, kept.dtype))
         return self.broadcast(mean, inputs)
 
+    def bound(self, input_shape):
+        mean = self.k_coef_lip * np.abs(_numbers(self.moving_mean, self))
+        beta = 0.0 if self.beta is None else np.abs(_numbers(self.beta, self))
+        return channelwise(self.k_coef_lip, mean + beta, input_shape)
+
     def get_config(self):
         return {
             **super().get_config(),
@@ -264,13 +271,18 @@ class LayerCentering(CenteringLayer):
                 f"them. Received: axis={axis!r}"
             )
 
-    @property
-    def averaged(self):
-        """Number of values that one mean is taken of."""
-        return math.prod(self._shape)
-
     def mean_of(self, inputs, training):
         return ops.mean(inputs, axis=self._axes, keepdims=True)
+
+    def bound(self, input_shape):
+        # A mean of n values is wrong by at most gamma_n |x| / sqrt(n), and subtracted n times.
+        beta = np.zeros(1) if self.beta is None else _numbers(self.beta, self)
+        moved = channelwise(self.k_coef_lip, beta, input_shape)
+        return moved._replace(roundings=moved.roundings + self._averaged())
+
+    def _averaged(self):
+        """Number of values that one mean is taken of."""
+        return math.prod(self._shape)
 
 
 def read_axes(axis, input_shape):
@@ -294,3 +306,8 @@ def read_axes(axis, input_shape):
 
 def _is_int(value):
     return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _numbers(values, layer):
+    # Layers in half precision apply these in float32.
+    return applied(values, wide_dtype(layer.compute_dtype))

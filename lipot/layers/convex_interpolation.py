@@ -2,7 +2,8 @@
 
 import keras
 
-from lipot.layers.base import check_positive
+from lipot import checks
+from lipot.layers.layer_bounds import refuse
 from lipot.math.interpolation import interpolate
 
 
@@ -61,7 +62,7 @@ class ConvexInterpolation(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        self.smoothness = check_positive("smoothness", smoothness)
+        self.smoothness = checks.positive_float("smoothness", smoothness)
         if not float(convexity) < self.smoothness:
             raise ValueError(
                 "Invalid value received for argument `convexity`. Expected a float below "
@@ -128,3 +129,10 @@ def _check_step(name, value):
             f"Received: {name}={value}."
         )
     return float(value)
+
+
+refuse(
+    ConvexInterpolation,
+    "Its constant, query_lipschitz_bound, holds while the neighbors stay the same: "
+    "lipot.certify takes the whole OTAD.",
+)

@@ -2,12 +2,13 @@
 
 import keras
 
-from lipot.layers.convolution_layer import ConvolutionGeometry
-from lipot.layers.kernel_layer import KernelLayer, divide_by_norm
+from lipot.layers import parametrizations
+from lipot.layers.kernel_layer import KernelLayer
+from lipot.math import linear_maps
 
 
 @keras.saving.register_keras_serializable(package="lipot")
-class FrobeniusConv2D(ConvolutionGeometry, KernelLayer):
+class FrobeniusConv2D(KernelLayer):
     r"""2D convolution whose kernel is divided by its Frobenius norm and by the duplication.
 
     A convolution's norm is at most $\sqrt{D}\,\|W\|_F$, where $D$ counts the patches one input
@@ -81,6 +82,15 @@ class FrobeniusConv2D(ConvolutionGeometry, KernelLayer):
         **kwargs,
     ):
         super().__init__(
+            linear_maps.Conv2D(
+                filters,
+                kernel_size,
+                strides,
+                padding,
+                data_format,
+                linear_maps.undilated(dilation_rate),
+            ),
+            parametrizations.Frobenius(),
             activation=activation,
             use_bias=use_bias,
             kernel_initializer=kernel_initializer,
@@ -93,22 +103,3 @@ class FrobeniusConv2D(ConvolutionGeometry, KernelLayer):
             k_coef_lip=k_coef_lip,
             **kwargs,
         )
-        self.set_geometry(filters, kernel_size, strides, padding, data_format, dilation_rate)
-        self.input_spec = keras.layers.InputSpec(ndim=4)
-
-    def build(self, input_shape):
-        channels = self.read_input_shape(input_shape)
-        self.add_kernel_and_bias((*self.kernel_size, channels, self.filters), self.filters)
-        self.input_spec = keras.layers.InputSpec(ndim=4, axes={self.channel_axis: channels})
-        self.built = True
-
-    def effective_kernel(self, training):
-        scale = self.k_coef_lip / (self.duplication() * self.repetition()) ** 0.5
-        return scale * divide_by_norm(self.kernel.value, None, self.compute_dtype)
-
-    def vanilla_export(self):
-        """Returns stock Keras layers with the same outputs, as `SpectralConv2D` does."""
-        return self.export_convolution()
-
-    def get_config(self):
-        return {**super().get_config(), **self.geometry_config()}

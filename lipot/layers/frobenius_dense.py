@@ -1,10 +1,11 @@
 """Dense layer whose kernel is divided by its Frobenius norm: exact and cheap for few outputs."""
 
 import keras
-import numpy as np
-from keras import ops
 
-from lipot.layers.kernel_layer import KernelLayer, check_units, divide_by_norm
+from lipot import checks
+from lipot.layers import parametrizations
+from lipot.layers.kernel_layer import KernelLayer
+from lipot.math import linear_maps
 
 
 @keras.saving.register_keras_serializable(package="lipot")
@@ -73,6 +74,8 @@ class FrobeniusDense(KernelLayer):
         **kwargs,
     ):
         super().__init__(
+            linear_maps.Dense(checks.positive_int("units", units)),
+            parametrizations.Frobenius(bool(disjoint_neurons)),
             activation=activation,
             use_bias=use_bias,
             kernel_initializer=kernel_initializer,
@@ -85,43 +88,3 @@ class FrobeniusDense(KernelLayer):
             k_coef_lip=k_coef_lip,
             **kwargs,
         )
-        self.units = check_units("units", units)
-        self.disjoint_neurons = bool(disjoint_neurons)
-        self.input_spec = keras.layers.InputSpec(min_ndim=2)
-
-    def build(self, input_shape):
-        self.add_kernel_and_bias((input_shape[-1], self.units), self.units)
-        self.input_spec = keras.layers.InputSpec(min_ndim=2, axes={-1: input_shape[-1]})
-        self.built = True
-
-    def linear_map(self, inputs, kernel):
-        return ops.matmul(inputs, kernel)
-
-    def linear_norm(self, kernel):
-        return float(np.linalg.norm(kernel, 2))
-
-    def effective_kernel(self, training):
-        axis = 0 if self.disjoint_neurons else None
-        return self.k_coef_lip * divide_by_norm(self.kernel.value, axis, self.compute_dtype)
-
-    def compute_output_shape(self, input_shape):
-        return (*input_shape[:-1], self.units)
-
-    def vanilla_export(self):
-        """Returns a `keras.layers.Dense` with the same outputs."""
-        self.check_built()
-        layer = keras.layers.Dense(
-            self.units,
-            activation=self.activation,
-            use_bias=self.use_bias,
-            name=self.name,
-            dtype=self.dtype_policy,
-        )
-        return self.export_to(layer, (None, self.kernel.shape[0]))
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "units": self.units,
-            "disjoint_neurons": self.disjoint_neurons,
-        }

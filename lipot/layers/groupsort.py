@@ -2,9 +2,9 @@
 
 import keras
 
-from lipot import backend
+from lipot import backend, checks
+from lipot.layers.activation_bounds import piecewise_linear
 from lipot.layers.channel_layer import ChannelLayer
-from lipot.layers.kernel_layer import check_units
 from lipot.math.scaling import scale
 from lipot.math.sorting import sort_groups
 
@@ -49,7 +49,7 @@ class GroupSort(ChannelLayer):
 
     def __init__(self, n=None, data_format="channels_last", k_coef_lip=1.0, **kwargs):
         super().__init__(data_format=data_format, k_coef_lip=k_coef_lip, **kwargs)
-        self.n = None if n is None else check_units("n", n)
+        self.n = None if n is None else checks.positive_int("n", n)
 
     def build(self, input_shape):
         channels = self.read_channels(input_shape)
@@ -66,6 +66,9 @@ class GroupSort(ChannelLayer):
         neighbours = backend.sort_pairs_fused if training else backend.sort_pairs
         outputs = sort_groups(inputs, size, axis=self.channel_axis, neighbours=neighbours)
         return scale(outputs, self.k_coef_lip)
+
+    def bound(self, input_shape):
+        return piecewise_linear(self.k_coef_lip)
 
     def get_config(self):
         return {**super().get_config(), "n": self.n}

@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from lipot.layers.channel_layer import ChannelLayer
+from lipot.math.rounding import LayerBound
 from lipot.math.scaling import at_least_float32, scale
 from lipot.math.sorting import householder
 
@@ -75,6 +76,12 @@ class Householder(ChannelLayer):
         x = at_least_float32(inputs)
         outputs = householder(x, ops.cast(self.theta, x.dtype), axis=self.channel_axis)
         return scale(outputs, self.k_coef_lip, dtype=self.compute_dtype)
+
+    def bound(self, input_shape):
+        # Sine, cosine, a product of two terms and a difference, of size at most 3 |x|; and
+        # (v v^T)(v v^T) = |v|^2 v v^T, where the computed v has norm one up to rounding.
+        gain = 4.0 * self.k_coef_lip
+        return LayerBound(self.k_coef_lip, roundings=16, gain=gain, output_roundings=2)
 
     def get_config(self):
         return {

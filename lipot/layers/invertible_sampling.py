@@ -2,8 +2,9 @@
 
 import keras
 
-from lipot.layers.convolution_layer import check_pair
+from lipot import checks
 from lipot.layers.pooling_layer import ImageLayer
+from lipot.math.rounding import LayerBound
 from lipot.math.sampling import channels_to_space, space_to_channels
 from lipot.math.scaling import scale
 
@@ -47,7 +48,7 @@ class InvertibleDownSampling(ImageLayer):
 
     def __init__(self, pool_size, data_format="channels_last", k_coef_lip=1.0, **kwargs):
         super().__init__(data_format=data_format, k_coef_lip=k_coef_lip, **kwargs)
-        self.pool_size = check_pair("pool_size", pool_size)
+        self.pool_size = checks.pair("pool_size", pool_size)
 
     def build(self, input_shape):
         self.check_blocks(input_shape)
@@ -65,6 +66,9 @@ class InvertibleDownSampling(ImageLayer):
     def call(self, inputs):
         outputs = space_to_channels(inputs, self.pool_size, self.data_format)
         return scale(outputs, self.k_coef_lip)
+
+    def bound(self, input_shape):
+        return LayerBound(self.k_coef_lip, output_roundings=2)
 
     def compute_output_shape(self, input_shape):
         self.check_blocks(input_shape)
@@ -118,7 +122,7 @@ class InvertibleUpSampling(ImageLayer):
 
     def __init__(self, pool_size, data_format="channels_last", k_coef_lip=1.0, **kwargs):
         super().__init__(data_format=data_format, k_coef_lip=k_coef_lip, **kwargs)
-        self.pool_size = check_pair("pool_size", pool_size)
+        self.pool_size = checks.pair("pool_size", pool_size)
 
     def build(self, input_shape):
         self.check_blocks(input_shape)
@@ -137,6 +141,9 @@ class InvertibleUpSampling(ImageLayer):
     def call(self, inputs):
         outputs = channels_to_space(inputs, self.pool_size, self.data_format)
         return scale(outputs, self.k_coef_lip)
+
+    def bound(self, input_shape):
+        return LayerBound(self.k_coef_lip, output_roundings=2)
 
     def compute_output_shape(self, input_shape):
         self.check_blocks(input_shape)

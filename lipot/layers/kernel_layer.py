@@ -1,147 +1,105 @@
-"""The parts that dense and convolution layers with a constrained kernel share."""
+"""A linear map with a constrained kernel, a bias and an activation: dense and convolution alike."""
+
+import math
 
 import keras
 import numpy as np
 from keras import ops
 
+from lipot import checks
+from lipot.layers import vanilla
 from lipot.layers.activation_bounds import activation_bound
-from lipot.layers.base import Condensable, LipschitzLayer
+from lipot.layers.base import Condensable
+from lipot.layers.parametrized_layer import ParametrizedLayer
+from lipot.math.rounding import applied, values_in
 
 
-class KernelLayer(Condensable, LipschitzLayer):
-    """A linear map with a constrained kernel, a bias and an activation.
-
-    A subclass says which linear map a kernel stands for (`linear_map`, `linear_norm`) and which
-    kernel is applied (`effective_kernel`).
+class KernelLayer(ParametrizedLayer, Condensable):
+    """`activation(map(inputs, kernel) + bias)`, with the kernel of a parametrization.
 
     Args:
-        activation: As in `keras.layers.Dense`.
+        linear_map: A `lipot.math.linear_maps.LinearMap`: what a kernel does to a batch.
+        parametrization: A `lipot.layers.parametrizations.Parametrization`: which kernel.
+        activation: As in `keras.layers.Dense`, like the arguments that follow.
         use_bias: As in `keras.layers.Dense`.
-        kernel_initializer: As in `keras.layers.Dense`.
         bias_initializer: As in `keras.layers.Dense`.
-        kernel_regularizer: As in `keras.layers.Dense`.
         bias_regularizer: As in `keras.layers.Dense`.
         activity_regularizer: As in `keras.layers.Dense`.
-        kernel_constraint: As in `keras.layers.Dense`.
         bias_constraint: As in `keras.layers.Dense`.
-        **kwargs: `k_coef_lip` and the arguments of `keras.layers.Layer`.
+        **kwargs: Arguments of `ParametrizedLayer`.
     """
 
     def __init__(
         self,
+        linear_map,
+        parametrization,
         *,
         activation=None,
         use_bias=True,
-        kernel_initializer=None,
         bias_initializer="zeros",
-        kernel_regularizer=None,
         bias_regularizer=None,
         activity_regularizer=None,
-        kernel_constraint=None,
         bias_constraint=None,
         **kwargs,
     ):
-        super().__init__(activity_regularizer=activity_regularizer, **kwargs)
+        super().__init__(
+            linear_map, parametrization, activity_regularizer=activity_regularizer, **kwargs
+        )
         self.activation = keras.activations.get(activation)
         self.use_bias = use_bias
-        self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.bias_initializer = keras.initializers.get(bias_initializer)
-        self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
         self.bias_regularizer = keras.regularizers.get(bias_regularizer)
-        self.kernel_constraint = keras.constraints.get(kernel_constraint)
         self.bias_constraint = keras.constraints.get(bias_constraint)
 
-    def add_kernel_and_bias(self, kernel_shape, units, constraint=None):
-        """Creates the weights; the kernel stays in the variable dtype under mixed precision."""
-        self.kernel = self.add_weight(
-            name="kernel",
-            shape=kernel_shape,
-            initializer=self.kernel_initializer,
-            regularizer=self.kernel_regularizer,
-            constraint=constraint or self.kernel_constraint,
-            autocast=False,
-        )
+    def build(self, input_shape):
+        self.add_kernel(input_shape)
         self.bias = None
         if self.use_bias:
             self.bias = self.add_weight(
                 name="bias",
-                shape=(units,),
+                shape=(self.linear_map.units,),
                 initializer=self.bias_initializer,
                 regularizer=self.bias_regularizer,
                 constraint=self.bias_constraint,
             )
-
-    def linear_map(self, inputs, kernel):
-        """Applies the linear map of a kernel to a batch."""
-        raise TypeError(f"{type(self).__name__} must define linear_map().")
-
-    def linear_norm(self, kernel):
-        """Proven bound (float64) of the norm of the linear map of a NumPy kernel."""
-        raise TypeError(f"{type(self).__name__} must define linear_norm().")
-
-    def effective_kernel(self, training):
-        """The kernel that one call applies, in the variable dtype."""
-        raise TypeError(f"{type(self).__name__} must define effective_kernel().")
+        self.built = True
 
     def call(self, inputs, training=False):
+        # A layer may meet another image than the one it was built for.
+        self._map.check(inputs.shape)
+        applied_map = self._map.in_training() if training else self._map
         kernel = ops.cast(self.effective_kernel(training), self.compute_dtype)
-        outputs = self.linear_map(inputs, kernel)
+        outputs = applied_map.apply(inputs, kernel)
         if self.bias is not None:
-            outputs = self.add_bias(outputs)
+            outputs = self._map.add_bias(outputs, self.bias)
         return self.activation(outputs)
 
-    def add_bias(self, outputs):
-        """Adds the bias along the last axis."""
-        return ops.add(outputs, self.bias)
-
-    @property
-    def inference_kernel(self):
-        """The kernel applied at inference, rounded to the compute dtype as `call` does."""
+    def bound(self, input_shape):
         self.check_built()
-        return ops.cast(self.effective_kernel(training=False), self.compute_dtype)
+        input_shape = tuple(input_shape)
+        linear = self._map.bound(self.applied_kernel(), input_shape, self.compute_dtype)
+        output_shape = self._map.output_shape(input_shape)
+        if self.bias is not None:
+            bias = applied(self.bias, self.compute_dtype)
+            repeated = values_in(output_shape) / len(bias)
+            linear = linear.with_bias(float(np.linalg.norm(bias)) * math.sqrt(repeated))
+        return linear.with_activation(activation_bound(self.activation, output_shape))
 
-    @property
-    def lipschitz_bound(self):
-        """Proven bound of the layer's l2 Lipschitz constant at inference, in float64."""
-        kernel = np.asarray(ops.convert_to_numpy(ops.cast(self.inference_kernel, "float32")))
-        if self.compute_dtype == "float64":
-            kernel = np.asarray(ops.convert_to_numpy(self.inference_kernel))
-        if not np.all(np.isfinite(kernel)):
-            raise ValueError(
-                f"The kernel of layer '{self.name}' holds NaN or infinite values; no Lipschitz "
-                "bound exists. Load a finite checkpoint or lower the learning rate."
-            )
-        return self.linear_norm(kernel.astype("float64")) * activation_bound(self.activation)
+    def vanilla_export(self):
+        """Returns stock Keras layers with the same outputs at inference.
 
-    def condense(self):
-        """Overwrites the trainable kernel with the one applied at inference."""
-        self.kernel.assign(ops.cast(self.inference_kernel, self.variable_dtype) / self.k_coef_lip)
-
-    def check_built(self):
-        """Raises where the layer has no weights yet."""
-        if not self.built:
-            raise ValueError(
-                f"Layer '{self.name}' has no weights yet. Expected a built layer: call it on "
-                "data or give its model an input shape first."
-            )
-
-    def export_to(self, layer, input_shape, kernel=None):
-        """Gives a stock layer the inference kernel, or another, and a bias if it has one."""
-        layer.build(input_shape)
-        weights = [self.inference_kernel if kernel is None else kernel]
-        if layer.use_bias:
-            weights.append(self.bias)
-        layer.set_weights([ops.convert_to_numpy(ops.cast(w, layer.dtype)) for w in weights])
-        return layer
+        One stock layer, or where Keras has none that pads or folds as this one does a functional
+        model of several.
+        """
+        self.check_built()
+        return vanilla.export(self._map, self)
 
     def get_config(self):
         return {
             **super().get_config(),
             "activation": keras.activations.serialize(self.activation),
             "use_bias": self.use_bias,
-            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
             "bias_initializer": keras.initializers.serialize(self.bias_initializer),
-            "kernel_regularizer": keras.regularizers.serialize(self.kernel_regularizer),
             "bias_regularizer": keras.regularizers.serialize(self.bias_regularizer),
             "activity_regularizer": keras.regularizers.serialize(self.activity_regularizer),
             "kernel_constraint": keras.constraints.serialize(self.kernel_constraint),
@@ -149,28 +107,4 @@ class KernelLayer(Condensable, LipschitzLayer):
         }
 
 
-def check_units(name, value):
-    """Returns a positive int, or raises naming the argument."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-        raise ValueError(
-            f"Invalid value received for argument `{name}`. Expected a positive integer. "
-            f"Received: {name}={value!r}"
-        )
-    return int(value)
-
-
-def divide_by_norm(kernel, axis, compute_dtype):
-    """Divides a kernel by its Euclidean norm along `axis`, rounding to `compute_dtype` included.
-
-    Args:
-        kernel: Tensor.
-        axis: Axis of the norm, or `None` for the whole kernel.
-        compute_dtype: The dtype the kernel will be rounded to: a relative rounding error `u` of
-            each entry changes the norm by `u` at most, so the result is shrunk by `1 + 2u`.
-
-    Returns:
-        Tensor like `kernel`, of norm at most one; zero stays zero.
-    """
-    norm = ops.sqrt(ops.sum(ops.square(kernel), axis=axis, keepdims=True))
-    unit_roundoff = {"float16": 2.0**-11, "bfloat16": 2.0**-8}.get(compute_dtype, 2.0**-22)
-    return kernel / (ops.maximum(norm, 1e-30) * (1.0 + 2.0 * unit_roundoff))
+check_units = checks.positive_int

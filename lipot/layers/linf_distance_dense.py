@@ -3,10 +3,12 @@
 import math
 
 import keras
+import numpy as np
 from keras import ops
 
+from lipot import checks
 from lipot.layers.base import LipschitzLayer
-from lipot.layers.kernel_layer import check_units
+from lipot.math.rounding import LayerBound, applied, values_in
 from lipot.math.scaling import scale
 
 
@@ -75,7 +77,7 @@ class LInfDistanceDense(LipschitzLayer):
         **kwargs,
     ):
         super().__init__(k_coef_lip=k_coef_lip, **kwargs)
-        self.units = check_units("units", units)
+        self.units = checks.positive_int("units", units)
         self.use_bias = bool(use_bias)
         self.kernel_initializer = keras.initializers.get(
             kernel_initializer or keras.initializers.RandomNormal(stddev=1.0)
@@ -108,10 +110,21 @@ class LInfDistanceDense(LipschitzLayer):
         distances = scale(ops.max(ops.abs(differences), axis=-2), self.k_coef_lip)
         return distances if self.bias is None else ops.add(distances, self.bias)
 
-    @property
-    def lipschitz_bound(self):
-        """Proven upper bound of the layer's l2 Lipschitz constant (float)."""
-        return self.k_coef_lip * math.sqrt(self.units) * (1.0 + 1e-15)
+    def bound(self, input_shape):
+        # A difference of size |x| + |w| at most, a product with the factor, and the bias.
+        self.check_built()
+        root = math.sqrt(values_in(self.compute_output_shape(input_shape)))
+        kernel = applied(self.kernel, self.compute_dtype)
+        bias = 0.0
+        if self.bias is not None:
+            bias = float(np.abs(applied(self.bias, self.compute_dtype)).max())
+        factor = max(1.0, self.k_coef_lip)
+        return LayerBound(
+            lipschitz=self.k_coef_lip * math.sqrt(self.units) * (1.0 + 1e-15),
+            roundings=4,
+            gain=factor * root,
+            offset=root * (factor * float(np.linalg.norm(kernel, axis=0).max()) + bias),
+        )
 
     @property
     def linf_lipschitz_bound(self):

@@ -80,12 +80,6 @@ class LipschitzResidual(Branched, LipschitzLayer):
         raised = self.k_coef_lip * _SIGMOID
         return raised * float(alpha), raised * float(1.0 - alpha)
 
-    @property
-    def lipschitz_bound(self):
-        """Proven upper bound of the layer's l2 Lipschitz constant at inference (float)."""
-        kept, added = self.factors
-        return kept + added * self.branch_bound
-
     def get_config(self):
         return {
             **super().get_config(),

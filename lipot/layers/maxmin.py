@@ -2,6 +2,7 @@
 
 import keras
 
+from lipot.layers.activation_bounds import piecewise_linear
 from lipot.layers.channel_layer import ChannelLayer
 from lipot.math.scaling import scale
 from lipot.math.sorting import max_min
@@ -45,6 +46,9 @@ class MaxMin(ChannelLayer):
 
     def call(self, inputs):
         return scale(max_min(inputs, axis=self.channel_axis), self.k_coef_lip)
+
+    def bound(self, input_shape):
+        return piecewise_linear(self.k_coef_lip)
 
     def compute_output_shape(self, input_shape):
         shape = list(input_shape)

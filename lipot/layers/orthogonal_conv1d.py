@@ -1,15 +1,14 @@
 """1D convolution that is exactly orthogonal."""
 
 import keras
-from keras import ops
 
-from lipot.layers.kernel_layer import check_units
-from lipot.layers.orthogonal_layer import OrthogonalLayer
-from lipot.math.padding import pad_spatial
+from lipot.layers import parametrizations
+from lipot.layers.kernel_layer import KernelLayer
+from lipot.math import linear_maps
 
 
 @keras.saving.register_keras_serializable(package="lipot")
-class OrthogonalConv1D(OrthogonalLayer):
+class OrthogonalConv1D(KernelLayer):
     r"""1D convolution all of whose singular values are one, on sequences of every length.
 
     `OrthogonalConv2D` on images one pixel wide.
@@ -90,6 +89,15 @@ class OrthogonalConv1D(OrthogonalLayer):
         **kwargs,
     ):
         super().__init__(
+            linear_maps.Conv1D(
+                filters, kernel_size, strides, padding, data_format, dilation_rate, groups
+            ),
+            parametrizations.BlockOrthogonal(
+                orthogonalizer=orthogonalizer,
+                eps_bjorck=eps_bjorck,
+                beta_bjorck=beta_bjorck,
+                maxiter_bjorck=maxiter_bjorck,
+            ),
             activation=activation,
             use_bias=use_bias,
             kernel_initializer=kernel_initializer,
@@ -100,94 +108,5 @@ class OrthogonalConv1D(OrthogonalLayer):
             kernel_constraint=kernel_constraint,
             bias_constraint=bias_constraint,
             k_coef_lip=k_coef_lip,
-            eps_bjorck=eps_bjorck,
-            beta_bjorck=beta_bjorck,
-            maxiter_bjorck=maxiter_bjorck,
-            orthogonalizer=orthogonalizer,
             **kwargs,
         )
-        self.set_geometry(
-            filters,
-            (_single("kernel_size", kernel_size), 1),
-            (_single("strides", strides), 1),
-            padding,
-            data_format,
-            (_single("dilation_rate", dilation_rate), 1),
-        )
-        self.set_groups(groups, self.filters)
-        self.input_spec = keras.layers.InputSpec(ndim=3)
-
-    @property
-    def _width_axis(self):
-        # Where the axis of length one goes that makes a sequence an image.
-        return 2 if self.data_format == "channels_last" else 3
-
-    def build(self, input_shape):
-        shape = self._image_shape(input_shape)
-        channels = self.read_input_shape(shape)
-        self.check_channels(channels)
-        self.add_orthogonal_weights(channels, self.filters, self.groups)
-        axis = 2 if self.data_format == "channels_last" else 1
-        self.input_spec = keras.layers.InputSpec(ndim=3, axes={axis: channels})
-        self.built = True
-
-    def call(self, inputs, training=False):
-        outputs = super().call(ops.expand_dims(inputs, self._width_axis), training)
-        return ops.squeeze(outputs, self._width_axis)
-
-    def image_size(self, input_shape):
-        return super().image_size(self._image_shape(input_shape))
-
-    def compute_output_shape(self, input_shape):
-        shape = list(super().compute_output_shape(self._image_shape(input_shape)))
-        shape.pop(self._width_axis)
-        return tuple(shape)
-
-    def vanilla_export(self):
-        """Returns stock Keras layers with the same outputs at inference.
-
-        A `keras.layers.Conv1D`; with circular or constant padding a functional model that pads
-        first.
-        """
-        self.check_built()
-        stock = self.padding in ("same", "valid")
-        layer = keras.layers.Conv1D(
-            self.filters,
-            self.kernel_size[0],
-            strides=self.strides[0],
-            padding=self.padding if stock else "valid",
-            data_format=self.data_format,
-            dilation_rate=self.dilation_rate[0],
-            groups=self.groups,
-            activation=self.activation,
-            use_bias=self.use_bias,
-            name=self.name,
-            dtype=self.dtype_policy,
-        )
-        length = self._image_size[0] if self._image_size else None
-        channels = self.inference_kernel.shape[2] * self.groups
-        last = self.data_format == "channels_last"
-        shape = (length, channels) if last else (channels, length)
-        layer = self.export_to(layer, (None, *shape), self.inference_kernel[:, 0])
-        if stock:
-            return layer
-        inputs = keras.Input(shape, dtype=self.compute_dtype)
-        axes = (1,) if last else (2,)
-        padded = pad_spatial(inputs, self.padding_amounts()[:1], self.padding, axes)
-        return keras.Model(inputs, layer(padded), name=f"{self.name}_padded")
-
-    def _image_shape(self, shape):
-        shape = list(shape)
-        shape.insert(self._width_axis, 1)
-        return tuple(shape)
-
-    def get_config(self):
-        geometry = self.geometry_config()
-        for name in ("kernel_size", "strides", "dilation_rate"):
-            geometry[name] = geometry[name][0]
-        return {**super().get_config(), **geometry, "groups": self.groups}
-
-
-def _single(name, value):
-    # Keras writes an int of one dimension as a tuple, too.
-    return check_units(name, value[0] if isinstance(value, tuple | list) else value)

@@ -2,11 +2,13 @@
 
 import keras
 
-from lipot.layers.orthogonal_layer import OrthogonalLayer
+from lipot.layers import parametrizations
+from lipot.layers.kernel_layer import KernelLayer
+from lipot.math import linear_maps
 
 
 @keras.saving.register_keras_serializable(package="lipot")
-class OrthogonalConv2D(OrthogonalLayer):
+class OrthogonalConv2D(KernelLayer):
     r"""2D convolution all of whose singular values are one, on images of every size.
 
     `output = activation(k_coef_lip * conv2d(pad(input), K) + bias)`. The kernel is a chain
@@ -103,6 +105,15 @@ class OrthogonalConv2D(OrthogonalLayer):
         **kwargs,
     ):
         super().__init__(
+            linear_maps.ClosedConv2D(
+                filters, kernel_size, strides, padding, data_format, dilation_rate, groups
+            ),
+            parametrizations.BlockOrthogonal(
+                orthogonalizer=orthogonalizer,
+                eps_bjorck=eps_bjorck,
+                beta_bjorck=beta_bjorck,
+                maxiter_bjorck=maxiter_bjorck,
+            ),
             activation=activation,
             use_bias=use_bias,
             kernel_initializer=kernel_initializer,
@@ -113,30 +124,5 @@ class OrthogonalConv2D(OrthogonalLayer):
             kernel_constraint=kernel_constraint,
             bias_constraint=bias_constraint,
             k_coef_lip=k_coef_lip,
-            eps_bjorck=eps_bjorck,
-            beta_bjorck=beta_bjorck,
-            maxiter_bjorck=maxiter_bjorck,
-            orthogonalizer=orthogonalizer,
             **kwargs,
         )
-        self.set_geometry(filters, kernel_size, strides, padding, data_format, dilation_rate)
-        self.set_groups(groups, self.filters)
-        self.input_spec = keras.layers.InputSpec(ndim=4)
-
-    def build(self, input_shape):
-        channels = self.read_input_shape(input_shape)
-        self.check_channels(channels)
-        self.add_orthogonal_weights(channels, self.filters, self.groups)
-        self.input_spec = keras.layers.InputSpec(ndim=4, axes={self.channel_axis: channels})
-        self.built = True
-
-    def vanilla_export(self):
-        """Returns stock Keras layers with the same outputs at inference.
-
-        A `keras.layers.Conv2D`; with circular or constant padding a functional model that pads
-        first.
-        """
-        return self.export_convolution()
-
-    def get_config(self):
-        return {**super().get_config(), **self.geometry_config(), "groups": self.groups}

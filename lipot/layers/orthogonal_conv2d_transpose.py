@@ -1,15 +1,14 @@
 """Transposed 2D convolution that is exactly orthogonal."""
 
 import keras
-from keras import ops
 
-from lipot.layers.orthogonal_layer import OrthogonalLayer
-
-PADDINGS = ("same", "valid", "circular")
+from lipot.layers import parametrizations
+from lipot.layers.kernel_layer import KernelLayer
+from lipot.math import linear_maps
 
 
 @keras.saving.register_keras_serializable(package="lipot")
-class OrthogonalConv2DTranspose(OrthogonalLayer):
+class OrthogonalConv2DTranspose(KernelLayer):
     r"""Transposed convolution all of whose singular values are one: adjoint of `OrthogonalConv2D`.
 
     `output = activation(k_coef_lip * conv2d_transpose(input, K) + bias)`, where the convolution by
@@ -96,6 +95,21 @@ class OrthogonalConv2DTranspose(OrthogonalLayer):
         **kwargs,
     ):
         super().__init__(
+            linear_maps.ClosedConv2DTranspose(
+                filters,
+                kernel_size,
+                strides,
+                padding,
+                data_format,
+                linear_maps.undilated(dilation_rate),
+                output_padding,
+            ),
+            parametrizations.BlockOrthogonal(
+                orthogonalizer=orthogonalizer,
+                eps_bjorck=eps_bjorck,
+                beta_bjorck=beta_bjorck,
+                maxiter_bjorck=maxiter_bjorck,
+            ),
             activation=activation,
             use_bias=use_bias,
             kernel_initializer=kernel_initializer,
@@ -106,143 +120,5 @@ class OrthogonalConv2DTranspose(OrthogonalLayer):
             kernel_constraint=kernel_constraint,
             bias_constraint=bias_constraint,
             k_coef_lip=k_coef_lip,
-            eps_bjorck=eps_bjorck,
-            beta_bjorck=beta_bjorck,
-            maxiter_bjorck=maxiter_bjorck,
-            orthogonalizer=orthogonalizer,
             **kwargs,
         )
-        self.set_geometry(filters, kernel_size, strides, padding, data_format, dilation_rate)
-        if self.padding not in PADDINGS:
-            raise ValueError(
-                f"Invalid value received for argument `padding`. Expected one of {PADDINGS}. "
-                f"Received: padding={padding!r}"
-            )
-        if output_padding is not None:
-            raise ValueError(
-                "Invalid value received for argument `output_padding`. Expected None. "
-                f"Received: output_padding={output_padding!r}"
-            )
-        self.input_spec = keras.layers.InputSpec(ndim=4)
-
-    def check_dilation(self):
-        if self.dilation_rate != (1, 1):
-            raise ValueError(
-                "Invalid value received for argument `dilation_rate`. Expected 1: dilated "
-                f"kernels are not supported. Received: dilation_rate={self.dilation_rate}"
-            )
-
-    def build(self, input_shape):
-        channels = self.read_input_shape(input_shape)
-        self.add_orthogonal_weights(self.filters, channels, groups=1)
-        self.input_spec = keras.layers.InputSpec(ndim=4, axes={self.channel_axis: channels})
-        self.built = True
-
-    def check_image(self, size):
-        """Raises for an image that the kernel reaches around more than once."""
-        excess = [max(k - s, 0) for k, s in zip(self.kernel_size, self.strides)]
-        if self.padding == "circular" and any(
-            n is not None and e > n * s for n, s, e in zip(size, self.strides, excess)
-        ):
-            raise ValueError(
-                "Invalid value received for argument `kernel_size`. Expected a kernel that goes "
-                f"around an image of size {size} no more than once. "
-                f"Received: kernel_size={self.kernel_size}"
-            )
-
-    def linear_map(self, inputs, kernel):
-        outputs = ops.conv_transpose(
-            inputs,
-            kernel,
-            strides=self.strides,
-            padding="same" if self.padding == "same" else "valid",
-            data_format=self.data_format,
-        )
-        return self.fold(outputs) if self.padding == "circular" else outputs
-
-    def fold(self, outputs):
-        """Adds what the kernel writes beyond either end to the other end: adjoint of padding."""
-        for axis, (before, after) in zip(self.spatial_axes, self.padding_amounts()):
-            outputs = _fold_axis(outputs, axis, before, after)
-        return outputs
-
-    def circle(self, size):
-        # The convolution that it is the adjoint of works on the larger image.
-        return tuple(
-            s * (n + (-(-k // s) if self.padding != "circular" else 0))
-            for n, k, s in zip(size, self.kernel_size, self.strides)
-        )
-
-    def compute_output_shape(self, input_shape):
-        shape = list(input_shape)
-        for axis, k, s in zip(self.spatial_axes, self.kernel_size, self.strides):
-            if shape[axis] is not None:
-                shape[axis] = shape[axis] * s + (max(k - s, 0) if self.padding == "valid" else 0)
-        shape[self.channel_axis] = self.filters
-        return tuple(shape)
-
-    def vanilla_export(self):
-        """Returns stock Keras layers with the same outputs at inference.
-
-        A `keras.layers.Conv2DTranspose`; with circular padding a functional model that folds the
-        borders, then adds the bias by a depthwise convolution by one.
-        """
-        self.check_built()
-        circular = self.padding == "circular"
-        layer = keras.layers.Conv2DTranspose(
-            self.filters,
-            self.kernel_size,
-            strides=self.strides,
-            padding="same" if self.padding == "same" else "valid",
-            data_format=self.data_format,
-            activation=None if circular else self.activation,
-            use_bias=self.use_bias and not circular,
-            name=self.name,
-            dtype=self.dtype_policy,
-        )
-        shape = [None] * 4
-        shape[self.channel_axis] = self.inference_kernel.shape[3]
-        layer = self.export_to(layer, tuple(shape))
-        return self._export_folded(layer, shape) if circular else layer
-
-    def _export_folded(self, layer, shape):
-        for axis, n in zip(self.spatial_axes, self._image_size or (None, None)):
-            shape[axis] = n
-        inputs = keras.Input(shape[1:], dtype=self.compute_dtype)
-        shift = keras.layers.DepthwiseConv2D(
-            1,
-            data_format=self.data_format,
-            depthwise_initializer="ones",
-            use_bias=self.use_bias,
-            activation=self.activation,
-            dtype=self.dtype_policy,
-            name=f"{self.name}_bias",
-        )
-        model = keras.Model(inputs, shift(self.fold(layer(inputs))), name=f"{self.name}_folded")
-        if self.use_bias:
-            shift.bias.assign(self.bias)
-        return model
-
-    def get_config(self):
-        return {**super().get_config(), **self.geometry_config(), "output_padding": None}
-
-
-def _fold_axis(outputs, axis, before, after):
-    if before + after == 0:
-        return outputs
-
-    def part(start, stop):
-        index = [slice(None)] * len(outputs.shape)
-        index[axis] = slice(start, stop)
-        return outputs[tuple(index)]
-
-    # Places before..end-after stay; the first `before` belong to the end, the last to the start.
-    end = -after if after else None
-    first = part(before, before + after)
-    middle = part(before + after, -after - before)
-    last = part(-after - before, end)
-    pieces = [first + part(-after, None)] if after else []
-    pieces.append(middle)
-    if before:
-        pieces.append(last + part(None, before))
-    return ops.concatenate(pieces, axis=axis)

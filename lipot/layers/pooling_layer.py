@@ -1,10 +1,13 @@
 """What the pooling layers share: windows, shapes and their checks."""
 
+import math
+
 import keras
 
+from lipot import checks
 from lipot.layers.base import LipschitzLayer
 from lipot.layers.channel_layer import check_data_format
-from lipot.layers.convolution_layer import check_pair
+from lipot.math.rounding import values_in
 
 
 class ImageLayer(LipschitzLayer):
@@ -57,8 +60,8 @@ class WindowPoolingLayer(ImageLayer):
         **kwargs,
     ):
         super().__init__(data_format=data_format, k_coef_lip=k_coef_lip, **kwargs)
-        self.pool_size = check_pair("pool_size", pool_size)
-        self.strides = self.pool_size if strides is None else check_pair("strides", strides)
+        self.pool_size = checks.pair("pool_size", pool_size)
+        self.strides = self.pool_size if strides is None else checks.pair("strides", strides)
         if str(padding).lower() != "valid":
             raise ValueError(
                 "Invalid value received for argument `padding`. Expected 'valid': averages over "
@@ -70,6 +73,10 @@ class WindowPoolingLayer(ImageLayer):
     def build(self, input_shape):
         self.check_image_size(input_shape)
         self.built = True
+
+    def window(self, input_shape):
+        """Number of values that one window holds."""
+        return math.prod(self.pool_size)
 
     def check_image_size(self, input_shape):
         """Raises where a window does not fit in the image."""
@@ -110,6 +117,10 @@ class GlobalPoolingLayer(ImageLayer):
     def __init__(self, data_format=None, k_coef_lip=1.0, keepdims=False, **kwargs):
         super().__init__(data_format=data_format, k_coef_lip=k_coef_lip, **kwargs)
         self.keepdims = bool(keepdims)
+
+    def window(self, input_shape):
+        """Number of values in one channel; sizes that are not known count as one."""
+        return values_in((None, *(input_shape[axis] for axis in self.spatial_axes)))
 
     def compute_output_shape(self, input_shape):
         if not self.keepdims:

@@ -2,10 +2,11 @@
 
 import keras
 import numpy as np
-from keras import ops
 
 from lipot.constraints import WeightClipConstraint
+from lipot.layers.activation_bounds import piecewise_linear
 from lipot.layers.base import LipschitzLayer
+from lipot.math.rounding import applied
 from lipot.math.scaling import scale
 
 
@@ -48,19 +49,12 @@ class PReLUlip(LipschitzLayer, keras.layers.PReLU):
     def call(self, inputs):
         return scale(super().call(inputs), self.k_coef_lip)
 
-    @property
-    def lipschitz_bound(self):
-        """Proven bound of the layer's l2 Lipschitz constant at inference, in float64."""
-        if not self.built:
-            raise ValueError(
-                f"Layer '{self.name}' has no weights yet. Expected a built layer: call it on "
-                "data or give its model an input shape first."
-            )
-        applied = ops.cast(ops.cast(self.alpha, self.compute_dtype), self.variable_dtype)
-        slopes = np.abs(ops.convert_to_numpy(applied).astype("float64"))
+    def bound(self, input_shape):
+        self.check_built()
+        slopes = np.abs(applied(self.alpha, self.compute_dtype))
         if not np.all(np.isfinite(slopes)):
             raise ValueError(
                 f"The slopes of layer '{self.name}' hold NaN or infinite values; no Lipschitz "
                 "bound exists. Load a finite checkpoint or lower the learning rate."
             )
-        return self.k_coef_lip * max(1.0, float(slopes.max()))
+        return piecewise_linear(self.k_coef_lip * max(1.0, float(slopes.max())))

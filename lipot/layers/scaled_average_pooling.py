@@ -7,6 +7,7 @@ from keras import ops
 
 from lipot.layers.pooling_layer import GlobalPoolingLayer, WindowPoolingLayer
 from lipot.math.pooling import average_norm
+from lipot.math.rounding import LayerBound
 from lipot.math.scaling import at_least_float32, scale
 
 
@@ -62,6 +63,9 @@ class ScaledAveragePooling2D(WindowPoolingLayer):
         factor = self.k_coef_lip / average_norm(self.pool_size, self.strides)
         return scale(means, factor, dtype=self.compute_dtype)
 
+    def bound(self, input_shape):
+        return _average_bound(self, input_shape)
+
 
 @keras.saving.register_keras_serializable(package="lipot")
 class ScaledGlobalAveragePooling2D(GlobalPoolingLayer):
@@ -103,3 +107,12 @@ class ScaledGlobalAveragePooling2D(GlobalPoolingLayer):
             return scale(total, self.k_coef_lip / math.sqrt(math.prod(size)), self.compute_dtype)
         count = ops.sum(ops.ones_like(x), axis=self.spatial_axes, keepdims=self.keepdims)
         return scale(total / ops.sqrt(count), self.k_coef_lip, self.compute_dtype)
+
+    def bound(self, input_shape):
+        return _average_bound(self, input_shape)
+
+
+def _average_bound(layer, input_shape):
+    """Bound of an average over windows, divided by its norm."""
+    roundings = layer.window(input_shape) + 8
+    return LayerBound(layer.k_coef_lip, roundings=roundings, gain=layer.k_coef_lip)

@@ -1,10 +1,13 @@
 """L2 pooling: the norm of each window."""
 
+import math
+
 import keras
 from keras import ops
 
 from lipot.layers.pooling_layer import GlobalPoolingLayer, WindowPoolingLayer
 from lipot.math.pooling import smooth_root, window_overlap
+from lipot.math.rounding import LayerBound, values_in
 from lipot.math.scaling import at_least_float32, scale
 
 # Its square must not vanish in float32.
@@ -81,6 +84,9 @@ class ScaledL2NormPooling2D(WindowPoolingLayer):
         factor = self.k_coef_lip / window_overlap(self.pool_size, self.strides) ** 0.5
         return scale(norms, factor, dtype=self.compute_dtype)
 
+    def bound(self, input_shape):
+        return _norm_bound(self, input_shape)
+
     def get_config(self):
         return {**super().get_config(), "eps_grad_sqrt": self.eps_grad_sqrt}
 
@@ -136,8 +142,22 @@ class ScaledGlobalL2NormPooling2D(GlobalPoolingLayer):
         norms = smooth_root(total, self.eps_grad_sqrt)
         return scale(norms, self.k_coef_lip, dtype=self.compute_dtype)
 
+    def bound(self, input_shape):
+        return _norm_bound(self, input_shape)
+
     def get_config(self):
         return {**super().get_config(), "eps_grad_sqrt": self.eps_grad_sqrt}
+
+
+def _norm_bound(layer, input_shape):
+    # Sums of squares and their roots lose relative to the result, except for squares below the
+    # smallest float: those change the root by at most 1e-19 for each value.
+    return LayerBound(
+        lipschitz=layer.k_coef_lip,
+        roundings=1,
+        offset=1e-9 * math.sqrt(values_in(input_shape)),
+        output_roundings=layer.window(input_shape) + 12,
+    )
 
 
 def _check_eps(eps_grad_sqrt):

@@ -1,18 +1,17 @@
 """Convolutional residual block that is 1-Lipschitz by a semidefinite condition on its kernel."""
 
-import math
-
 import keras
 
-from lipot.layers.centered_convolution import CenteredConvolution
-from lipot.layers.kernel_layer import check_units
 from lipot.layers.sdp_residual_layer import SDPResidualLayer
+from lipot.layers.vanilla import stock_convolution
+from lipot.math import linear_maps
+from lipot.math.linear_maps.skew_exponential import check_centered
 from lipot.math.scaling import scale
 from lipot.math.skew import adjoint_kernel
 
 
 @keras.saving.register_keras_serializable(package="lipot")
-class SDPResidualConv2D(CenteredConvolution, SDPResidualLayer):
+class SDPResidualConv2D(SDPResidualLayer):
     r"""Convolutional residual block that is 1-Lipschitz by construction (SLL).
 
     $$ y = k \bigl(x - 2 W T^{-1} \mathrm{relu}(W^\top x + b)\bigr), \qquad
@@ -75,7 +74,12 @@ class SDPResidualConv2D(CenteredConvolution, SDPResidualLayer):
         k_coef_lip=1.0,
         **kwargs,
     ):
+        linear_map = linear_maps.Conv2D(
+            filters, kernel_size, padding=padding, data_format=data_format
+        )
+        check_centered(linear_map.kernel_size, linear_map.padding)
         super().__init__(
+            linear_map,
             kernel_initializer=kernel_initializer,
             bias_initializer=bias_initializer,
             scale_initializer=scale_initializer,
@@ -84,37 +88,12 @@ class SDPResidualConv2D(CenteredConvolution, SDPResidualLayer):
             k_coef_lip=k_coef_lip,
             **kwargs,
         )
-        self.filters = check_units("filters", filters)
-        self.set_convolution(kernel_size, padding, data_format)
-        self.input_spec = keras.layers.InputSpec(ndim=4)
-
-    def build(self, input_shape):
-        channels = self.read_image(input_shape)
-        self.add_residual_weights((*self.kernel_size, channels, self.filters))
-        self.input_spec = keras.layers.InputSpec(ndim=4, axes={self.channel_axis: channels})
-        self.built = True
-
-    def into(self, inputs, kernel):
-        return self.convolve(inputs, kernel)
-
-    def back(self, hidden, kernel):
-        return self.convolve(hidden, adjoint_kernel(kernel))
-
-    def bias_on_channels(self):
-        return self.on_channels(self.bias)
-
-    def rounding_norm_factor(self):
-        # An error of the kernel meets each pixel once for every tap.
-        return math.prod(self.kernel_size) ** 0.5
 
     def vanilla_export(self):
         """Returns a functional model of stock Keras layers with the same outputs."""
-        kernel = self.inference_kernel
-        inputs = keras.Input(self._input_shape[1:], dtype=self.compute_dtype)
-        into = self.stock_convolution(kernel, self.bias, "relu")
-        back = self.stock_convolution(adjoint_kernel(kernel))
+        kernel, linear_map = self.inference_kernel, self.linear_map
+        inputs = keras.Input(self.get_build_config()["input_shape"][1:], dtype=self.compute_dtype)
+        into = stock_convolution(linear_map, kernel, self.dtype_policy, self.bias, "relu")
+        back = stock_convolution(linear_map, adjoint_kernel(kernel), self.dtype_policy)
         moved = back(into(inputs))
         return keras.Model(inputs, scale(inputs - moved, self.k_coef_lip), name=self.name)
-
-    def get_config(self):
-        return {**super().get_config(), "filters": self.filters, **self.convolution_config()}

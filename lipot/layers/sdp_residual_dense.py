@@ -3,8 +3,9 @@
 import keras
 from keras import ops
 
-from lipot.layers.kernel_layer import check_units
+from lipot import checks
 from lipot.layers.sdp_residual_layer import SDPResidualLayer
+from lipot.math import linear_maps
 from lipot.math.scaling import scale
 
 
@@ -67,6 +68,7 @@ class SDPResidualDense(SDPResidualLayer):
         **kwargs,
     ):
         super().__init__(
+            linear_maps.Dense(checks.positive_int("units", units)),
             kernel_initializer=kernel_initializer,
             bias_initializer=bias_initializer,
             scale_initializer=scale_initializer,
@@ -75,20 +77,6 @@ class SDPResidualDense(SDPResidualLayer):
             k_coef_lip=k_coef_lip,
             **kwargs,
         )
-        self.units = check_units("units", units)
-        self.input_spec = keras.layers.InputSpec(min_ndim=2)
-
-    def build(self, input_shape):
-        self._input_shape = tuple(input_shape)
-        self.add_residual_weights((input_shape[-1], self.units))
-        self.input_spec = keras.layers.InputSpec(min_ndim=2, axes={-1: input_shape[-1]})
-        self.built = True
-
-    def into(self, inputs, kernel):
-        return ops.matmul(inputs, kernel)
-
-    def back(self, hidden, kernel):
-        return ops.matmul(hidden, ops.transpose(kernel))
 
     def vanilla_export(self):
         """Returns a functional model of stock Keras layers with the same outputs."""
@@ -96,13 +84,10 @@ class SDPResidualDense(SDPResidualLayer):
             ops.convert_to_numpy(ops.cast(weight, self.variable_dtype))
             for weight in (self.inference_kernel, self.bias)
         )
-        inputs = keras.Input(self._input_shape[1:], dtype=self.compute_dtype)
+        inputs = keras.Input(self.get_build_config()["input_shape"][1:], dtype=self.compute_dtype)
         into = keras.layers.Dense(self.units, "relu", dtype=self.dtype_policy)
         back = keras.layers.Dense(kernel.shape[0], use_bias=False, dtype=self.dtype_policy)
         moved = back(into(inputs))
         into.set_weights([kernel, bias])
         back.set_weights([kernel.T])
         return keras.Model(inputs, scale(inputs - moved, self.k_coef_lip), name=self.name)
-
-    def get_config(self):
-        return {**super().get_config(), "units": self.units}

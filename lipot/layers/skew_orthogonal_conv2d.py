@@ -1,22 +1,14 @@
 """Orthogonal convolution as the exponential of a skew-symmetric one."""
 
 import keras
-from keras import ops
 
-from lipot.layers.cached_kernel_layer import CachedKernelLayer
-from lipot.layers.centered_convolution import CenteredConvolution
-from lipot.layers.convolution_layer import check_pair
-from lipot.layers.kernel_layer import check_units
-from lipot.math import orthogonal, skew
-from lipot.math.sampling import space_to_channels
-from lipot.math.scaling import scale
-
-# Power iterations of a training step; the vector is kept from step to step.
-_ITERATIONS = 2
+from lipot.layers import parametrizations
+from lipot.layers.kernel_layer import KernelLayer
+from lipot.math import linear_maps
 
 
 @keras.saving.register_keras_serializable(package="lipot")
-class SkewOrthogonalConv2D(CenteredConvolution, CachedKernelLayer):
+class SkewOrthogonalConv2D(KernelLayer):
     r"""Exponential of a skew-symmetric convolution, as a truncated series (SOC).
 
     $$ y = \sigma\Bigl(k \sum_{j < n} \frac{A^j x}{j!} + b\Bigr), \qquad A = -A^\top $$
@@ -96,6 +88,16 @@ class SkewOrthogonalConv2D(CenteredConvolution, CachedKernelLayer):
         **kwargs,
     ):
         super().__init__(
+            linear_maps.SkewExponential(
+                filters,
+                kernel_size,
+                strides,
+                padding,
+                data_format,
+                terms=terms,
+                training_terms=training_terms,
+            ),
+            parametrizations.Skew(),
             activation=activation,
             use_bias=use_bias,
             kernel_initializer=kernel_initializer,
@@ -108,117 +110,3 @@ class SkewOrthogonalConv2D(CenteredConvolution, CachedKernelLayer):
             k_coef_lip=k_coef_lip,
             **kwargs,
         )
-        self.filters = check_units("filters", filters)
-        self.set_convolution(kernel_size, padding, data_format)
-        self.strides = check_pair("strides", strides)
-        self.terms = check_units("terms", terms)
-        self.training_terms = check_units("training_terms", training_terms)
-        self.input_spec = keras.layers.InputSpec(ndim=4)
-
-    def build(self, input_shape):
-        channels = self.read_image(input_shape)
-        self._width = max(channels * self.strides[0] * self.strides[1], self.filters)
-        shape = (*self.kernel_size, self._width, self._width)
-        self.add_kernel_and_bias(shape, self.filters)
-        self._singular_vector = self.add_weight(
-            name="singular_vector",
-            shape=(self._width,),
-            initializer=keras.initializers.RandomNormal(seed=0),
-            trainable=False,
-            autocast=False,
-            aggregation="only_first_replica",
-        )
-        self.add_cached_kernel(shape)
-        self.input_spec = keras.layers.InputSpec(ndim=4, axes={self.channel_axis: channels})
-        self.built = True
-
-    def check_circle(self, size):
-        if any(n is not None and n % s for n, s in zip(size, self.strides)):
-            raise ValueError(
-                "Invalid value received for argument `strides`. Expected divisors of the image "
-                f"size {tuple(size)}. Received: strides={self.strides}"
-            )
-        super().check_circle([n if n is None else n // s for n, s in zip(size, self.strides)])
-
-    def effective_kernel(self, training):
-        # `k_coef_lip` is a factor of the exponential, not of the kernel.
-        return self.cached_kernel(training)
-
-    def call(self, inputs, training=False):
-        kernel = ops.cast(self.effective_kernel(training), self.compute_dtype)
-        terms = self.training_terms if training else self.terms
-        return self._finish(self._exponential(inputs, lambda x: self.convolve(x, kernel), terms))
-
-    def linear_norm(self, kernel):
-        return self.k_coef_lip * skew.exponential_bound(kernel, self.terms)
-
-    def add_bias(self, outputs):
-        return ops.add(outputs, self.on_channels(self.bias))
-
-    def condense(self):
-        """Overwrites the free kernel with half of the one applied at inference."""
-        # W - W* = A for W = A / 2.
-        self.kernel.assign(ops.cast(self.inference_kernel, self.variable_dtype) / 2.0)
-
-    def compute_output_shape(self, input_shape):
-        shape = list(input_shape)
-        for axis, s in zip(self.spatial_axes, self.strides):
-            shape[axis] = None if shape[axis] is None else shape[axis] // s
-        shape[self.channel_axis] = self.filters
-        return tuple(shape)
-
-    def vanilla_export(self):
-        """Returns a functional model of stock Keras layers with the same outputs.
-
-        One `keras.layers.Conv2D`, applied `terms - 1` times.
-        """
-        convolution = self.stock_convolution(self.inference_kernel)
-        inputs = keras.Input(self._input_shape[1:], dtype=self.compute_dtype)
-        outputs = self._finish(self._exponential(inputs, convolution, self.terms))
-        return keras.Model(inputs, outputs, name=self.name)
-
-    def _exponential(self, inputs, convolution, terms):
-        """Rearranges the input, applies the exponential and keeps `filters` channels."""
-        if self.strides != (1, 1):
-            inputs = space_to_channels(inputs, self.strides, self.data_format)
-        axis = self.channel_axis
-        missing = self._width - inputs.shape[axis]
-        if missing:
-            inputs = ops.pad(inputs, [(0, missing if a == axis else 0) for a in range(4)])
-        outputs = skew.truncated_exponential(convolution, inputs, terms)
-        if self.filters < self._width:
-            kept = [slice(None)] * axis + [slice(0, self.filters)]
-            outputs = outputs[tuple(kept)]
-        return scale(outputs, self.k_coef_lip)
-
-    def _finish(self, outputs):
-        if self.bias is not None:
-            outputs = self.add_bias(outputs)
-        return self.activation(outputs)
-
-    def _training_kernel(self):
-        kernel = skew.skew_kernel(self.kernel.value)
-        norm, vector = orthogonal.spectral_norm(
-            orthogonal.as_matrix(kernel), self._singular_vector.value, _ITERATIONS
-        )
-        self._singular_vector.assign(vector)
-        return self._shrunk(kernel, norm)
-
-    def _exact_kernel(self):
-        kernel = skew.skew_kernel(ops.stop_gradient(self.kernel.value))
-        return self._shrunk(kernel, orthogonal.norm_bound(orthogonal.as_matrix(kernel)))
-
-    def _shrunk(self, kernel, norm):
-        """Divides a kernel by the bound of its convolution's norm where that exceeds one."""
-        taps = self.kernel_size[0] * self.kernel_size[1]
-        return kernel / ops.maximum(norm * taps**0.5, 1.0)
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "filters": self.filters,
-            **self.convolution_config(),
-            "strides": self.strides,
-            "terms": self.terms,
-            "training_terms": self.training_terms,
-        }

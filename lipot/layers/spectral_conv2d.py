@@ -2,15 +2,13 @@
 
 import keras
 
-from lipot.layers.convolution_layer import OperatorNormalization
-from lipot.layers.spectral_layer import SpectralLayer
-from lipot.math import convolution
-
-NORMALIZATIONS = ("operator", "average")
+from lipot.layers import parametrizations
+from lipot.layers.kernel_layer import KernelLayer
+from lipot.math import linear_maps
 
 
 @keras.saving.register_keras_serializable(package="lipot")
-class SpectralConv2D(OperatorNormalization, SpectralLayer):
+class SpectralConv2D(KernelLayer):
     r"""2D convolution with an orthonormal reshaped kernel, divided by its operator norm.
 
     `output = activation(conv2d(pad(input), k_coef_lip * W / |W|) + bias)`, where the kernel
@@ -104,6 +102,23 @@ class SpectralConv2D(OperatorNormalization, SpectralLayer):
         **kwargs,
     ):
         super().__init__(
+            linear_maps.Conv2D(
+                filters,
+                kernel_size,
+                strides,
+                padding,
+                data_format,
+                linear_maps.undilated(dilation_rate),
+            ),
+            parametrizations.Spectral(
+                orthogonalizer=orthogonalizer,
+                eps_spectral=eps_spectral,
+                eps_bjorck=eps_bjorck,
+                beta_bjorck=beta_bjorck,
+                maxiter_spectral=maxiter_spectral,
+                maxiter_bjorck=maxiter_bjorck,
+                normalization=normalization,
+            ),
             activation=activation,
             use_bias=use_bias,
             kernel_initializer=kernel_initializer,
@@ -114,67 +129,5 @@ class SpectralConv2D(OperatorNormalization, SpectralLayer):
             kernel_constraint=kernel_constraint,
             bias_constraint=bias_constraint,
             k_coef_lip=k_coef_lip,
-            eps_spectral=eps_spectral,
-            eps_bjorck=eps_bjorck,
-            beta_bjorck=beta_bjorck,
-            maxiter_spectral=maxiter_spectral,
-            maxiter_bjorck=maxiter_bjorck,
-            orthogonalizer=orthogonalizer,
             **kwargs,
         )
-        self.set_geometry(filters, kernel_size, strides, padding, data_format, dilation_rate)
-        if normalization not in NORMALIZATIONS:
-            raise ValueError(
-                "Invalid value received for argument `normalization`. Expected one of "
-                f"{NORMALIZATIONS}. Received: normalization={normalization!r}"
-            )
-        self.normalization = normalization
-        self.input_spec = keras.layers.InputSpec(ndim=4)
-
-    def build(self, input_shape):
-        channels = self.read_input_shape(input_shape)
-        self.add_spectral_weights((*self.kernel_size, channels, self.filters), self.filters)
-        self.add_singular_image(channels)
-        self.input_spec = keras.layers.InputSpec(ndim=4, axes={self.channel_axis: channels})
-        self.built = True
-
-    def normalize_in_training(self, kernel):
-        if self.normalization == "average":
-            return kernel / self._average_factor()
-        if self._norm_is_one():
-            return kernel
-        return super().normalize_in_training(kernel)
-
-    def normalize_exactly(self, kernel):
-        if self.normalization == "average":
-            return kernel / self._average_factor()
-        return super().normalize_exactly(kernel)
-
-    def rounding_norm_factor(self):
-        # The error's linear map is bounded by its Frobenius norm, once for each patch that
-        # reads a value and each value that the padding repeats.
-        return (self.duplication() * self.repetition()) ** 0.5
-
-    def vanilla_export(self):
-        """Returns stock Keras layers with the same outputs at inference.
-
-        A `keras.layers.Conv2D`; where the padding is one that Keras's layer does not know, a
-        functional model that pads first.
-        """
-        return self.export_convolution()
-
-    def _norm_is_one(self):
-        # Patches that do not overlap make the convolution a block-diagonal copy of the matrix.
-        return self.duplication() == 1.0 and self.padding in ("same", "valid", "constant")
-
-    def _average_factor(self):
-        return convolution.average_duplication_factor(
-            self.kernel_size, self._image_size or (32, 32), self.strides
-        )
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            **self.geometry_config(),
-            "normalization": self.normalization,
-        }

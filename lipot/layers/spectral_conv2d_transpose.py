@@ -1,15 +1,14 @@
 """Transposed 2D convolution that is 1-Lipschitz on its real input size."""
 
 import keras
-from keras import ops
 
-from lipot.layers.convolution_layer import OperatorNormalization, any_size_grid
-from lipot.layers.spectral_layer import SpectralLayer
-from lipot.math import convolution
+from lipot.layers import parametrizations
+from lipot.layers.kernel_layer import KernelLayer
+from lipot.math import linear_maps
 
 
 @keras.saving.register_keras_serializable(package="lipot")
-class SpectralConv2DTranspose(OperatorNormalization, SpectralLayer):
+class SpectralConv2DTranspose(KernelLayer):
     r"""Transposed convolution with an orthonormal reshaped kernel, divided by its operator norm.
 
     It is the adjoint of a strided convolution from `filters` to the input channels, and has its
@@ -95,6 +94,23 @@ class SpectralConv2DTranspose(OperatorNormalization, SpectralLayer):
         **kwargs,
     ):
         super().__init__(
+            linear_maps.Conv2DTranspose(
+                filters,
+                kernel_size,
+                strides,
+                padding,
+                data_format,
+                linear_maps.undilated(dilation_rate),
+                output_padding,
+            ),
+            parametrizations.Spectral(
+                orthogonalizer=orthogonalizer,
+                eps_spectral=eps_spectral,
+                eps_bjorck=eps_bjorck,
+                beta_bjorck=beta_bjorck,
+                maxiter_spectral=maxiter_spectral,
+                maxiter_bjorck=maxiter_bjorck,
+            ),
             activation=activation,
             use_bias=use_bias,
             kernel_initializer=kernel_initializer,
@@ -105,85 +121,5 @@ class SpectralConv2DTranspose(OperatorNormalization, SpectralLayer):
             kernel_constraint=kernel_constraint,
             bias_constraint=bias_constraint,
             k_coef_lip=k_coef_lip,
-            eps_spectral=eps_spectral,
-            eps_bjorck=eps_bjorck,
-            beta_bjorck=beta_bjorck,
-            maxiter_spectral=maxiter_spectral,
-            maxiter_bjorck=maxiter_bjorck,
-            orthogonalizer=orthogonalizer,
             **kwargs,
         )
-        self.set_geometry(filters, kernel_size, strides, padding, data_format, dilation_rate)
-        if self.padding not in ("same", "valid"):
-            raise ValueError(
-                "Invalid value received for argument `padding`. Expected 'same' or 'valid'. "
-                f"Received: padding={padding!r}"
-            )
-        if output_padding is not None:
-            raise ValueError(
-                "Invalid value received for argument `output_padding`. Expected None. "
-                f"Received: output_padding={output_padding!r}"
-            )
-        self.input_spec = keras.layers.InputSpec(ndim=4)
-
-    def build(self, input_shape):
-        channels = self.read_input_shape(input_shape)
-        self.add_spectral_weights((*self.kernel_size, self.filters, channels), self.filters)
-        self.add_singular_image(channels)
-        self.input_spec = keras.layers.InputSpec(ndim=4, axes={self.channel_axis: channels})
-        self.built = True
-
-    def linear_map(self, inputs, kernel):
-        return ops.conv_transpose(
-            inputs,
-            kernel,
-            strides=self.strides,
-            padding=self.padding,
-            data_format=self.data_format,
-        )
-
-    def linear_norm(self, kernel):
-        if self._image_size is None:
-            grid, factor = any_size_grid(self.kernel_size, self.strides)
-            return factor * convolution.circular_norm(kernel, grid, strides=self.strides)
-        return convolution.transposed_bound(kernel, self._image_size, strides=self.strides)
-
-    def norm_bound_tensor(self, kernel):
-        """In-graph counterpart of `linear_norm`."""
-        if self._image_size is None:
-            grid, factor = any_size_grid(self.kernel_size, self.strides)
-            return factor * convolution.circular_gram_bound(kernel, grid, strides=self.strides)
-        size = convolution.scattered_size(self.kernel_size, self._image_size, self.strides)
-        return convolution.gram_bound(kernel, size, strides=self.strides, padding="valid")
-
-    def rounding_norm_factor(self):
-        return self.duplication() ** 0.5
-
-    def compute_output_shape(self, input_shape):
-        shape = list(input_shape)
-        for axis, k, s in zip(self.spatial_axes, self.kernel_size, self.strides):
-            if shape[axis] is not None:
-                shape[axis] = shape[axis] * s + (max(k - s, 0) if self.padding == "valid" else 0)
-        shape[self.channel_axis] = self.filters
-        return tuple(shape)
-
-    def vanilla_export(self):
-        """Returns a `keras.layers.Conv2DTranspose` with the same outputs at inference."""
-        self.check_built()
-        layer = keras.layers.Conv2DTranspose(
-            self.filters,
-            self.kernel_size,
-            strides=self.strides,
-            padding=self.padding,
-            data_format=self.data_format,
-            activation=self.activation,
-            use_bias=self.use_bias,
-            name=self.name,
-            dtype=self.dtype_policy,
-        )
-        shape = [None] * 4
-        shape[self.channel_axis] = self.kernel.shape[3]
-        return self.export_to(layer, tuple(shape))
-
-    def get_config(self):
-        return {**super().get_config(), **self.geometry_config(), "output_padding": None}

@@ -1,15 +1,15 @@
 """Dense layer with an orthonormal kernel."""
 
 import keras
-import numpy as np
-from keras import ops
 
-from lipot.layers.kernel_layer import check_units
-from lipot.layers.spectral_layer import SpectralLayer
+from lipot import checks
+from lipot.layers import parametrizations
+from lipot.layers.kernel_layer import KernelLayer
+from lipot.math import linear_maps
 
 
 @keras.saving.register_keras_serializable(package="lipot")
-class SpectralDense(SpectralLayer):
+class SpectralDense(KernelLayer):
     r"""Dense layer whose kernel has all singular values equal to `k_coef_lip`.
 
     `output = activation(input @ W + bias)` with $W^\top W = k^2 I$ (or $W W^\top = k^2 I$ where
@@ -87,6 +87,15 @@ class SpectralDense(SpectralLayer):
         **kwargs,
     ):
         super().__init__(
+            linear_maps.Dense(checks.positive_int("units", units)),
+            parametrizations.Spectral(
+                orthogonalizer=orthogonalizer,
+                eps_spectral=eps_spectral,
+                eps_bjorck=eps_bjorck,
+                beta_bjorck=beta_bjorck,
+                maxiter_spectral=maxiter_spectral,
+                maxiter_bjorck=maxiter_bjorck,
+            ),
             activation=activation,
             use_bias=use_bias,
             kernel_initializer=kernel_initializer,
@@ -97,42 +106,5 @@ class SpectralDense(SpectralLayer):
             kernel_constraint=kernel_constraint,
             bias_constraint=bias_constraint,
             k_coef_lip=k_coef_lip,
-            eps_spectral=eps_spectral,
-            eps_bjorck=eps_bjorck,
-            beta_bjorck=beta_bjorck,
-            maxiter_spectral=maxiter_spectral,
-            maxiter_bjorck=maxiter_bjorck,
-            orthogonalizer=orthogonalizer,
             **kwargs,
         )
-        self.units = check_units("units", units)
-        self.input_spec = keras.layers.InputSpec(min_ndim=2)
-
-    def build(self, input_shape):
-        self.add_spectral_weights((input_shape[-1], self.units), self.units)
-        self.input_spec = keras.layers.InputSpec(min_ndim=2, axes={-1: input_shape[-1]})
-        self.built = True
-
-    def linear_map(self, inputs, kernel):
-        return ops.matmul(inputs, kernel)
-
-    def linear_norm(self, kernel):
-        return float(np.linalg.norm(kernel, 2))
-
-    def compute_output_shape(self, input_shape):
-        return (*input_shape[:-1], self.units)
-
-    def vanilla_export(self):
-        """Returns a `keras.layers.Dense` with the same outputs at inference."""
-        self.check_built()
-        layer = keras.layers.Dense(
-            self.units,
-            activation=self.activation,
-            use_bias=self.use_bias,
-            name=self.name,
-            dtype=self.dtype_policy,
-        )
-        return self.export_to(layer, (None, self.kernel.shape[0]))
-
-    def get_config(self):
-        return {**super().get_config(), "units": self.units}

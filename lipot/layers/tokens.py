@@ -4,7 +4,10 @@ import keras
 import numpy as np
 from keras import ops
 
-from lipot.math.scaling import wide_dtype
+from lipot.layers.base import bound_as_built
+from lipot.layers.layer_bounds import refuse
+from lipot.math.linear_maps import Dense
+from lipot.math.rounding import applied
 
 
 @keras.saving.register_keras_serializable(package="lipot")
@@ -70,13 +73,16 @@ class PatchEmbedding(keras.layers.Layer):
         patches = ops.reshape(patches, (batch, self.position.shape[0], self.kernel.shape[0]))
         return ops.matmul(patches, self.kernel) + self.position
 
-    @property
-    def lipschitz_bound(self):
-        """Proven upper bound of the layer's l2 Lipschitz constant at inference (float)."""
-        kernel = ops.cast(ops.convert_to_tensor(self.kernel), self.compute_dtype)
-        kernel = ops.convert_to_numpy(ops.cast(kernel, wide_dtype(self.compute_dtype)))
-        # Rounding of the decomposition itself.
-        return float(np.linalg.norm(kernel.astype("float64"), 2)) * (1.0 + 1e-9)
+    def bound(self, input_shape):
+        if not self.built:
+            raise ValueError(
+                f"Layer '{self.name}' has no weights yet. Expected a built layer: call it on "
+                "data or give its model an input shape first."
+            )
+        linear = Dense(self.width).bound(applied(self.kernel, self.compute_dtype), input_shape)
+        return linear.with_bias(float(np.linalg.norm(applied(self.position, self.compute_dtype))))
+
+    lipschitz_bound = bound_as_built
 
     def compute_output_shape(self, input_shape):
         patches = (input_shape[1] // self.patch_size) * (input_shape[2] // self.patch_size)
@@ -151,3 +157,10 @@ class SelfAttention(keras.layers.Layer):
 
     def get_config(self):
         return {**super().get_config(), "heads": self.heads, "normalize": self.normalize}
+
+
+refuse(
+    SelfAttention,
+    "Attention multiplies parts of its input with each other, so it has no Lipschitz constant on "
+    "all inputs. See lipot.math.attention for one on a ball.",
+)

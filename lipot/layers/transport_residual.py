@@ -61,10 +61,5 @@ class TransportResidual(Branched, keras.layers.Layer):
             self.add_loss(self.weight * ops.mean(energy))
         return inputs + ops.cast(displacement, inputs.dtype)
 
-    @property
-    def lipschitz_bound(self):
-        """Proven upper bound of the layer's l2 Lipschitz constant at inference (float)."""
-        return 1.0 + self.branch_bound
-
     def get_config(self):
         return {**super().get_config(), "weight": self.weight}

@@ -28,6 +28,7 @@ from lipot.math.convolution_geometry import (
 __all__ = [
     "CircularEmbedding",
     "average_duplication_factor",
+    "circular_bound",
     "circular_embedding",
     "circular_gram_bound",
     "circular_norm",
@@ -81,6 +82,19 @@ def circular_norm(kernel, input_size, strides=1, dilation=1, groups=1):
             f"(see `convolution_bound`). Received: input_size={grid}, strides={strides}"
         )
     return _twisted_norm(kernel, grid, strides, pair_of(dilation, "dilation"), groups, 0.0)
+
+
+def circular_bound(kernel, input_size, strides=1, dilation=1, groups=1):
+    """`circular_norm`, raised by what float64 can have lost in it.
+
+    Args:
+        kernel: As for `circular_norm`, like the other arguments.
+
+    Returns:
+        The bound, a float.
+    """
+    kernel = _checked_kernel(kernel)
+    return _rounded_up(circular_norm(kernel, input_size, strides, dilation, groups), kernel)
 
 
 def convolution_bound(kernel, input_size, strides=1, dilation=1, padding="same", groups=1):

@@ -71,6 +71,25 @@ class LayerBound(NamedTuple):
     offset: float = 0.0
     output_roundings: int = 0
 
+    @classmethod
+    def of_constant(cls, constant, inputs):
+        """Bound of a layer of which only the constant is known.
+
+        Args:
+            constant: Proven Lipschitz constant, a float.
+            inputs: Number of values in one sample of the input.
+        """
+        # The input roundings cover sums of inputs, the output ones what is done to the result.
+        return cls(constant, inputs + 2, 2.0 * constant, 0.0, inputs + 2)
+
+    def with_bias(self, norm):
+        """Bound of a linear layer with this bound whose outputs are shifted by a bias.
+
+        Args:
+            norm: Norm of the bias over a whole output.
+        """
+        return self._replace(offset=self.offset + norm)
+
     def with_activation(self, activation):
         """Bound of a linear layer with this bound, followed by an activation.
 
@@ -122,6 +141,32 @@ def float_format(dtype):
 def values_in(shape):
     """Number of values in one sample; sizes that are not known count as one."""
     return int(np.prod([n or 1 for n in shape[1:]], initial=1.0))
+
+
+def channelwise(scale, shift, input_shape):
+    """Bound of `a x + b` with one pair for each channel: a few roundings of parts and sum.
+
+    Args:
+        scale: The factors, an array.
+        shift: The sizes of the shifts, an array.
+        input_shape: Shape of the input, `(None, ...)`.
+    """
+    largest = float(np.max(np.abs(scale))) * (1.0 + 1e-12)
+    positions = values_in(input_shape) / np.size(shift)
+    return LayerBound(
+        lipschitz=largest,
+        roundings=8,
+        gain=largest,
+        offset=float(np.linalg.norm(shift)) * math.sqrt(max(1.0, positions)),
+    )
+
+
+def applied(weight, dtype):
+    """A weight as a layer applies it, rounded to its compute dtype, in float64."""
+    weight = ops.cast(weight, dtype)
+    if dtype == "bfloat16":
+        weight = ops.cast(weight, "float32")
+    return ops.convert_to_numpy(weight).astype("float64")
 
 
 def spectral_norm(matrix):

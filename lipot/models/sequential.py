@@ -2,7 +2,8 @@
 
 import keras
 
-from lipot.layers.base import Condensable, LipschitzLayer, check_positive
+from lipot import checks
+from lipot.layers.base import Condensable, LipschitzLayer
 
 
 class Exportable:
@@ -58,20 +59,23 @@ class Sequential(Exportable, keras.Sequential):
     """
 
     def __init__(self, layers=None, name=None, k_coef_lip=1.0, **kwargs):
-        self.k_coef_lip = check_positive("k_coef_lip", k_coef_lip)
+        self.k_coef_lip = checks.positive_float("k_coef_lip", k_coef_lip)
+        # Before an input among them builds them: a built layer's constant is fixed.
+        _spread(self.k_coef_lip, layers or [])
         super().__init__(layers, name=name, **kwargs)
-        self.set_klip_factor(k_coef_lip)
 
     def set_klip_factor(self, klip_factor):
         """Spreads a Lipschitz constant over the lipot layers, evenly on a logarithmic scale.
 
         Args:
             klip_factor: Positive float, the constant of the whole model.
+
+        Raises:
+            ValueError: A layer is built already and has another constant.
         """
-        self.k_coef_lip = check_positive("klip_factor", klip_factor)
-        scaled = [layer for layer in self.layers if isinstance(layer, LipschitzLayer)]
-        for layer in scaled:
-            layer.set_klip_factor(self.k_coef_lip ** (1.0 / len(scaled)))
+        klip_factor = checks.positive_float("klip_factor", klip_factor)
+        _spread(klip_factor, self.layers)
+        self.k_coef_lip = klip_factor
 
     def get_config(self):
         return {**super().get_config(), "k_coef_lip": self.k_coef_lip}
@@ -84,6 +88,12 @@ class Sequential(Exportable, keras.Sequential):
         # The layers bring their own constants: only the total is restored.
         model.k_coef_lip = k_coef_lip
         return model
+
+
+def _spread(constant, layers):
+    scaled = [layer for layer in layers if isinstance(layer, LipschitzLayer)]
+    for layer in scaled:
+        layer.set_klip_factor(constant ** (1.0 / len(scaled)))
 
 
 @keras.saving.register_keras_serializable(package="lipot")

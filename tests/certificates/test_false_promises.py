@@ -8,6 +8,9 @@ from keras import layers, ops
 import lipot
 from lipot.certificates.head import find_head
 from lipot.certificates.node import computed_input_node
+from lipot.layers import parametrizations
+from lipot.layers.kernel_layer import KernelLayer
+from lipot.math import linear_maps
 from tests.helpers import to_numpy
 
 
@@ -68,18 +71,34 @@ class Mixed(Triple, lipot.layers.SpectralDense):
 
 
 class Mapped(lipot.layers.SpectralDense):
-    def linear_map(self, inputs, kernel):
-        return 3.0 * super().linear_map(inputs, kernel)
+    def effective_kernel(self, training):
+        return 3.0 * super().effective_kernel(training)
 
 
 class Biased(lipot.layers.SpectralDense):
-    def add_bias(self, outputs):
-        return 3.0 * super().add_bias(outputs)
+    def add_kernel(self, input_shape):
+        super().add_kernel(input_shape)
+        self._map = TripledMap(self.units)
 
 
 class Bounded(Mapped):
-    def linear_norm(self, kernel):
-        return 3.0 * super().linear_norm(kernel)
+    def bound(self, input_shape):
+        return super().bound(input_shape)
+
+
+class TripledMap(linear_maps.Dense):
+    def apply(self, inputs, kernel):
+        return 3.0 * super().apply(inputs, kernel)
+
+    def norm(self, kernel, input_shape):
+        return 3.0 * super().norm(kernel, input_shape)
+
+
+class OfItsOwnMap(KernelLayer):
+    def __init__(self, units):
+        super().__init__(
+            TripledMap(units), parametrizations.Spectral(), kernel_initializer="orthogonal"
+        )
 
 
 @pytest.mark.parametrize("layer_class", [Standardized, Mixed, Mapped, Biased])
@@ -91,8 +110,12 @@ def test_a_layer_that_computes_otherwise_inherits_no_bound(layer_class):
         lipot.lipschitz_constant(model)
 
 
-def test_a_norm_stated_for_ones_own_linear_map_is_used():
+def test_a_bound_restated_for_ones_own_kernel_is_used():
     assert lipot.lipschitz_constant(model_of(Bounded(4))) == pytest.approx(3.0, rel=1e-5)
+
+
+def test_a_norm_stated_for_ones_own_linear_map_is_used():
+    assert lipot.lipschitz_constant(model_of(OfItsOwnMap(4))) == pytest.approx(3.0, rel=1e-5)
 
 
 class Reversed(lipot.AdversarialModel):

@@ -6,8 +6,8 @@ import pytest
 from keras import layers
 
 import lipot
-from lipot.certificates.bounds import layer_bound
 from lipot.layers.base import LipschitzLayer
+from lipot.layers.layer_bounds import layer_bound
 from lipot.math.rounding import spectral_norm
 from tests.certificates.jacobians import ERROR, jacobian_norm, largest_jacobian_norm
 
@@ -164,14 +164,27 @@ def test_layers_without_a_bound_are_named(layer, word):
 
 
 def test_convolutions_without_an_image_size():
-    for layer in (layers.Conv2D(2, 3), lipot.layers.SpectralConv2D(2, 3, padding="reflect")):
-        with pytest.raises(ValueError, match="fixed input shape"):
-            lipot.lipschitz_constant(built_model(layer, (None, None, 2)))
-    # Zero padding has a bound for every size, which no size exceeds.
-    layer = lipot.layers.SpectralConv2D(2, 3)
+    with pytest.raises(ValueError, match="fixed input shape"):
+        lipot.lipschitz_constant(built_model(layers.Conv2D(2, 3), (None, None, 2)))
+    # Lipot's have a bound for every size, which no size exceeds.
+    for padding in ("same", "reflect", "symmetric", "circular"):
+        layer = lipot.layers.SpectralConv2D(2, 3, padding=padding)
+        anywhere = lipot.lipschitz_constant(built_model(layer, (None, None, 2)))
+        fixed = lipot.lipschitz_constant(built_model(layer, (5, 4, 2)))
+        assert fixed < anywhere < 1.00001
+
+
+def test_a_layer_built_for_a_small_image_states_no_small_bound_of_large_ones(double_precision):
+    layer = lipot.layers.SpectralConv2D(3, 3)
+    layer.build((None, 3, 3, 2))
+    layer.kernel.assign(np.random.default_rng(0).uniform(size=layer.kernel.shape))
+    small = lipot.lipschitz_constant(built_model(layer, (3, 3, 2)))
     anywhere = lipot.lipschitz_constant(built_model(layer, (None, None, 2)))
-    fixed = lipot.lipschitz_constant(built_model(layer, (5, 4, 2)))
-    assert fixed < anywhere < 1.00001
+    model = built_model(layer, (12, 12, 2))
+    observed = largest_jacobian_norm(lambda x: model(x, training=False), (12, 12, 2))
+    assert small <= 1.00001 < observed * (1 - ERROR)
+    assert observed <= lipot.lipschitz_constant(model) * (1 + ERROR)
+    assert lipot.lipschitz_constant(model) <= anywhere * (1 + ERROR)
 
 
 class Tripled(layers.Dense):

@@ -7,7 +7,7 @@ import pytest
 import lipot
 from lipot.layers import SDPResidualConv2D, SDPResidualDense
 from lipot.math import sdp
-from tests.helpers import check_layer, to_numpy
+from tests.helpers import apply_kernel, check_layer, to_numpy
 from tests.lipschitz import ROUNDING, check_bound, jacobians, nasty_points
 
 
@@ -69,8 +69,7 @@ def test_the_kernel_bound_holds_on_images_of_every_size(padding):
     for size in ((1, 1), (2, 3), (5, 4)):
         layer = SDPResidualConv2D(4, 3, padding=padding, dtype="float64")
         layer.build((None, *size, 2))
-        layer._cached_kernel.assign(kernel)
-        layer._stale.assign(0.0)
+        apply_kernel(layer, kernel)
         # Large biases leave every unit on: the largest J = I - K K^T.
         layer.bias.assign(np.full(4, 1e3))
         norms = np.linalg.norm(jacobians(layer, nasty_points((*size, 2))), 2, axis=(1, 2))
@@ -83,9 +82,9 @@ def test_the_bound_tells_when_a_kernel_is_too_large():
     assert sdp.residual_bound(2.0 * np.eye(4)) == pytest.approx(3.0, rel=1e-9)
     layer = built(SDPResidualDense(4), (4,))
     layer(np.ones((1, 4), "float32"))
-    layer._cached_kernel.assign(2.0 * np.eye(4))
+    apply_kernel(layer, 2.0 * np.eye(4))
     assert layer.lipschitz_bound == pytest.approx(3.0, rel=1e-6)
-    layer._cached_kernel.assign(np.full((4, 4), np.nan))
+    apply_kernel(layer, np.full((4, 4), np.nan))
     with pytest.raises(ValueError, match="NaN or infinite"):
         _ = layer.lipschitz_bound
 

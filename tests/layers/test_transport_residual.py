@@ -50,8 +50,10 @@ def test_lipschitz_bound_is_one_more_than_the_branch():
     x, y = rng.normal(size=(2, 500, 6)).astype("float32")
     change = np.linalg.norm(model.predict(x, verbose=0) - model.predict(y, verbose=0), axis=1)
     assert np.max(change / np.linalg.norm(x - y, axis=1)) <= bound
-    with pytest.raises(ValueError, match="No Lipschitz bound is known for the branch"):
-        _ = block().lipschitz_bound
+    unknown = TransportResidual(keras.layers.Lambda(lambda x: x))
+    unknown.build((None, 6))
+    with pytest.raises(ValueError, match="No Lipschitz bound is known for layer 'lambda"):
+        _ = unknown.lipschitz_bound
 
 
 def test_errors():

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from lipot.certificates.bounds import layer_bound, refuse, register_bound
+from lipot.layers.layer_bounds import layer_bound, refuse, register_bound
 from lipot.math.rounding import LayerBound
 
 # Layers of Keras that return their input when they are called with training=False.

@@ -1,17 +1,14 @@
-"""Bounds of pooling layers, stock and lipot."""
+"""Bounds of the pooling layers of Keras."""
 
 import math
 
 import keras
 import numpy as np
 
-from lipot.certificates.bounds import register_bound
 from lipot.certificates.weights import image_size
-from lipot.layers.pooling_layer import GlobalPoolingLayer
-from lipot.layers.scaled_average_pooling import ScaledAveragePooling2D, ScaledGlobalAveragePooling2D
-from lipot.layers.scaled_l2_norm_pooling import ScaledGlobalL2NormPooling2D, ScaledL2NormPooling2D
+from lipot.layers.layer_bounds import register_bound
 from lipot.math.convolution import padding_widths
-from lipot.math.rounding import LayerBound, spectral_norm, values_in
+from lipot.math.rounding import LayerBound, spectral_norm
 
 layers = keras.layers
 
@@ -51,30 +48,6 @@ def global_average_pooling(layer, input_shape):
     size, _ = image_size(layer, input_shape)
     norm = (1.0 + 1e-12) / math.sqrt(math.prod(size))
     return LayerBound(norm, roundings=math.prod(size) + 4, gain=norm)
-
-
-@register_bound(ScaledAveragePooling2D, ScaledGlobalAveragePooling2D)
-def scaled_average_pooling(layer, input_shape):
-    bound = layer.lipschitz_bound
-    return LayerBound(bound, roundings=_window(layer, input_shape) + 8, gain=bound)
-
-
-@register_bound(ScaledL2NormPooling2D, ScaledGlobalL2NormPooling2D)
-def scaled_l2_norm_pooling(layer, input_shape):
-    # Sums of squares and their roots lose relative to the result, except for squares below the
-    # smallest float: those change the root by at most 1e-19 for each value.
-    return LayerBound(
-        lipschitz=layer.lipschitz_bound,
-        roundings=1,
-        offset=1e-9 * math.sqrt(values_in(input_shape)),
-        output_roundings=_window(layer, input_shape) + 12,
-    )
-
-
-def _window(layer, input_shape):
-    if isinstance(layer, GlobalPoolingLayer):
-        return values_in((None, *image_size(layer, input_shape)[0]))
-    return math.prod(layer.pool_size)
 
 
 def _windows(layer, input_shape):

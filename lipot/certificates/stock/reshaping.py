@@ -4,13 +4,9 @@ import math
 
 import keras
 import numpy as np
-from keras import ops
 
-from lipot.certificates.bounds import refuse, register_bound
-from lipot.certificates.weights import applied
-from lipot.layers.centering import BatchCentering, LayerCentering
-from lipot.layers.invertible_sampling import InvertibleDownSampling, InvertibleUpSampling
-from lipot.math.rounding import LayerBound, values_in
+from lipot.layers.layer_bounds import refuse, register_bound
+from lipot.math.rounding import LayerBound, applied, channelwise
 from lipot.math.scaling import wide_dtype
 
 layers = keras.layers
@@ -59,11 +55,6 @@ def upsampling_2d(layer, input_shape):
     return LayerBound(math.sqrt(math.prod(layer.size)))
 
 
-@register_bound(InvertibleDownSampling, InvertibleUpSampling)
-def invertible_sampling(layer, input_shape):
-    return LayerBound(layer.lipschitz_bound, output_roundings=2)
-
-
 @register_bound(layers.BatchNormalization)
 def batch_normalization(layer, input_shape):
     if layer.moving_variance is None:
@@ -75,22 +66,7 @@ def batch_normalization(layer, input_shape):
     shift = np.abs(mean) * scale
     if layer.beta is not None:
         shift = shift + np.abs(_numbers(layer.beta, layer))
-    return _channelwise(scale, shift, input_shape)
-
-
-@register_bound(BatchCentering)
-def batch_centering(layer, input_shape):
-    mean = layer.k_coef_lip * np.abs(_numbers(layer.moving_mean, layer))
-    beta = 0.0 if layer.beta is None else np.abs(_numbers(layer.beta, layer))
-    return _channelwise(layer.k_coef_lip, mean + beta, input_shape)
-
-
-@register_bound(LayerCentering)
-def layer_centering(layer, input_shape):
-    # A mean of n values is wrong by at most gamma_n |x| / sqrt(n), and subtracted n times.
-    beta = np.zeros(1) if layer.beta is None else _numbers(layer.beta, layer)
-    moved = _channelwise(layer.k_coef_lip, beta, input_shape)
-    return moved._replace(roundings=moved.roundings + layer.averaged)
+    return channelwise(scale, shift, input_shape)
 
 
 @register_bound(layers.Normalization)
@@ -98,31 +74,40 @@ def normalization(layer, input_shape):
     variance, mean = _numbers(layer.variance, layer), _numbers(layer.mean, layer)
     deviation = np.maximum(np.sqrt(variance), keras.config.epsilon())
     if layer.invert:
-        return _channelwise(deviation, np.abs(mean), input_shape)
-    return _channelwise(1.0 / deviation, np.abs(mean) / deviation, input_shape)
+        return channelwise(deviation, np.abs(mean), input_shape)
+    return channelwise(1.0 / deviation, np.abs(mean) / deviation, input_shape)
 
 
 @register_bound(layers.Rescaling)
 def rescaling(layer, input_shape):
-    scale, shift = np.abs(applied(layer.scale, layer)), np.abs(applied(layer.offset, layer))
-    return _channelwise(scale, shift, input_shape)
-
-
-def _channelwise(scale, shift, input_shape):
-    """`a x + b` with one pair for each channel: a few roundings of the parts and of the sum."""
-    largest = float(np.max(scale)) * (1.0 + 1e-12)
-    positions = values_in(input_shape) / np.size(shift)
-    return LayerBound(
-        lipschitz=largest,
-        roundings=8,
-        gain=largest,
-        offset=float(np.linalg.norm(shift)) * math.sqrt(max(1.0, positions)),
+    scale, shift = (
+        np.abs(applied(value, layer.compute_dtype)) for value in (layer.scale, layer.offset)
     )
+    repeats = _repeats(layer, input_shape, np.broadcast_shapes(scale.shape, shift.shape))
+    bound = channelwise(scale, shift, input_shape)
+    return bound._replace(
+        lipschitz=bound.lipschitz * repeats,
+        gain=bound.gain * repeats,
+        offset=bound.offset * repeats,
+    )
+
+
+def _repeats(layer, input_shape, shape):
+    """Norm of repeating an input so that it meets an array of this shape."""
+    own = tuple(input_shape[1:])
+    if len(shape) > len(own) or any(n is None and m > 1 for n, m in zip(own[::-1], shape[::-1])):
+        raise ValueError(
+            f"Layer '{layer.name}' cannot be certified: its arrays of shape {shape} may repeat the "
+            f"input. Expected an input of fixed size on their axes. Received: {tuple(input_shape)}"
+        )
+    known = tuple(n or 1 for n in own)
+    repeated = math.prod(np.broadcast_shapes(known, shape)) / math.prod(known)
+    return math.sqrt(repeated) * (1.0 + 1e-15)
 
 
 def _numbers(values, layer):
     # Layers in half precision apply these in float32.
-    return ops.convert_to_numpy(ops.cast(values, wide_dtype(layer.compute_dtype))).astype("float64")
+    return applied(values, wide_dtype(layer.compute_dtype))
 
 
 for _layer in (

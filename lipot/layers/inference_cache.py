@@ -1,0 +1,70 @@
+"""A kernel computed once, that proves by itself whether it is still the right one."""
+
+import keras
+import numpy as np
+from keras import ops
+
+from lipot import backend
+
+
+class InferenceCache:
+    """Keeps what was computed from some weights, and the bits of those weights beside it.
+
+    The value counts only while every bit of the weights is as it was: whoever changes them, in
+    whatever way, gets the value computed anew. The bits are kept as integers, so that arithmetic
+    on all variables of a model at once, such as an average, cannot make a wrong pair match.
+
+    Args:
+        weights: List of the Keras variables that the value is a function of.
+        shape: Shape of the value.
+    """
+
+    def __init__(self, weights, shape):
+        self._value = _state(shape, weights[0].dtype, "inference_kernel")
+        self._bits = [
+            _state(w.shape, backend.bits_dtype(w.dtype), f"bits_of_{w.name}") for w in weights
+        ]
+
+    @property
+    def variables(self):
+        """The variables behind the cache: the state of programs, and no weights."""
+        return [self._value, *self._bits]
+
+    def read(self, weights, compute):
+        """Returns the value for some weights.
+
+        Args:
+            weights: List of tensors, the weights as they are.
+            compute: Function without arguments that computes the value.
+        """
+        bits = [backend.bits(weight) for weight in weights]
+        same = [ops.all(ops.equal(now, then.value)) for now, then in zip(bits, self._bits)]
+        valid = same[0] if len(same) == 1 else ops.all(ops.stack(same))
+        if not backend.is_concrete(valid):
+            value = ops.cond(valid, lambda: ops.convert_to_tensor(self._value.value), compute)
+        elif valid:
+            # Outside compiled code JAX would compile the condition anew at each call.
+            return ops.convert_to_tensor(self._value.value)
+        else:
+            value = compute()
+        self._value.assign(value)
+        for variable, now in zip(self._bits, bits):
+            variable.assign(now)
+        return value
+
+
+def _state(shape, dtype, name):
+    return keras.Variable(
+        _all_ones if "int" in dtype else "zeros",
+        shape=tuple(shape),
+        dtype=dtype,
+        trainable=False,
+        autocast=False,
+        aggregation="only_first_replica",
+        name=name,
+    )
+
+
+def _all_ones(shape, dtype):
+    # Bits of a NaN: no weights that give a kernel have them.
+    return ops.convert_to_tensor(~np.zeros(shape, dtype))

@@ -1,0 +1,169 @@
+"""Where the bound of a layer is looked up, and who may speak for it.
+
+A layer of lipot states its bound itself, in a method `bound`. Layers of Keras and of users are
+registered with `register_bound`. Either way the statement is about the class that makes it: a
+subclass that changes anything the statement or the computation can reach has to make its own.
+"""
+
+import math
+
+from lipot.layers.base import LipschitzLayer
+from lipot.math.rounding import LayerBound, values_in
+
+_BOUNDS = {}
+_REFUSED = {}
+# What makes, stores and exports a layer. A call does not come here, and a bound neither.
+_BESIDE_THE_CALL = {
+    "__annotate_func__",
+    "__annotations__",
+    "__dict__",
+    "__doc__",
+    "__firstlineno__",
+    "__init__",
+    "__module__",
+    "__orig_bases__",
+    "__parameters__",
+    "__qualname__",
+    "__static_attributes__",
+    "__weakref__",
+    "build",
+    "build_from_config",
+    "condense",
+    "from_config",
+    "get_build_config",
+    "get_config",
+    "load_own_variables",
+    "quantize",
+    "save_own_variables",
+    "vanilla_export",
+}
+
+
+def register_bound(*layer_classes):
+    """Teaches the certificates a layer class.
+
+    The decorated function receives the layer and its input shape `(None, ...)` and returns an
+    upper bound of the layer's l2 Lipschitz constant at inference: a float, or a `LayerBound`
+    that also says how much it rounds. For a float lipot assumes as many roundings as the layer
+    has inputs. A subclass that overrides anything a call can reach is another layer and needs its
+    own bound.
+
+    Example:
+
+    >>> import keras, lipot
+    >>> @keras.saving.register_keras_serializable(package="docs")
+    ... class Halve(keras.layers.Layer):
+    ...     def call(self, inputs):
+    ...         return inputs / 2
+    >>> @lipot.certificates.register_bound(Halve)
+    ... def halve(layer, input_shape):
+    ...     return 0.5
+    >>> model = keras.Sequential([keras.Input((4,)), Halve(), Halve()])
+    >>> round(lipot.lipschitz_constant(model), 6)
+    0.25
+    """
+
+    def register(function):
+        for layer_class in layer_classes:
+            if not isinstance(layer_class, type):
+                raise ValueError(
+                    "Invalid value received for argument `layer_classes`. Expected layer "
+                    f"classes. Received: {layer_class!r}"
+                )
+            _BOUNDS[layer_class] = function
+        return function
+
+    return register
+
+
+def refuse(layer_class, reason):
+    """Records why a layer class has no useful bound."""
+    _REFUSED[layer_class] = reason
+
+
+def layer_bound(layer, input_shape):
+    """Looks up the `LayerBound` of a layer, or raises an error that names it."""
+    for known in type(layer).__mro__:
+        if known in _REFUSED:
+            raise ValueError(f"Layer '{layer.name}' cannot be certified. {_REFUSED[known]}")
+        statement = _statement_of(known, layer, input_shape)
+        if statement is None:
+            continue
+        _check_speaks_for(layer, _author(type(layer), known))
+        return _checked(statement(), layer, input_shape)
+    raise ValueError(
+        f"No Lipschitz bound is known for layer '{layer.name}' of class {_full_name(layer)}. "
+        "Expected a layer of lipot, a stock Keras layer with a finite constant, or one registered "
+        f"with `@lipot.certificates.register_bound({type(layer).__name__})` on a function "
+        "`(layer, input_shape) -> bound`."
+    )
+
+
+def is_called_as(layer_class, known):
+    """Whether a class is `known` or a subclass that leaves what `known` computes alone."""
+    return issubclass(layer_class, known) and not overrides(layer_class, known)
+
+
+def overrides(layer_class, author):
+    """Names below `author` that change what it may compute, sorted.
+
+    Every name counts that `author` has too, whether it is a method, a property or a plain value,
+    and every special method: Python and Keras look those up by themselves.
+    """
+    below = layer_class.__mro__[: layer_class.__mro__.index(author)]
+    names = {name for parent in below for name in vars(parent)} - _BESIDE_THE_CALL
+    special = {name for name in names if name.startswith("__") and name.endswith("__")}
+    return sorted(special | {name for name in names if hasattr(author, name)})
+
+
+def _statement_of(known, layer, input_shape):
+    """What a class itself says of a layer, as a function without arguments, or `None`."""
+    if known in _BOUNDS:
+        return lambda: _BOUNDS[known](layer, input_shape)
+    if "bound" in vars(known) and hasattr(known, "lipschitz_bound"):
+        return lambda: known.bound(layer, input_shape)
+    if "lipschitz_bound" in vars(known):
+        return lambda: layer.lipschitz_bound
+    return None
+
+
+def _author(layer_class, known):
+    """The class whose computation a statement is about."""
+    if known is not LipschitzLayer:
+        return known
+    # The base class only passes on what the first `call` below it promises.
+    below = layer_class.__mro__[: layer_class.__mro__.index(known)]
+    return next((c for c in reversed(below) if "call" in vars(c)), known)
+
+
+def _check_speaks_for(layer, author):
+    # A method can be replaced on the layer itself, too. Keras wraps some that are beside the call.
+    on_layer = {
+        name
+        for name in set(vars(layer)) - _BESIDE_THE_CALL
+        if callable(getattr(type(layer), name, None))
+    }
+    changed = sorted(on_layer.union(overrides(type(layer), author)))
+    if changed:
+        raise ValueError(
+            f"No Lipschitz bound is known for layer '{layer.name}' of class {_full_name(layer)}: "
+            f"it overrides {', '.join(f'`{name}`' for name in changed)} of {author.__name__}, "
+            "whose bound is about what that class computes. Expected a subclass that states "
+            "`bound(self, input_shape)` itself, or one registered with "
+            f"`@lipot.certificates.register_bound({type(layer).__name__})`."
+        )
+
+
+def _checked(bound, layer, input_shape):
+    if not isinstance(bound, LayerBound):
+        bound = LayerBound.of_constant(float(bound), values_in(input_shape))
+    if not all(math.isfinite(value) and value >= 0.0 for value in bound):
+        raise ValueError(
+            f"The bound of layer '{layer.name}' is not a finite nonnegative number. "
+            f"Received: {bound}"
+        )
+    return bound
+
+
+def _full_name(layer):
+    return f"{type(layer).__module__}.{type(layer).__qualname__}"

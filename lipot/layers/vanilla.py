@@ -1,0 +1,186 @@
+"""Stock Keras layers with the outputs of a layer of lipot at inference."""
+
+import functools
+
+import keras
+from keras import ops
+
+from lipot.math import linear_maps
+from lipot.math.padding import pad_spatial
+
+
+@functools.singledispatch
+def export(linear_map, layer):
+    """Builds the stock twin of a `KernelLayer`.
+
+    Args:
+        linear_map: The layer's map, which decides what the twin is.
+        layer: The built layer.
+
+    Returns:
+        A built Keras layer or functional model.
+    """
+    raise TypeError(
+        f"No stock layer is known for the map {linear_map}. Expected one of lipot.math.linear_maps."
+    )
+
+
+@export.register
+def _(linear_map: linear_maps.Dense, layer):
+    twin = keras.layers.Dense(linear_map.units, **_shared(layer))
+    return _with_weights(twin, layer, _input_shape(linear_map, layer))
+
+
+@export.register
+def _(linear_map: linear_maps.Conv2D, layer):
+    stock = linear_map.padding in ("same", "valid")
+    twin = keras.layers.Conv2D(
+        linear_map.filters,
+        linear_map.kernel_size,
+        strides=linear_map.strides,
+        padding=linear_map.padding if stock else "valid",
+        data_format=linear_map.data_format,
+        dilation_rate=linear_map.dilation_rate,
+        groups=linear_map.groups,
+        **_shared(layer),
+    )
+    shape = _input_shape(linear_map, layer)
+    twin = _with_weights(twin, layer, shape)
+    return twin if stock else _padded(twin, linear_map, layer)
+
+
+@export.register
+def _(linear_map: linear_maps.Conv1D, layer):
+    stock = linear_map.padding in ("same", "valid")
+    twin = keras.layers.Conv1D(
+        linear_map.filters,
+        linear_map.kernel_size,
+        strides=linear_map.strides,
+        padding=linear_map.padding if stock else "valid",
+        data_format=linear_map.data_format,
+        dilation_rate=linear_map.dilation_rate,
+        groups=linear_map.groups,
+        **_shared(layer),
+    )
+    kernel = layer.inference_kernel[:, 0]
+    twin = _with_weights(twin, layer, _input_shape(linear_map, layer), kernel)
+    return twin if stock else _padded(twin, linear_map, layer)
+
+
+@export.register
+def _(linear_map: linear_maps.Conv2DTranspose, layer):
+    twin = keras.layers.Conv2DTranspose(
+        linear_map.filters,
+        linear_map.kernel_size,
+        strides=linear_map.strides,
+        padding="same" if linear_map.padding == "same" else "valid",
+        data_format=linear_map.data_format,
+        **_shared(layer),
+    )
+    return _with_weights(twin, layer, _input_shape(linear_map, layer))
+
+
+@export.register
+def _(linear_map: linear_maps.ClosedConv2DTranspose, layer):
+    if linear_map.padding != "circular":
+        return export.dispatch(linear_maps.Conv2DTranspose)(linear_map, layer)
+    twin = keras.layers.Conv2DTranspose(
+        linear_map.filters,
+        linear_map.kernel_size,
+        strides=linear_map.strides,
+        padding="valid",
+        data_format=linear_map.data_format,
+        use_bias=False,
+        name=layer.name,
+        dtype=layer.dtype_policy,
+    )
+    twin = _with_weights(twin, layer, _input_shape(linear_map, layer))
+    inputs = _input(layer)
+    # Stock layers add a bias before the borders are folded: a convolution by one adds it after.
+    shift = keras.layers.DepthwiseConv2D(
+        1,
+        data_format=linear_map.data_format,
+        depthwise_initializer="ones",
+        **{**_shared(layer), "name": f"{layer.name}_bias"},
+    )
+    outputs = shift(linear_map.fold(twin(inputs)))
+    if layer.use_bias:
+        shift.bias.assign(layer.bias)
+    return keras.Model(inputs, outputs, name=f"{layer.name}_folded")
+
+
+@export.register
+def _(linear_map: linear_maps.SkewExponential, layer):
+    kernel, inputs = layer.inference_kernel, _input(layer)
+    width = int(kernel.shape[3])
+    convolution = stock_convolution(linear_map.convolution(width), kernel, layer.dtype_policy)
+    outputs = linear_map.exponential(inputs, convolution, width)
+    if layer.bias is not None:
+        outputs = linear_map.add_bias(outputs, layer.bias)
+    return keras.Model(inputs, layer.activation(outputs), name=layer.name)
+
+
+def stock_convolution(linear_map, kernel, dtype, bias=None, activation=None):
+    """A function of batches that pads and applies one stock `Conv2D` with this kernel."""
+    circular = linear_map.padding == "circular"
+    layer = keras.layers.Conv2D(
+        kernel.shape[3],
+        linear_map.kernel_size,
+        padding="valid" if circular else linear_map.padding,
+        data_format=linear_map.data_format,
+        activation=activation,
+        use_bias=bias is not None,
+        dtype=dtype,
+    )
+    shape = [None] * 4
+    shape[linear_map.channel_axis] = kernel.shape[2]
+    layer.build(tuple(shape))
+    _set_weights(layer, [kernel] if bias is None else [kernel, bias])
+
+    def apply(images):
+        return layer(
+            pad_spatial(images, linear_map.pads, linear_map.padding, linear_map.spatial_axes)
+        )
+
+    return apply
+
+
+def _padded(twin, linear_map, layer):
+    inputs, image = _input(layer), getattr(linear_map, "image", linear_map)
+    # A sequence is an image without its second axis.
+    count = len(inputs.shape) - 2
+    axes, pads = image.spatial_axes[:count], image.pads[:count]
+    padded = pad_spatial(inputs, pads, linear_map.padding, axes)
+    return keras.Model(inputs, twin(padded), name=f"{layer.name}_padded")
+
+
+def _shared(layer):
+    return {
+        "activation": layer.activation,
+        "use_bias": layer.use_bias,
+        "name": layer.name,
+        "dtype": layer.dtype_policy,
+    }
+
+
+def _input(layer):
+    return keras.Input(layer.get_build_config()["input_shape"][1:], dtype=layer.compute_dtype)
+
+
+def _input_shape(linear_map, layer):
+    """The shape that the layer was built for, of every size."""
+    built = tuple(layer.get_build_config()["input_shape"])
+    axes = linear_map.input_axes(linear_map.channels(built))["axes"]
+    kept = {axis % len(built) for axis in axes}
+    return tuple(n if axis in kept else None for axis, n in enumerate(built))
+
+
+def _with_weights(twin, layer, shape, kernel=None):
+    twin.build(shape)
+    kernel = layer.inference_kernel if kernel is None else kernel
+    _set_weights(twin, [kernel, layer.bias] if twin.use_bias else [kernel])
+    return twin
+
+
+def _set_weights(layer, weights):
+    layer.set_weights([ops.convert_to_numpy(ops.cast(w, layer.dtype)) for w in weights])

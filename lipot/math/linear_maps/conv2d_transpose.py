@@ -1,0 +1,180 @@
+"""Transposed convolutions of images: the adjoints of convolutions."""
+
+import dataclasses
+import math
+
+from keras import ops
+
+from lipot.math import convolution
+from lipot.math.block_orthogonal import autocorrelation_bound
+from lipot.math.linear_maps.images import ImageMap, any_size_grid, is_tight
+
+
+@dataclasses.dataclass(frozen=True)
+class Conv2DTranspose(ImageMap):
+    """Transposed 2D convolution with zero padding.
+
+    Args:
+        filters: As for `ImageMap`, like the arguments up to `dilation_rate`.
+        output_padding: Must be `None`.
+
+    Example:
+
+    >>> Conv2DTranspose(3, 4, strides=2).output_shape((None, 5, 5, 8))
+    (None, 10, 10, 3)
+    """
+
+    output_padding: None = None
+
+    paddings = ("same", "valid")
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.output_padding is not None:
+            raise ValueError(
+                "Invalid value received for argument `output_padding`. Expected None: the output "
+                f"size is the inferred one. Received: output_padding={self.output_padding!r}"
+            )
+        if self.padding not in self.paddings:
+            raise ValueError(
+                f"Invalid value received for argument `padding`. Expected one of "
+                f"{self.paddings}. Received: padding={self.padding!r}"
+            )
+
+    def kernel_shape(self, input_shape):
+        """Shape of the kernel for an input."""
+        return (*self.kernel_size, self.filters, self.channels(input_shape))
+
+    def apply(self, inputs, kernel):
+        """Applies the map to a batch, with a kernel `(kh, kw, filters, channels)`."""
+        return ops.conv_transpose(
+            inputs,
+            kernel,
+            strides=self.strides,
+            padding="same" if self.padding == "same" else "valid",
+            data_format=self.data_format,
+        )
+
+    def norm(self, kernel, input_shape):
+        """Proven bound of the operator norm, on images of this size or of every size."""
+        size = self.image_size(input_shape)
+        if size is not None:
+            return convolution.transposed_bound(kernel, size, self.strides, self.dilation_rate)
+        grid, factor = any_size_grid(self.kernel_size, self.strides)
+        return factor * convolution.circular_bound(kernel, grid, self.strides)
+
+    def gram_bound(self, kernel, input_shape):
+        """In-graph counterpart of `norm`, for a map without dilation."""
+        size = self.image_size(input_shape)
+        if size is None:
+            grid, factor = any_size_grid(self.kernel_size, self.strides)
+            return factor * convolution.circular_gram_bound(kernel, grid, strides=self.strides)
+        size = convolution.scattered_size(self.kernel_size, size, self.strides)
+        return convolution.gram_bound(kernel, size, strides=self.strides, padding="valid")
+
+    def norm_is_one(self):
+        """Whether every kernel that is orthonormal as a matrix has operator norm one."""
+        return False
+
+    def error_norm(self, input_shape):
+        """Bound of the operator norm over the kernel's Frobenius norm."""
+        return self.patches_shared() ** 0.5
+
+    def copies(self, input_shape):
+        return convolution.patch_copies(self.kernel_size, self.strides, self.dilation_rate)
+
+    def sums(self, kernel):
+        """The matrix whose columns add up to an output, and the number of terms."""
+        return kernel.reshape(-1, kernel.shape[3]), math.prod(kernel.shape[:2]) * kernel.shape[3]
+
+    def output_shape(self, input_shape):
+        """Shape of the output for an input."""
+        size = [input_shape[axis] for axis in self.spatial_axes]
+        grown = [
+            n if n is None else n * s + (max(k - s, 0) if self.padding == "valid" else 0)
+            for n, k, s in zip(size, self.kernel_size, self.strides)
+        ]
+        return self.with_size(input_shape, grown)
+
+
+@dataclasses.dataclass(frozen=True)
+class ClosedConv2DTranspose(Conv2DTranspose):
+    """Transposed 2D convolution that may go around a circle: the adjoint of `ClosedConv2D`.
+
+    Args:
+        filters: As for `Conv2DTranspose`, like the other arguments; `padding` may be
+            `"circular"` too.
+    """
+
+    paddings = ("same", "valid", "circular")
+
+    @property
+    def image(self):
+        """The map of images behind this one: itself."""
+        return self
+
+    @property
+    def pads(self):
+        """Pixels that the kernel writes before and after a circle, on each spatial axis."""
+        if self.padding != "circular":
+            return ((0, 0), (0, 0))
+        totals = [max(k - s, 0) for k, s in zip(self.kernel_size, self.strides)]
+        return tuple((total // 2, total - total // 2) for total in totals)
+
+    def check(self, input_shape):
+        self.channels(input_shape)
+        size = tuple(input_shape[axis] for axis in self.spatial_axes)
+        excess = [max(k - s, 0) for k, s in zip(self.kernel_size, self.strides)]
+        if self.padding == "circular" and any(
+            n is not None and e > n * s for n, s, e in zip(size, self.strides, excess)
+        ):
+            raise ValueError(
+                "Invalid value received for argument `kernel_size`. Expected a kernel that goes "
+                f"around an image of size {size} no more than once. "
+                f"Received: kernel_size={self.kernel_size}"
+            )
+
+    def apply(self, inputs, kernel):
+        return self.fold(super().apply(inputs, kernel))
+
+    def fold(self, outputs):
+        """Adds what the kernel writes beyond either end to the other end: adjoint of padding."""
+        for axis, (before, after) in zip(self.spatial_axes, self.pads):
+            outputs = _fold_axis(outputs, axis, before, after)
+        return outputs
+
+    def norm(self, kernel, input_shape):
+        bound = autocorrelation_bound(kernel, self.strides)
+        size = self.image_size(input_shape)
+        if size is None or is_tight(bound, kernel, groups=1):
+            return bound
+        # A kernel rounded to 16 bits leaves the bound for all sizes loose.
+        return min(bound, convolution.circular_bound(kernel, self._circle(size), self.strides))
+
+    def _circle(self, size):
+        # The convolution that it is the adjoint of works on the larger image.
+        return tuple(
+            s * (n + (-(-k // s) if self.padding != "circular" else 0))
+            for n, k, s in zip(size, self.kernel_size, self.strides)
+        )
+
+
+def _fold_axis(outputs, axis, before, after):
+    if before + after == 0:
+        return outputs
+
+    def part(start, stop):
+        index = [slice(None)] * len(outputs.shape)
+        index[axis] = slice(start, stop)
+        return outputs[tuple(index)]
+
+    # Places before..end-after stay; the first `before` belong to the end, the last to the start.
+    end = -after if after else None
+    first = part(before, before + after)
+    middle = part(before + after, -after - before)
+    last = part(-after - before, end)
+    pieces = [first + part(-after, None)] if after else []
+    pieces.append(middle)
+    if before:
+        pieces.append(last + part(None, before))
+    return ops.concatenate(pieces, axis=axis)

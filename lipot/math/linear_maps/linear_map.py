@@ -1,0 +1,75 @@
+r"""What every linear map with a kernel answers, and how it rounds.
+
+Rounding. A map computes each output by a chain of additions over the values it reads. The error of
+the chain is a sum over its steps of `d * s`, where `s` holds every output's partial sum and
+`|d| <= u`. Outputs that add in the same order have the partial sums `A_S x`, with `A_S` the columns
+of a set `S`, and `|A_S x| <= |A| |x|`: no absolute values enter, so `n` steps lose at most
+`n u |A| |x|`. Libraries treat the ends of tiles separately; with up to four different orders the
+norm of `s` at most doubles. Rounding the products adds `u |A|_F |x|`. For a convolution the columns
+are the taps and channels of the kernel read as a matrix, and an input value enters several patches:
+its copies.
+"""
+
+import dataclasses
+import math
+
+import numpy as np
+from keras import ops
+
+from lipot.math.rounding import LayerBound, spectral_norm
+
+# Partial sums in up to four orders: sqrt(4).
+_ORDERS = 2.0
+
+
+@dataclasses.dataclass(frozen=True)
+class LinearMap:
+    """A linear map described by plain numbers; the kernel comes with each question.
+
+    A subclass defines `units`, `input_axes`, `channels`, `kernel_shape`, `apply`, `norm`, `sums`
+    and `output_shape`, and what its parametrizations ask: `error_norm` and `gram_bound`. Kernels
+    are tensors where the result is a tensor, and float64 arrays where it is a proven number.
+    """
+
+    def check(self, input_shape):
+        """Raises for inputs that the map cannot be applied to.
+
+        Args:
+            input_shape: `(batch, ...)`, with `None` for unknown sizes.
+        """
+        self.channels(input_shape)
+
+    def split_factor(self, factor):
+        """Splits a factor into what the map keeps and what goes into its kernel.
+
+        Returns:
+            `(map, kernel_factor)`.
+        """
+        return self, factor
+
+    def in_training(self):
+        """The map that a training step applies: this one, unless a cheaper one will do."""
+        return self
+
+    def copies(self, input_shape):
+        """How many sums one input value enters at most."""
+        return 1.0
+
+    def add_bias(self, outputs, bias):
+        """Adds one number to each output channel."""
+        return ops.add(outputs, bias)
+
+    def bound(self, kernel, input_shape, dtype="float32"):
+        """`LayerBound` of the map with a kernel, without bias.
+
+        Args:
+            kernel: Array in float64, as it is applied.
+            input_shape: Shape of the input, `(None, ...)`.
+            dtype: Float type the map computes in.
+        """
+        matrix, terms = self.sums(kernel)
+        copied = math.sqrt(self.copies(input_shape))
+        partial = _ORDERS * spectral_norm(matrix) + float(np.linalg.norm(matrix)) / terms
+        return LayerBound(
+            lipschitz=self.norm(kernel, input_shape), roundings=terms + 2, gain=copied * partial
+        )
