@@ -24,9 +24,9 @@ class Conv2D(ImageMap):
     Example:
 
     >>> import numpy as np
-    >>> mean = np.full((2, 2, 1, 1), 0.25)
-    >>> round(Conv2D(1, 2, padding="valid").norm(mean, (None, 6, 6, 1)), 3)
-    0.95
+    >>> mean = np.full((3, 3, 1, 1), 1 / 9)
+    >>> round(Conv2D(1, 3, padding="circular").norm(mean, (None, 6, 6, 1)), 6)
+    1.0
     """
 
     groups: int = 1

@@ -1,0 +1,115 @@
+"""No subclass inherits a bound of something that it changed: by turns, of every name there is."""
+
+import keras
+import numpy as np
+import pytest
+
+from lipot import layers
+from lipot.layers.kernel_layer import KernelLayer
+from lipot.layers.layer_bounds import _BESIDE_THE_CALL, layer_bound, overrides
+from lipot.layers.sdp_residual_layer import SDPResidualLayer
+from lipot.math import linear_maps
+from tests.helpers import explicit_matrix
+from tests.layers.kernel_layers import CASES, kernel_layers
+from tests.lipschitz import jacobians
+
+# Python itself needs these to make a class, and a lookup that fails makes no layer.
+_UNCHANGEABLE = {"__class__", "__new__", "__dict__", "__weakref__", "__abstractmethods__"}
+
+
+def author_of(layer_class):
+    return SDPResidualLayer if issubclass(layer_class, SDPResidualLayer) else KernelLayer
+
+
+@pytest.mark.parametrize("name", kernel_layers())
+def test_whoever_overrides_what_a_call_can_reach_is_another_layer(name):
+    layer_class, free = getattr(layers, name), set()
+    for attribute in sorted(set(dir(layer_class)) - _UNCHANGEABLE):
+        changed = type("Changed", (layer_class,), {attribute: getattr(layer_class, attribute)})
+        if attribute not in overrides(changed, author_of(layer_class)):
+            free.add(attribute)
+    assert free <= _BESIDE_THE_CALL
+    # The layer's own class changes nothing that its bound is about.
+    assert overrides(layer_class, author_of(layer_class)) == []
+
+
+@pytest.mark.parametrize("name", kernel_layers())
+@pytest.mark.parametrize("attribute", ["build", "condense", "get_config", "vanilla_export"])
+def test_what_is_free_to_override_changes_no_bound(name, attribute):
+    layer_class = getattr(layers, name)
+    arguments, options, shape = CASES[name][0]
+
+    def changed(self, *args, **kwargs):
+        outcome = getattr(layer_class, attribute)(self, *args, **kwargs)
+        self.kernel_size, self.units, self.strides = (1, 1), 1, (3, 3)
+        for weight in self.trainable_weights:
+            weight.assign(2.0 * weight.value)
+        return outcome
+
+    subclass = type("Changed", (layer_class,), {attribute: changed})
+    # A built layer refuses other arguments: what the subclass does comes before that, or raises.
+    layer = subclass(*arguments, **options)
+    try:
+        layer.build((None, *shape))
+        getattr(layer, attribute)
+    except ValueError as error:
+        assert "is fixed once the layer is built" in str(error)
+    bound = layer_bound(layer, (None, *shape)).lipschitz
+    points = np.random.default_rng(0).normal(size=(4, *shape)).astype("float32")
+    norms = np.linalg.norm(jacobians(layer, points), 2, axis=(1, 2))
+    assert norms.max() <= bound * (1 + 1e-5)
+
+
+class Padded(layers.SpectralConv2D):
+    def padding_amounts(self):
+        return ((3, 3), (3, 3))
+
+
+class Extended(layers.FrobeniusConv2D):
+    def extents(self):
+        return (1, 1)
+
+
+class Folded(layers.OrthogonalConv2DTranspose):
+    def fold(self, outputs):
+        return 3.0 * outputs
+
+
+@pytest.mark.parametrize(
+    "layer, shape",
+    [
+        (Padded(2, 3, padding="symmetric", use_bias=False), (4, 4, 2)),
+        (Extended(2, 3, padding="circular", use_bias=False), (4, 4, 2)),
+        (Folded(2, 4, strides=2, padding="circular", use_bias=False), (3, 3, 2)),
+    ],
+)
+def test_names_that_mean_nothing_to_the_layer_change_nothing(layer, shape):
+    layer.build((None, *shape))
+    observed = np.linalg.norm(explicit_matrix(layer, shape), 2)
+    assert observed <= layer_bound(layer, (None, *shape)).lipschitz * (1 + 1e-5)
+
+
+def test_a_method_replaced_on_the_layer_itself_is_seen():
+    layer = layers.SpectralDense(3)
+    layer.build((None, 4))
+    layer.call = lambda inputs, training=False: 3.0 * keras.ops.matmul(inputs, layer.kernel)
+    with pytest.raises(ValueError, match="it overrides `call` of KernelLayer"):
+        layer_bound(layer, (None, 4))
+
+
+def test_a_map_of_ones_own_brings_its_own_norm():
+    class Doubled(linear_maps.Conv2D):
+        def apply(self, inputs, kernel):
+            return 2.0 * super().apply(inputs, kernel)
+
+        def norm(self, kernel, input_shape):
+            return 2.0 * super().norm(kernel, input_shape)
+
+    layer = layers.SpectralConv2D(2, 3, use_bias=False)
+    doubled = layers.SpectralConv2D(2, 3, use_bias=False)
+    doubled.linear_map = Doubled(2, 3)
+    for one in (layer, doubled):
+        one.build((None, 4, 4, 2))
+    assert doubled.lipschitz_bound == pytest.approx(2.0 * layer.lipschitz_bound)
+    observed = np.linalg.norm(explicit_matrix(doubled, (4, 4, 2)), 2)
+    assert layer.lipschitz_bound < observed <= doubled.lipschitz_bound * (1 + 1e-5)
