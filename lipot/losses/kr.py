@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from lipot import checks
 from lipot.losses.labels import read_binary, read_one_hot
 from lipot.losses.weighted_loss import REDUCTION, WeightedLoss
 from lipot.math import kantorovich
@@ -22,12 +23,7 @@ class KantorovichLoss(WeightedLoss):
 
     def __init__(self, multi_gpu=False, reduction=REDUCTION, name=None, dtype=None):
         super().__init__(reduction=reduction, name=name, dtype=dtype)
-        if not isinstance(multi_gpu, bool):
-            raise ValueError(
-                "Invalid value received for argument `multi_gpu`. Expected a boolean. "
-                f"Received: multi_gpu={multi_gpu!r}"
-            )
-        self.multi_gpu = multi_gpu
+        self.multi_gpu = checks.boolean("multi_gpu", multi_gpu)
 
     def _weighted_losses(self, y_true, y_pred, sample_weight):
         if self.multi_gpu:

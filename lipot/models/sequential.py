@@ -2,7 +2,8 @@
 
 import keras
 
-from lipot.layers.base import Condensable, LipschitzLayer, check_positive
+from lipot import checks
+from lipot.layers.base import Condensable, LipschitzLayer
 
 
 class Exportable:
@@ -58,7 +59,7 @@ class Sequential(Exportable, keras.Sequential):
     """
 
     def __init__(self, layers=None, name=None, k_coef_lip=1.0, **kwargs):
-        self.k_coef_lip = check_positive("k_coef_lip", k_coef_lip)
+        self.k_coef_lip = checks.positive_float("k_coef_lip", k_coef_lip)
         super().__init__(layers, name=name, **kwargs)
         self.set_klip_factor(k_coef_lip)
 
@@ -68,7 +69,7 @@ class Sequential(Exportable, keras.Sequential):
         Args:
             klip_factor: Positive float, the constant of the whole model.
         """
-        self.k_coef_lip = check_positive("klip_factor", klip_factor)
+        self.k_coef_lip = checks.positive_float("klip_factor", klip_factor)
         scaled = [layer for layer in self.layers if isinstance(layer, LipschitzLayer)]
         for layer in scaled:
             layer.set_klip_factor(self.k_coef_lip ** (1.0 / len(scaled)))
