@@ -12,7 +12,10 @@ import pytest
 ROOT = pathlib.Path(__file__).parents[1]
 GUIDE = (ROOT / "docs/how-to-add.md").read_text()
 BLOCK = re.compile(r'^```(python|diff) title="(.*)"\n((?:.*\n)*?)```$', re.MULTILINE)
-COPIED = ("lipot", "tests", "docs", "benchmarks", "mkdocs.yml", "pyproject.toml", "README.md")
+COPIED = (
+    *("lipot", "tests", "docs", "benchmarks", "mkdocs.yml"),
+    *("pyproject.toml", "README.md", "CONTRIBUTING.md"),
+)
 RULES = (
     "tests/test_architecture.py",
     "tests/test_checks.py::test_no_check_is_written_twice",

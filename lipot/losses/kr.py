@@ -10,7 +10,7 @@ from lipot.math import kantorovich
 
 
 class KantorovichLoss(WeightedLoss):
-    """A `WeightedLoss` that also takes the `multi_gpu` argument of deel-lip.
+    """The Kantorovich-Rubinstein estimate as a loss, with the `multi_gpu` argument of deel-lip.
 
     Args:
         multi_gpu: Boolean. Not needed: class frequencies are always those of the whole batch.
@@ -24,6 +24,9 @@ class KantorovichLoss(WeightedLoss):
     def __init__(self, multi_gpu=False, reduction=REDUCTION, name=None, dtype=None):
         super().__init__(reduction=reduction, name=name, dtype=dtype)
         self.multi_gpu = checks.boolean("multi_gpu", multi_gpu)
+
+    def sample_losses(self, labels, scores, weights):
+        return kantorovich.kr(labels, scores, weights)
 
     def _weighted_losses(self, y_true, y_pred, sample_weight):
         if self.multi_gpu:
@@ -76,9 +79,6 @@ class KR(KantorovichLoss):
     def __init__(self, multi_gpu=False, reduction=REDUCTION, name="KR", dtype=None):
         super().__init__(multi_gpu=multi_gpu, reduction=reduction, name=name, dtype=dtype)
 
-    def sample_losses(self, labels, scores, weights):
-        return kantorovich.kr(labels, scores, weights)
-
 
 @keras.saving.register_keras_serializable(package="lipot")
 class MulticlassKR(KantorovichLoss):
@@ -117,6 +117,3 @@ class MulticlassKR(KantorovichLoss):
 
     def __init__(self, multi_gpu=False, reduction=REDUCTION, name="MulticlassKR", dtype=None):
         super().__init__(multi_gpu=multi_gpu, reduction=reduction, name=name, dtype=dtype)
-
-    def sample_losses(self, labels, scores, weights):
-        return kantorovich.kr(labels, scores, weights)

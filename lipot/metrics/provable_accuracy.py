@@ -70,7 +70,6 @@ class CategoricalProvableRobustAccuracy(ProvableMetric):
     def get_config(self):
         config = {
             "epsilon": self.epsilon,
-            "lip_const": self.lip_const,
             "disjoint_neurons": self.disjoint_neurons,
         }
         return {**config, **super().get_config()}

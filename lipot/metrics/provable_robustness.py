@@ -68,7 +68,6 @@ class CategoricalProvableAvgRobustness(ProvableMetric):
 
     def get_config(self):
         config = {
-            "lip_const": self.lip_const,
             "disjoint_neurons": self.disjoint_neurons,
             "negative_robustness": self.negative_robustness,
         }
@@ -128,7 +127,6 @@ class BinaryProvableAvgRobustness(ProvableMetric):
 
     def get_config(self):
         config = {
-            "lip_const": self.lip_const,
             "negative_robustness": self.negative_robustness,
         }
         return {**config, **super().get_config()}
