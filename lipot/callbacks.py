@@ -7,6 +7,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from lipot import checks
+
 
 class _Configurable(keras.callbacks.Callback):
     """A callback that goes through Keras serialization."""
@@ -112,8 +114,8 @@ class MonitorCallback(_Configurable):
             )
         self.monitored_layers = list(monitored_layers)
         self.logdir = str(logdir)
-        self.target = _one_of("target", target, tuple(_KERNELS))
-        self.what = _one_of("what", what, ("max", "all"))
+        self.target = checks.choice("target", target, tuple(_KERNELS))
+        self.what = checks.choice("what", what, ("max", "all"))
         self.on_epoch = bool(on_epoch)
         self.on_batch = bool(on_batch)
         self.async_safe = not self.on_batch
@@ -274,13 +276,8 @@ class LossParamLog(_Configurable):
 
     def __init__(self, param_name, rate=1):
         super().__init__()
-        if isinstance(rate, bool) or not isinstance(rate, int) or rate < 1:
-            raise ValueError(
-                "Invalid value received for argument `rate`. Expected a positive integer. "
-                f"Received: rate={rate!r}"
-            )
         self.param_name = param_name
-        self.rate = rate
+        self.rate = checks.positive_int("rate", rate)
 
     def on_train_begin(self, logs=None):
         _loss_parameter(self.model, self.param_name)
@@ -318,12 +315,3 @@ def _loss_parameter(model, name):
             f"loss={loss!r}"
         )
     return getattr(loss, name)
-
-
-def _one_of(name, value, choices):
-    if value not in choices:
-        raise ValueError(
-            f"Invalid value received for argument `{name}`. Expected one of {choices}. "
-            f"Received: {name}={value!r}"
-        )
-    return value

@@ -3,21 +3,79 @@
 import numpy as np
 
 
-def positive_float(name, value):
+def positive_float(name, value, most=None):
     """Returns `value` as a float, or raises unless it is a positive finite number.
+
+    Args:
+        name: Name of the argument.
+        value: What was given for it.
+        most: Largest number allowed, or `None`.
 
     Example:
 
     >>> positive_float("eps", 1)
     1.0
     """
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = float("nan")
-    if not 0.0 < number < float("inf"):
-        raise invalid(name, "a positive finite number", value)
+    number = _number(value)
+    if not 0.0 < number < float("inf") or (most is not None and number > most):
+        expected = "a positive finite number" if most is None else f"a number in (0, {most}]"
+        raise invalid(name, expected, value)
     return number
+
+
+def nonnegative_float(name, value, infinite=False):
+    """Returns `value` as a float, or raises unless it is zero or more.
+
+    Args:
+        name: Name of the argument.
+        value: What was given for it.
+        infinite: Whether infinity will do.
+
+    Example:
+
+    >>> nonnegative_float("weight", 0)
+    0.0
+    """
+    number = _number(value)
+    if not number >= 0.0 or (number == float("inf") and not infinite):
+        expected = "number (inf allowed)" if infinite else "finite number"
+        raise invalid(name, f"a non-negative {expected}", value)
+    return number
+
+
+def probability(name, value):
+    """Returns `value` as a float, or raises unless it lies between 0 and 1.
+
+    Example:
+
+    >>> probability("rate", 0.25)
+    0.25
+    """
+    number = _number(value)
+    if not 0.0 <= number <= 1.0:
+        raise invalid(name, "a number between 0 and 1", value)
+    return number
+
+
+def integer(name, value, expected="an integer", *, least=-np.inf, most=np.inf):
+    """Returns `value` as Python's own int, or raises unless it is an integer in a range.
+
+    Args:
+        name: Name of the argument.
+        value: What was given for it.
+        expected: What it must be, in words.
+        least: Smallest integer allowed.
+        most: Largest integer allowed.
+
+    Example:
+
+    >>> integer("seed", 3, "an integer from 0 to 9", least=0, most=9)
+    3
+    """
+    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if not whole or not least <= value <= most:
+        raise invalid(name, expected, value)
+    return int(value)
 
 
 def positive_int(name, value):
@@ -28,9 +86,18 @@ def positive_int(name, value):
     >>> positive_int("units", 3)
     3
     """
-    if not _is_positive_int(value):
-        raise invalid(name, "a positive integer", value)
-    return int(value)
+    return integer(name, value, "a positive integer", least=1)
+
+
+def nonnegative_int(name, value):
+    """Returns `value` as an int, or raises unless it is an integer, zero or more.
+
+    Example:
+
+    >>> nonnegative_int("seed", 0)
+    0
+    """
+    return integer(name, value, "a non-negative integer", least=0)
 
 
 def pair(name, value):
@@ -42,9 +109,25 @@ def pair(name, value):
     ((2, 2), (1, 2))
     """
     both = (value, value) if np.ndim(value) == 0 else tuple(value)
-    if len(both) != 2 or not all(map(_is_positive_int, both)):
-        raise invalid(name, "a positive integer or a pair of positive integers", value)
-    return tuple(map(int, both))
+    try:
+        first, second = (positive_int(name, one) for one in both)
+    except ValueError as error:
+        expected = "a positive integer or a pair of positive integers"
+        raise invalid(name, expected, value) from error
+    return first, second
+
+
+def boolean(name, value):
+    """Returns `value`, or raises unless it is a boolean.
+
+    Example:
+
+    >>> boolean("use_bias", True)
+    True
+    """
+    if not isinstance(value, bool):
+        raise invalid(name, "a boolean", value)
+    return value
 
 
 def choice(name, value, choices):
@@ -55,26 +138,56 @@ def choice(name, value, choices):
     >>> choice("padding", "same", ("same", "valid"))
     'same'
     """
-    if value not in choices:
+    if value not in tuple(choices):
         raise invalid(name, f"one of {tuple(choices)}", value)
     return value
 
 
-def probability(name, value):
-    """Returns `value` as a float, or raises unless it lies between 0 and 1.
+def instance(name, value, kind, expected):
+    """Returns `value`, or raises unless it is of a class.
+
+    Args:
+        name: Name of the argument.
+        value: What was given for it.
+        kind: A class, or a union of classes; `Attack | None` lets `None` pass.
+        expected: What the argument must be, in words.
 
     Example:
 
-    >>> probability("rate", 0.25)
-    0.25
+    >>> instance("name", "dense", str | None, "a string or None")
+    'dense'
     """
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = float("nan")
-    if not 0.0 <= number <= 1.0:
-        raise invalid(name, "a number between 0 and 1", value)
-    return number
+    if not isinstance(value, kind):
+        raise invalid(name, expected, value)
+    return value
+
+
+def labels(y, samples, classes):
+    """Turns labels into class numbers, or raises naming what is wrong.
+
+    Args:
+        y: Labels of shape `(n,)` or `(n, 1)`, class numbers; `(n, q)`, one-hot with 0 or -1 as
+            the low value. With one output unit (`classes` 1), {0, 1} or {-1, 1}.
+        samples: Expected `n`.
+        classes: Number of output units `q`.
+
+    Returns:
+        Integer array `(n,)`; of a binary classifier 0 or 1.
+
+    Example:
+
+    >>> labels([[0, 1, 0], [1, 0, 0]], 2, 3), labels([-1, 1], 2, 1)
+    (array([1, 0]), array([0, 1]))
+    """
+    y = np.asarray(y)
+    one_hot = classes > 1 and y.shape == (samples, classes)
+    if not one_hot and y.shape not in ((samples,), (samples, 1)):
+        raise _wrong_labels(f"shape ({samples},) or ({samples}, {classes})", f"shape {y.shape}")
+    if y.dtype.kind not in "biuf":
+        raise _wrong_labels("numbers", f"dtype {y.dtype}")
+    if not np.all(np.isfinite(y)):
+        raise _wrong_labels("finite numbers", f"{np.sum(~np.isfinite(y))} NaN or infinite values")
+    return _from_one_hot(y) if one_hot else _from_numbers(y.reshape(samples), classes)
 
 
 def invalid(name, expected, value):
@@ -85,5 +198,36 @@ def invalid(name, expected, value):
     )
 
 
-def _is_positive_int(value):
-    return not isinstance(value, bool) and isinstance(value, int | np.integer) and value >= 1
+def _number(value):
+    """A float, or NaN for what is no number: a string that reads as one and a boolean are none."""
+    if isinstance(value, str | bytes | bool | np.bool_):
+        return float("nan")
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return float("nan")
+
+
+def _from_one_hot(y):
+    found = set(np.unique(y))
+    if not (found <= {0, 1} or found <= {-1, 1}) or np.any((y == 1).sum(axis=1) != 1):
+        raise _wrong_labels("rows with a single 1 and otherwise 0 (or -1)", "other rows")
+    return y.argmax(axis=1)
+
+
+def _from_numbers(y, classes):
+    found = np.unique(y)
+    if classes == 1:
+        if not (set(found) <= {0, 1} or set(found) <= {-1, 1}):
+            raise _wrong_labels("{0, 1} or {-1, 1} for one output unit", f"values {found[:5]}")
+        return (y > 0).astype(int)
+    strange = found[(found != np.floor(found)) | (found < 0) | (found >= classes)]
+    if len(strange):
+        raise _wrong_labels(f"class numbers from 0 to {classes - 1}", f"values {strange[:5]}")
+    return y.astype(int)
+
+
+def _wrong_labels(expected, received):
+    return ValueError(
+        f"Invalid value received for argument `y`. Expected {expected}. Received: {received}"
+    )

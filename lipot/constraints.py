@@ -1,11 +1,11 @@
 """Constraints that keep the kernels of stock Keras layers bounded after each training step."""
 
 import math
-import numbers
 
 import keras
 from keras import ops
 
+from lipot import checks
 from lipot.math import orthogonal, projection
 from lipot.math.scaling import at_least_float32
 
@@ -31,7 +31,7 @@ class WeightClipConstraint(keras.constraints.Constraint):
     """
 
     def __init__(self, c=2):
-        self.c = _positive("c", c)
+        self.c = checks.positive_float("c", c)
 
     def __call__(self, w):
         return ops.clip(w, -self.c, self.c)
@@ -64,7 +64,7 @@ class AutoWeightClipConstraint(keras.constraints.Constraint):
     """
 
     def __init__(self, scale=1):
-        self.scale = _positive("scale", scale)
+        self.scale = checks.positive_float("scale", scale)
 
     def __call__(self, w):
         c = 1.0 / (self.scale * math.sqrt(math.prod(w.shape)))
@@ -96,7 +96,7 @@ class FrobeniusConstraint(keras.constraints.Constraint):
     """
 
     def __init__(self, eps=1e-7):
-        self.eps = _positive("eps", eps)
+        self.eps = checks.positive_float("eps", eps)
 
     def __call__(self, w):
         return w / (ops.sqrt(ops.sum(ops.square(w))) + self.eps)
@@ -145,8 +145,7 @@ class SpectralConstraint(keras.constraints.Constraint):
 
     def __init__(self, k_coef_lip=1.0, eps_spectral=1e-3, eps_bjorck=1e-3, beta_bjorck=0.5):
         projection.check_settings(eps_spectral, eps_bjorck, beta_bjorck)
-        projection.check_k_coef_lip(k_coef_lip)
-        self.k_coef_lip = k_coef_lip
+        self.k_coef_lip = checks.positive_float("k_coef_lip", k_coef_lip)
         self.eps_spectral = eps_spectral
         self.eps_bjorck = eps_bjorck
         self.beta_bjorck = beta_bjorck
@@ -169,12 +168,3 @@ class SpectralConstraint(keras.constraints.Constraint):
             "eps_bjorck": self.eps_bjorck,
             "beta_bjorck": self.beta_bjorck,
         }
-
-
-def _positive(name, value):
-    if not isinstance(value, numbers.Real) or not 0 < value < math.inf:
-        raise ValueError(
-            f"Invalid value received for argument `{name}`. Expected a positive finite number. "
-            f"Received: {name}={value!r}"
-        )
-    return value

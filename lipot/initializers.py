@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from lipot import checks
 from lipot.math import orthogonal, projection
 from lipot.math.scaling import wide_dtype
 
@@ -49,11 +50,10 @@ class SpectralInitializer(keras.initializers.Initializer):
         base_initializer="orthogonal",
     ):
         projection.check_settings(eps_spectral, eps_bjorck, beta_bjorck)
-        projection.check_k_coef_lip(k_coef_lip)
         self.eps_spectral = eps_spectral
         self.eps_bjorck = eps_bjorck
         self.beta_bjorck = beta_bjorck
-        self.k_coef_lip = k_coef_lip
+        self.k_coef_lip = checks.positive_float("k_coef_lip", k_coef_lip)
         self.base_initializer = keras.initializers.get(base_initializer)
 
     def __call__(self, shape, dtype=None):

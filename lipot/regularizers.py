@@ -1,11 +1,9 @@
 """Penalties that pull kernels towards the orthogonal ones."""
 
-import math
-import numbers
-
 import keras
 from keras import ops
 
+from lipot import checks
 from lipot.math.orthogonality import (
     convolution_defect,
     dense_defect,
@@ -35,7 +33,7 @@ class OrthDenseRegularizer(keras.regularizers.Regularizer):
     """
 
     def __init__(self, lambda_orth=1.0):
-        self.lambda_orth = _check_weight("lambda_orth", lambda_orth)
+        self.lambda_orth = checks.nonnegative_float("lambda_orth", lambda_orth)
 
     def __call__(self, x):
         if len(x.shape) != 2:
@@ -86,13 +84,8 @@ class LorthRegularizer(keras.regularizers.Regularizer):
                 "Invalid value received for argument `dim`. Expected 2, for 2D convolutions. "
                 f"Received: dim={dim!r}"
             )
-        if isinstance(stride, bool) or not isinstance(stride, int) or stride < 1:
-            raise ValueError(
-                "Invalid value received for argument `stride`. Expected a positive integer. "
-                f"Received: stride={stride!r}"
-            )
-        self.stride = stride
-        self.lambda_lorth = _check_weight("lambda_lorth", lambda_lorth)
+        self.stride = checks.positive_int("stride", stride)
+        self.lambda_lorth = checks.nonnegative_float("lambda_lorth", lambda_lorth)
         self.dim = dim
         self.conv_transpose = bool(conv_transpose)
         self.set_kernel_shape(kernel_shape)
@@ -167,12 +160,3 @@ class Lorth2D(LorthRegularizer):
             "stride": self.stride,
             "conv_transpose": self.conv_transpose,
         }
-
-
-def _check_weight(name, value):
-    if not isinstance(value, numbers.Real) or not 0 <= value < math.inf:
-        raise ValueError(
-            f"Invalid value received for argument `{name}`. Expected a non-negative finite "
-            f"number. Received: {name}={value!r}"
-        )
-    return value

@@ -4,6 +4,8 @@ from typing import NamedTuple
 
 from keras import ops
 
+from lipot import checks
+
 NORMS = ("inf", 2)
 
 
@@ -53,11 +55,7 @@ def check_ball(norm, clip_min, clip_max):
     Raises:
         ValueError: If the norm is not one of `NORMS` or the range is empty.
     """
-    if norm not in NORMS:
-        raise ValueError(
-            'Invalid value received for argument `norm`. Expected "inf" or 2. '
-            f"Received: norm={norm!r}"
-        )
+    checks.choice("norm", norm, NORMS)
     if clip_min is not None and clip_max is not None and clip_min >= clip_max:
         raise ValueError(
             "Invalid value received for argument `clip_min`. Expected less than `clip_max`. "

@@ -3,8 +3,8 @@
 import keras
 from keras import ops
 
+from lipot import checks
 from lipot.attacks.ball import Ball, check_ball, example_norm
-from lipot.layers.base import check_positive
 
 
 @keras.saving.register_keras_serializable(package="lipot")
@@ -27,7 +27,7 @@ class Attack(keras.layers.Layer):
     def __init__(self, eps, *, norm="inf", clip_min=0.0, clip_max=1.0, seed=None, **kwargs):
         super().__init__(**kwargs)
         check_ball(norm, clip_min, clip_max)
-        self.eps = check_positive("eps", eps)
+        self.eps = checks.positive_float("eps", eps)
         self.norm = norm
         self.clip_min = clip_min
         self.clip_max = clip_max

@@ -3,10 +3,9 @@
 import keras
 from keras import ops
 
+from lipot import checks
 from lipot.attacks.base import Attack
 from lipot.backend import value_and_input_gradient
-from lipot.layers.base import check_positive
-from lipot.layers.kernel_layer import check_units
 from lipot.math.divergences import crossentropy, one_hot_labels
 
 
@@ -48,9 +47,9 @@ class PGD(Attack):
 
     def __init__(self, eps, step_size=None, steps=10, *, random_start=True, **kwargs):
         super().__init__(eps, **kwargs)
-        self.steps = check_units("steps", steps)
+        self.steps = checks.positive_int("steps", steps)
         step_size = 2.5 * self.eps / self.steps if step_size is None else step_size
-        self.step_size = check_positive("step_size", step_size)
+        self.step_size = checks.positive_float("step_size", step_size)
         self.random_start = random_start
 
     def search(self, forward, x, y):

@@ -3,8 +3,8 @@
 import keras
 from keras import ops
 
+from lipot import checks
 from lipot.attacks.pgd import PGD
-from lipot.layers.base import check_positive
 from lipot.math.divergences import kl_divergence
 
 
@@ -39,7 +39,7 @@ class TRADESPGD(PGD):
 
     def __init__(self, eps, step_size=None, steps=10, *, noise=1e-3, **kwargs):
         super().__init__(eps, step_size, steps, **kwargs)
-        self.noise = check_positive("noise", noise)
+        self.noise = checks.positive_float("noise", noise)
 
     def start(self, x):
         noise = keras.random.normal(ops.shape(x), stddev=self.noise, seed=self.seed_generator)

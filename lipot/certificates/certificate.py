@@ -4,9 +4,9 @@ import keras
 import numpy as np
 from keras import ops
 
+from lipot import checks
 from lipot.certificates.graph import graph_of
 from lipot.certificates.head import find_head
-from lipot.certificates.labels import class_numbers
 from lipot.certificates.node import computed_input_node
 from lipot.certificates.radius import radii
 from lipot.certificates.weights import check_finite
@@ -145,14 +145,10 @@ def certify(model, x, y=None, batch_size=256):
     """
     x = _checked_inputs(graph_of(model), x)
     check_finite(model)
-    if isinstance(batch_size, bool) or int(batch_size) != batch_size or batch_size < 1:
-        raise ValueError(
-            "Invalid value received for argument `batch_size`. Expected a positive integer. "
-            f"Received: batch_size={batch_size}"
-        )
+    batch_size = checks.positive_int("batch_size", batch_size)
     inputs = [computed_input_node(t, (None, *x.shape[1:])) for t in graph_of(model).inputs]
     head = find_head(model, inputs)
-    labels = None if y is None else class_numbers(y, len(x), len(head.bias))
+    labels = None if y is None else checks.labels(y, len(x), len(head.bias))
     features = np.concatenate(
         [_features(head, x[i : i + batch_size]) for i in range(0, len(x), batch_size)]
     )

@@ -7,7 +7,7 @@ from art.estimators.classification.classifier import ClassifierMixin
 from art.estimators.estimator import BaseEstimator
 from keras import ops
 
-from lipot import backend
+from lipot import backend, checks
 
 
 class CodeAttack(EvasionAttack):
@@ -43,12 +43,7 @@ class CodeAttack(EvasionAttack):
         self, estimator, metric, *, eps=0.5, eps_step=0.1, max_iter=100, seed=0, batch_size=128
     ):
         super().__init__(estimator=estimator)
-        if not isinstance(metric, keras.layers.Layer):
-            raise ValueError(
-                "Invalid value received for argument `metric`. Expected a Keras model. "
-                f"Received: metric={metric!r}."
-            )
-        self.metric = metric
+        self.metric = checks.instance("metric", metric, keras.layers.Layer, "a Keras model")
         self.eps = eps
         self.eps_step = eps_step
         self.max_iter = max_iter
@@ -98,11 +93,7 @@ class CodeAttack(EvasionAttack):
 
     def _check_params(self):
         for name in ("eps", "eps_step", "max_iter"):
-            if not getattr(self, name) > 0:
-                raise ValueError(
-                    f"Invalid value received for argument `{name}`. Expected a positive number. "
-                    f"Received: {name}={getattr(self, name)}."
-                )
+            checks.positive_float(name, getattr(self, name))
 
 
 def _distance_and_gradient(codes, moved, x):

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lipot.attacks.auto_attack import STANDS, WRONG
 from lipot.evaluation.balls import distances, project
-from lipot.evaluation.evaluation import STANDS, WRONG
 
 
 class Outcome(NamedTuple):

@@ -5,13 +5,14 @@ import importlib.metadata
 import keras
 import numpy as np
 
+from lipot import checks
 from lipot.evaluation import checkpoints, engine, proofs, suite
-from lipot.evaluation import sanity as checks
+from lipot.evaluation import sanity as sanity_checks
 from lipot.evaluation.evaluation import Evaluation
 from lipot.evaluation.gradients import check_gradients
 from lipot.evaluation.progress import Bar, Silence
 from lipot.evaluation.report import RobustnessReport
-from lipot.evaluation.task import check_integer, make_task
+from lipot.evaluation.task import make_task
 from lipot.interop import art
 
 _PACKAGES = ("lipot", "keras", "numpy", "adversarial-robustness-toolbox", "nevergrad")
@@ -94,7 +95,7 @@ def evaluate(
     >>> report.table()[["eps", "clean", "robust", "certified"]].values.tolist()
     [[0.2, 1.0, 1.0, 1.0], [0.5, 1.0, 0.0, 0.0]]
     """
-    seed = check_integer("seed", seed, "an integer from 0 to 2**31", least=0, most=2**31)
+    seed = checks.integer("seed", seed, "an integer from 0 to 2**31", least=0, most=2**31)
     chosen = {"norm": norm, "eps": eps, "clip_values": clip_values, "outputs": outputs}
     task = make_task(model, x, y, batch_size=batch_size, **chosen)
     specs, left_out = suite.resolve(attacks, task.target, task.norm)
@@ -106,7 +107,7 @@ def evaluate(
         outcome = engine.run(task, specs, seed=seed, store=store, progress=bar)
         verdicts = ()
         if sanity:
-            verdicts = checks.run(task, outcome, specs, seed=seed, store=store, progress=bar)
+            verdicts = sanity_checks.run(task, outcome, specs, seed=seed, store=store, progress=bar)
     evaluation = Evaluation(
         name=name,
         norm=task.norm,

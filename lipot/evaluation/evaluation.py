@@ -5,8 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-STANDS = -1
-WRONG = -2
+from lipot.attacks.auto_attack import STANDS
 
 
 class Verdict(NamedTuple):

@@ -8,6 +8,8 @@ from art.estimators.classification.classifier import ClassifierMixin
 from art.estimators.estimator import BaseEstimator
 from art.utils import check_and_transform_label_format
 
+from lipot import checks
+
 
 class NGOptCarlini(EvasionAttack):
     r"""Minimizes the objective of Carlini and Wagner with a gradient-free optimizer.
@@ -113,8 +115,4 @@ class NGOptCarlini(EvasionAttack):
 
     def _check_params(self):
         for name in ("sigma", "budget", "constant"):
-            if not getattr(self, name) > 0:
-                raise ValueError(
-                    f"Invalid value received for argument `{name}`. Expected a positive number. "
-                    f"Received: {name}={getattr(self, name)}."
-                )
+            checks.positive_float(name, getattr(self, name))

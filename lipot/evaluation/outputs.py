@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lipot import checks
 from lipot.interop.art import heads
 from lipot.math.probabilities import may_be_probabilities
 
@@ -42,11 +43,7 @@ def find_outputs(model, values, outputs="auto"):
     Returns:
         `Outputs`.
     """
-    if outputs not in heads.OUTPUTS:
-        raise ValueError(
-            f"Invalid value received for argument `outputs`. Expected one of {heads.OUTPUTS}. "
-            f"Received: outputs={outputs!r}"
-        )
+    checks.choice("outputs", outputs, heads.OUTPUTS)
     _check_scores(model, values)
     units = values.shape[1]
     stripped = heads.without_squasher(model) is not None

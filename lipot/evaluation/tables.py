@@ -7,6 +7,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from lipot import checks
+
 FORMATS = ("pandas", "terminal", "markdown", "latex")
 
 # Columns of shares between 0 and 1, which text shows in percent.
@@ -23,11 +25,7 @@ _LATEX_SPECIAL = {c: f"\\{c}" for c in "&%$#_{}"} | {
 
 def table(evaluations, format):
     """Lays out evaluations; see `RobustnessReport.table`."""
-    if format not in FORMATS:
-        raise ValueError(
-            f"Invalid value received for argument `format`. Expected one of {FORMATS}. "
-            f"Received: format={format!r}"
-        )
+    checks.choice("format", format, FORMATS)
     frame = _frame(evaluations)
     writers = {"terminal": _terminal, "markdown": _markdown, "latex": _latex}
     return frame if format == "pandas" else writers[format](frame)

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
-from lipot.certificates.labels import class_numbers
+from lipot import checks
 from lipot.evaluation.outputs import Outputs, find_outputs, predict
 from lipot.evaluation.ranges import Range, find_range
 from lipot.interop import art
@@ -53,29 +53,20 @@ class Task(NamedTuple):
 def make_task(model, x, y, *, norm, eps, clip_values, outputs, batch_size):
     """Checks everything that `lipot.evaluate` is given; see there for the arguments."""
     _check_model(model)
-    batch_size = check_integer("batch_size", batch_size, "a positive integer", least=1)
+    batch_size = checks.positive_int("batch_size", batch_size)
     norm, eps = _norm(norm), _radii(eps)
     x = _points(model, x)
     range_ = find_range(x, clip_values)
     _warn_about_units(norm, eps, range_)
     values = predict(model, x, batch_size)
     found = find_outputs(model, values, outputs)
-    y = class_numbers(y, len(x), found.units)
+    y = checks.labels(y, len(x), found.units)
     target = _target(model, x, range_, found)
     return Task(model, target, x, y, found.classes(values), norm, eps, range_, found, batch_size)
 
 
-def check_integer(name, value, expected, *, least, most=np.inf):
-    """Returns an integer argument as Python's own `int`, or raises an error that names it."""
-    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-    if not whole or not least <= value <= most:
-        raise _invalid(name, expected, f"{name}={value!r}")
-    return int(value)
-
-
 def _check_model(model):
-    if not isinstance(model, keras.Model):
-        raise _invalid("model", "a keras.Model", repr(model))
+    checks.instance("model", model, keras.Model, "a keras.Model")
     if not model.built:
         raise _invalid("model", "a built model", f"'{model.name}', which has no weights yet")
     inputs = getattr(model, "inputs", None)

@@ -47,6 +47,7 @@ def to_keras(model):
     plain = _Exporter().export_model(model)
     for operation in plain.operations:
         _check_plain(operation)
+    _free_batch(plain)
     return plain
 
 
@@ -178,6 +179,18 @@ def _check_plain(operation):
     if foreign:
         names = ", ".join(sorted(foreign))
         raise _refusal(operation.name, operation, f"a layer that needs {names}")
+
+
+def _free_batch(model):
+    """Writes -1 where an operation was recorded with the size of a batch, which is None then."""
+    for operation in model.operations:
+        if isinstance(operation, keras.Model) and is_graph(operation):
+            _free_batch(operation)
+        sizes = getattr(operation, "newshape", None)
+        if isinstance(sizes, tuple | list) and None in sizes:
+            operation.newshape = tuple(-1 if size is None else size for size in sizes)
+            if operation.newshape.count(-1) > 1:
+                raise _refusal(operation.name, operation, f"a reshaping to {tuple(sizes)}")
 
 
 def _refusal(name, layer, reason):

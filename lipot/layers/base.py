@@ -109,6 +109,3 @@ def arguments_of(layer_class):
         if issubclass(parent, LipschitzLayer) and "__init__" in vars(parent):
             names |= set(inspect.signature(vars(parent)["__init__"]).parameters)
     return frozenset(names - {"self", "kwargs"})
-
-
-check_positive = checks.positive_float

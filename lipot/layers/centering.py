@@ -6,6 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from lipot import checks
 from lipot.layers.base import LipschitzLayer
 from lipot.math.rounding import applied, channelwise
 from lipot.math.scaling import at_least_float32, scale, wide_dtype
@@ -156,11 +157,7 @@ class BatchCentering(CenteringLayer):
             k_coef_lip=k_coef_lip,
             **kwargs,
         )
-        if not _is_int(axis):
-            raise ValueError(
-                "Invalid value received for argument `axis`. Expected an integer. "
-                f"Received: axis={axis!r}"
-            )
+        checks.integer("axis", axis)
         if not 0.0 <= float(momentum) < 1.0:
             raise ValueError(
                 "Invalid value received for argument `momentum`. Expected a float in [0, 1). "
@@ -265,11 +262,9 @@ class LayerCentering(CenteringLayer):
             k_coef_lip=k_coef_lip,
             **kwargs,
         )
-        if not (_is_int(axes) or (isinstance(axes, list) and axes and all(map(_is_int, axes)))):
-            raise ValueError(
-                "Invalid value received for argument `axis`. Expected an integer or a list of "
-                f"them. Received: axis={axis!r}"
-            )
+        listed = axes if isinstance(axes, list) else [axes]
+        for one in listed or [None]:
+            checks.integer("axis", one, "an integer or a list of them")
 
     def mean_of(self, inputs, training):
         return ops.mean(inputs, axis=self._axes, keepdims=True)

@@ -2,6 +2,7 @@
 
 import keras
 
+from lipot import checks
 from lipot.layers.base import LipschitzLayer
 
 DATA_FORMATS = ("channels_last", "channels_first")
@@ -46,10 +47,4 @@ class ChannelLayer(LipschitzLayer):
 
 def check_data_format(value):
     """Returns a data format, Keras's own for `None`, or raises naming the argument."""
-    value = value or keras.config.image_data_format()
-    if value not in DATA_FORMATS:
-        raise ValueError(
-            f"Invalid value received for argument `data_format`. Expected one of {DATA_FORMATS}. "
-            f"Received: data_format={value!r}"
-        )
-    return value
+    return checks.choice("data_format", value or keras.config.image_data_format(), DATA_FORMATS)

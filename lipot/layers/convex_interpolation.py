@@ -69,14 +69,9 @@ class ConvexInterpolation(keras.layers.Layer):
                 f"`smoothness`. Received: convexity={convexity}, smoothness={smoothness}."
             )
         self.convexity = float(convexity)
-        self.smoothness_step = _check_step("smoothness_step", smoothness_step)
-        self.convexity_step = _check_step("convexity_step", convexity_step)
-        if not isinstance(max_steps, int) or max_steps < 1:
-            raise ValueError(
-                "Invalid value received for argument `max_steps`. Expected a positive integer. "
-                f"Received: max_steps={max_steps}."
-            )
-        self.max_steps = max_steps
+        self.smoothness_step = checks.nonnegative_float("smoothness_step", smoothness_step)
+        self.convexity_step = checks.nonnegative_float("convexity_step", convexity_step)
+        self.max_steps = checks.positive_int("max_steps", max_steps)
 
     def build(self, input_shape):
         query, neighbors, features = input_shape
@@ -120,15 +115,6 @@ class ConvexInterpolation(keras.layers.Layer):
             "convexity_step": self.convexity_step,
             "max_steps": self.max_steps,
         }
-
-
-def _check_step(name, value):
-    if not 0.0 <= float(value) < float("inf"):
-        raise ValueError(
-            f"Invalid value received for argument `{name}`. Expected a non-negative float. "
-            f"Received: {name}={value}."
-        )
-    return float(value)
 
 
 refuse(

@@ -6,7 +6,6 @@ import keras
 import numpy as np
 from keras import ops
 
-from lipot import checks
 from lipot.layers import vanilla
 from lipot.layers.activation_bounds import activation_bound
 from lipot.layers.base import Condensable
@@ -105,6 +104,3 @@ class KernelLayer(ParametrizedLayer, Condensable):
             "kernel_constraint": keras.constraints.serialize(self.kernel_constraint),
             "bias_constraint": keras.constraints.serialize(self.bias_constraint),
         }
-
-
-check_units = checks.positive_int

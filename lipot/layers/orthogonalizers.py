@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from keras import ops
 
+from lipot import checks
 from lipot.math import orthogonal
 
 
@@ -131,38 +132,18 @@ def get(name, *, eps_bjorck, beta_bjorck, maxiter_bjorck, maxiter_spectral):
     Returns:
         An orthogonalizer.
     """
-    if name not in NAMES:
-        raise ValueError(
-            f"Invalid value received for argument `orthogonalizer`. Expected one of {NAMES}. "
-            f"Received: orthogonalizer={name!r}"
-        )
-    _check_iterations("maxiter_bjorck", maxiter_bjorck)
-    _check_iterations("maxiter_spectral", maxiter_spectral)
-    if not 0.0 < beta_bjorck <= 0.5:
-        raise ValueError(
-            "Invalid value received for argument `beta_bjorck`. Expected a float in (0, 0.5]. "
-            f"Received: beta_bjorck={beta_bjorck!r}"
-        )
+    checks.choice("orthogonalizer", name, NAMES)
+    checks.positive_int("maxiter_bjorck", maxiter_bjorck)
+    checks.positive_int("maxiter_spectral", maxiter_spectral)
+    checks.positive_float("beta_bjorck", beta_bjorck, most=0.5)
     if eps_bjorck is None:
         return SpectralOnly(maxiter_spectral)
-    if not eps_bjorck > 0.0:
-        raise ValueError(
-            "Invalid value received for argument `eps_bjorck`. Expected a positive float or "
-            f"None. Received: eps_bjorck={eps_bjorck!r}"
-        )
+    checks.positive_float("eps_bjorck", eps_bjorck)
     if name == "retraction":
         return Retraction(eps_bjorck, maxiter_bjorck)
     if name == "cholesky":
         return Cholesky(eps_bjorck, maxiter_bjorck)
     return Bjorck(eps_bjorck, maxiter_bjorck, beta_bjorck, maxiter_spectral)
-
-
-def _check_iterations(name, value):
-    if not isinstance(value, int | np.integer) or value < 1:
-        raise ValueError(
-            f"Invalid value received for argument `{name}`. Expected a positive integer. "
-            f"Received: {name}={value!r}"
-        )
 
 
 def _polar(matrix, tolerance, maxiter):

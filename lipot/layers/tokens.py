@@ -4,6 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from lipot import checks
 from lipot.layers.base import bound_as_built
 from lipot.layers.layer_bounds import refuse
 from lipot.math.linear_maps import Dense
@@ -39,14 +40,8 @@ class PatchEmbedding(keras.layers.Layer):
 
     def __init__(self, patch_size, width, **kwargs):
         super().__init__(**kwargs)
-        for name, value in [("patch_size", patch_size), ("width", width)]:
-            if not isinstance(value, int) or value < 1:
-                raise ValueError(
-                    f"Invalid value received for argument `{name}`. Expected a positive integer. "
-                    f"Received: {name}={value!r}."
-                )
-        self.patch_size = patch_size
-        self.width = width
+        self.patch_size = checks.positive_int("patch_size", patch_size)
+        self.width = checks.positive_int("width", width)
 
     def build(self, input_shape):
         _, rows, columns, channels = input_shape
@@ -121,12 +116,7 @@ class SelfAttention(keras.layers.Layer):
 
     def __init__(self, heads, normalize=True, **kwargs):
         super().__init__(**kwargs)
-        if not isinstance(heads, int) or heads < 1:
-            raise ValueError(
-                "Invalid value received for argument `heads`. Expected a positive integer. "
-                f"Received: heads={heads!r}."
-            )
-        self.heads = heads
+        self.heads = checks.positive_int("heads", heads)
         self.normalize = normalize
 
     def build(self, input_shape):

@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from lipot import checks
 from lipot.layers.branched import Branched
 
 
@@ -46,12 +47,7 @@ class TransportResidual(Branched, keras.layers.Layer):
     def __init__(self, branch, weight=1e-3, **kwargs):
         super().__init__(**kwargs)
         self.set_branch(branch)
-        if not 0.0 <= float(weight) < float("inf"):
-            raise ValueError(
-                "Invalid value received for argument `weight`. Expected a non-negative float. "
-                f"Received: weight={weight}."
-            )
-        self.weight = float(weight)
+        self.weight = checks.nonnegative_float("weight", weight)
 
     def call(self, inputs, training=None):
         displacement = self.run_branch(inputs, training)

@@ -2,7 +2,8 @@
 
 import keras
 
-from lipot.losses.paired import PairedLoss, check_weight
+from lipot import checks
+from lipot.losses.paired import PairedLoss
 from lipot.math.divergences import crossentropy
 
 
@@ -35,8 +36,8 @@ class AdversarialCrossentropy(PairedLoss):
         self, alpha=1.0, *, clean_weight=0.0, weight=1.0, name="adversarial_crossentropy", **kwargs
     ):
         super().__init__(weight, name=name, **kwargs)
-        self.alpha = check_weight("alpha", alpha)
-        self.clean_weight = check_weight("clean_weight", clean_weight)
+        self.alpha = checks.nonnegative_float("alpha", alpha)
+        self.clean_weight = checks.nonnegative_float("clean_weight", clean_weight)
 
     def per_example(self, batch):
         value = self.alpha * crossentropy(batch.labels, batch.logits_adv)

@@ -3,7 +3,8 @@
 import keras
 from keras import ops
 
-from lipot.losses.paired import PairedLoss, check_weight
+from lipot import checks
+from lipot.losses.paired import PairedLoss
 
 
 @keras.saving.register_keras_serializable(package="lipot")
@@ -31,13 +32,8 @@ class AdversarialLoss(PairedLoss):
 
     def __init__(self, loss, *, clean_weight=0.0, weight=1.0, name="adversarial_loss", **kwargs):
         super().__init__(weight, name=name, **kwargs)
-        if not isinstance(loss, keras.losses.Loss):
-            raise ValueError(
-                "Invalid value received for argument `loss`. Expected a keras.losses.Loss. "
-                f"Received: loss={loss!r}"
-            )
-        self.loss = loss
-        self.clean_weight = check_weight("clean_weight", clean_weight)
+        self.loss = checks.instance("loss", loss, keras.losses.Loss, "a keras.losses.Loss")
+        self.clean_weight = checks.nonnegative_float("clean_weight", clean_weight)
 
     def per_example(self, batch):
         y = ops.cast(batch.y, "float32")

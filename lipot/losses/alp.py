@@ -2,7 +2,8 @@
 
 import keras
 
-from lipot.losses.paired import PairedLoss, check_weight
+from lipot import checks
+from lipot.losses.paired import PairedLoss
 from lipot.math.divergences import crossentropy, safe_norm
 
 
@@ -31,13 +32,8 @@ class ALP(PairedLoss):
 
     def __init__(self, alpha=0.5, lambda_=0.5, *, weight=1.0, name="alp", **kwargs):
         super().__init__(weight, name=name, **kwargs)
-        self.alpha = check_weight("alpha", alpha)
-        if self.alpha > 1.0:
-            raise ValueError(
-                "Invalid value received for argument `alpha`. Expected a number between 0 and 1. "
-                f"Received: alpha={alpha}"
-            )
-        self.lambda_ = check_weight("lambda_", lambda_)
+        self.alpha = checks.probability("alpha", alpha)
+        self.lambda_ = checks.nonnegative_float("lambda_", lambda_)
 
     def per_example(self, batch):
         adversarial = crossentropy(batch.labels, batch.logits_adv)

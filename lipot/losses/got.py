@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from lipot.layers.base import check_positive
+from lipot import checks
 from lipot.losses.paired import PairedLoss
 from lipot.math import divergences
 from lipot.math.transport import soft_c_transform
@@ -60,10 +60,10 @@ class GOT(PairedLoss):
         **kwargs,
     ):
         super().__init__(weight, name=name, **kwargs)
-        self.theta = check_positive("theta", theta)
-        self.lambda_ = check_positive("lambda_", lambda_)
-        self.feature_cost = _check_choice("feature_cost", feature_cost, FEATURE_COSTS)
-        self.label_cost = _check_choice("label_cost", label_cost, LABEL_COSTS)
+        self.theta = checks.positive_float("theta", theta)
+        self.lambda_ = checks.positive_float("lambda_", lambda_)
+        self.feature_cost = checks.choice("feature_cost", feature_cost, FEATURE_COSTS)
+        self.label_cost = checks.choice("label_cost", label_cost, LABEL_COSTS)
         self.label_matching = bool(label_matching)
 
     def build(self, features_shape):
@@ -101,12 +101,3 @@ class GOT(PairedLoss):
             "label_cost": self.label_cost,
             "label_matching": self.label_matching,
         }
-
-
-def _check_choice(name, value, choices):
-    if value not in choices:
-        raise ValueError(
-            f"Invalid value received for argument `{name}`. Expected one of {sorted(choices)}. "
-            f"Received: {name}={value!r}"
-        )
-    return value

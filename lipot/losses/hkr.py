@@ -9,8 +9,43 @@ from lipot.losses.weighted_loss import REDUCTION
 from lipot.math import kantorovich, margins
 
 
+class RegularizedLoss(KantorovichLoss):
+    """`alpha` times a hinge with a margin, less the Kantorovich-Rubinstein estimate.
+
+    Subclasses set `hinge`, a function of `lipot.math.margins`.
+
+    Args:
+        alpha: Non-negative float, the weight of the hinge; `float("inf")` keeps the hinge alone.
+        min_margin: Non-negative float.
+        multi_gpu: As in `KantorovichLoss`.
+        reduction: As in `WeightedLoss`.
+        name: Name of the loss.
+        dtype: Dtype of the computation.
+    """
+
+    alpha = non_negative_or_infinite()
+    min_margin = non_negative()
+    hinge = None
+
+    def __init__(self, alpha, min_margin, multi_gpu, reduction, name, dtype):
+        super().__init__(multi_gpu=multi_gpu, reduction=reduction, name=name, dtype=dtype)
+        self.alpha = alpha
+        self.min_margin = min_margin
+
+    def sample_losses(self, labels, scores, weights):
+        return kantorovich.hinge_regularized(
+            super().sample_losses(labels, scores, weights),
+            self.hinge(labels, scores, self.current(self.min_margin)),
+            self.current(self.alpha),
+        )
+
+    def get_config(self):
+        config = {"alpha": float(self.alpha), "min_margin": float(self.min_margin)}
+        return {**config, **super().get_config()}
+
+
 @keras.saving.register_keras_serializable(package="lipot")
-class HKR(KantorovichLoss):
+class HKR(RegularizedLoss):
     r"""Hinge-KR loss of a binary 1-Lipschitz classifier.
 
     $$
@@ -50,31 +85,17 @@ class HKR(KantorovichLoss):
     -1.0
     """
 
-    alpha = non_negative_or_infinite()
-    min_margin = non_negative()
     read = staticmethod(read_binary)
+    hinge = staticmethod(margins.hinge_margin)
 
     def __init__(
         self, alpha, min_margin=1.0, multi_gpu=False, reduction=REDUCTION, name="HKR", dtype=None
     ):
-        super().__init__(multi_gpu=multi_gpu, reduction=reduction, name=name, dtype=dtype)
-        self.alpha = alpha
-        self.min_margin = min_margin
-
-    def sample_losses(self, labels, scores, weights):
-        return kantorovich.hinge_regularized(
-            kantorovich.kr(labels, scores, weights),
-            margins.hinge_margin(labels, scores, self.current(self.min_margin)),
-            self.current(self.alpha),
-        )
-
-    def get_config(self):
-        config = {"alpha": float(self.alpha), "min_margin": float(self.min_margin)}
-        return {**config, **super().get_config()}
+        super().__init__(alpha, min_margin, multi_gpu, reduction, name, dtype)
 
 
 @keras.saving.register_keras_serializable(package="lipot")
-class MulticlassHKR(KantorovichLoss):
+class MulticlassHKR(RegularizedLoss):
     r"""Hinge-KR loss of a multi-class classifier made of 1-Lipschitz outputs.
 
     $$
@@ -112,9 +133,8 @@ class MulticlassHKR(KantorovichLoss):
     -4.0
     """
 
-    alpha = non_negative_or_infinite()
-    min_margin = non_negative()
     read = staticmethod(read_one_hot)
+    hinge = staticmethod(margins.multiclass_hinge)
 
     def __init__(
         self,
@@ -125,17 +145,4 @@ class MulticlassHKR(KantorovichLoss):
         name="MulticlassHKR",
         dtype=None,
     ):
-        super().__init__(multi_gpu=multi_gpu, reduction=reduction, name=name, dtype=dtype)
-        self.alpha = alpha
-        self.min_margin = min_margin
-
-    def sample_losses(self, labels, scores, weights):
-        return kantorovich.hinge_regularized(
-            kantorovich.kr(labels, scores, weights),
-            margins.multiclass_hinge(labels, scores, self.current(self.min_margin)),
-            self.current(self.alpha),
-        )
-
-    def get_config(self):
-        config = {"alpha": float(self.alpha), "min_margin": float(self.min_margin)}
-        return {**config, **super().get_config()}
+        super().__init__(alpha, min_margin, multi_gpu, reduction, name, dtype)

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from lipot.layers.kernel_layer import check_units
+from lipot import checks
 from lipot.losses.paired import PairedLoss
 from lipot.math.transport import movement_directions, sphere_directions
 
@@ -76,7 +76,7 @@ class OptimalJacobian(PairedLoss):
 
     def __init__(self, weight=1.0, projections=32, *, seed=None, name="optimal_jacobian", **kwargs):
         super().__init__(weight, name=name, **kwargs)
-        self.projections = check_units("projections", projections)
+        self.projections = checks.positive_int("projections", projections)
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
 

@@ -3,13 +3,14 @@
 import keras
 from keras import ops
 
+from lipot import checks
 from lipot.losses.labels import read_binary, read_one_hot
 from lipot.losses.weighted_loss import REDUCTION, WeightedLoss
 from lipot.math import kantorovich
 
 
 class KantorovichLoss(WeightedLoss):
-    """A `WeightedLoss` that also takes the `multi_gpu` argument of deel-lip.
+    """The Kantorovich-Rubinstein estimate as a loss, with the `multi_gpu` argument of deel-lip.
 
     Args:
         multi_gpu: Boolean. Not needed: class frequencies are always those of the whole batch.
@@ -22,12 +23,10 @@ class KantorovichLoss(WeightedLoss):
 
     def __init__(self, multi_gpu=False, reduction=REDUCTION, name=None, dtype=None):
         super().__init__(reduction=reduction, name=name, dtype=dtype)
-        if not isinstance(multi_gpu, bool):
-            raise ValueError(
-                "Invalid value received for argument `multi_gpu`. Expected a boolean. "
-                f"Received: multi_gpu={multi_gpu!r}"
-            )
-        self.multi_gpu = multi_gpu
+        self.multi_gpu = checks.boolean("multi_gpu", multi_gpu)
+
+    def sample_losses(self, labels, scores, weights):
+        return kantorovich.kr(labels, scores, weights)
 
     def _weighted_losses(self, y_true, y_pred, sample_weight):
         if self.multi_gpu:
@@ -80,9 +79,6 @@ class KR(KantorovichLoss):
     def __init__(self, multi_gpu=False, reduction=REDUCTION, name="KR", dtype=None):
         super().__init__(multi_gpu=multi_gpu, reduction=reduction, name=name, dtype=dtype)
 
-    def sample_losses(self, labels, scores, weights):
-        return kantorovich.kr(labels, scores, weights)
-
 
 @keras.saving.register_keras_serializable(package="lipot")
 class MulticlassKR(KantorovichLoss):
@@ -121,6 +117,3 @@ class MulticlassKR(KantorovichLoss):
 
     def __init__(self, multi_gpu=False, reduction=REDUCTION, name="MulticlassKR", dtype=None):
         super().__init__(multi_gpu=multi_gpu, reduction=reduction, name=name, dtype=dtype)
-
-    def sample_losses(self, labels, scores, weights):
-        return kantorovich.kr(labels, scores, weights)

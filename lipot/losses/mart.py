@@ -3,7 +3,8 @@
 import keras
 from keras import ops
 
-from lipot.losses.paired import PairedLoss, check_weight
+from lipot import checks
+from lipot.losses.paired import PairedLoss
 from lipot.math.divergences import crossentropy, kl_divergence
 
 
@@ -35,7 +36,7 @@ class MART(PairedLoss):
 
     def __init__(self, lambda_=5.0, *, weight=1.0, name="mart", **kwargs):
         super().__init__(weight, name=name, **kwargs)
-        self.lambda_ = check_weight("lambda_", lambda_)
+        self.lambda_ = checks.nonnegative_float("lambda_", lambda_)
 
     def per_example(self, batch):
         labels, logits_adv = batch.labels, batch.logits_adv

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from lipot.layers.base import check_positive
+from lipot import checks
 
 
 @keras.saving.register_keras_serializable(package="lipot")
@@ -34,7 +34,7 @@ class TripletLoss(keras.losses.Loss):
 
     def __init__(self, margin=0.5, **kwargs):
         super().__init__(**kwargs)
-        self.margin = check_positive("margin", margin)
+        self.margin = checks.positive_float("margin", margin)
 
     def call(self, y_true, y_pred):
         distances, same, other = _pairs(y_true, y_pred)
@@ -74,7 +74,7 @@ class ContrastiveLoss(keras.losses.Loss):
 
     def __init__(self, margin=1.0, **kwargs):
         super().__init__(**kwargs)
-        self.margin = check_positive("margin", margin)
+        self.margin = checks.positive_float("margin", margin)
 
     def call(self, y_true, y_pred):
         distances, same, other = _pairs(y_true, y_pred)

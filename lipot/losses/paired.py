@@ -5,6 +5,7 @@ import functools
 import keras
 from keras import ops
 
+from lipot import checks
 from lipot.backend import pullback
 from lipot.math import transport
 from lipot.math.divergences import one_hot_labels
@@ -114,7 +115,7 @@ class PairedLoss(keras.layers.Layer):
 
     def __init__(self, weight=1.0, **kwargs):
         super().__init__(**kwargs)
-        self.weight = check_weight("weight", weight)
+        self.weight = checks.nonnegative_float("weight", weight)
 
     def build(self, features_shape):
         """Creates the weights of the loss, if it has any.
@@ -141,16 +142,6 @@ class PairedLoss(keras.layers.Layer):
 
     def get_config(self):
         return {**super().get_config(), "weight": self.weight}
-
-
-def check_weight(name, value):
-    """Returns `value` as a float if it is a finite number, zero or more."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1e30:
-        raise ValueError(
-            f"Invalid value received for argument `{name}`. Expected a finite number, zero or "
-            f"more. Received: {name}={value!r}"
-        )
-    return float(value)
 
 
 def _flat(features):

@@ -1,8 +1,10 @@
 """Numbers of a loss, such as `alpha`, that may change while training runs."""
 
+import functools
+
 import numpy as np
 
-from lipot import backend
+from lipot import backend, checks
 
 
 class Adjustable:
@@ -11,13 +13,12 @@ class Adjustable:
     Reading the attribute gives a `LossParameter`; setting it checks the number, then assigns it.
 
     Args:
-        expected: What the argument must be, for the error message.
-        accepts: Function that tells whether a float is valid.
+        check: Function of `lipot.checks`, from the name of the argument and a value to a float.
 
     Example:
 
     >>> class Scaled:
-    ...     factor = Adjustable("a positive number", lambda number: number > 0)
+    ...     factor = Adjustable(checks.positive_float)
     ...     def __init__(self, factor):
     ...         self.factor = factor
     >>> scaled = Scaled(2.0)
@@ -26,9 +27,8 @@ class Adjustable:
     3.0
     """
 
-    def __init__(self, expected, accepts):
-        self._expected = expected
-        self._accepts = accepts
+    def __init__(self, check):
+        self._check = check
 
     def __set_name__(self, owner, name):
         self._name = name
@@ -44,16 +44,7 @@ class Adjustable:
 
     def check(self, value):
         """Returns `value` as a float, or raises an error that names the argument."""
-        try:
-            number = float("nan" if isinstance(value, (str, bytes, bool)) else value)
-        except (TypeError, ValueError):
-            number = float("nan")
-        if not self._accepts(number):
-            raise ValueError(
-                f"Invalid value received for argument `{self._name}`. Expected {self._expected}. "
-                f"Received: {self._name}={value!r}"
-            )
-        return number
+        return self._check(self._name, value)
 
 
 class LossParameter:
@@ -92,14 +83,14 @@ class LossParameter:
 
 def non_negative():
     """A number from 0 on, infinity excluded."""
-    return Adjustable("a non-negative finite number", lambda number: 0.0 <= number < float("inf"))
+    return Adjustable(checks.nonnegative_float)
 
 
 def positive():
     """A number above 0, infinity excluded."""
-    return Adjustable("a positive finite number", lambda number: 0.0 < number < float("inf"))
+    return Adjustable(checks.positive_float)
 
 
 def non_negative_or_infinite():
     """A number from 0 on, infinity included."""
-    return Adjustable("a non-negative number (inf allowed)", lambda number: number >= 0.0)
+    return Adjustable(functools.partial(checks.nonnegative_float, infinite=True))

@@ -2,8 +2,7 @@
 
 import keras
 
-from lipot.layers.base import check_positive
-from lipot.layers.kernel_layer import check_units
+from lipot import checks
 from lipot.losses.paired import PairedLoss
 from lipot.math.transport import sinkhorn_divergence
 
@@ -37,8 +36,8 @@ class SinkhornDivergence(PairedLoss):
 
     def __init__(self, weight=1.0, *, eps=1.0, iterations=50, name="sinkhorn_divergence", **kwargs):
         super().__init__(weight, name=name, **kwargs)
-        self.eps = check_positive("eps", eps)
-        self.iterations = check_units("iterations", iterations)
+        self.eps = checks.positive_float("eps", eps)
+        self.iterations = checks.positive_int("iterations", iterations)
 
     def per_example(self, batch):
         return sinkhorn_divergence(

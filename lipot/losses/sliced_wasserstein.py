@@ -2,7 +2,7 @@
 
 import keras
 
-from lipot.layers.kernel_layer import check_units
+from lipot import checks
 from lipot.losses.paired import PairedLoss
 
 
@@ -37,7 +37,7 @@ class SlicedWasserstein(PairedLoss):
         self, weight=1.0, projections=32, *, seed=None, name="sliced_wasserstein", **kwargs
     ):
         super().__init__(weight, name=name, **kwargs)
-        self.projections = check_units("projections", projections)
+        self.projections = checks.positive_int("projections", projections)
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
 

@@ -2,7 +2,8 @@
 
 import keras
 
-from lipot.losses.paired import PairedLoss, check_weight
+from lipot import checks
+from lipot.losses.paired import PairedLoss
 from lipot.math.divergences import crossentropy, kl_divergence
 
 
@@ -33,7 +34,7 @@ class TRADES(PairedLoss):
 
     def __init__(self, alpha=6.0, *, weight=1.0, name="trades", **kwargs):
         super().__init__(weight, name=name, **kwargs)
-        self.alpha = check_weight("alpha", alpha)
+        self.alpha = checks.nonnegative_float("alpha", alpha)
 
     def per_example(self, batch):
         divergence = kl_divergence(batch.logits, batch.logits_adv)

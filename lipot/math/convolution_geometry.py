@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lipot import checks
 from lipot.math.padding import PADDINGS, explicit_amounts
 
 _NUMPY_PAD_MODES = {"circular": "wrap", "reflect": "reflect", "symmetric": "symmetric"}
@@ -89,11 +90,7 @@ def padding_widths(kernel_size, input_size, strides=1, dilation=1, padding="same
     >>> padding_widths((3, 3), (8, 8), strides=2)
     ((0, 1), (0, 1))
     """
-    if padding not in PADDINGS:
-        raise ValueError(
-            f"Invalid value received for argument `padding`. Expected one of {PADDINGS}. "
-            f"Received: padding={padding!r}"
-        )
+    checks.choice("padding", padding, PADDINGS)
     strides, dilation = pair_of(strides, "strides"), pair_of(dilation, "dilation")
     sizes = pair_of(input_size, "input_size")
     return tuple(
@@ -156,13 +153,7 @@ def average_duplication_factor(kernel_size, input_size, strides=1):
 
 
 def pair_of(value, name):
-    pair = (value, value) if np.ndim(value) == 0 else tuple(value)
-    if len(pair) != 2 or any(int(v) != v or v < 1 for v in pair):
-        raise ValueError(
-            f"Invalid value received for argument `{name}`. Expected a positive integer or a "
-            f"pair of them. Received: {name}={value}"
-        )
-    return tuple(int(v) for v in pair)
+    return checks.pair(name, value)
 
 
 def _axis_padding(extent, size, stride, padding):

@@ -1,33 +1,10 @@
-"""Differences of logits, and their ratios, which no rescaling of a model can flatten."""
+"""Ratios of differences of logits, which no rescaling of a model can flatten."""
 
 from keras import ops
 
+from lipot.math.margins import top_margin
+
 _SMALLEST = 1e-12
-
-
-def margin(labels, logits):
-    r"""Margin of the misclassification $\max_{i \neq y} z_i - z_y$ of each sample.
-
-    Args:
-        labels: One-hot labels, `(batch, classes)`.
-        logits: `(batch, classes)`.
-
-    Returns:
-        Tensor of shape `(batch,)`; positive where the sample is misclassified.
-
-    Reference:
-        Carlini and Wagner, "Towards evaluating the robustness of neural networks", 2017, f6.
-
-    Example:
-
-    >>> from keras import ops
-    >>> logits = ops.convert_to_tensor([[5.0, 3.0, 1.0]])
-    >>> float(margin(ops.convert_to_tensor([[1.0, 0.0, 0.0]]), logits)[0])
-    -2.0
-    """
-    own = ops.sum(labels * logits, axis=-1)
-    others = ops.where(labels > 0.5, -float("inf"), logits)
-    return ops.max(others, axis=-1) - own
 
 
 def difference_logits_ratio(labels, logits):
@@ -54,7 +31,7 @@ def difference_logits_ratio(labels, logits):
     >>> float(difference_logits_ratio(ops.convert_to_tensor([[1.0, 0.0, 0.0]]), logits)[0])
     -0.5
     """
-    return margin(labels, logits) / _spread(logits, ranks=(2,))
+    return -top_margin(labels, logits) / _spread(logits, ranks=(2,))
 
 
 def targeted_logits_ratio(labels, targets, logits):

@@ -40,7 +40,7 @@ def top_margin(positive, logits):
     >>> float(margins[0])
     2.0
     """
-    is_true = positive > 0.0
+    is_true = positive > 0.5
     true_logit = ops.sum(ops.where(is_true, logits, 0.0), axis=-1)
     best_other = ops.max(ops.where(is_true, -float("inf"), logits), axis=-1)
     return true_logit - best_other

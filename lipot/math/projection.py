@@ -1,10 +1,10 @@
 """Projection of a kernel onto the orthonormal matrices, with deel-lip's three settings."""
 
 import math
-import numbers
 
 from keras import ops
 
+from lipot import checks
 from lipot.math import orthogonal
 
 # With beta = 0.5 a singular value of 1e-8 grows to one within these, by 1.5 an iteration.
@@ -55,34 +55,10 @@ def orthonormalize(matrix, *, eps_spectral=1e-3, eps_bjorck=1e-3, beta_bjorck=0.
 
 def check_settings(eps_spectral, eps_bjorck, beta_bjorck):
     """Raises a ValueError that names the first setting of `orthonormalize` out of its range."""
-    if not _between(eps_spectral, 0, math.inf):
-        raise ValueError(
-            "Invalid value received for argument `eps_spectral`. Expected a positive number. "
-            f"Received: eps_spectral={eps_spectral!r}"
-        )
-    if eps_bjorck is not None and not _between(eps_bjorck, 0, math.inf):
-        raise ValueError(
-            "Invalid value received for argument `eps_bjorck`. Expected a positive number or "
-            f"None. Received: eps_bjorck={eps_bjorck!r}"
-        )
-    if not _between(beta_bjorck, 0, 0.5):
-        raise ValueError(
-            "Invalid value received for argument `beta_bjorck`. Expected a number in (0, 0.5]. "
-            f"Received: beta_bjorck={beta_bjorck!r}"
-        )
-
-
-def check_k_coef_lip(k_coef_lip):
-    """Raises a ValueError unless `k_coef_lip` is a positive finite number."""
-    if not _between(k_coef_lip, 0, math.inf) or k_coef_lip == math.inf:
-        raise ValueError(
-            "Invalid value received for argument `k_coef_lip`. Expected a positive finite "
-            f"number. Received: k_coef_lip={k_coef_lip!r}"
-        )
-
-
-def _between(value, low, high):
-    return isinstance(value, numbers.Real) and low < value <= high
+    checks.positive_float("eps_spectral", eps_spectral)
+    if eps_bjorck is not None:
+        checks.positive_float("eps_bjorck", eps_bjorck)
+    checks.positive_float("beta_bjorck", beta_bjorck, most=0.5)
 
 
 def _gram_iterations(rank, excess):

@@ -5,7 +5,7 @@ import math
 import keras
 from keras import ops
 
-from lipot.layers.base import check_positive
+from lipot import checks
 from lipot.losses.labels import read_weights
 
 
@@ -28,7 +28,7 @@ class ProvableMetric(keras.metrics.Mean):
 
     def __init__(self, lip_const=1.0, name=None, dtype=None):
         super().__init__(name=name, dtype=dtype)
-        self.lip_const = check_positive("lip_const", lip_const)
+        self.lip_const = checks.positive_float("lip_const", lip_const)
 
     def sample_values(self, labels, scores):
         """Computes the tensor `(batch,)` to average, from labels in {0, 1}."""
@@ -61,27 +61,3 @@ def margin_lipschitz(lip_const, disjoint_neurons):
     logits that is `L`-Lipschitz as a whole, since `|e_i - e_j| = sqrt(2)`.
     """
     return (2.0 if disjoint_neurons else math.sqrt(2.0)) * lip_const
-
-
-def check_radius(name, value):
-    """Returns a non-negative finite radius as a float, or raises an error that names it."""
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = float("nan")
-    if not 0.0 <= number < float("inf"):
-        raise ValueError(
-            f"Invalid value received for argument `{name}`. Expected a non-negative finite "
-            f"number. Received: {name}={value!r}"
-        )
-    return number
-
-
-def check_boolean(name, value):
-    """Returns a boolean, or raises an error that names it."""
-    if not isinstance(value, bool):
-        raise ValueError(
-            f"Invalid value received for argument `{name}`. Expected a boolean. "
-            f"Received: {name}={value!r}"
-        )
-    return value

@@ -3,9 +3,10 @@
 import keras
 from keras import ops
 
+from lipot import checks
 from lipot.losses.labels import read_binary, read_one_hot
 from lipot.math import margins
-from lipot.metrics.provable import ProvableMetric, check_boolean, check_radius, margin_lipschitz
+from lipot.metrics.provable import ProvableMetric, margin_lipschitz
 
 
 @keras.saving.register_keras_serializable(package="lipot")
@@ -59,8 +60,8 @@ class CategoricalProvableRobustAccuracy(ProvableMetric):
         dtype=None,
     ):
         super().__init__(lip_const=lip_const, name=name, dtype=dtype)
-        self.epsilon = check_radius("epsilon", epsilon)
-        self.disjoint_neurons = check_boolean("disjoint_neurons", disjoint_neurons)
+        self.epsilon = checks.nonnegative_float("epsilon", epsilon)
+        self.disjoint_neurons = checks.boolean("disjoint_neurons", disjoint_neurons)
 
     def sample_values(self, labels, scores):
         threshold = self.epsilon * margin_lipschitz(self.lip_const, self.disjoint_neurons)
@@ -69,7 +70,6 @@ class CategoricalProvableRobustAccuracy(ProvableMetric):
     def get_config(self):
         config = {
             "epsilon": self.epsilon,
-            "lip_const": self.lip_const,
             "disjoint_neurons": self.disjoint_neurons,
         }
         return {**config, **super().get_config()}
@@ -119,7 +119,7 @@ class BinaryProvableRobustAccuracy(ProvableMetric):
         dtype=None,
     ):
         super().__init__(lip_const=lip_const, name=name, dtype=dtype)
-        self.epsilon = check_radius("epsilon", epsilon)
+        self.epsilon = checks.nonnegative_float("epsilon", epsilon)
 
     def sample_values(self, labels, scores):
         proven = margins.signed_margin(labels, scores) > self.epsilon * self.lip_const

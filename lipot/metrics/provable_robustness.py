@@ -3,9 +3,10 @@
 import keras
 from keras import ops
 
+from lipot import checks
 from lipot.losses.labels import read_binary, read_one_hot
 from lipot.math import margins
-from lipot.metrics.provable import ProvableMetric, check_boolean, margin_lipschitz
+from lipot.metrics.provable import ProvableMetric, margin_lipschitz
 
 
 @keras.saving.register_keras_serializable(package="lipot")
@@ -57,8 +58,8 @@ class CategoricalProvableAvgRobustness(ProvableMetric):
         dtype=None,
     ):
         super().__init__(lip_const=lip_const, name=name, dtype=dtype)
-        self.disjoint_neurons = check_boolean("disjoint_neurons", disjoint_neurons)
-        self.negative_robustness = check_boolean("negative_robustness", negative_robustness)
+        self.disjoint_neurons = checks.boolean("disjoint_neurons", disjoint_neurons)
+        self.negative_robustness = checks.boolean("negative_robustness", negative_robustness)
 
     def sample_values(self, labels, scores):
         margin = margins.top_margin(labels, scores)
@@ -67,7 +68,6 @@ class CategoricalProvableAvgRobustness(ProvableMetric):
 
     def get_config(self):
         config = {
-            "lip_const": self.lip_const,
             "disjoint_neurons": self.disjoint_neurons,
             "negative_robustness": self.negative_robustness,
         }
@@ -119,7 +119,7 @@ class BinaryProvableAvgRobustness(ProvableMetric):
         dtype=None,
     ):
         super().__init__(lip_const=lip_const, name=name, dtype=dtype)
-        self.negative_robustness = check_boolean("negative_robustness", negative_robustness)
+        self.negative_robustness = checks.boolean("negative_robustness", negative_robustness)
 
     def sample_values(self, labels, scores):
         radius = margins.signed_margin(labels, scores) / self.lip_const
@@ -127,7 +127,6 @@ class BinaryProvableAvgRobustness(ProvableMetric):
 
     def get_config(self):
         config = {
-            "lip_const": self.lip_const,
             "negative_robustness": self.negative_robustness,
         }
         return {**config, **super().get_config()}

@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from lipot import checks
 from lipot.attacks.base import Attack
 from lipot.losses.paired import PairedBatch, PairedLoss
 from lipot.models.random_state import SavesRandomState
@@ -162,22 +163,14 @@ def _probe(classifier, features):
 
 
 def _check(classifier, attack, losses, features):
-    if not isinstance(classifier, keras.Model):
-        raise ValueError(
-            "Invalid value received for argument `classifier`. Expected a Keras model. "
-            f"Received: classifier={classifier!r}"
-        )
+    checks.instance("classifier", classifier, keras.Model, "a Keras model")
     last = classifier.layers[-1] if classifier.layers else None
     if getattr(last, "activation", None) in (keras.activations.softmax, keras.activations.sigmoid):
         raise ValueError(
             "Invalid value received for argument `classifier`. Expected a model that returns "
             f"logits. Received: a last layer with activation {last.activation.__name__}"
         )
-    if attack is not None and not isinstance(attack, Attack):
-        raise ValueError(
-            "Invalid value received for argument `attack`. Expected a lipot attack or None. "
-            f"Received: attack={attack!r}"
-        )
+    checks.instance("attack", attack, Attack | None, "a lipot attack or None")
     if not losses or not all(isinstance(term, PairedLoss) for term in losses):
         raise ValueError(
             "Invalid value received for argument `losses`. Expected a list of at least one "
@@ -189,8 +182,4 @@ def _check(classifier, attack, losses, features):
             "Invalid value received for argument `losses`. Expected a different `name` for each. "
             f"Received: {names}"
         )
-    if features is not None and not isinstance(features, str):
-        raise ValueError(
-            "Invalid value received for argument `features`. Expected the name of a layer or "
-            f"None. Received: features={features!r}"
-        )
+    checks.instance("features", features, str | None, "the name of a layer or None")

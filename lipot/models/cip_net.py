@@ -4,6 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from lipot import checks
 from lipot.layers.tokens import SelfAttention
 
 
@@ -47,11 +48,7 @@ class CIPNet(keras.Model):
         super().__init__(**kwargs)
         sizes = {"neighbors": neighbors, "width": width, "blocks": blocks, "heads": heads}
         for name, value in sizes.items():
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ValueError(
-                    f"Invalid value received for argument `{name}`. Expected a positive integer. "
-                    f"Received: {name}={value!r}."
-                )
+            checks.positive_int(name, value)
         if width % heads:
             raise ValueError(
                 f"Invalid value received for argument `heads`. Expected a divisor of "
@@ -153,11 +150,7 @@ class InterpolationData(keras.utils.PyDataset):
 
     def __init__(self, otad, x, *, alpha=1.0, batch_size=32, seed=0, **kwargs):
         super().__init__(**kwargs)
-        if not 0.0 <= float(alpha) <= 1.0:
-            raise ValueError(
-                "Invalid value received for argument `alpha`. Expected a float between 0 and 1. "
-                f"Received: alpha={alpha}."
-            )
+        alpha = checks.probability("alpha", alpha)
         if otad.memory.size <= otad.neighbors:
             raise ValueError(
                 "Invalid value received for argument `otad`. Expected more stored points than "

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from lipot.layers.kernel_layer import check_units
+from lipot import checks
 
 
 def intrinsic_dimension(x, *, neighbors=10, samples=1000, seed=0):
@@ -27,7 +27,7 @@ def intrinsic_dimension(x, *, neighbors=10, samples=1000, seed=0):
         from skdim.id import MLE
     except ImportError as error:
         raise ImportError("intrinsic_dimension needs: pip install scikit-dimension") from error
-    check_units("neighbors", neighbors)
+    checks.positive_int("neighbors", neighbors)
     x = np.asarray(x, "float64").reshape(len(x), -1)
     if len(x) <= neighbors:
         raise ValueError(

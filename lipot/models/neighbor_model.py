@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from lipot import backend
+from lipot import backend, checks
 from lipot.math.neighbors import nearest_neighbors, sort_by_distance
 from lipot.models.neighbor_memory import NeighborMemory
 from lipot.models.search import SEARCHES
@@ -47,22 +47,12 @@ class NeighborModel(keras.Model):
             _check_layer(name, part)
         for name, part in [("embedding", embedding), ("metric", metric)]:
             _check_layer(name, part, optional=True)
-        if isinstance(neighbors, bool) or not isinstance(neighbors, int) or neighbors < 1:
-            raise ValueError(
-                "Invalid value received for argument `neighbors`. Expected a positive integer. "
-                f"Received: neighbors={neighbors!r}."
-            )
-        if search not in SEARCHES:
-            raise ValueError(
-                f"Invalid value received for argument `search`. Expected one of "
-                f"{sorted(SEARCHES)}. Received: search={search!r}."
-            )
         self.backbone = backbone
         self.head = head
-        self.neighbors = neighbors
+        self.neighbors = checks.positive_int("neighbors", neighbors)
         self.embedding = embedding
         self.metric = metric
-        self.search = search
+        self.search = checks.choice("search", search, sorted(SEARCHES))
         self.memory = NeighborMemory(name="memory") if memory is None else memory
         self._index = None
         self._programs = {}

@@ -3,8 +3,8 @@
 import keras
 from keras import ops
 
+from lipot import checks
 from lipot.attacks.base import Attack
-from lipot.losses.paired import check_weight
 from lipot.math.divergences import crossentropy, one_hot_labels
 from lipot.models.random_state import SavesRandomState
 from lipot.models.weight_gradients import weight_gradients
@@ -107,13 +107,8 @@ class OTClassifier(SavesRandomState, keras.Model):
         self.prior = _check_prior(StandardNormal(code_size) if prior is None else prior, code_size)
         # Named on the model too, so that Keras carries the prior's random state.
         self._prior_seed = getattr(self.prior, "seed_generator", None)
-        self.weight = check_weight("weight", weight)
-        if attack is not None and not isinstance(attack, Attack):
-            raise ValueError(
-                "Invalid value received for argument `attack`. Expected a lipot attack or None. "
-                f"Received: attack={attack!r}"
-            )
-        self.attack = attack
+        self.weight = checks.nonnegative_float("weight", weight)
+        self.attack = checks.instance("attack", attack, Attack | None, "a lipot attack or None")
         self._accuracy = keras.metrics.Mean(name="accuracy")
         self._divergence = keras.metrics.Mean(name="divergence")
         self._crossentropy = _Crossentropy(name="crossentropy")

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from lipot.layers.base import check_positive
+from lipot import checks
 from lipot.layers.convex_interpolation import ConvexInterpolation
 from lipot.math.steepness import steepest_change
 from lipot.models import otad_certificate
@@ -194,7 +194,7 @@ class OTAD(NeighborModel):
         Reference:
             Gai, Wang and Zhang, "OTAD", section V.D and figure 2.
         """
-        eps = check_positive("eps", eps)
+        eps = checks.positive_float("eps", eps)
         x = np.asarray(x, "float32")
         rng = np.random.default_rng(seed)
 

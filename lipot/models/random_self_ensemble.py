@@ -3,8 +3,7 @@
 import keras
 from keras import ops
 
-from lipot.layers.base import check_positive
-from lipot.layers.kernel_layer import check_units
+from lipot import checks
 
 
 @keras.saving.register_keras_serializable(package="lipot")
@@ -35,7 +34,7 @@ class RandomNoise(keras.layers.Layer):
 
     def __init__(self, stddev, *, seed=None, **kwargs):
         super().__init__(**kwargs)
-        self.stddev = check_positive("stddev", stddev)
+        self.stddev = checks.positive_float("stddev", stddev)
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
 
@@ -110,7 +109,7 @@ class SelfEnsemble(keras.Model):
     def __init__(self, network, members=10, **kwargs):
         super().__init__(**kwargs)
         self.network = network
-        self.members = check_units("members", members)
+        self.members = checks.positive_int("members", members)
         self.built = network.built
 
     def call(self, inputs):

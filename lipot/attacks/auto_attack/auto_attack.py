@@ -7,6 +7,7 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
+from lipot import checks
 from lipot.attacks.auto_attack.apgd import APGD
 from lipot.attacks.auto_attack.fab import FAB
 from lipot.attacks.auto_attack.progress import Progress
@@ -14,8 +15,6 @@ from lipot.attacks.auto_attack.sequence import Search, run_in_turn
 from lipot.attacks.auto_attack.square import SquareInf, SquareL2
 from lipot.attacks.auto_attack.victim import OUTPUTS, Victim, check_logits
 from lipot.attacks.ball import Ball, check_ball
-from lipot.layers.base import check_positive
-from lipot.layers.kernel_layer import check_units
 from lipot.math.divergences import crossentropy
 from lipot.math.logits_ratio import difference_logits_ratio, targeted_logits_ratio
 
@@ -167,17 +166,17 @@ class AutoAttack:
         seed=0,
     ):
         check_ball(norm, clip_min, clip_max)
-        self.eps = check_positive("eps", eps)
+        self.eps = checks.positive_float("eps", eps)
         self.norm = norm
-        self.steps = check_units("steps", steps)
-        self.queries = check_units("queries", queries)
-        self.restarts = check_units("restarts", restarts)
+        self.steps = checks.positive_int("steps", steps)
+        self.queries = checks.positive_int("queries", queries)
+        self.restarts = checks.positive_int("restarts", restarts)
         self.attacks = _check_attacks(attacks)
         self.clip_min = clip_min
         self.clip_max = clip_max
-        self.batch_size = check_units("batch_size", batch_size)
-        self.outputs = _check_outputs(outputs)
-        self.seed = _check_seed(seed)
+        self.batch_size = checks.positive_int("batch_size", batch_size)
+        self.outputs = checks.choice("outputs", outputs, OUTPUTS)
+        self.seed = checks.nonnegative_int("seed", seed)
         self._victim = None
 
     def generate(self, model, x, y, *, verbose=False):
@@ -202,7 +201,7 @@ class AutoAttack:
         victim = self._victim_of(model)
         logits = victim.logits(x)
         check_logits(victim.model, logits, self.outputs)
-        y = _check_labels(y, *logits.shape)
+        y = checks.labels(y, *logits.shape).astype("int32")
         ball = Ball(self.norm, self.clip_min, self.clip_max)
         settings = _Settings(ball, x.shape[1:], self.steps, self.queries, self.batch_size)
         searches = [self._search(name, victim, settings, logits.shape[1]) for name in self.attacks]
@@ -271,34 +270,3 @@ def _check_attacks(attacks):
             f"{', '.join(_KINDS)}. Received: attacks={attacks!r}"
         )
     return names
-
-
-def _check_outputs(outputs):
-    if outputs not in OUTPUTS:
-        raise ValueError(
-            f"Invalid value received for argument `outputs`. Expected one of {OUTPUTS}. "
-            f"Received: outputs={outputs!r}"
-        )
-    return outputs
-
-
-def _check_seed(seed):
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
-        raise ValueError(
-            "Invalid value received for argument `seed`. Expected a non-negative integer. "
-            f"Received: seed={seed!r}"
-        )
-    return int(seed)
-
-
-def _check_labels(y, points, classes):
-    y = np.asarray(y)
-    index = y.argmax(axis=1) if y.shape == (points, classes) else y.reshape(-1)
-    fits = index.shape == (points,) and y.ndim <= 2
-    if not fits or np.any((index < 0) | (index >= classes) | (index != np.floor(index))):
-        raise ValueError(
-            f"Invalid value received for argument `y`. Expected a class from 0 to {classes - 1} "
-            f"for each of the {points} points, or one-hot rows of that many. Received: shape "
-            f"{y.shape}"
-        )
-    return index.astype("int32")

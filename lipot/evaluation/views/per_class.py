@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from lipot.evaluation.evaluation import STANDS
+from lipot.attacks.auto_attack import STANDS
 from lipot.evaluation.views.view import View
 
 

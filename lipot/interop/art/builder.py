@@ -4,6 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from lipot import checks
 from lipot.interop.art import heads, losses
 from lipot.interop.art.estimator import KerasEstimator, TensorFlowEstimator
 from lipot.interop.art.programs import Programs
@@ -89,11 +90,7 @@ def classifier(
 
 
 def _check_model(model):
-    if not isinstance(model, keras.Model):
-        raise ValueError(
-            "Invalid value received for argument `model`. Expected a keras.Model. "
-            f"Received: model={model!r}"
-        )
+    checks.instance("model", model, keras.Model, "a keras.Model")
     if not model.built:
         raise ValueError(
             f"Invalid value received for argument `model`. Expected a built model. Received: "

@@ -6,7 +6,7 @@ from art.estimators.classification import TensorFlowV2Classifier
 from art.estimators.classification.classifier import ClassifierNeuralNetwork
 from keras import ops
 
-from lipot import backend
+from lipot import backend, checks
 from lipot.attacks import Victim
 from lipot.interop.art.losses import resolve
 
@@ -195,16 +195,10 @@ class _CompiledEstimator:
         return x
 
     def _check_labels(self, y):
-        y = np.asarray(y)
+        y = np.atleast_1d(y)
         if y.ndim == 2 and y.shape[1] == self.nb_classes:
             return y.astype("float32", copy=False)
-        index = y.reshape(-1)
-        if np.any((index < 0) | (index >= self.nb_classes) | (index != np.floor(index))):
-            raise ValueError(
-                f"Invalid value received for argument `y`. Expected classes from 0 to "
-                f"{self.nb_classes - 1}, or one-hot rows of that many. Received: shape {y.shape}"
-            )
-        return np.eye(self.nb_classes, dtype="float32")[index.astype("int64")]
+        return np.eye(self.nb_classes, dtype="float32")[checks.labels(y, len(y), self.nb_classes)]
 
 
 class _LogitsModel(keras.Model):

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import keras
 from keras import ops
 
+from lipot import checks
 from lipot.interop.graph import is_graph, producer
 from lipot.math.probabilities import may_be_probabilities
 
@@ -53,11 +54,7 @@ def logits_head(model, units, outputs, sample):
     Returns:
         A `Head`.
     """
-    if outputs not in OUTPUTS:
-        raise ValueError(
-            f"Invalid value received for argument `outputs`. Expected one of {OUTPUTS}. "
-            f"Received: outputs={outputs!r}"
-        )
+    checks.choice("outputs", outputs, OUTPUTS)
     read = _as_float
     if outputs == "auto":
         model = _without_probabilities(model, sample)

@@ -7,7 +7,14 @@ import keras
 from keras import ops
 
 from lipot.math.divergences import crossentropy
-from lipot.math.logits_ratio import difference_logits_ratio, margin
+from lipot.math.logits_ratio import difference_logits_ratio
+from lipot.math.margins import top_margin
+
+
+def margin(labels, logits):
+    """The lead of the best other class, `(batch,)`: Carlini and Wagner's loss f6."""
+    return -top_margin(labels, logits)
+
 
 NAMED = {
     "crossentropy": crossentropy,

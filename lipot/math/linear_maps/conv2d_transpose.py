@@ -5,6 +5,7 @@ import math
 
 from keras import ops
 
+from lipot import checks
 from lipot.math import convolution
 from lipot.math.block_orthogonal import autocorrelation_bound
 from lipot.math.linear_maps.images import ImageMap, any_size_grid, is_tight
@@ -35,11 +36,7 @@ class Conv2DTranspose(ImageMap):
                 "Invalid value received for argument `output_padding`. Expected None: the output "
                 f"size is the inferred one. Received: output_padding={self.output_padding!r}"
             )
-        if self.padding not in self.paddings:
-            raise ValueError(
-                f"Invalid value received for argument `padding`. Expected one of "
-                f"{self.paddings}. Received: padding={self.padding!r}"
-            )
+        checks.choice("padding", self.padding, self.paddings)
 
     def kernel_shape(self, input_shape):
         """Shape of the kernel for an input."""
