@@ -41,14 +41,18 @@ def source():
 
 
 def points_of(model, count, rng):
-    """A third of the points at random, the others shortly before a change of prediction."""
+    """A third of the points at random, the others shortly before a change of prediction.
+
+    All are numbers of float32: `predict` of Keras rounds what it is given to those, also for a
+    model in float64.
+    """
     shape = model.input_shape[1:]
     dtype = keras.backend.standardize_dtype(model.inputs[0].dtype)
     scale = 10.0 ** rng.uniform(-1.0, 1.0, size=(count, *[1] * len(shape)))
-    x = (scale * rng.normal(size=(count, *shape))).astype(dtype)
+    x = (scale * rng.normal(size=(count, *shape))).astype("float32").astype(dtype)
     third = count // 3
     x[third:] = near_boundary(model, x[third:], rng)
-    return x
+    return x.astype("float32").astype(dtype)
 
 
 def run_network(seed, index, points):
@@ -80,6 +84,7 @@ def run_network(seed, index, points):
         "broken_on_sphere": found.broken_on_sphere,
         "disagreements": counts,
         "closed": {way: reason(why) for way, why in closed.items()},
+        "reached": len(ratios),
         "least_ratio": float(ratios.min()) if len(ratios) else None,
         "median_ratio": float(np.median(ratios)) if len(ratios) else None,
         **_seconds(start),
@@ -120,6 +125,7 @@ def totals(records):
         "disagreements": sum(counts.values()),
         "disagreements_by_way": dict(counts),
         "certificates_by_way": dict(asked),
+        "certificates_with_a_change_found_outside": sum(r["reached"] for r in certified),
         "nearest_change_in_radii": min(ratios, default=None),
         "networks_at_random_certified": sum(r["random"] is not None for r in certified),
         "networks_refused": len(refused),

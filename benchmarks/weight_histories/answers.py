@@ -14,11 +14,7 @@ def numbers(outputs):
 
 
 def classes(outputs):
-    """Class numbers: the largest output, or the sign of one logit.
-
-    The sigmoid of one unit is not to be read here: 0.5 is its border, and a model that ends in
-    one is asked for its `logit`.
-    """
+    """Class numbers: the largest output, or the sign of a single one."""
     outputs = np.asarray(outputs)
     return (outputs[:, 0] > 0).astype(int) if outputs.shape[1] == 1 else outputs.argmax(axis=1)
 
@@ -52,6 +48,7 @@ def disagreements(model, certificate, x, folder, exported):
     ways = {
         "predict": lambda: model.predict(x, verbose=0),
         "model(x)": lambda: numbers(model(x)),
+        "fresh": lambda: numbers(fresh(model)(x)),
         "file": lambda: _from_file(model, x, folder),
         "to_keras": lambda: numbers(lipot.to_keras(model)(x)),
     }
@@ -67,6 +64,20 @@ def disagreements(model, certificate, x, folder, exported):
             continue
         counts[name] = int(np.sum(certified & (found != certificate.predictions)))
     return counts, refusals
+
+
+def fresh(model):
+    """A copy of a model that never had another weight.
+
+    Of a layer with a kernel it is given the trainable weights alone: they decide the kernel.
+    """
+    copy = keras.models.clone_model(model)
+    for new, old in zip(copy.layers, model.layers, strict=True):
+        all_of_them = not hasattr(old, "inference_kernel")
+        for mine, its in zip(new.weights, old.weights, strict=True):
+            if all_of_them or mine.trainable:
+                mine.assign(its.value)
+    return copy
 
 
 def _float(array):
