@@ -76,7 +76,8 @@ def fresh(model):
         all_of_them = not hasattr(old, "inference_kernel")
         for mine, its in zip(new.weights, old.weights, strict=True):
             if all_of_them or mine.trainable:
-                mine.assign(its.value)
+                # On JAX a shared array is gone once a program of the one has donated it.
+                mine.assign(ops.convert_to_numpy(its.value))
     return copy
 
 

@@ -109,7 +109,7 @@ def best_restored(subject):
 def twin_assigned(subject):
     twin = subject.twin()
     for mine, its in zip(subject.model.trainable_variables, twin.trainable_variables, strict=True):
-        mine.assign(its.value)
+        mine.assign(_numpy(its))
 
 
 def twin_set(subject):

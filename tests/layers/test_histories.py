@@ -43,9 +43,10 @@ def fresh(model):
     # A frozen layer names no weight trainable, its copy does.
     for new, old in zip(layer.weights, kept.weights, strict=True):
         if new.trainable:
-            new.assign(old.value)
+            # On JAX a shared array is gone once a program of the one has donated it.
+            new.assign(to_numpy(old.value))
     for new, old in zip(copy.layers[-1].weights, head.weights, strict=True):
-        new.assign(old.value)
+        new.assign(to_numpy(old.value))
     return copy
 
 
@@ -204,7 +205,7 @@ def load_what_fits(subject, other):
 def weights_of_a_twin(subject):
     other = subject.other().trainable_variables
     for mine, its in zip(subject.model.trainable_variables, other, strict=True):
-        mine.assign(its.value)
+        mine.assign(to_numpy(its.value))
 
 
 def all_weights_of_a_twin(subject):
