@@ -83,7 +83,8 @@ class Subject:
     def copies(self):
         """Outputs of what is made of the model."""
         file = self.folder / "model.keras"
-        self.model.save(file)
+        # On JAX the averages of the optimizer may be gone: Keras shares them with the weights.
+        self.model.save(file, include_optimizer=False)
         loaded = keras.saving.load_model(file, safe_mode=True)
         return {
             "save and load": to_numpy(loaded(self.x)),
