@@ -83,8 +83,8 @@ class Subject:
     def copies(self):
         """Outputs of what is made of the model."""
         file = self.folder / "model.keras"
-        # On JAX the averages of the optimizer may be gone: Keras shares them with the weights.
-        self.model.save(file, include_optimizer=False)
+        # Without the optimizer, which on JAX may have lost its averages, see `fit`.
+        keras.Model(self.model.inputs, self.model.outputs).save(file)
         loaded = keras.saving.load_model(file, safe_mode=True)
         return {
             "save and load": to_numpy(loaded(self.x)),
@@ -117,6 +117,9 @@ class Subject:
         return model
 
     def fit(self, **arguments):
+        if keras.backend.backend() == "jax":
+            # Keras shares the averages with the weights, whose arrays `predict` gives away.
+            self.compile()
         self.model.fit(self.x, self.y, batch_size=2, verbose=0, **arguments)
 
     def compile(self):
@@ -243,6 +246,7 @@ def averages_swapped(subject):
 
 
 def averages_swapped_while_predicting(subject):
+    subject.fit()
     swap = keras.callbacks.SwapEMAWeights()
     subject.model.predict(subject.x, verbose=0, callbacks=[swap])
 
