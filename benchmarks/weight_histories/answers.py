@@ -89,7 +89,7 @@ def _float(array):
 def _from_file(model, x, folder):
     file = folder / "model.keras"
     # Without the optimizer: on JAX Keras shares its averages with weights that it gives away.
-    keras.Model(model.input, model.output).save(file)
+    keras.Model(model.inputs[0], model.outputs[0]).save(file)
     return keras.saving.load_model(file, safe_mode=True).predict(x, verbose=0)
 
 
