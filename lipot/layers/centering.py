@@ -158,12 +158,9 @@ class BatchCentering(CenteringLayer):
             **kwargs,
         )
         checks.integer("axis", axis)
-        if not 0.0 <= float(momentum) < 1.0:
-            raise ValueError(
-                "Invalid value received for argument `momentum`. Expected a float in [0, 1). "
-                f"Received: momentum={momentum!r}"
-            )
-        self.momentum = float(momentum)
+        self.momentum = checks.probability("momentum", momentum)
+        if self.momentum == 1.0:
+            raise checks.invalid("momentum", "less than 1, or no batch would count", momentum)
         self.moving_mean_initializer = keras.initializers.get(moving_mean_initializer)
 
     def build(self, input_shape):

@@ -4,10 +4,10 @@ import keras
 import numpy as np
 import pytest
 
-from lipot import backend
+from lipot import backend, layers
 from lipot.layers.inference_cache import InferenceCache
 from tests.helpers import to_numpy
-from tests.layers.kernel_layers import cases
+from tests.layers.kernel_cases import CASES, kernel_layers
 
 
 def cache_of(values):
@@ -78,11 +78,10 @@ def test_bits_are_those_of_numpy():
         np.testing.assert_array_equal(bits.view(integer), values.view(integer))
 
 
-@pytest.mark.parametrize("layer_class, arguments, options, shape", cases())
-def test_the_cache_is_state_of_the_layer_and_none_of_its_weights(
-    layer_class, arguments, options, shape
-):
-    layer = layer_class(*arguments, **options)
+@pytest.mark.parametrize("name", kernel_layers())
+def test_the_cache_is_state_of_the_layer_and_none_of_its_weights(name):
+    options, shape = CASES[name][0]
+    layer = getattr(layers, name)(**options)
     layer.build((None, *shape))
     kept = {id(variable) for variable in layer.variables} - {id(w) for w in layer.weights}
     assert kept == {id(variable) for variable in layer._cache.variables}

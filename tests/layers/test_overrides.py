@@ -10,7 +10,7 @@ from lipot.layers.layer_bounds import _BESIDE_THE_CALL, layer_bound, overrides
 from lipot.layers.sdp_residual_layer import SDPResidualLayer
 from lipot.math import linear_maps
 from tests.helpers import explicit_matrix
-from tests.layers.kernel_layers import CASES, kernel_layers
+from tests.layers.kernel_cases import CASES, kernel_layers
 from tests.lipschitz import jacobians
 
 # Python itself needs these to make a class, and a lookup that fails makes no layer.
@@ -37,7 +37,7 @@ def test_whoever_overrides_what_a_call_can_reach_is_another_layer(name):
 @pytest.mark.parametrize("attribute", ["build", "condense", "get_config", "vanilla_export"])
 def test_what_is_free_to_override_changes_no_bound(name, attribute):
     layer_class = getattr(layers, name)
-    arguments, options, shape = CASES[name][0]
+    options, shape = CASES[name][0]
 
     def changed(self, *args, **kwargs):
         outcome = getattr(layer_class, attribute)(self, *args, **kwargs)
@@ -48,7 +48,7 @@ def test_what_is_free_to_override_changes_no_bound(name, attribute):
 
     subclass = type("Changed", (layer_class,), {attribute: changed})
     # A built layer refuses other arguments: what the subclass does comes before that, or raises.
-    layer = subclass(*arguments, **options)
+    layer = subclass(**options)
     try:
         layer.build((None, *shape))
         getattr(layer, attribute)
