@@ -84,6 +84,16 @@ class KernelLayer(ParametrizedLayer, Condensable):
             linear = linear.with_bias(float(np.linalg.norm(bias)) * math.sqrt(repeated))
         return linear.with_activation(activation_bound(self.activation, output_shape))
 
+    def condense(self):
+        """Overwrites the trainable weights with some that give the inference kernel directly."""
+        self.check_built()
+        weights = {name: getattr(self, name) for name in self._sources}
+        kernel = self.effective_kernel(training=False)
+        values = {name: ops.convert_to_tensor(weight.value) for name, weight in weights.items()}
+        condensed = self.parametrization.condensed(values, kernel, self._site)
+        for name, value in condensed.items():
+            weights[name].assign(ops.cast(value, weights[name].dtype))
+
     def vanilla_export(self):
         """Returns stock Keras layers with the same outputs at inference.
 

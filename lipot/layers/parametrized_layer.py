@@ -129,16 +129,6 @@ class ParametrizedLayer(LipschitzLayer):
             )
         return kernel
 
-    def condense(self):
-        """Overwrites the trainable weights with some that give the inference kernel directly."""
-        self.check_built()
-        weights = {name: getattr(self, name) for name in self._sources}
-        kernel = self.effective_kernel(training=False)
-        values = {name: ops.convert_to_tensor(weight.value) for name, weight in weights.items()}
-        condensed = self.parametrization.condensed(values, kernel, self._site)
-        for name, value in condensed.items():
-            weights[name].assign(ops.cast(value, weights[name].dtype))
-
     def compute_output_shape(self, input_shape):
         return self.linear_map.output_shape(tuple(input_shape))
 
