@@ -5,7 +5,9 @@ import contextlib
 import keras
 from keras import ops, tree
 
-from lipot.interop.graph import is_graph, is_stock, operations_between
+from lipot.backend.keras_graph import is_stock, takes_training
+from lipot.certificates.stock.augmentation import check_identity_at_inference, is_augmentation
+from lipot.interop.graph import is_graph, operations_between
 
 
 def to_keras(model):
@@ -17,6 +19,8 @@ def to_keras(model):
 
     A layer says what it becomes with a method `vanilla_export()` that returns a built stock
     layer or functional model. Any other layer becomes the `keras.ops` that its `call` runs.
+    Augmentation is left out, and so is an argument `training` in the graph: `model(x)` and an
+    exported copy do what `predict` does.
 
     Args:
         model: Built Sequential or functional model, nested ones included.
@@ -64,7 +68,7 @@ class _Exporter:
         return keras.models.clone_model(
             model,
             clone_function=self.export,
-            call_function=lambda exported, *args, **kwargs: exported(*args, **kwargs),
+            call_function=_called_at_inference,
         )
 
     def export(self, operation):
@@ -81,6 +85,8 @@ class _Exporter:
             return self.export(operation.vanilla_export())
         if not is_stock(operation):
             return _Recorded(operation, self)
+        if is_augmentation(operation):
+            return _LeftOut(operation)
         if isinstance(operation, keras.layers.Lambda):
             raise _refusal(operation.name, operation, "Python code, which no safe file can hold")
         if not isinstance(operation, keras.layers.Layer):
@@ -98,7 +104,7 @@ class _Recorded:
         self._layer = layer
         self._exporter = exporter
 
-    def __call__(self, *args, training=None, mask=None, **kwargs):
+    def __call__(self, *args, mask=None, **kwargs):
         apart = tree.map_structure(_as_input, args)
         graph = keras.Model(tree.flatten(apart), self._run(apart, kwargs), name=self._name)
         if any(not isinstance(inner, keras.layers.InputLayer) for inner in graph.layers):
@@ -120,11 +126,26 @@ class _Recorded:
                 return self._layer(*args)
             dtype = self._layer.compute_dtype
             args = tree.map_structure(lambda tensor: _cast(tensor, dtype), args)
+            if takes_training(self._layer):
+                kwargs = {**kwargs, "training": False}
             with _no_losses(self._layer):
                 outputs = self._layer.call(*args, **kwargs)
             return tree.map_structure(lambda tensor: _cast(tensor, dtype), outputs)
         except Exception as error:
             raise _refusal(self._name, self._layer, f"a layer that raised: {error}") from error
+
+
+class _LeftOut:
+    """An augmentation, of which at inference the type of its outputs is left."""
+
+    def __init__(self, layer):
+        self._layer = layer
+
+    def __call__(self, inputs, **kwargs):
+        check_identity_at_inference(self._layer, inputs.shape)
+        sample = ops.zeros([n or 8 for n in inputs.shape], inputs.dtype)
+        dtype = keras.backend.standardize_dtype(self._layer(sample, training=False).dtype)
+        return inputs if inputs.dtype == dtype else ops.cast(inputs, dtype)
 
 
 class _Activated:
@@ -136,6 +157,11 @@ class _Activated:
 
     def __call__(self, *args, **kwargs):
         return self._activation(self._layer(*args, **kwargs))
+
+
+def _called_at_inference(exported, *args, **kwargs):
+    named = {name: value for name, value in kwargs.items() if name != "training"}
+    return exported(*args, **named)
 
 
 @contextlib.contextmanager

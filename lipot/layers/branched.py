@@ -2,6 +2,8 @@
 
 import keras
 
+from lipot.backend.keras_graph import takes_training
+
 
 class Branched:
     """Mixin: a layer around a branch, a layer or model whose outputs are shaped like its inputs."""
@@ -30,7 +32,7 @@ class Branched:
 
     def run_branch(self, inputs, training):
         """Calls the branch, with `training` where it knows the argument."""
-        if self.branch._call_has_training_arg:
+        if takes_training(self.branch):
             return self.branch(inputs, training=training)
         return self.branch(inputs)
 

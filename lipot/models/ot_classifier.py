@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from lipot.attacks.base import Attack
+from lipot.backend.keras_graph import update_loss
 from lipot.losses.paired import check_weight
 from lipot.math.divergences import crossentropy, one_hot_labels
 from lipot.models.random_state import SavesRandomState
@@ -176,7 +177,7 @@ class OTClassifier(SavesRandomState, keras.Model):
         self.optimizer.apply(step.gradients, step.variables)
         if self.discriminator is not None:
             self._ascend_encoder(x)
-        self._loss_tracker.update_state(step.value)
+        update_loss(self, step.value)
         self._update_accuracy(logits, y, sample_weight)
         return self.compute_metrics(x, y, logits, sample_weight)
 
