@@ -148,6 +148,7 @@ def _propagate(step, known, sizes):
     nodes = [leaf for leaf in keras.tree.flatten((args, kwargs)) if isinstance(leaf, Node)]
     if isinstance(operation, keras.layers.Layer):
         _check_call(operation, args, kwargs)
+        _check_not_training(operation, kwargs.get("training"))
     if isinstance(operation, keras.Model):
         inner, nodes = enter(operation, nodes)
         found = walk(inner, nodes)
@@ -159,6 +160,9 @@ def _propagate(step, known, sizes):
     if type(operation) in _SUMS | _CHOICES or operation_kind(operation) in BROADCASTING:
         outputs = _broadcast(step, operands(operation, args, kwargs), nodes, sizes, outputs)
     if isinstance(operation, keras.layers.Layer):
+        # Keras writes `training` into the graph, as it was given or as it is by default.
+        if kwargs.get("training") is not False:
+            _check_off_by_default(operation, nodes[0].shape)
         return [_layer_node(operation, nodes, output) for output in outputs]
     return [operation_node(operation, args, kwargs, nodes, output) for output in outputs]
 
@@ -218,11 +222,7 @@ def _layer_node(layer, nodes, output):
             f"{type(layer).__name__} with {len(nodes)} inputs. Expected one input, or one of "
             f"{sorted(c.__name__ for c in _SUMS | _CHOICES | _JOINS)}."
         )
-    bound = layer_bound(layer, nodes[0].shape)
-    for part in all_layers(layer):
-        if trains_by_default(part):
-            raise acts_in_calls(part)
-    return after_layer(nodes[0], bound, layer, output)
+    return after_layer(nodes[0], layer_bound(layer, nodes[0].shape), layer, output)
 
 
 def _is_called_as_keras_does(model_class):
@@ -239,7 +239,6 @@ def _check_call(layer, args, kwargs):
             f"Layer '{layer.name}' cannot be certified: it rounds to integers. Expected a layer "
             f"that computes in floating point. Received: dtype={layer.compute_dtype}"
         )
-    _check_not_training(layer, kwargs.get("training"))
     named = {name: value for name, value in kwargs.items() if name != "training"}
     inputs, *others = [*args, *named.values()]
     leaves = [leaf for leaf in keras.tree.flatten(others) if not isinstance(leaf, Node)]
@@ -256,14 +255,23 @@ def _check_call(layer, args, kwargs):
 
 
 def _check_not_training(layer, training):
-    if training is None or not (isinstance(training, Node) or bool(training)):
+    given = training is not None and not trains_by_default(layer)
+    if not given or not (isinstance(training, Node) or bool(training)):
         return
     raise ValueError(
         f"Layer '{layer.name}' cannot be certified: the graph calls it with training={training}, "
         "and so does `model(x)` and an exported model, while `predict` does not. Expected a call "
-        "without `training`: leave the argument out, or certify what does without it, "
-        "`lipot.certify(lipot.to_keras(model), x, y)`, and serve `lipot.to_keras(model)`."
+        "without `training`: leave the argument out, or certify and serve the model that does, "
+        "`lipot.interop.without_augmentation(model)`, which `lipot.to_keras` exports too."
     )
+
+
+def _check_off_by_default(layer, input_shape):
+    for part in all_layers(layer):
+        if trains_by_default(part):
+            # There may be more against it: that it acts at inference too.
+            layer_bound(layer, input_shape)
+            raise acts_in_calls(part)
 
 
 def _check_samples(operation, nodes, outputs):

@@ -6,7 +6,8 @@ import keras
 from keras import ops, tree
 
 from lipot.backend.keras_graph import is_stock, takes_training
-from lipot.certificates.stock.augmentation import check_identity_at_inference, is_augmentation
+from lipot.certificates.stock.augmentation import is_augmentation
+from lipot.interop.augmentation import LeftOut, clone_graph
 from lipot.interop.graph import is_graph, operations_between
 
 
@@ -48,7 +49,7 @@ def to_keras(model):
             "Invalid value received for argument `model`. Expected a built Sequential or "
             f"functional Keras model. Received: model={model!r}"
         )
-    plain = _Exporter().export_model(model)
+    plain = clone_graph(model, _Exporter().export)
     for operation in plain.operations:
         _check_plain(operation)
     return plain
@@ -60,17 +61,6 @@ class _Exporter:
     def __init__(self):
         self._exported = {}
 
-    def export_model(self, model):
-        if isinstance(model, keras.Sequential):
-            model = keras.Model(model.inputs[0], model.outputs[0], name=model.name)
-        else:
-            model = keras.Model(model.input, model.output, name=model.name)
-        return keras.models.clone_model(
-            model,
-            clone_function=self.export,
-            call_function=_called_at_inference,
-        )
-
     def export(self, operation):
         """Returns what to call on the tensors of the copy instead of a layer or operation."""
         if id(operation) not in self._exported:
@@ -80,13 +70,13 @@ class _Exporter:
 
     def _export_new(self, operation):
         if isinstance(operation, keras.Model) and is_graph(operation):
-            return self.export_model(operation)
+            return clone_graph(operation, self.export)
         if hasattr(operation, "vanilla_export"):
             return self.export(operation.vanilla_export())
         if not is_stock(operation):
             return _Recorded(operation, self)
         if is_augmentation(operation):
-            return _LeftOut(operation)
+            return LeftOut(operation)
         if isinstance(operation, keras.layers.Lambda):
             raise _refusal(operation.name, operation, "Python code, which no safe file can hold")
         if not isinstance(operation, keras.layers.Layer):
@@ -109,7 +99,7 @@ class _Recorded:
         graph = keras.Model(tree.flatten(apart), self._run(apart, kwargs), name=self._name)
         if any(not isinstance(inner, keras.layers.InputLayer) for inner in graph.layers):
             # Layers inside the layer: they are exported in their turn.
-            return self._exporter.export_model(graph)(tree.flatten(args))
+            return clone_graph(graph, self._exporter.export)(tree.flatten(args))
         outputs = self._run(args, kwargs)
         for operation in operations_between(tree.flatten(args), tree.flatten(outputs)):
             # Names count up per process: without the prefix they could meet those of a file.
@@ -135,19 +125,6 @@ class _Recorded:
             raise _refusal(self._name, self._layer, f"a layer that raised: {error}") from error
 
 
-class _LeftOut:
-    """An augmentation, of which at inference the type of its outputs is left."""
-
-    def __init__(self, layer):
-        self._layer = layer
-
-    def __call__(self, inputs, **kwargs):
-        check_identity_at_inference(self._layer, inputs.shape)
-        sample = ops.zeros([n or 8 for n in inputs.shape], inputs.dtype)
-        dtype = keras.backend.standardize_dtype(self._layer(sample, training=False).dtype)
-        return inputs if inputs.dtype == dtype else ops.cast(inputs, dtype)
-
-
 class _Activated:
     """A stock layer followed by an activation that is not from Keras."""
 
@@ -157,11 +134,6 @@ class _Activated:
 
     def __call__(self, *args, **kwargs):
         return self._activation(self._layer(*args, **kwargs))
-
-
-def _called_at_inference(exported, *args, **kwargs):
-    named = {name: value for name, value in kwargs.items() if name != "training"}
-    return exported(*args, **named)
 
 
 @contextlib.contextmanager

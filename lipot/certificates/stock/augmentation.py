@@ -74,9 +74,9 @@ def acts_in_calls(layer):
     return ValueError(
         f"Layer '{layer.name}' of class {type(layer).__name__} cannot be certified: its `call` has "
         "the default training=True, so it acts in `model(x)` and in an exported model, and not in "
-        "`predict`. Expected a model that does the same in each: certify the one without it, "
-        "`lipot.certify(lipot.to_keras(model), x, y)`, and serve `lipot.to_keras(model)`. A layer "
-        "of your own may have the default training=False or None."
+        "`predict`. Expected a model that does the same in each: certify and serve the one "
+        "without it, `served = lipot.interop.without_augmentation(model)`, which `lipot.to_keras` "
+        "exports too. A layer of your own may have the default training=False or None."
     )
 
 
