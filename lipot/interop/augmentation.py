@@ -82,7 +82,7 @@ class LeftOut:
     def __init__(self, layer):
         self._layer = layer
 
-    def __call__(self, inputs):
+    def __call__(self, inputs, mask=None):
         check_identity_at_inference(self._layer, inputs.shape)
         sample = ops.zeros([n or 8 for n in inputs.shape], inputs.dtype)
         dtype = keras.backend.standardize_dtype(self._layer(sample, training=False).dtype)

@@ -119,6 +119,8 @@ def test_every_augmentation_is_refused_and_left_out(layer_class):
     moved = made(layer_class)(inputs)
     if isinstance(moved, dict):
         pytest.skip("It takes images with labels.")
+    if moved is inputs:
+        pytest.skip("It returns its input as it is when a graph is built, and is not part of it.")
     model = keras.Model(inputs, keras.layers.Dense(2)(keras.layers.Flatten()(moved)))
     with pytest.raises(
         ValueError, match=f"{layer_class.__name__} cannot be certified.*without_augmentation"
@@ -285,6 +287,6 @@ def test_a_layer_of_ones_own_that_trains_by_default_is_refused(layer_class, tmp_
 def test_only_what_is_off_at_inference_is_left_out():
     for layer in (EverFlip(), keras.layers.Pipeline([keras.layers.RandomCrop(8, 8)])):
         model, x = model_of(layer), images()
-        for left in (without_augmentation(model), lipot.to_keras(model)):
-            with pytest.raises(ValueError, match="certif|bound"):
-                lipot.certify(left, x)
+        for left_out in (without_augmentation, lipot.to_keras):
+            with pytest.raises(ValueError, match="certif|bound|cannot be written"):
+                lipot.certify(left_out(model), x)
