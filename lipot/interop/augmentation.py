@@ -33,7 +33,7 @@ def without_augmentation(model):
     ...     keras.layers.Dense(2)])
     >>> served = lipot.interop.without_augmentation(model)
     >>> [type(layer).__name__ for layer in served.layers]
-    ['InputLayer', 'Flatten', 'Dense']
+    ['InputLayer', 'Identity', 'Flatten', 'Dense']
     >>> lipot.certify(served, keras.ops.ones((1, 8, 8, 1))).radius.shape
     (1,)
     """
@@ -77,7 +77,7 @@ def _called_at_inference(replaced, *args, **kwargs):
 
 
 class LeftOut:
-    """An augmentation, of which at inference the type of its outputs is left."""
+    """An augmentation, of which at inference an identity is left with the type of its outputs."""
 
     def __init__(self, layer):
         self._layer = layer
@@ -86,4 +86,7 @@ class LeftOut:
         check_identity_at_inference(self._layer, inputs.shape)
         sample = ops.zeros([n or 8 for n in inputs.shape], inputs.dtype)
         dtype = keras.backend.standardize_dtype(self._layer(sample, training=False).dtype)
-        return inputs if inputs.dtype == dtype else ops.cast(inputs, dtype)
+        if not keras.backend.is_float_dtype(inputs.dtype):
+            inputs = ops.cast(inputs, dtype)
+        # A graph cannot give back its input as it is, in every version of Keras.
+        return keras.layers.Identity(dtype=dtype)(inputs)

@@ -120,7 +120,8 @@ class _Recorded:
                 kwargs = {**kwargs, "training": False}
             with _no_losses(self._layer):
                 outputs = self._layer.call(*args, **kwargs)
-            return tree.map_structure(lambda tensor: _cast(tensor, dtype), outputs)
+            given = {id(tensor) for tensor in tree.flatten(args)}
+            return tree.map_structure(lambda t: _passed(t, given, dtype), outputs)
         except Exception as error:
             raise _refusal(self._name, self._layer, f"a layer that raised: {error}") from error
 
@@ -165,6 +166,11 @@ def _cast(tensor, dtype):
     if not keras.backend.is_float_dtype(tensor.dtype) or tensor.dtype == dtype:
         return tensor
     return ops.cast(tensor, dtype)
+
+
+def _passed(tensor, given, dtype):
+    # A graph cannot give back its input as it is, in every version of Keras.
+    return keras.layers.Identity()(tensor) if id(tensor) in given else _cast(tensor, dtype)
 
 
 def _as_input(tensor):
