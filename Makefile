@@ -10,6 +10,12 @@ INSTALLED := $(VENV)/.installed
 INSTALLED_DOCS := $(VENV)/.installed-docs
 INSTALLED_JAX := $(VENV)/.installed-jax
 INSTALLED_TORCH := $(VENV)-torch/.installed
+INSTALLED_OLDEST := $(VENV)-keras-oldest/.installed
+INSTALLED_NEWEST := $(VENV)-keras-newest/.installed
+# The least Keras that requirements.txt admits, and the line that says which it admits.
+OLDEST_KERAS = $(shell sed -n 's/^keras>=\([0-9.]*\).*/\1/p' requirements.txt)
+ADMITTED_KERAS = $(shell sed -n 's/^\(keras>=[^ ]*\).*/\1/p' requirements.txt)
+ON_EVERY_KERAS := tests/test_keras_graph.py tests/certificates
 # Has PyTorch without CUDA; where it cannot be reached, PyPI's comes with it.
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 # What runs on every backend. Doctests show values as TensorFlow prints them.
@@ -20,7 +26,7 @@ ON_EVERY_BACKEND := tests/test_backend.py tests/layers tests/losses tests/certif
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-jax test-jax-smoke test-torch lint format docs install clean
+.PHONY: help demo test test-slow test-jax test-jax-smoke test-torch test-keras lint format docs install clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
@@ -43,6 +49,12 @@ test-jax-smoke: $(INSTALLED_JAX) ## run the dozen of them that CI runs on JAX
 test-torch: $(INSTALLED_TORCH) ## the same on PyTorch
 	KERAS_BACKEND=torch $(VENV)-torch/bin/python -m pytest -rs $(ON_EVERY_BACKEND)
 
+test-keras: $(INSTALLED_OLDEST) $(INSTALLED_NEWEST) ## run the tests of graphs and certificates on the oldest and newest Keras
+	$(VENV)-keras-newest/bin/python -m pip install --quiet --upgrade "$(ADMITTED_KERAS)"
+	for age in oldest newest; do \
+		$(VENV)-keras-$$age/bin/python -c 'import keras; print("Keras", keras.__version__)' && \
+		$(VENV)-keras-$$age/bin/python -m pytest $(ON_EVERY_KERAS) || exit 1; done
+
 lint: $(INSTALLED) ## check style and formatting
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -58,7 +70,7 @@ install: $(INSTALLED) ## only make the environment
 	@echo "Ready: source $(BIN)/activate"
 
 clean: ## remove the environment and everything that was built
-	rm -rf $(VENV) $(VENV)-torch site demo-report build dist *.egg-info .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(VENV)-torch $(VENV)-keras-oldest $(VENV)-keras-newest site demo-report build dist *.egg-info .pytest_cache .ruff_cache
 	find lipot tests examples benchmarks -name __pycache__ -prune -exec rm -rf {} +
 
 # A stamp, so that a second run starts at once and a failed install is tried again.
@@ -80,6 +92,17 @@ $(INSTALLED_TORCH): pyproject.toml setup.py requirements.txt
 	$(PYTHON) -m venv $(VENV)-torch
 	$(VENV)-torch/bin/python -m pip install --quiet --extra-index-url $(TORCH_INDEX) \
 		--editable ".[dev,torch]"
+	@touch $@
+
+$(INSTALLED_OLDEST): pyproject.toml setup.py requirements.txt
+	$(PYTHON) -m venv $(VENV)-keras-oldest
+	$(VENV)-keras-oldest/bin/python -m pip install --quiet --editable ".[dev]" \
+		"keras==$(OLDEST_KERAS)"
+	@touch $@
+
+$(INSTALLED_NEWEST): pyproject.toml setup.py requirements.txt
+	$(PYTHON) -m venv $(VENV)-keras-newest
+	$(VENV)-keras-newest/bin/python -m pip install --quiet --editable ".[dev]"
 	@touch $@
 
 $(INSTALLED_DOCS): $(INSTALLED)

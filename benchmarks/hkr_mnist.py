@@ -24,7 +24,7 @@ RADII = (0.5, 1.0, 1.58, 2.0, 2.5)
 def network(*augmentation):
     """One overlapping convolution, then dense layers, all orthonormal, at most 1-Lipschitz.
 
-    Layers of augmentation come first; they do nothing at inference, which `lipot.certify` checks.
+    Layers of augmentation come first; `lipot.interop.without_augmentation` takes them off.
     """
     hidden = [layer() for _ in range(3) for layer in (_dense, layers.GroupSort2)]
     return keras.Sequential(

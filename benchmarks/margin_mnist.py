@@ -34,7 +34,9 @@ def main():
         # A long first step can silence a class for good.
         warmup=0.02,
     )
-    store(options.name, model, {**spent, **certified(model, *test_on)}, options)
+    # What is certified and saved is what `model(x)` computes, without the shift.
+    served = lipot.interop.without_augmentation(model)
+    store(options.name, served, {**spent, **certified(served, *test_on)}, options)
 
 
 def points(holdout):

@@ -155,3 +155,83 @@ def late():
         "lipot.losses.hkr",
         "lipot.cli",
     ]
+
+
+# A newcomer reads what Keras promises; what it does not promise is in one file.
+DOOR = ROOT / "lipot" / "backend" / "keras_graph.py"
+# Not attributes of an instance before it is called, compiled or loaded.
+MORE_PRIVATE_NAMES = {"_keras_history", "_keras_mask", "_inbound_nodes", "_nodes_by_depth"}
+
+
+def _private_names_of_keras():
+    """The names with one underscore that objects of Keras have, and Python's own do not."""
+    inputs = keras.Input((2,))
+    model = keras.Model(inputs, keras.layers.Dense(2)(inputs))
+    model.compile("sgd", "mse", metrics=["accuracy"])
+    sequential = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])
+    step = keras.ops.add(inputs, inputs)
+    objects = [model, sequential, inputs, model.layers[-1], model.optimizer, model.weights[0]]
+    objects += [keras.losses.Hinge(), keras.metrics.Mean(), keras.callbacks.Callback()]
+    objects += [step, keras.random.SeedGenerator(0), keras.optimizers.schedules.CosineDecay(1, 1)]
+    names = {name for part in objects for name in dir(part)} | MORE_PRIVATE_NAMES
+    return {name for name in names if name.startswith("_") and not name.startswith("__")}
+
+
+def _own_names(tree):
+    """What some code itself defines with an underscore: methods, attributes, class variables."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            yield node.name
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            yield node.attr
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id
+
+
+def private_uses(source, names, own):
+    """Yields the private names of Keras that some code reads, by a dot or as a string.
+
+    Names of lipot's own (`own`) may be read on `self`, and on others in the file that defines them.
+    """
+    tree = ast.parse(source)
+    near = set(_own_names(tree))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and node.attr in names:
+            of_itself = isinstance(node.value, ast.Name) and node.value.id in ("self", "cls")
+            if node.attr not in (own if of_itself else near):
+                yield node.attr
+        elif isinstance(node, ast.Call) and getattr(node.func, "id", "").endswith("attr"):
+            texts = (a.value for a in node.args if isinstance(a, ast.Constant))
+            yield from (text for text in texts if text in names)
+
+
+def test_one_door_to_the_inside_of_keras():
+    names = _private_names_of_keras()
+    trees = {file: ast.parse(file.read_text()) for file in SOURCES}
+    own = {name for tree in trees.values() for name in _own_names(tree)}
+    wrong = [
+        (_relative(file), name)
+        for file in SOURCES
+        if file != DOOR
+        for name in private_uses(file.read_text(), names, own)
+    ]
+    assert wrong == [], "Put it behind lipot/backend/keras_graph.py, or use what Keras promises."
+    inside = [(_relative(f), n) for f in SOURCES for n in _imports(f) if n.startswith("keras.src")]
+    assert inside == []
+
+
+def test_every_way_through_another_door_is_seen():
+    source = """
+layer._tracker.unlock()
+self._tracker.lock()
+self._mine = super()._mine
+other._far
+self._far
+getattr(model, "_functional", None)
+"""
+    names = {"_tracker", "_functional", "_mine", "_far"}
+    found = sorted(private_uses(source, names, {"_mine", "_far"}))
+    assert found == ["_far", "_functional", "_tracker", "_tracker"]
+    assert {"_tracker", "_functional", "_flatten_layers", "_loss_tracker", "_inputs_struct"} <= (
+        _private_names_of_keras()
+    )

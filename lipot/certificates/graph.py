@@ -2,6 +2,17 @@
 
 import keras
 
+from lipot.backend.keras_graph import (
+    Step,
+    all_layers,
+    graph_core,
+    inputs_by_name,
+    is_stock,
+    operation_kind,
+    steps,
+    takes_training,
+    trains_by_default,
+)
 from lipot.certificates.node import (
     Node,
     after_cast,
@@ -11,15 +22,23 @@ from lipot.certificates.node import (
     after_sum,
     input_node,
 )
-from lipot.certificates.operations import operation_node
+from lipot.certificates.operations import BROADCASTING, operation_node
+from lipot.certificates.sizes import (
+    Sizes,
+    broadcast_shape,
+    check_branch,
+    operands,
+    repeated_without_end,
+)
+from lipot.certificates.stock.augmentation import acts_in_calls
 from lipot.certificates.weights import check_finite
-from lipot.layers.layer_bounds import layer_bound
+from lipot.layers.layer_bounds import is_called_as, layer_bound
 from lipot.layers.lipschitz_residual import LipschitzResidual
 from lipot.layers.transport_residual import TransportResidual
 from lipot.models.adversarial_model import AdversarialModel
 
 _SUMS = {keras.layers.Add, keras.layers.Subtract, keras.layers.Average}
-_RESIDUALS = {TransportResidual, LipschitzResidual}
+_RESIDUALS = (TransportResidual, LipschitzResidual)
 _CHOICES = {keras.layers.Maximum, keras.layers.Minimum}
 _JOINS = {keras.layers.Concatenate}
 
@@ -66,14 +85,14 @@ def graph_of(model):
     if isinstance(model, AdversarialModel) and _author(type(model), "call") is AdversarialModel:
         # Its call runs the classifier.
         model = model.classifier
-    core = getattr(model, "_functional", None) if isinstance(model, keras.Sequential) else model
+    core = graph_core(model)
     if isinstance(model, keras.Sequential) and core is None:
         raise ValueError(
             "Invalid value received for argument `model`. Expected a built model: give it an "
             f"input shape or call it on data. Received: {type(model).__name__} '{model.name}', "
             "not built"
         )
-    if not hasattr(core, "_nodes_by_depth") or not _is_called_as_keras_does(type(model)):
+    if core is None or not _is_called_as_keras_does(type(model)):
         raise ValueError(
             "Invalid value received for argument `model`. Expected a Sequential or Functional "
             f"model. Received: {type(model).__name__} '{model.name}', whose `call` is Python code "
@@ -116,37 +135,72 @@ def walk(core, inputs):
         Dictionary from `id(symbolic tensor)` to `Node`, for every tensor of this graph.
     """
     nodes = {id(tensor): node for tensor, node in zip(core.inputs, inputs)}
-    for depth in sorted(core._nodes_by_depth, reverse=True):
-        for step in core._nodes_by_depth[depth]:
-            if step.is_input:
-                continue
-            args, kwargs = step.arguments.fill_in(nodes)
-            results = _propagate(step.operation, args, kwargs, step.outputs)
-            nodes.update((id(t), node) for t, node in zip(step.outputs, results))
+    sizes = Sizes(core, inputs)
+    for step in steps(core):
+        results = _propagate(step, nodes, sizes)
+        nodes.update((id(t), node) for t, node in zip(step.outputs, results))
     return nodes
 
 
-def _propagate(operation, args, kwargs, symbolic):
-    nodes = [a for a in keras.tree.flatten((args, kwargs)) if isinstance(a, Node)]
+def _propagate(step, known, sizes):
+    """Nodes of what a step gives, from those of what it receives."""
+    operation, (args, kwargs) = step.operation, step.arguments(known)
+    nodes = [leaf for leaf in keras.tree.flatten((args, kwargs)) if isinstance(leaf, Node)]
     if isinstance(operation, keras.layers.Layer):
         _check_call(operation, args, kwargs)
+        _check_not_training(operation, kwargs.get("training"))
     if isinstance(operation, keras.Model):
         inner, nodes = enter(operation, nodes)
         found = walk(inner, nodes)
         return [found[id(tensor)] for tensor in inner.outputs]
-    outputs = symbolic
-    if nodes[0].computed is not None:
-        outputs = keras.tree.flatten(_run(operation, args, kwargs))
+    outputs = _outputs(step, args, kwargs, nodes)
     _check_samples(operation, nodes, outputs)
-    if type(operation) in _RESIDUALS:
-        # a x + b g(x)
-        nodes = [after_cast(node, operation.compute_dtype) for node in nodes]
-        branch = _propagate(operation.branch, nodes, {}, symbolic)
-        terms = [*nodes, *branch]
-        return [after_sum(terms, operation.factors, operation.compute_dtype, outputs[0])]
+    if any(is_called_as(type(operation), residual) for residual in _RESIDUALS):
+        return [_residual_node(step, nodes, sizes, outputs[0])]
+    if type(operation) in _SUMS | _CHOICES or operation_kind(operation) in BROADCASTING:
+        outputs = _broadcast(step, operands(operation, args, kwargs), nodes, sizes, outputs)
     if isinstance(operation, keras.layers.Layer):
+        # Keras writes `training` into the graph, as it was given or as it is by default.
+        if kwargs.get("training") is not False:
+            _check_off_by_default(operation, nodes[0].shape)
         return [_layer_node(operation, nodes, output) for output in outputs]
     return [operation_node(operation, args, kwargs, nodes, output) for output in outputs]
+
+
+def _outputs(step, args, kwargs, nodes):
+    """What a step gives: tensors at the input zero, or symbolic ones of the shapes of this walk.
+
+    A graph inside another one was built for inputs of its own sizes.
+    """
+    if nodes[0].computed is not None:
+        return keras.tree.flatten(_run(step.operation, args, kwargs))
+    same = [tuple(t.shape) == node.shape for t, node in zip(step.inputs, nodes)]
+    if step.outputs and all(same):
+        return step.outputs
+    specs = {id(t): keras.KerasTensor(node.shape, t.dtype) for t, node in zip(step.inputs, nodes)}
+    args, kwargs = step.arguments(specs)
+    kwargs = {name: value for name, value in kwargs.items() if name != "training"}
+    return keras.tree.flatten(step.operation.compute_output_spec(*args, **kwargs))
+
+
+def _broadcast(step, values, nodes, sizes, outputs):
+    """The one output of a sum, product or choice, with the shape that its operands say."""
+    shape = broadcast_shape(step.operation, step, values, sizes)
+    if nodes[0].computed is not None:
+        return outputs
+    return [keras.KerasTensor(shape, outputs[0].dtype)]
+
+
+def _residual_node(step, nodes, sizes, output):
+    # a x + b g(x)
+    layer = step.operation
+    check_branch(layer, nodes[0])
+    nodes = [after_cast(node, layer.compute_dtype) for node in nodes]
+    known = {id(t): node for t, node in zip(step.inputs, nodes)}
+    branch = _propagate(Step(layer.branch, step.inputs, {}), known, sizes)
+    if [node.shape[1:] for node in branch] != [nodes[0].shape[1:]]:
+        raise repeated_without_end(layer, [nodes[0].shape, *(node.shape for node in branch)])
+    return after_sum([*nodes, *branch], layer.factors, layer.compute_dtype, output)
 
 
 def _layer_node(layer, nodes, output):
@@ -173,7 +227,7 @@ def _layer_node(layer, nodes, output):
 
 def _is_called_as_keras_does(model_class):
     authors = (_author(model_class, name) for name in ("call", "__call__"))
-    return all(author.__module__.startswith("keras.") for author in authors)
+    return all(map(is_stock, authors))
 
 
 def _author(model_class, method):
@@ -195,13 +249,31 @@ def _check_call(layer, args, kwargs):
             f"Layer '{layer.name}' cannot be certified: its bound is that of a call without a mask "
             f"and other arguments. Expected its input alone. Received: {leaves}"
         )
-    struct = getattr(layer, "_inputs_struct", None)
-    by_name = isinstance(struct, dict) and isinstance(inputs, dict) and set(struct) == set(inputs)
-    if isinstance(inputs, dict) and not by_name:
+    if isinstance(inputs, dict) and inputs_by_name(layer) != frozenset(inputs):
         raise ValueError(
             f"Layer '{layer.name}' cannot be certified on inputs by name. Expected a tensor or a "
             f"list of tensors in its own order. Received: names {sorted(inputs)}"
         )
+
+
+def _check_not_training(layer, training):
+    given = training is not None and not trains_by_default(layer)
+    if not given or not (isinstance(training, Node) or bool(training)):
+        return
+    raise ValueError(
+        f"Layer '{layer.name}' cannot be certified: the graph calls it with training={training}, "
+        "and so does `model(x)` and an exported model, while `predict` does not. Expected a call "
+        "without `training`: leave the argument out, or certify and serve the model that does, "
+        "`lipot.interop.without_augmentation(model)`, which `lipot.to_keras` exports too."
+    )
+
+
+def _check_off_by_default(layer, input_shape):
+    for part in all_layers(layer):
+        if trains_by_default(part):
+            # There may be more against it: that it acts at inference too.
+            layer_bound(layer, input_shape)
+            raise acts_in_calls(part)
 
 
 def _check_samples(operation, nodes, outputs):
@@ -218,7 +290,7 @@ def _run(operation, args, kwargs):
         return leaf.computed.zero if isinstance(leaf, Node) else leaf
 
     args, kwargs = keras.tree.map_structure(value, (args, kwargs))
-    if getattr(operation, "_call_has_training_arg", False):
+    if isinstance(operation, keras.layers.Layer) and takes_training(operation):
         kwargs = {**kwargs, "training": False}
     return operation(*args, **kwargs)
 

@@ -5,6 +5,7 @@ import dataclasses
 import keras
 import numpy as np
 
+from lipot.backend.keras_graph import producer
 from lipot.certificates.graph import enter, graph_of, walk
 from lipot.certificates.node import Node, after_cast
 from lipot.certificates.weights import dense_kernel, is_dense
@@ -49,8 +50,17 @@ class Head:
         )
 
 
-def find_head(model, inputs):
-    """Takes a classifier apart at its last linear layer, or raises an error that says why not."""
+def find_head(model, inputs, squasher=None):
+    """Takes a classifier apart at its last linear layer, or raises an error that says why not.
+
+    Args:
+        model: A model with a graph, one input and one output.
+        inputs: A `Node` for its input, in a list.
+        squasher: The layer after the model that is a softmax or a sigmoid, if any.
+
+    Returns:
+        `Head`.
+    """
     core = graph_of(model)
     if len(core.inputs) != 1 or len(core.outputs) != 1:
         raise ValueError(
@@ -58,43 +68,40 @@ def find_head(model, inputs):
             f"Received: {len(core.inputs)} inputs and {len(core.outputs)} outputs"
         )
     nodes = walk(core, inputs)
-    tensor, squashed, later = core.outputs[0], False, []
+    tensor, later = core.outputs[0], []
     while True:
-        operation, step = _producer(tensor)
-        before = step.input_tensors[0] if len(step.input_tensors) == 1 else None
+        step = producer(tensor)
+        operation = step.operation
+        before = step.inputs[0] if len(step.inputs) == 1 else None
         if isinstance(operation, keras.Model) and before is not None:
-            head = find_head(operation, enter(operation, [nodes[id(before)]])[1])
-            return dataclasses.replace(
-                head,
-                features=[keras.Model(core.inputs[0], before), *head.features],
-                squashed=head.squashed or squashed,
-            ).followed_by(later)
+            head = find_head(operation, enter(operation, [nodes[id(before)]])[1], squasher)
+            features = [keras.Model(core.inputs[0], before), *head.features]
+            return dataclasses.replace(head, features=features).followed_by(later)
         if is_dense(operation):
-            head = _head_at(operation, core, before, nodes[id(before)], squashed)
+            head = _head_at(operation, core, before, nodes[id(before)], squasher)
             return head.followed_by(later)
         function = _final_function(operation)
         if function is None or before is None:
             raise _not_linear(operation)
-        squashed = squashed or function != "linear"
-        _check_keeps_order(operation, function, before.shape)
+        if function != "linear":
+            squasher = _only_squasher(operation, function, before.shape[-1], squasher)
         later.append(float_format(operation.compute_dtype))
         tensor = before
 
 
-def _head_at(layer, core, tensor, node, squashed):
+def _head_at(layer, core, tensor, node, squasher):
+    kernel, machine = dense_kernel(layer), float_format(layer.compute_dtype)
     activation = layer.activation
     if activation not in (None, keras.activations.linear):
         name = _NAMES.get(activation)
         if name is None:
             raise _not_linear(layer, f"activation={getattr(activation, '__name__', activation)}")
-        _check_keeps_order(layer, name, layer.compute_output_shape(tensor.shape))
-        squashed = True
+        squasher = _only_squasher(layer, name, kernel.shape[1], squasher)
     if len(tensor.shape) != 2:
         raise ValueError(
             "Invalid value received for argument `model`. Expected logits of shape (batch, "
             f"classes). Received: last layer '{layer.name}' with inputs of shape {tensor.shape}"
         )
-    kernel, machine = dense_kernel(layer), float_format(layer.compute_dtype)
     bias = np.zeros(kernel.shape[1])
     if layer.bias is not None:
         bias = applied(layer.bias, layer.compute_dtype)
@@ -107,13 +114,8 @@ def _head_at(layer, core, tensor, node, squashed):
         roundings=layer_bound(layer, (None, len(kernel))).roundings + 2,
         roundoff=machine.roundoff,
         smallest=machine.smallest,
-        squashed=squashed,
+        squashed=squasher is not None,
     )
-
-
-def _producer(tensor):
-    history = tensor._keras_history
-    return history.operation, history.operation._inbound_nodes[history.node_index]
 
 
 def _final_function(operation):
@@ -128,19 +130,29 @@ def _final_function(operation):
     return None
 
 
-def _check_keeps_order(layer, function, shape):
-    if function == "sigmoid" and shape[-1] != 1:
+def _only_squasher(layer, function, units, later):
+    """The layer itself, if it changes no order and no softmax or sigmoid comes after it."""
+    if later is not None:
+        # The values of the first lie in [0, 1]: a second sigmoid makes them all positive classes,
+        # a second softmax rounds what differs to what does not.
+        raise ValueError(
+            "Invalid value received for argument `model`. Expected at most one softmax or sigmoid "
+            f"after the last linear layer. Received: '{layer.name}', and '{later.name}' after it. "
+            "Leave one of them out."
+        )
+    if function == "sigmoid" and units != 1:
         raise ValueError(
             "Invalid value received for argument `model`. Expected logits, a softmax, or a "
             "sigmoid of a single unit: sigmoids of several units round to 1 together, and their "
             f"argmax is then arbitrary. Received: last layer '{layer.name}' with a sigmoid of "
-            f"{shape[-1]} units. Leave the sigmoid out."
+            f"{units} units. Leave the sigmoid out."
         )
-    if function == "softmax" and shape[-1] == 1:
+    if function == "softmax" and units == 1:
         raise ValueError(
             "Invalid value received for argument `model`. Expected at least two units before a "
             f"softmax. Received: last layer '{layer.name}' with a softmax of one unit"
         )
+    return layer
 
 
 def _not_linear(operation, detail=None):

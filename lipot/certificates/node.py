@@ -144,6 +144,11 @@ def after_choice(nodes, layer_dtype, output):
     return _after_selection(nodes, copies, layer_dtype, output)
 
 
+def after_move(node, dtype, output):
+    """Node after an operation that moves, drops or clips values and repeats none."""
+    return _after_selection([node], [1.0], dtype, output)
+
+
 def _after_selection(nodes, copies, layer_dtype, output):
     shape = tuple(output.shape)
     lipschitz = math.hypot(*(c * node.lipschitz for c, node in zip(copies, nodes))) * _UP
@@ -187,14 +192,15 @@ def _flushed(machine, shape):
 
 def _repeats(shape, broadcast):
     """Norm of broadcasting; an axis of unknown size repeats nothing that has no size either."""
-    own = (1,) * (len(broadcast) - len(shape)) + tuple(shape[1:])
-    repeated = [n == 1 and m is None for n, m in zip(own, broadcast[1:])]
-    if len(shape) <= len(broadcast) and any(repeated):
+    axes = list(zip(shape[1:], broadcast[1:], strict=True))
+    if any(n == 1 and m is None for n, m in axes):
         raise ValueError(
             f"A tensor of shape {tuple(shape)} is repeated along an axis of unknown size. "
             f"Expected a model with a fixed input shape. Received: output shape {broadcast}"
         )
-    return math.sqrt(max(1.0, _values_in(broadcast) / _values_in(shape)))
+    # An axis of unknown size may hold a single value, and that be repeated.
+    copies = [m for n, m in axes if n in (1, None) and m is not None]
+    return math.sqrt(math.prod(copies))
 
 
 def _values_in(shape):

@@ -4,24 +4,24 @@ import keras
 import numpy as np
 from keras import ops
 
-from lipot.certificates.node import Node, after_choice, after_concatenation, after_sum
+from lipot.backend.keras_graph import concatenation_axis, operation_kind
+from lipot.certificates.node import Node, after_choice, after_concatenation, after_move, after_sum
 
-_SUMS = ("Add", "Subtract")
-_QUOTIENTS = ("Divide", "TrueDivide")
-_UNCHANGED = ("Negative", "Relu")
+# Operations that repeat the smaller of their operands.
+BROADCASTING = ("sum", "product", "quotient", "choice")
 
 
 def operation_node(operation, args, kwargs, nodes, output):
     """Node after one operation, or an error that names it."""
     dtype = keras.backend.standardize_dtype(output.dtype)
-    # Someone else's operation may have the name of one of Keras and do something else.
-    stock = type(operation).__module__.startswith("keras.")
-    name = type(operation).__name__ if stock else None
-    if name in ("Maximum", "Minimum"):
+    kind = operation_kind(operation)
+    if kind == "choice":
         return after_choice(nodes, dtype, output)
-    if name == "Concatenate" and _within_samples(operation):
+    if kind == "concatenation" and concatenation_axis(operation) % len(output.shape) != 0:
         return after_concatenation(nodes, dtype, output)
-    factors = _factors(operation, name, args, kwargs, nodes)
+    if len(nodes) == 1 and _only_moves(kind, args, nodes[0].shape, output.shape):
+        return after_move(nodes[0], dtype, output)
+    factors = _factors(kind, args, kwargs, nodes)
     if factors is None:
         raise ValueError(
             f"No Lipschitz bound is known for the operation `{type(operation).__name__}` "
@@ -29,47 +29,56 @@ def operation_node(operation, args, kwargs, nodes, output):
             "Expected layers, sums of tensors or products with constants. Put it into a layer "
             "and register its bound with `@lipot.certificates.register_bound(LayerClass)`."
         )
+    if not np.all(np.isfinite(factors)):
+        raise ValueError(
+            f"'{operation.name}' cannot be certified. Expected finite constants, and none that is "
+            f"zero in a denominator. Received: a factor of {factors[0]}"
+        )
     return after_sum(nodes, factors, dtype, output)
 
 
-def _factors(operation, name, args, kwargs, nodes):
+def _only_moves(kind, args, before, after):
+    if kind == "reshape":
+        return _keeps_samples(before, after)
+    if kind == "slice":
+        return _is_slice_of_samples(args[1], len(before))
+    return kind in ("negation", "relu")
+
+
+def _factors(kind, args, kwargs, nodes):
     """Factor of each node in a sum, or None where the operation is no such sum."""
-    if name in _SUMS or name in _UNCHANGED:
+    if kind == "sum":
         return [1.0] * len(nodes)
-    if name == "Reshape" and _keeps_samples(operation, nodes[0]):
-        return [1.0]
-    if name == "GetItem" and _is_slice_of_samples(args, nodes[0]):
-        return [1.0]
-    if len(nodes) != 1:
+    if len(nodes) != 1 or kind not in ("product", "quotient"):
         return None
-    if name == "Multiply":
-        return [float(np.max(np.abs(_constant(args, kwargs))))]
-    if name in _QUOTIENTS and isinstance(args[0], Node):
-        return [float(np.max(1.0 / np.abs(_constant(args, kwargs))))]
-    return None
+    first, second = [*args, *kwargs.values()]
+    if kind == "quotient" and not isinstance(first, Node):
+        return None
+    constant = second if isinstance(first, Node) else first
+    numbers = np.abs(np.asarray(ops.convert_to_numpy(constant), "float64"))
+    with np.errstate(divide="ignore"):
+        return [float(np.max(numbers if kind == "product" else 1.0 / numbers))]
 
 
-def _constant(args, kwargs):
-    leaves = keras.tree.flatten((args, kwargs))
-    (constant,) = [leaf for leaf in leaves if not isinstance(leaf, Node)]
-    return np.asarray(ops.convert_to_numpy(constant), "float64")
+def _keeps_samples(before, after):
+    """Whether a reshape leaves every sample its values: with the batch first, none moves over."""
+    known = None not in (*before[1:], *after[1:])
+    return known and np.prod(before[1:], initial=1) == np.prod(after[1:], initial=1)
 
 
-def _within_samples(operation):
-    rank = len(operation.output.shape)
-    return operation.axis % rank != 0
-
-
-def _keeps_samples(operation, node):
-    return np.prod(operation.newshape[1:]) == np.prod([n or 0 for n in node.shape[1:]])
-
-
-def _is_slice_of_samples(args, node):
+def _is_slice_of_samples(index, rank):
     """Whether an index keeps every sample and repeats no value."""
-    index = args[1] if isinstance(args[1], tuple) else (args[1],)
-    plain = all(i is Ellipsis or isinstance(i, int | slice) for i in index)
-    if not plain or len(index) > len(node.shape):
+    index = index if isinstance(index, tuple) else (index,)
+    if not all(map(_is_plain, index)) or len(index) > rank:
         return False
     if index[0] is Ellipsis:
-        return len(index) - 1 < len(node.shape)
-    return index[0] == slice(None)
+        return len(index) - 1 < rank
+    return isinstance(index[0], slice) and index[0] == slice(None)
+
+
+def _is_plain(index):
+    if isinstance(index, slice):
+        parts = (index.start, index.stop, index.step)
+        return all(part is None or type(part) is int for part in parts)
+    # True and False would add an axis.
+    return index is Ellipsis or type(index) is int

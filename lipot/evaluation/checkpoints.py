@@ -9,6 +9,8 @@ import zipfile
 import keras
 import numpy as np
 
+from lipot.backend.keras_graph import all_layers
+
 _MANIFEST = "evaluation.json"
 
 
@@ -122,7 +124,7 @@ def model_digest(model):
 
     Names are left out: Keras numbers them anew whenever a model is built.
     """
-    layers = [_configuration(part) for part in model._flatten_layers()]
+    layers = [_configuration(part) for part in all_layers(model)]
     weights = [np.asarray(weight.numpy()) for weight in model.weights]
     return digest(np.frombuffer("\n".join(layers).encode(), "uint8"), *weights)
 

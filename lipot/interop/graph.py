@@ -1,5 +1,7 @@
 """Reading the graph of a Keras model."""
 
+from lipot.backend import keras_graph
+
 
 def is_graph(model):
     """Whether a model computes what its graph of layers says: Sequential or functional, built.
@@ -10,15 +12,10 @@ def is_graph(model):
     return follows_graph and getattr(model, "outputs", None) is not None
 
 
-def is_stock(part):
-    """Whether a layer, operation or function comes from Keras itself."""
-    return str(getattr(part, "__module__", "")).partition(".")[0] == "keras"
-
-
 def producer(tensor):
     """Returns `(operation, inputs)`: what made a symbolic tensor, and from which tensors."""
-    operation, node_index, _ = tensor._keras_history
-    return operation, operation._inbound_nodes[node_index].input_tensors
+    step = keras_graph.producer(tensor)
+    return step.operation, step.inputs
 
 
 def operations_between(inputs, outputs):

@@ -5,7 +5,10 @@ import contextlib
 import keras
 from keras import ops, tree
 
-from lipot.interop.graph import is_graph, is_stock, operations_between
+from lipot.backend.keras_graph import is_stock, takes_training
+from lipot.certificates.stock.augmentation import is_augmentation
+from lipot.interop.augmentation import LeftOut, clone_graph
+from lipot.interop.graph import is_graph, operations_between
 
 
 def to_keras(model):
@@ -17,6 +20,8 @@ def to_keras(model):
 
     A layer says what it becomes with a method `vanilla_export()` that returns a built stock
     layer or functional model. Any other layer becomes the `keras.ops` that its `call` runs.
+    Augmentation is left out, and so is an argument `training` in the graph: `model(x)` and an
+    exported copy do what `predict` does.
 
     Args:
         model: Built Sequential or functional model, nested ones included.
@@ -44,7 +49,7 @@ def to_keras(model):
             "Invalid value received for argument `model`. Expected a built Sequential or "
             f"functional Keras model. Received: model={model!r}"
         )
-    plain = _Exporter().export_model(model)
+    plain = clone_graph(model, _Exporter().export)
     for operation in plain.operations:
         _check_plain(operation)
     _free_batch(plain)
@@ -57,17 +62,6 @@ class _Exporter:
     def __init__(self):
         self._exported = {}
 
-    def export_model(self, model):
-        if isinstance(model, keras.Sequential):
-            model = keras.Model(model.inputs[0], model.outputs[0], name=model.name)
-        else:
-            model = keras.Model(model.input, model.output, name=model.name)
-        return keras.models.clone_model(
-            model,
-            clone_function=self.export,
-            call_function=lambda exported, *args, **kwargs: exported(*args, **kwargs),
-        )
-
     def export(self, operation):
         """Returns what to call on the tensors of the copy instead of a layer or operation."""
         if id(operation) not in self._exported:
@@ -77,11 +71,13 @@ class _Exporter:
 
     def _export_new(self, operation):
         if isinstance(operation, keras.Model) and is_graph(operation):
-            return self.export_model(operation)
+            return clone_graph(operation, self.export)
         if hasattr(operation, "vanilla_export"):
             return self.export(operation.vanilla_export())
         if not is_stock(operation):
             return _Recorded(operation, self)
+        if is_augmentation(operation):
+            return LeftOut(operation)
         if isinstance(operation, keras.layers.Lambda):
             raise _refusal(operation.name, operation, "Python code, which no safe file can hold")
         if not isinstance(operation, keras.layers.Layer):
@@ -99,12 +95,12 @@ class _Recorded:
         self._layer = layer
         self._exporter = exporter
 
-    def __call__(self, *args, training=None, mask=None, **kwargs):
+    def __call__(self, *args, mask=None, **kwargs):
         apart = tree.map_structure(_as_input, args)
         graph = keras.Model(tree.flatten(apart), self._run(apart, kwargs), name=self._name)
         if any(not isinstance(inner, keras.layers.InputLayer) for inner in graph.layers):
             # Layers inside the layer: they are exported in their turn.
-            return self._exporter.export_model(graph)(tree.flatten(args))
+            return clone_graph(graph, self._exporter.export)(tree.flatten(args))
         outputs = self._run(args, kwargs)
         for operation in operations_between(tree.flatten(args), tree.flatten(outputs)):
             # Names count up per process: without the prefix they could meet those of a file.
@@ -121,9 +117,12 @@ class _Recorded:
                 return self._layer(*args)
             dtype = self._layer.compute_dtype
             args = tree.map_structure(lambda tensor: _cast(tensor, dtype), args)
+            if takes_training(self._layer):
+                kwargs = {**kwargs, "training": False}
             with _no_losses(self._layer):
                 outputs = self._layer.call(*args, **kwargs)
-            return tree.map_structure(lambda tensor: _cast(tensor, dtype), outputs)
+            given = {id(tensor) for tensor in tree.flatten(args)}
+            return tree.map_structure(lambda t: _passed(t, given, dtype), outputs)
         except Exception as error:
             raise _refusal(self._name, self._layer, f"a layer that raised: {error}") from error
 
@@ -168,6 +167,11 @@ def _cast(tensor, dtype):
     if not keras.backend.is_float_dtype(tensor.dtype) or tensor.dtype == dtype:
         return tensor
     return ops.cast(tensor, dtype)
+
+
+def _passed(tensor, given, dtype):
+    # A graph cannot give back its input as it is, in every version of Keras.
+    return keras.layers.Identity()(tensor) if id(tensor) in given else _cast(tensor, dtype)
 
 
 def _as_input(tensor):

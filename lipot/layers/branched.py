@@ -2,6 +2,7 @@
 
 import keras
 
+from lipot.backend.keras_graph import takes_training
 from lipot.layers.base import bound_as_built
 from lipot.layers.layer_bounds import layer_bound
 from lipot.math.rounding import LayerBound, values_in
@@ -34,7 +35,7 @@ class Branched:
 
     def run_branch(self, inputs, training):
         """Calls the branch, with `training` where it knows the argument."""
-        if self.branch._call_has_training_arg:
+        if takes_training(self.branch):
             return self.branch(inputs, training=training)
         return self.branch(inputs)
 

@@ -25,7 +25,9 @@ def adjoint_kernel(kernel):
     >>> [float(v) for v in ops.ravel(adjoint_kernel(kernel))]
     [2.0, 1.0, 0.0]
     """
-    return ops.transpose(ops.flip(kernel, axis=(0, 1)), (0, 1, 3, 2))
+    # One axis at a time: Keras 3.12 on TensorFlow takes no more.
+    turned = ops.flip(ops.flip(kernel, axis=0), axis=1)
+    return ops.transpose(turned, (0, 1, 3, 2))
 
 
 def skew_kernel(kernel):

@@ -4,6 +4,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from lipot.backend.keras_graph import replacing_weights
+
 
 @keras.saving.register_keras_serializable(package="lipot")
 class NeighborMemory(keras.layers.Layer):
@@ -72,9 +74,11 @@ class NeighborMemory(keras.layers.Layer):
 
     def _allocate(self, size, sample_shape, width, points=None, features=None, codes=None):
         # A second adapt() may bring another number of points: the weights are made anew.
-        self._tracker.unlock()
-        for variable in self.weights:
-            self._untrack_variable(variable)
+        with replacing_weights(self):
+            self._add_weights(size, sample_shape, width, points, features, codes)
+        self.built = True
+
+    def _add_weights(self, size, sample_shape, width, points, features, codes):
         dimension = int(np.prod(sample_shape))
         self.size = int(size)
         self.sample_shape = tuple(int(side) for side in sample_shape)
@@ -84,8 +88,6 @@ class NeighborMemory(keras.layers.Layer):
         searched = points if codes is None else codes
         norms = None if searched is None else _squared_norms(searched)
         self.norms = self._weight("norms", (size,), norms)
-        self._tracker.lock()
-        self.built = True
 
     def _weight(self, name, shape, value):
         initializer = "zeros" if value is None else (lambda *_, **__: ops.convert_to_tensor(value))

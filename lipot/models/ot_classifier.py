@@ -5,6 +5,7 @@ from keras import ops
 
 from lipot import checks
 from lipot.attacks.base import Attack
+from lipot.backend.keras_graph import update_loss
 from lipot.math.divergences import crossentropy, one_hot_labels
 from lipot.models.random_state import SavesRandomState
 from lipot.models.weight_gradients import weight_gradients
@@ -171,7 +172,7 @@ class OTClassifier(SavesRandomState, keras.Model):
         self.optimizer.apply(step.gradients, step.variables)
         if self.discriminator is not None:
             self._ascend_encoder(x)
-        self._loss_tracker.update_state(step.value)
+        update_loss(self, step.value)
         self._update_accuracy(logits, y, sample_weight)
         return self.compute_metrics(x, y, logits, sample_weight)
 

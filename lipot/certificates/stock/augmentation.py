@@ -1,11 +1,16 @@
-"""Data augmentation in certificates: layers that do nothing at inference, and those that do."""
+"""Data augmentation in certificates: refused in a model, and left out of the one to be served.
+
+The `call` of Keras's augmentations trains by default. `predict` says `training=False`, so it leaves
+them out; `model(x)` and an exported model say nothing, so they act there. No certificate holds for
+both.
+"""
 
 import keras
 import numpy as np
 from keras import ops
 
-from lipot.layers.layer_bounds import layer_bound, refuse, register_bound
-from lipot.math.rounding import LayerBound
+from lipot.backend.keras_graph import takes_training
+from lipot.layers.layer_bounds import refuse, register_bound
 
 # Layers of Keras that return their input when they are called with training=False.
 _NAMES = (
@@ -45,13 +50,10 @@ def augmentation(layer, input_shape):
         raise ValueError(
             f"No Lipschitz bound is known for layer '{layer.name}' of class "
             f"{type(layer).__module__}.{type(layer).__qualname__}. Expected an augmentation of "
-            "Keras itself: a subclass may change what it does at inference. If it does nothing "
-            f"then, register a function with `@lipot.certificates.register_bound("
-            f"{type(layer).__name__})` that calls "
-            "`lipot.certificates.check_identity_at_inference(layer, input_shape)` and returns 1.0."
+            "Keras itself: a subclass may change what it does at inference."
         )
     check_identity_at_inference(layer, input_shape)
-    return LayerBound(1.0)
+    raise acts_in_calls(layer)
 
 
 @register_bound(keras.layers.Pipeline)
@@ -63,8 +65,29 @@ def pipeline(layer, input_shape):
                 "that do nothing at inference; put other layers into the model itself. "
                 f"Received: {type(inner).__name__} '{inner.name}'"
             )
-        layer_bound(inner, input_shape)
-    return LayerBound(1.0)
+        check_identity_at_inference(inner, input_shape)
+    raise acts_in_calls(layer)
+
+
+def acts_in_calls(layer):
+    """The error for a layer that does in `model(x)` what it does not in `predict`."""
+    return ValueError(
+        f"Layer '{layer.name}' of class {type(layer).__name__} cannot be certified: its `call` has "
+        "the default training=True, so it acts in `model(x)` and in an exported model, and not in "
+        "`predict`. Expected a model that does the same in each: certify and serve the one "
+        "without it, `served = lipot.interop.without_augmentation(model)`, which `lipot.to_keras` "
+        "exports too. A layer of your own may have the default training=False or None."
+    )
+
+
+def is_augmentation(layer):
+    """Whether a layer is an augmentation of Keras that is off at inference, or a pipeline of them.
+
+    A subclass may do anything.
+    """
+    if type(layer) is keras.layers.Pipeline:
+        return all(map(is_augmentation, layer.layers))
+    return type(layer) in AUGMENTATIONS
 
 
 def check_identity_at_inference(layer, input_shape):
@@ -90,7 +113,7 @@ def check_identity_at_inference(layer, input_shape):
     )
     batch[2] -= 0.5
     batch = ops.cast(batch, layer.compute_dtype)
-    arguments = {"training": False} if layer._call_has_training_arg else {}
+    arguments = {"training": False} if takes_training(layer) else {}
     outputs = layer(batch, **arguments)
     same = tuple(outputs.shape) == tuple(batch.shape)
     if not same or not bool(ops.all(ops.equal(ops.cast(outputs, batch.dtype), batch))):

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from lipot.backend.keras_graph import steps
 from lipot.certificates.graph import graph_of
 from lipot.evaluation.views.view import DoesNotApply
 from lipot.models import OTClassifier
@@ -47,7 +48,7 @@ def features(model, x):
     while True:
         graph = _graph(model)
         last = _last_step_with_weights(graph)
-        before = keras.Model(graph.inputs, last.input_tensors[0])
+        before = keras.Model(graph.inputs, last.inputs[0])
         if before.layers[1:]:
             (x,) = _run(before, x)
         if not isinstance(last.operation, keras.Model):
@@ -71,7 +72,7 @@ def layer_outputs(model, x):
     """
     graph = _graph(model)
     tensors = {}
-    for step in _steps(graph):
+    for step in steps(graph):
         floating = keras.backend.is_float_dtype(step.outputs[0].dtype)
         if len(step.outputs) == 1 and floating:
             tensors[_fresh(step.operation.name, tensors)] = step.outputs[0]
@@ -100,14 +101,9 @@ def _run(model, x):
     return [np.concatenate(arrays) for arrays in zip(*parts)]
 
 
-def _steps(graph):
-    for depth in sorted(graph._nodes_by_depth, reverse=True):
-        yield from (step for step in graph._nodes_by_depth[depth] if not step.is_input)
-
-
 def _last_step_with_weights(graph):
-    found = [step for step in _steps(graph) if getattr(step.operation, "weights", None)]
-    if not found or len(found[-1].input_tensors) != 1:
+    found = [step for step in steps(graph) if getattr(step.operation, "weights", None)]
+    if not found or len(found[-1].inputs) != 1:
         raise DoesNotApply("This needs a last layer with weights and one input; there is none.")
     return found[-1]
 

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from lipot.backend.keras_graph import all_layers
 from lipot.evaluation.views.view import DoesNotApply, View
 
 _WITH_A_KERNEL = (
@@ -36,7 +37,7 @@ class SingularValues(View):
 def singular_values(subject):
     """Makes the `SingularValues` of a `Subject`'s model."""
     names, values = [], []
-    for layer in subject.model._flatten_layers(include_self=False):
+    for layer in all_layers(subject.model)[1:]:
         kernel = _kernel(layer)
         if kernel is not None and layer.name not in names:
             matrix = kernel.reshape(-1, kernel.shape[-1])

@@ -1,0 +1,192 @@
+"""The one door to what Keras keeps private: its graphs, its kinds of operations, its bookkeeping.
+
+Keras moves these names from one version to the next. Each is used here and nowhere else in lipot,
+and `tests/test_keras_graph.py` says which function fails where one has moved.
+"""
+
+import contextlib
+import dataclasses
+import inspect
+from typing import Any
+
+import keras
+
+# What an operation of `keras.ops` does, by the name of its class.
+_KINDS = {
+    "Add": "sum",
+    "Subtract": "sum",
+    "Negative": "negation",
+    "Relu": "relu",
+    "Multiply": "product",
+    "Divide": "quotient",
+    "TrueDivide": "quotient",
+    "Maximum": "choice",
+    "Minimum": "choice",
+    "Concatenate": "concatenation",
+    "Reshape": "reshape",
+    "GetItem": "slice",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Step:
+    """One call of a layer or an operation in a graph.
+
+    Attributes:
+        operation: What was called.
+        args: Its positional arguments, with symbolic tensors in them.
+        kwargs: Its named arguments.
+        outputs: The symbolic tensors that it gave; empty where nobody has asked.
+    """
+
+    operation: Any
+    args: tuple
+    kwargs: dict
+    outputs: tuple = ()
+
+    @property
+    def inputs(self) -> tuple:
+        """The symbolic tensors among the arguments, in order."""
+        leaves = keras.tree.flatten((self.args, self.kwargs))
+        return tuple(leaf for leaf in leaves if isinstance(leaf, keras.KerasTensor))
+
+    def arguments(self, values: dict) -> tuple[tuple, dict]:
+        """Arguments with `values[id(tensor)]`, or None, in place of each symbolic tensor."""
+
+        def filled(leaf):
+            return values.get(id(leaf)) if isinstance(leaf, keras.KerasTensor) else leaf
+
+        return keras.tree.map_structure(filled, (self.args, self.kwargs))
+
+
+def graph_core(model: Any) -> Any:
+    """The functional model that holds the graph of a Sequential or functional one, or None.
+
+    A subclass that has a graph may still compute something else in a `call` of its own.
+
+    Example:
+
+    >>> model = keras.Sequential([keras.layers.Dense(2)])
+    >>> graph_core(model) is None
+    True
+    >>> model.build((None, 3))
+    >>> [tuple(tensor.shape) for tensor in graph_core(model).inputs]
+    [(None, 3)]
+    """
+    if isinstance(model, keras.Sequential):
+        return _inside(model, "_functional")
+    return model if isinstance(model, keras.Model) and hasattr(model, "_nodes_by_depth") else None
+
+
+def steps(core: Any) -> list[Step]:
+    """The calls in the graph of a model from `graph_core`, each after those that it depends on."""
+    by_depth = _inside(core, "_nodes_by_depth")
+    nodes = [node for depth in sorted(by_depth, reverse=True) for node in by_depth[depth]]
+    return [_step(node) for node in nodes if not _inside(node, "is_input")]
+
+
+def producer(tensor: Any) -> Step:
+    """The call that made a symbolic tensor; one without inputs for an input of a model."""
+    operation, index, _ = _inside(tensor, "_keras_history")
+    return _step(_inside(operation, "_inbound_nodes")[index])
+
+
+def _step(node):
+    arguments = _inside(node, "arguments")
+    return Step(
+        _inside(node, "operation"),
+        _inside(arguments, "args"),
+        _inside(arguments, "kwargs"),
+        tuple(_inside(node, "outputs")),
+    )
+
+
+def inputs_by_name(model: Any) -> frozenset | None:
+    """The names under which a functional model takes its inputs, or None where it takes a list.
+
+    Example:
+
+    >>> a, b = keras.Input((1,)), keras.Input((1,))
+    >>> sorted(inputs_by_name(keras.Model({"left": a, "right": b}, a + b)))
+    ['left', 'right']
+    """
+    core = graph_core(model)
+    structure = None if core is None else core.input
+    return frozenset(structure) if isinstance(structure, dict) else None
+
+
+def is_stock(part: Any) -> bool:
+    """Whether a layer, operation, function or class comes from Keras itself."""
+    return str(getattr(part, "__module__", "")).partition(".")[0] == "keras"
+
+
+def operation_kind(operation: Any) -> str | None:
+    """What an operation of `keras.ops` does, one of a few words, or None for anything else.
+
+    Someone else's operation may bear the name of one of Keras: it has no kind, nor has a layer.
+
+    Example:
+
+    >>> x = keras.Input((2,))
+    >>> [operation_kind(producer(t).operation) for t in (x + 1.0, x / 2.0, x[:, 0], x**2)]
+    ['sum', 'quotient', 'slice', None]
+    """
+    if isinstance(operation, keras.layers.Layer) or not is_stock(operation):
+        return None
+    return _KINDS.get(type(operation).__name__)
+
+
+def concatenation_axis(operation: Any) -> int:
+    """The axis that a concatenation of `keras.ops` joins along."""
+    return _inside(operation, "axis")
+
+
+def all_layers(layer: Any) -> list:
+    """A layer or model and all the layers inside it, whatever holds them."""
+    return list(_inside(layer, "_flatten_layers")())
+
+
+def takes_training(layer: Any) -> bool:
+    """Whether the `call` of a layer has an argument `training`."""
+    return "training" in inspect.signature(layer.call).parameters
+
+
+def trains_by_default(layer: Any) -> bool:
+    """Whether a layer trains where nobody says otherwise: in `model(x)`, in an exported model.
+
+    Example:
+
+    >>> trains_by_default(keras.layers.RandomFlip()), trains_by_default(keras.layers.Dropout(0.5))
+    (True, False)
+    """
+    argument = inspect.signature(layer.call).parameters.get("training")
+    return argument is not None and argument.default not in (None, False, inspect.Parameter.empty)
+
+
+@contextlib.contextmanager
+def replacing_weights(layer: Any):
+    """Forgets the weights of a built layer and, inside the `with`, lets it add new ones."""
+    tracker = _inside(layer, "_tracker")
+    tracker.unlock()
+    for variable in layer.weights:
+        _inside(layer, "_untrack_variable")(variable)
+    try:
+        yield
+    finally:
+        tracker.lock()
+
+
+def update_loss(model: Any, value: Any) -> None:
+    """Adds the loss of a batch to the mean that a compiled model reports as `loss`."""
+    _inside(model, "_loss_tracker").update_state(value)
+
+
+def _inside(owner, name):
+    try:
+        return getattr(owner, name)
+    except AttributeError as error:
+        raise NotImplementedError(
+            f"Keras {keras.__version__} has no `{name}` in its {type(owner).__name__}, and lipot "
+            "needs it. Install a version of Keras that lipot was tested with; whoever develops "
+            "lipot finds all such names in lipot/backend/keras_graph.py."
+        ) from error

@@ -1,0 +1,150 @@
+"""Sizes of what is broadcast: who is repeated how often, where a graph leaves sizes open."""
+
+import functools
+
+import keras
+import numpy as np
+
+from lipot.backend.keras_graph import steps
+from lipot.certificates.node import Node
+
+# Sizes that stand in for those left open. A size is eventually linear in the sizes that it depends
+# on, and repeats only where it is 1: two that agree on all of these agree.
+_SMALL = (1, 2, 3, 4, 5, 6, 7, 8, 9, 16, 33, 64)
+_DRAWS, _FEWEST = 16, 4
+
+
+class Sizes:
+    """Compares the open sizes of tensors in a graph by trying sizes of its inputs.
+
+    Args:
+        core: A model with a graph.
+        inputs: A `Node` for each of its inputs.
+    """
+
+    def __init__(self, core, inputs):
+        self._core = core
+        self._inputs = inputs
+
+    def agree(self, tensors, axis):
+        """Whether some tensors have the same size along an axis, whatever the inputs' sizes."""
+        keys = [id(tensor) for tensor in tensors]
+        found = [[known[key][axis] for key in keys] for known in self._tried if _has(known, keys)]
+        return len(found) >= _FEWEST and all(len(set(sizes)) == 1 for sizes in found)
+
+    @functools.cached_property
+    def _tried(self):
+        shapes = [node.shape for node in self._inputs]
+        return [_run(self._core, chosen) for chosen in tried_sizes(shapes)]
+
+
+def tried_sizes(shapes):
+    """Yields lists of shapes like the given ones, with numbers for the sizes left open."""
+    missing = sum(n is None for shape in shapes for n in shape[1:])
+    rng = np.random.default_rng(0)
+    choices = [[n] * missing for n in _SMALL]
+    if missing > 1:
+        choices += rng.choice(_SMALL, size=(_DRAWS * missing, missing)).tolist()
+    for sizes in choices:
+        left = iter(sizes)
+        yield [(s[0], *(next(left) if n is None else n for n in s[1:])) for s in shapes]
+
+
+def broadcast_shape(operation, step, nodes, sizes):
+    """Shape that the operands of a sum, product or choice are broadcast to.
+
+    Args:
+        operation: The layer or operation, for its name.
+        step: The `Step` it is called in.
+        nodes: Its operands in order: a `Node`, or a constant.
+        sizes: The `Sizes` of the graph.
+
+    Returns:
+        `(None, ...)`; an open size repeats nothing that has no size either.
+    """
+    shapes = [node.shape if isinstance(node, Node) else np.shape(node) for node in nodes]
+    moving = [node.shape for node in nodes if isinstance(node, Node)]
+    rank = len(moving[0])
+    merges = isinstance(operation, keras.layers.Layer)
+    ranks = {len(shape) for shape in (shapes if merges else moving)}
+    batches = {shape[0] for shape in moving}
+    if ranks != {rank} or max(map(len, shapes)) > rank or (1 in batches and len(batches) > 1):
+        raise ValueError(
+            f"'{operation.name}' cannot be certified: it broadcasts tensors of different ranks or "
+            "batch sizes, which may mix the samples of a batch. Expected operands of one rank: "
+            f"reshape or slice them so that axis 0 is the batch. Received: shapes {shapes}"
+        )
+    aligned = [(1,) * (rank - len(shape)) + tuple(shape) for shape in shapes]
+    tensors = [t for t in _operands(operation, step) if isinstance(t, keras.KerasTensor)]
+    for axis in range(1, rank):
+        unknown = [t for t, shape in zip(tensors, moving) if shape[axis] is None]
+        if len({id(t) for t in unknown}) > 1 and not sizes.agree(unknown, axis):
+            raise repeated_without_end(operation, moving)
+    return (None, *(_joined([shape[axis] for shape in aligned]) for axis in range(1, rank)))
+
+
+def operands(operation, args, kwargs):
+    """What a sum, product or choice is taken of: a list for a layer, arguments of an operation."""
+    if isinstance(operation, keras.layers.Layer):
+        (listed,) = [*args, *kwargs.values()]
+        return list(listed) if isinstance(listed, list | tuple) else [listed]
+    return [*args, *kwargs.values()]
+
+
+def repeated_without_end(operation, shapes):
+    """The error for sizes that may be 1 in one operand where they are larger in another."""
+    return ValueError(
+        f"'{operation.name}' cannot be certified: a tensor may be repeated along an axis of "
+        "unknown size. Expected a model with a fixed input shape, or operands that have the same "
+        f"size for all inputs. Received: shapes {shapes}"
+    )
+
+
+def check_branch(layer, node):
+    """Raises where the branch of a residual layer may change a size that is left open."""
+    if None not in node.shape[1:]:
+        return
+    found = [_same_shape(layer.branch, shape) for (shape,) in tried_sizes([node.shape])]
+    found = [same for same in found if same is not None]
+    if len(found) < _FEWEST or not all(found):
+        raise repeated_without_end(layer, [node.shape])
+
+
+def _same_shape(branch, shape):
+    try:
+        return tuple(branch.compute_output_shape(shape))[1:] == shape[1:]
+    # A window or kernel may be larger than such an input.
+    except ValueError:
+        return None
+
+
+def _operands(operation, step):
+    return operands(operation, step.args, step.kwargs)
+
+
+def _joined(sizes):
+    known = [n for n in sizes if n is not None]
+    largest = max(known, default=1)
+    return None if largest == 1 and len(known) < len(sizes) else largest
+
+
+def _has(known, keys):
+    return all(key in known for key in keys)
+
+
+def _run(core, shapes):
+    """Shapes in a graph for some shapes of its inputs, up to where they fit no longer."""
+    specs = {
+        id(tensor): keras.KerasTensor(shape, tensor.dtype)
+        for tensor, shape in zip(core.inputs, shapes)
+    }
+    for step in steps(core):
+        args, kwargs = step.arguments(specs)
+        kwargs = {name: value for name, value in kwargs.items() if name != "training"}
+        try:
+            found = step.operation.compute_output_spec(*args, **kwargs)
+        # A window or kernel may be larger than such an input.
+        except ValueError:
+            break
+        specs.update((id(t), spec) for t, spec in zip(step.outputs, keras.tree.flatten(found)))
+    return {key: tuple(spec.shape) for key, spec in specs.items()}
