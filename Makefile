@@ -21,7 +21,7 @@ TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 # What runs on every backend. Doctests show values as TensorFlow prints them.
 ON_EVERY_BACKEND := tests/test_backend.py tests/layers tests/losses tests/certificates \
 	tests/models/test_adversarial_model.py tests/models/test_otad.py \
-	tests/models/test_otad_architectures.py tests/models/test_otad_certificate.py
+	tests/models/test_otad_architectures.py
 
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 

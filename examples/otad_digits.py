@@ -11,6 +11,7 @@ import keras
 import numpy as np
 from art.attacks.evasion import ProjectedGradientDescent
 
+import lipot
 from lipot import datasets
 from lipot.interop.art import classifier
 from lipot.models import OTAD, NearestMean, StraightThrough, transport_resnet
@@ -67,7 +68,7 @@ def main():
         )
         print(f"  {name:23} {accuracy(answer, attack.generate(x, y), y):6.1%}")
 
-    certificate = model.certify(x, y)
+    certificate = lipot.certify(model, x, y)
     print(f"median certified radius: {np.median(certificate.radius):.4f}")
     print(f"certified accuracy at 0.01: {certificate.accuracy(0.01):.1%}")
 

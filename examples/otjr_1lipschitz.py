@@ -39,6 +39,6 @@ robust = AdversarialModel(
 robust.compile(keras.optimizers.Adam(1e-3), metrics=["accuracy"])
 robust.fit(data.x_train, one_hot[data.y_train], batch_size=64, epochs=20, verbose=2)
 
-certificate = certify.certify(classifier, data.x_test, data.y_test)
+certificate = certify(classifier, data.x_test, data.y_test)
 for eps in (0.0, 0.25, 0.5, 1.0):
     print(f"certified accuracy at l2 radius {eps}: {certificate.accuracy(eps):.1%}")

@@ -1,8 +1,14 @@
 """Lipschitz constants of whole models and certified radii."""
 
-from lipot.certificates import stock
-from lipot.certificates.certificate import Certificate, certify
+from lipot.certificates import neighbors, stock
+from lipot.certificates.certificate import (
+    Certificate,
+    certify,
+    holds_within,
+    register_certifier,
+)
 from lipot.certificates.graph import lipschitz_constant
+from lipot.certificates.neighbors import NeighborRadii
 from lipot.certificates.stock.augmentation import check_identity_at_inference
 from lipot.layers.layer_bounds import register_bound
 from lipot.math.rounding import LayerBound

@@ -1,5 +1,10 @@
 """Certified radii of a classifier's predictions, and the accuracy they prove."""
 
+import dataclasses
+import inspect
+import math
+from typing import Any
+
 import keras
 import numpy as np
 from keras import ops
@@ -11,29 +16,40 @@ from lipot.certificates.node import computed_input_node
 from lipot.certificates.radius import radii
 from lipot.certificates.weights import check_finite
 
+_CERTIFIERS = {}
 
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Certificate:
     """What is proven about a classifier's predictions on some points.
 
     Attributes:
-        radius: `(n,)`, l2 distance up to which each prediction cannot change; 0 where nothing
-            is proven.
+        radius: `(n,)`, l2 distance up to which, itself included, each prediction cannot change;
+            0 where nothing is proven, not even at the point itself.
         predictions: `(n,)`, class numbers; of a model with one output unit 1 where it is
             positive.
         correct: `(n,)`, whether each prediction is the label, or `None` without labels.
-        lipschitz: Proven Lipschitz constant of the map to the features before the last layer.
+        lipschitz: Proven Lipschitz constant of the map to the features before the last layer;
+            infinite for a model that has none, such as an `OTAD`.
         rounding: `(n,)`, how much radius floating point took from each point.
+        proof: What the radii were proven from, in a few words.
+        neighbors: `NeighborRadii` of an `OTAD`, else `None`.
     """
 
-    def __init__(self, radius, predictions, correct, lipschitz, rounding):
-        self.radius = radius
-        self.predictions = predictions
-        self.correct = correct
-        self.lipschitz = lipschitz
-        self.rounding = rounding
+    radius: np.ndarray
+    predictions: np.ndarray
+    correct: np.ndarray | None
+    lipschitz: float
+    rounding: np.ndarray
+    proof: str = "its Lipschitz constant"
+    neighbors: Any = None
 
     def accuracy(self, eps):
-        """Certified accuracy: the share of points that are correct with a radius above `eps`.
+        """Certified accuracy: the share of points that are correct with a proof at `eps`.
+
+        A radius is rounded down, so the closed ball is certified: a point counts where `eps` is
+        at most its radius. A radius of 0 is no proof and counts nowhere, so that `accuracy(0.0)`
+        is at most the accuracy on the points themselves.
 
         Args:
             eps: Nonnegative float, or an array of them.
@@ -48,8 +64,7 @@ class Certificate:
                 "Invalid value received for argument `eps`. Expected nonnegative numbers. "
                 f"Received: eps={eps}"
             )
-        proven = np.where(self._labelled(), self.radius, -1.0)
-        shares = (proven > eps[..., None]).mean(axis=-1)
+        shares = (self._labelled() & holds_within(self.radius, eps[..., None])).mean(axis=-1)
         return shares if shares.ndim else float(shares)
 
     def plot(self, ax=None, eps=None):
@@ -77,12 +92,15 @@ class Certificate:
     def summary(self):
         """Describes the certificate in a few lines."""
         certified = self.radius > 0.0
+        map_ = f", features {self.lipschitz:.6g}-Lipschitz" if math.isfinite(self.lipschitz) else ""
         lines = [
-            f"{len(self.radius)} points, features {self.lipschitz:.6g}-Lipschitz",
+            f"{len(self.radius)} points{map_}",
             f"radius: median {np.median(self.radius):.4g}, "
             f"mean {np.mean(self.radius):.4g}, largest {np.max(self.radius):.4g}",
             f"certified at some radius: {certified.mean():.2%}",
         ]
+        if self.neighbors is not None:
+            lines.append(self.neighbors.summary())
         if self.correct is not None:
             lines.append(f"clean accuracy: {self.correct.mean():.2%}")
             lines += [f"certified at {eps:g}: {self.accuracy(eps):.2%}" for eps in self._marks()]
@@ -112,7 +130,41 @@ class Certificate:
         return [0.25, 0.5, 1.0, 1.58] if np.median(self.radius) > 0.05 else [8 / 255, 36 / 255]
 
 
-def certify(model, x, y=None, batch_size=256):
+def holds_within(radius, eps):
+    """Whether certified radii, rounded down, prove what happens up to the distance `eps`.
+
+    Example:
+
+    >>> holds_within(np.array([0.0, 0.5, 1.0]), 0.5).tolist()
+    [False, True, True]
+    >>> holds_within(np.array([0.0, 0.5]), 0.0).tolist()
+    [False, True]
+    """
+    radius = np.asarray(radius)
+    return (radius > 0.0) & (radius >= eps)
+
+
+def register_certifier(*model_classes):
+    """Teaches `certify` a class of models that have a proof of their own.
+
+    The decorated function receives `(model, x, y, batch_size)` and, as keyword-only arguments
+    with defaults, the settings of its own; it returns a `Certificate`.
+
+    Args:
+        *model_classes: Classes of Keras models.
+
+    Returns:
+        A decorator that returns the function as it is.
+    """
+
+    def register(certifier):
+        _CERTIFIERS.update(dict.fromkeys(model_classes, certifier))
+        return certifier
+
+    return register
+
+
+def certify(model, x, y=None, batch_size=256, **settings):
     r"""Certifies a classifier's predictions against every l2 perturbation of bounded size.
 
     Where the model is $x \mapsto W g(x) + b$ with $g$ proven $G$-Lipschitz, its prediction
@@ -122,14 +174,20 @@ def certify(model, x, y=None, batch_size=256):
 
     or $|f(x)| / (G \|w\|)$ for the sign of one output unit. From this radius is taken what
     floating point can do to the model at `x` and at the perturbed point, so the claim is about
-    the predictions the model really computes.
+    the predictions the model really computes. An `OTAD` is certified up to where its neighbors
+    may change or its logits may cross, whichever is nearer.
 
     Args:
         model: A built Keras classifier with a graph (see `lipschitz_constant`) whose last layer
-            is linear, or linear followed by a softmax or by the sigmoid of one unit.
+            is linear, or linear followed by a softmax or by the sigmoid of one unit; or an
+            adapted `OTAD`.
         x: `(n, ...)` array of finite inputs.
         y: Labels: class numbers, one-hot rows, or for one output unit {0, 1} or {-1, 1}.
         batch_size: Number of points to run at once.
+        **settings: For an `OTAD`, the Lipschitz constants of parts in which none can be proven,
+            or one to use in place of what is: `head_lipschitz` from the features to the outputs,
+            `embedding_lipschitz` and `metric_lipschitz` from the inputs; and `spare`, how many
+            points beyond the neighbors are looked at one by one (64).
 
     Returns:
         A `Certificate`.
@@ -143,39 +201,24 @@ def certify(model, x, y=None, batch_size=256):
     >>> certificate.radius.round(4).tolist(), certificate.accuracy(1.0)
     ([3.0, 2.0], 0.5)
     """
-    x = _checked_inputs(graph_of(model), x)
-    check_finite(model)
+    known = (c for c in type(model).__mro__ if c in _CERTIFIERS)
+    certifier = _CERTIFIERS[next(known, keras.Model)]
+    parameters = inspect.signature(certifier).parameters.values()
+    names = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
+    for name in settings:
+        if name not in names:
+            allowed = f"one of {sorted(names)}" if names else "no further arguments"
+            raise ValueError(
+                f"Invalid argument `{name}` received. Expected {allowed} for a model of class "
+                f"{type(model).__name__}. Received: {name}={settings[name]!r}"
+            )
     batch_size = checks.positive_int("batch_size", batch_size)
-    inputs = [computed_input_node(t, (None, *x.shape[1:])) for t in graph_of(model).inputs]
-    head = find_head(model, inputs)
-    labels = None if y is None else checks.labels(y, len(x), len(head.bias))
-    features = np.concatenate(
-        [_features(head, x[i : i + batch_size]) for i in range(0, len(x), batch_size)]
-    )
-    norms = np.linalg.norm(x.reshape(len(x), -1).astype("float64"), axis=1)
-    found = radii(head, features, norms)
-    binary = len(head.bias) == 1
-    predictions = (found.logits[:, 0] > 0).astype(int) if binary else found.logits.argmax(axis=1)
-    correct = None if labels is None else predictions == labels
-    return Certificate(found.radius, predictions, correct, head.node.lipschitz, found.rounding)
+    return certifier(model, x, y, batch_size, **settings)
 
 
-def _features(head, batch):
-    for part in head.features:
-        batch = part(batch, training=False)
-    # NumPy has no bfloat16; the features of a model in float64 must stay as they are.
-    wide = keras.backend.result_type(batch.dtype, "float32")
-    return ops.convert_to_numpy(ops.cast(batch, wide)).astype("float64")
-
-
-def _checked_inputs(core, x):
+def check_inputs(x, expected):
+    """Returns inputs as an array of finite numbers of a shape with `None` for any size."""
     x = np.asarray(x)
-    if len(core.inputs) != 1:
-        raise ValueError(
-            "Invalid value received for argument `model`. Expected a model with one input. "
-            f"Received: {len(core.inputs)} inputs"
-        )
-    expected = tuple(core.inputs[0].shape)
     fits = len(x.shape) == len(expected) and all(
         e in (None, n) for e, n in zip(expected[1:], x.shape[1:])
     )
@@ -191,3 +234,38 @@ def _checked_inputs(core, x):
             f"Received: dtype {x.dtype}{bad}"
         )
     return x
+
+
+def features_of(head, x, batch_size):
+    """Runs the models before a `Head`'s last layer; returns `(n, m)` in float64."""
+    starts = range(0, len(x), batch_size)
+    return np.concatenate([_features(head, x[i : i + batch_size]) for i in starts])
+
+
+@register_certifier(keras.Model)
+def _certify_graph(model, x, y, batch_size):
+    core = graph_of(model)
+    if len(core.inputs) != 1:
+        raise ValueError(
+            "Invalid value received for argument `model`. Expected a model with one input. "
+            f"Received: {len(core.inputs)} inputs"
+        )
+    x = check_inputs(x, tuple(core.inputs[0].shape))
+    check_finite(model)
+    inputs = [computed_input_node(t, (None, *x.shape[1:])) for t in core.inputs]
+    head = find_head(model, inputs)
+    labels = None if y is None else checks.labels(y, len(x), len(head.bias))
+    norms = np.linalg.norm(x.reshape(len(x), -1).astype("float64"), axis=1)
+    found = radii(head, features_of(head, x, batch_size), norms)
+    binary = len(head.bias) == 1
+    predictions = (found.logits[:, 0] > 0).astype(int) if binary else found.logits.argmax(axis=1)
+    correct = None if labels is None else predictions == labels
+    return Certificate(found.radius, predictions, correct, head.node.lipschitz, found.rounding)
+
+
+def _features(head, batch):
+    for part in head.features:
+        batch = part(batch, training=False)
+    # NumPy has no bfloat16; the features of a model in float64 must stay as they are.
+    wide = keras.backend.result_type(batch.dtype, "float32")
+    return ops.convert_to_numpy(ops.cast(batch, wide)).astype("float64")

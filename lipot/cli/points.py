@@ -95,7 +95,7 @@ def read_model(path, x):
     except KeyError as error:
         raise ValueError(f"{path} is no model that `model.save` wrote: {error}") from error
     inputs = getattr(model, "inputs", None) or ()
-    # A model that is no graph of layers, such as OTAD, states no shape.
+    # A model that is no graph of layers states no shape.
     expected = inputs[0].shape[1:] if len(inputs) == 1 else x.shape[1:]
     if not _fits(x.shape[1:], expected):
         raise ValueError(

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lipot.attacks.auto_attack import STANDS
+from lipot.certificates import holds_within
 
 
 class Verdict(NamedTuple):
@@ -77,14 +78,14 @@ class Evaluation:
         return float(np.mean(self._at(eps) == STANDS))
 
     def certified_accuracy(self, eps):
-        """Share of points that are right with a proven radius above `eps`, any number.
+        """Share of points that are right with a proof at `eps`, any number.
 
         `None` where there is no certificate.
         """
         if self.certified_radius is None:
             return None
         right = self.predictions == self.labels
-        return float(np.mean(right & (self.certified_radius > eps)))
+        return float(np.mean(right & holds_within(self.certified_radius, eps)))
 
     def broken(self, attack, eps):
         """Number of points that `attack` was the first to break at `eps`."""

@@ -2,15 +2,14 @@
 
 import numpy as np
 
-from lipot.certificates import certify
-from lipot.models import OTAD
+from lipot.certificates import certify, holds_within
 
 
 def proven_radius(model, x, y, norm):
     """Certifies a model's predictions in the norm of an evaluation.
 
     Args:
-        model: Keras classifier; an `OTAD` is asked for its own certificate.
+        model: Keras classifier.
         x: Points `(n, ...)`.
         y: Class numbers `(n,)`.
         norm: `2` or `"inf"`.
@@ -19,19 +18,18 @@ def proven_radius(model, x, y, norm):
         `(radius, note)`: float64 `(n,)` and how it was proven, or `None` and why it could not be.
     """
     try:
-        own = isinstance(model, OTAD)
-        radius = (model.certify(x) if own else certify(model, x, y)).radius
-    # A model outside what can be proven, or not yet adapted, says so in its own words.
+        certificate = certify(model, x, y)
+    # A model outside what can be proven says so in its own words.
     except (TypeError, ValueError, RuntimeError) as error:
         return None, f"Nothing is proven. {' '.join(str(error).split())}"
-    radius = np.asarray(radius, "float64")
-    how = "the model's own certificate" if own else "its Lipschitz constant"
+    radius = np.asarray(certificate.radius, "float64")
     if norm == 2:
-        return radius, f"Proven in l2 from {how}."
+        return radius, f"Proven in l2 from {certificate.proof}."
     # |d|_2 <= sqrt(dimension) |d|_inf
     dimension = int(np.prod(x.shape[1:]))
-    note = f"Proven in l2 from {how}; divided by sqrt({dimension}) for l-inf."
-    return radius / np.sqrt(dimension), note
+    note = f"Proven in l2 from {certificate.proof}; divided by sqrt({dimension}) for l-inf."
+    # Rounded down, as the radius was.
+    return radius / np.sqrt(dimension) * (1.0 - 2.0**-50), note
 
 
 def check_against(radius, broken_by, eps, attacks):
@@ -44,7 +42,7 @@ def check_against(radius, broken_by, eps, attacks):
         attacks: Their names.
     """
     for size in eps:
-        contradicted = np.flatnonzero((broken_by[size] >= 0) & (radius > size))
+        contradicted = np.flatnonzero((broken_by[size] >= 0) & holds_within(radius, size))
         if len(contradicted):
             point = contradicted[0]
             raise RuntimeError(

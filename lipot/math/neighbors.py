@@ -26,7 +26,8 @@ def nearest_neighbors(queries, points, squared_norms, count):
     r"""Finds the nearest points to each query.
 
     $|x - p|^2 = |x|^2 - 2\,x \cdot p + |p|^2$ ranks all points with one matrix product; the
-    rounding of that form is taken out by measuring the differences to the best few again.
+    rounding of that form is taken out by measuring the differences to the best few again. Far
+    from the origin it cancels more than that can mend: subtract the mean of the points from both.
     Memory is `batch * (n + count * d)` numbers beside the points.
 
     Args:

@@ -9,10 +9,11 @@ from lipot.backend.keras_graph import replacing_weights
 
 @keras.saving.register_keras_serializable(package="lipot")
 class NeighborMemory(keras.layers.Layer):
-    """Points, their features and, for a learned metric, their codes.
+    """Points, their features, and the codes among which neighbors are searched.
 
-    Holds nothing until `store`. Its shapes are part of the saved build configuration, so that a
-    loaded model has room for the weights.
+    Codes are kept around their mean, which is a weight too: far from the origin float32 has no
+    digits left for the distances between them. Holds nothing until `store`. Its shapes are part
+    of the saved build configuration, so that a loaded model has room for the weights.
 
     Args:
         **kwargs: Arguments of `keras.layers.Layer`.
@@ -29,7 +30,7 @@ class NeighborMemory(keras.layers.Layer):
         super().__init__(trainable=False, **kwargs)
         self.size = 0
         self.sample_shape = ()
-        self.points = self.features = self.codes = self.norms = None
+        self.points = self.features = self.codes = self.norms = self.center = None
 
     def store(self, points, features, codes, sample_shape):
         """Replaces what is held.
@@ -40,28 +41,33 @@ class NeighborMemory(keras.layers.Layer):
             codes: Array `(n, m)`, or None where the points themselves are searched.
             sample_shape: Shape of one point before flattening.
         """
-        self._allocate(
-            len(points),
-            sample_shape,
-            None if codes is None else codes.shape[1],
-            points,
-            features,
-            codes,
-        )
+        codes = np.asarray(points if codes is None else codes, "float32")
+        center = np.mean(codes, axis=0, dtype="float64").astype("float32")
+        codes = codes - center
+        weights = {"points": points, "features": features, "codes": codes, "center": center}
+        weights["norms"] = squared_norms(codes).astype("float32")
+        self._allocate(len(points), sample_shape, codes.shape[1], weights)
 
     def take(self, indices):
         """Returns points and features by row, `(batch, K) -> 2 x (batch, K, d)`."""
         return ops.take(self.points, indices, axis=0), ops.take(self.features, indices, axis=0)
 
     def search_space(self):
-        """Returns what neighbors are searched among, and its squared norms."""
-        return ops.convert_to_tensor(self.points if self.codes is None else self.codes), self.norms
+        """Returns the centered codes that neighbors are searched among, and their squared norms."""
+        return ops.convert_to_tensor(self.codes), self.norms
+
+    def centered(self, codes):
+        """Moves codes of queries to where the stored ones are, `(batch, m)`."""
+        return ops.cast(codes, "float32") - self.center
 
     def get_build_config(self):
         if not self.size:
             return {}
-        width = None if self.codes is None else int(self.codes.shape[1])
-        return {"size": self.size, "sample_shape": list(self.sample_shape), "code_width": width}
+        return {
+            "size": self.size,
+            "sample_shape": list(self.sample_shape),
+            "code_width": int(self.codes.shape[1]),
+        }
 
     def build_from_config(self, config):
         if config:
@@ -72,22 +78,25 @@ class NeighborMemory(keras.layers.Layer):
         del config["trainable"]
         return config
 
-    def _allocate(self, size, sample_shape, width, points=None, features=None, codes=None):
+    def _allocate(self, size, sample_shape, width, values=None):
         # A second adapt() may bring another number of points: the weights are made anew.
         with replacing_weights(self):
-            self._add_weights(size, sample_shape, width, points, features, codes)
+            self._add_weights(size, sample_shape, width, values)
         self.built = True
 
-    def _add_weights(self, size, sample_shape, width, points, features, codes):
+    def _add_weights(self, size, sample_shape, width, values):
         dimension = int(np.prod(sample_shape))
         self.size = int(size)
         self.sample_shape = tuple(int(side) for side in sample_shape)
-        self.points = self._weight("points", (size, dimension), points)
-        self.features = self._weight("features", (size, dimension), features)
-        self.codes = None if width is None else self._weight("codes", (size, width), codes)
-        searched = points if codes is None else codes
-        norms = None if searched is None else _squared_norms(searched)
-        self.norms = self._weight("norms", (size,), norms)
+        values = {} if values is None else values
+        for name, shape in (
+            ("points", (size, dimension)),
+            ("features", (size, dimension)),
+            ("codes", (size, width)),
+            ("norms", (size,)),
+            ("center", (width,)),
+        ):
+            setattr(self, name, self._weight(name, shape, values.get(name)))
 
     def _weight(self, name, shape, value):
         initializer = "zeros" if value is None else (lambda *_, **__: ops.convert_to_tensor(value))
@@ -96,5 +105,6 @@ class NeighborMemory(keras.layers.Layer):
         )
 
 
-def _squared_norms(rows):
-    return np.einsum("nd,nd->n", rows, rows, dtype="float64").astype("float32")
+def squared_norms(rows):
+    """Squared norm of every row, added up in float64."""
+    return np.einsum("nd,nd->n", rows, rows, dtype="float64")

@@ -28,7 +28,12 @@ class NeighborModel(keras.Model):
             makes calls eager.
         memory: `NeighborMemory` of another model, to answer from the same stored points, or None.
         **kwargs: Arguments of `keras.Model`.
+
+    Inputs of any number type are taken as float32, the type of what is stored.
     """
+
+    # The layers that a configuration holds; a subclass names its own beside them.
+    parts = ("backbone", "head", "embedding", "metric")
 
     def __init__(
         self,
@@ -43,6 +48,8 @@ class NeighborModel(keras.Model):
         **kwargs,
     ):
         super().__init__(**kwargs)
+        # A policy in half precision would round queries, but not the points beside them.
+        self.autocast = False
         for name, part in [("backbone", backbone), ("head", head)]:
             _check_layer(name, part)
         for name, part in [("embedding", embedding), ("metric", metric)]:
@@ -77,7 +84,7 @@ class NeighborModel(keras.Model):
         Returns:
             The model.
         """
-        x = np.asarray(x)
+        x = np.asarray(x, "float32")
         if x.ndim < 2 or len(x) == 0 or not np.all(np.isfinite(x)):
             raise ValueError(
                 "Invalid value received for argument `x`. Expected finite training points of "
@@ -86,7 +93,9 @@ class NeighborModel(keras.Model):
         x = x[_first_occurrences(x)]
         points, shape = self._in_batches(self._embed, x, batch_size)
         features, feature_shape = self._in_batches(
-            lambda batch: self.backbone(self._embed(batch), training=False), x, batch_size
+            lambda batch: self.backbone(batch, training=False),
+            points.reshape(-1, *shape),
+            batch_size,
         )
         if shape != feature_shape:
             raise ValueError(
@@ -104,8 +113,9 @@ class NeighborModel(keras.Model):
         return self
 
     def call(self, inputs):
-        query, indices = self._find(inputs)
-        return self._finish(self._combine_stored(query, indices), query)
+        inputs = as_float(inputs)
+        embedded = self._embed(inputs)
+        return self._finish(self._answer(inputs, embedded), embedded)
 
     def features(self, x, *, batch_size=256):
         """Computes the features that `combine` gives, before the head.
@@ -118,11 +128,7 @@ class NeighborModel(keras.Model):
             Array `(n, d)`.
         """
 
-        def answer(_, batch):
-            query, indices = self._find(batch)
-            return self._combine_stored(query, indices)
-
-        return self._over_batches("features", answer, x, batch_size)
+        return self._over_batches("features", lambda _, b: self._feature_of(b), x, batch_size)
 
     def network_features(self, x, *, batch_size=256):
         """Computes the features that the backbone itself gives, `(n, d)`."""
@@ -132,9 +138,32 @@ class NeighborModel(keras.Model):
 
         return self._over_batches("network_features", answer, x, batch_size)
 
+    def codes(self, x, *, batch_size=256):
+        """Computes where the search sees inputs, relative to the mean of what is stored, `(n, m)`.
+
+        Args:
+            x: Inputs, array `(n, ...)`.
+            batch_size: Inputs sent through the metric at once.
+        """
+
+        def answer(_, batch):
+            return self._code(batch, self._embed(batch) if self.metric is None else None)
+
+        return self._over_batches("codes", answer, x, batch_size)
+
+    def queries(self, x, *, batch_size=256):
+        """Computes what `combine` gets as queries: embedded inputs, `(n, d)`.
+
+        Args:
+            x: Inputs, array `(n, ...)`.
+            batch_size: Inputs embedded at once.
+        """
+        return self._over_batches("queries", lambda _, b: _flat(self._embed(b)), x, batch_size)
+
     def network(self, inputs):
         """Calls the network as it was trained: `head(backbone(embedding(inputs)))`."""
-        return self.head(self.backbone(self._embed(inputs), training=False), training=False)
+        embedded = self._embed(as_float(inputs))
+        return self.head(self.backbone(embedded, training=False), training=False)
 
     def relative_error(self, x, *, batch_size=256):
         r"""Computes $|R(x) - \tilde f(x)|^2 / |R(x)|^2$ for backbone features R(x).
@@ -155,22 +184,9 @@ class NeighborModel(keras.Model):
 
     def nearest(self, inputs, count=None):
         """Finds the stored points next to inputs, as `Neighbors`."""
-        self._check_adapted()
-        count = self.neighbors if count is None else count
-        codes = self._codes(inputs, self._flat_query(inputs))
-        points, norms = self.memory.search_space()
-        if SEARCHES[self.search].in_graph:
-            return nearest_neighbors(codes, points, norms, count)
-        if not backend.is_concrete(codes):
-            raise RuntimeError(
-                f"search={self.search!r} answers eager calls only. Use predict() or "
-                'features(), or build the model with search="exact".'
-            )
-        if self._index is None:
-            self._index = SEARCHES[self.search](ops.convert_to_numpy(points))
-        candidates = self._index.candidates(ops.convert_to_numpy(codes), count)
-        candidates = ops.convert_to_tensor(candidates, dtype="int32")
-        return sort_by_distance(codes, points, candidates, min(count, self.memory.size))
+        inputs = as_float(inputs)
+        embedded = self._embed(inputs) if self.metric is None else None
+        return self._nearest(inputs, embedded, count)
 
     def fit(self, *args, **kwargs):
         """Always raises: the network is trained before, on its own."""
@@ -195,7 +211,7 @@ class NeighborModel(keras.Model):
             self.built = True
 
     def get_config(self):
-        parts = {name: getattr(self, name) for name in _PARTS}
+        parts = {name: getattr(self, name) for name in self.parts}
         return {
             **super().get_config(),
             **{
@@ -209,30 +225,51 @@ class NeighborModel(keras.Model):
     @classmethod
     def from_config(cls, config):
         config = dict(config)
-        for name in (*_PARTS, "solver"):
+        for name in cls.parts:
             if config.get(name) is not None:
                 config[name] = keras.saving.deserialize_keras_object(config[name])
         return cls(**config)
 
+    def arrange(self, indices):
+        """Order in which `combine` gets the neighbors `(batch, K)`: here the nearest first."""
+        return indices
+
     def _embed(self, inputs):
         return inputs if self.embedding is None else self.embedding(inputs, training=False)
 
-    def _flat_query(self, inputs):
-        return _flat(self._embed(inputs))
-
-    def _codes(self, inputs, query):
-        return query if self.metric is None else _flat(self.metric(inputs, training=False))
-
-    def _find(self, inputs):
+    def _nearest(self, inputs, embedded, count=None):
+        """Searches next to inputs that are embedded already, where that is what is searched."""
         self._check_adapted()
-        return self._flat_query(inputs), self.nearest(inputs).indices
+        count = self.neighbors if count is None else count
+        codes = self._code(inputs, embedded)
+        points, norms = self.memory.search_space()
+        if SEARCHES[self.search].in_graph:
+            return nearest_neighbors(codes, points, norms, count)
+        if not backend.is_concrete(codes):
+            raise RuntimeError(
+                f"search={self.search!r} answers eager calls only. Use predict() or "
+                'features(), or build the model with search="exact".'
+            )
+        stored = ops.convert_to_numpy(points)
+        if self._index is None or not self._index.holds(stored):
+            self._index = SEARCHES[self.search](stored)
+        candidates = self._index.candidates(ops.convert_to_numpy(codes), count)
+        candidates = ops.convert_to_tensor(candidates, dtype="int32")
+        return sort_by_distance(codes, points, candidates, min(count, self.memory.size))
 
-    def _combine_stored(self, query, indices):
-        neighbors, features = self.memory.take(indices)
-        return self.combine(query, neighbors, features)
+    def _code(self, inputs, embedded):
+        codes = embedded if self.metric is None else self.metric(inputs, training=False)
+        return self.memory.centered(_flat(codes))
 
-    def _finish(self, feature, query):
-        shape = (ops.shape(query)[0], *self.memory.sample_shape)
+    def _answer(self, inputs, embedded):
+        indices = self.arrange(self._nearest(inputs, embedded).indices)
+        return self.combine(_flat(embedded), *self.memory.take(indices))
+
+    def _feature_of(self, inputs):
+        return self._answer(inputs, self._embed(inputs))
+
+    def _finish(self, feature, embedded):
+        shape = (ops.shape(embedded)[0], *self.memory.sample_shape)
         return self.head(ops.reshape(feature, shape), training=False)
 
     def _check_adapted(self):
@@ -263,7 +300,7 @@ class NeighborModel(keras.Model):
         else:
 
             def run(batch):
-                return answer(self, ops.convert_to_tensor(batch))
+                return answer(self, as_float(batch))
 
         parts = [run(x[start : start + batch_size]) for start in range(0, len(x), batch_size)]
         return keras.tree.map_structure(
@@ -277,7 +314,9 @@ class NeighborModel(keras.Model):
         self.test_function = None
 
 
-_PARTS = ("backbone", "head", "embedding", "metric")
+def as_float(inputs):
+    """Returns inputs of any number type in the one that a `NeighborModel` computes in."""
+    return ops.cast(ops.convert_to_tensor(inputs), "float32")
 
 
 def _flat(values):
@@ -285,7 +324,8 @@ def _flat(values):
 
 
 def _first_occurrences(x):
-    rows = np.ascontiguousarray(x.reshape(len(x), -1))
+    # Of the two zeros one, since bytes are compared.
+    rows = np.ascontiguousarray(x.reshape(len(x), -1) + np.float32(0.0))
     keys = rows.view(np.dtype((np.void, rows.dtype.itemsize * rows.shape[1])))[:, 0]
     return np.sort(np.unique(keys, return_index=True)[1])
 

@@ -9,7 +9,6 @@ from keras import ops
 from lipot import checks
 from lipot.layers.convex_interpolation import ConvexInterpolation
 from lipot.math.steepness import steepest_change
-from lipot.models import otad_certificate
 from lipot.models.neighbor_model import NeighborModel
 
 
@@ -59,7 +58,7 @@ class OTAD(NeighborModel):
         **kwargs: Arguments of `keras.Model`.
 
     Lipschitz bound:
-        None as a whole, as neighbors change; `certify` gives one around each query.
+        None as a whole, as neighbors change; `lipot.certify` proves a radius around each query.
 
     Reference:
         Gai, Wang and Zhang, "OTAD: An Optimal Transport-Induced Robust Model for Agnostic
@@ -77,6 +76,8 @@ class OTAD(NeighborModel):
     >>> model.predict(x[:4] + 0.1, verbose=0).shape
     (4, 2)
     """
+
+    parts = (*NeighborModel.parts, "solver")
 
     def __init__(
         self,
@@ -123,6 +124,11 @@ class OTAD(NeighborModel):
             return self.solver(inputs, training=False)
         return self.interpolation(inputs)
 
+    def arrange(self, indices):
+        # In an order of their own the same neighbors have the same potentials, bit for bit,
+        # wherever the query is. A learned solver was shown the nearest first.
+        return indices if self.solver is not None else ops.sort(indices, axis=1)
+
     def neighborhoods(self, x, *, batch_size=256):
         """Looks behind the answers: neighbors, weights and feasibility, as a `Neighborhood`.
 
@@ -132,11 +138,14 @@ class OTAD(NeighborModel):
         """
 
         def look(_, batch):
-            found = self.nearest(batch)
-            solved = self.interpolation.solve(
-                self._flat_query(batch), *self.memory.take(found.indices)
-            )
-            return Neighborhood(*found, solved.weights, solved.feasible, solved.steps)
+            embedded = self._embed(batch)
+            found = self._nearest(batch, embedded)
+            query = ops.reshape(embedded, (ops.shape(embedded)[0], -1))
+            order = ops.argsort(found.indices, axis=1)
+            arranged = ops.take_along_axis(found.indices, order, axis=1)
+            solved = self.interpolation.solve(query, *self.memory.take(arranged))
+            weights = ops.take_along_axis(solved.weights, ops.argsort(order, axis=1), axis=1)
+            return Neighborhood(*found, weights, solved.feasible, solved.steps)
 
         return self._over_batches("neighborhoods", look, x, batch_size)
 
@@ -147,7 +156,7 @@ class OTAD(NeighborModel):
             solver: Layer called on `[query, neighbors, features]`, or None for the exact one.
         """
         config = self.get_config()
-        parts = {name: getattr(self, name) for name in ("backbone", "head", "embedding", "metric")}
+        parts = {name: getattr(self, name) for name in self.parts}
         shared = {"solver": solver, "memory": self.memory, "name": None}
         model = type(self)(**{**config, **parts, **shared})
         model.build()
@@ -166,11 +175,12 @@ class OTAD(NeighborModel):
         """
 
         def answer(_, batch):
-            query = self._flat_query(batch)
+            embedded = self._embed(batch)
             # A stored point is nearest to itself.
-            indices = self.nearest(batch, self.neighbors + 1).indices[:, 1:]
+            indices = self._nearest(batch, embedded, self.neighbors + 1).indices[:, 1:]
+            query = ops.reshape(embedded, (ops.shape(embedded)[0], -1))
             inputs = (query, *self.memory.take(indices))
-            own = ops.reshape(self.backbone(self._embed(batch), training=False), ops.shape(query))
+            own = ops.reshape(self.backbone(embedded, training=False), ops.shape(query))
             return inputs, self.interpolation(list(inputs)), own
 
         return self._over_batches("without_itself", answer, x, batch_size)
@@ -207,55 +217,11 @@ class OTAD(NeighborModel):
             f"local_lipschitz {steps}", climb, np.stack([x, start], axis=1), batch_size
         )
 
-    def certify(
-        self,
-        x,
-        y=None,
-        *,
-        head_lipschitz=None,
-        embedding_lipschitz=None,
-        metric_lipschitz=None,
-        batch_size=64,
-    ):
-        """Proves a radius around each input within which the predicted class is the same.
-
-        Two things are bounded: how far the K nearest training points stay the K nearest, and how
-        far the logits stay in order while they do, where the features move at most L times as
-        far as the query. The radius is the smaller one.
-
-        Args:
-            x: Inputs, array `(n, ...)`.
-            y: Integer labels `(n,)`, for `NeighborCertificate.accuracy`, or None.
-            head_lipschitz: Lipschitz constant of the head, where it is not linear.
-            embedding_lipschitz: Lipschitz constant of the embedding, where there is one.
-            metric_lipschitz: Lipschitz constant of the metric, where there is one;
-                `lipot.lipschitz_constant` proves it for most networks.
-            batch_size: Queries at once.
-
-        Returns:
-            `NeighborCertificate`.
-        """
-        return otad_certificate.certify(
-            self,
-            np.asarray(x, "float32"),
-            y,
-            head_lipschitz=head_lipschitz,
-            embedding_lipschitz=embedding_lipschitz,
-            metric_lipschitz=metric_lipschitz,
-            batch_size=batch_size,
-        )
-
     def get_config(self):
-        solver = self.solver
         return {
             **super().get_config(),
             "smoothness": self.interpolation.smoothness,
             "convexity": self.interpolation.convexity,
             "smoothness_step": self.interpolation.smoothness_step,
             "convexity_step": self.interpolation.convexity_step,
-            "solver": None if solver is None else keras.saving.serialize_keras_object(solver),
         }
-
-    def _feature_of(self, inputs):
-        query, indices = self._find(inputs)
-        return self._combine_stored(query, indices)

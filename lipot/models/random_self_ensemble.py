@@ -39,6 +39,8 @@ class RandomNoise(keras.layers.Layer):
         self.seed_generator = keras.random.SeedGenerator(seed)
 
     def call(self, inputs):
+        # Whole numbers have no noise of their own type.
+        inputs = ops.cast(inputs, self.compute_dtype)
         noise = keras.random.normal(
             ops.shape(inputs), stddev=self.stddev, dtype=inputs.dtype, seed=self.seed_generator
         )

@@ -25,8 +25,13 @@ class FaissSearch:
             import faiss
         except ImportError as error:
             raise ImportError('search="faiss" needs the package faiss-cpu.') from error
+        self._points = np.array(points, "float32", order="C")
         self._index = faiss.IndexFlatL2(points.shape[1])
-        self._index.add(np.ascontiguousarray(points, "float32"))
+        self._index.add(self._points)
+
+    def holds(self, points):
+        """Whether the index was made of these points, as they are now."""
+        return np.array_equal(self._points, points)
 
     def candidates(self, queries, count):
         """Returns rows of the points, `(batch, m)` with m >= count where there are as many."""

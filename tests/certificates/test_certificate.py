@@ -270,3 +270,24 @@ def test_a_certificate_describes_and_draws_itself():
 def test_certify_is_a_function():
     assert inspect.isfunction(lipot.certify)
     assert lipot.certify is lipot.certificates.certify
+
+
+def test_at_equality_the_closed_ball_counts_and_an_attack_on_its_surface_fails():
+    kernel = np.array([[1.0, -1.0], [0.0, 0.0]])
+    model, x = linear_model(kernel), np.array([[0.5, 1.0], [0.0, 1.0], [-2.0, 1.0]], "float32")
+    certificate = lipot.certify(model, x, [0, 0, 0])
+    radius = certificate.radius[0]
+    assert 0.0 < radius < 0.5 and certificate.radius[1] == 0.0
+    assert certificate.accuracy(radius) == pytest.approx(1 / 3)
+    assert certificate.accuracy(np.nextafter(radius, 1.0)) == 0.0
+    # The second point is classified right, by a tie: nothing is proven of it, at 0 neither.
+    assert certificate.correct.tolist() == [True, True, False]
+    assert certificate.accuracy(0.0) == pytest.approx(1 / 3)
+    on_the_surface = x[:1].astype("float64") - [[radius, 0.0]]
+    assert model.predict(on_the_surface, verbose=0).argmax(axis=1).tolist() == [0]
+
+
+@pytest.mark.parametrize("name", ["head_lipschitz", "nrom"])
+def test_settings_of_another_model_are_refused(name):
+    with pytest.raises(ValueError, match=f"argument `{name}` received.*Sequential"):
+        lipot.certify(linear_model(np.eye(2)), np.eye(2), **{name: 2.0})

@@ -32,9 +32,9 @@ def test_accuracies():
     evaluation = made()
     assert evaluation.clean_accuracy == 0.75
     assert [evaluation.robust_accuracy(eps) for eps in (0.5, 1.0)] == [0.5, 0.25]
-    # The third point has an infinite radius for a wrong prediction.
+    # The third point has an infinite radius for a wrong prediction, the last one exactly 2.
     assert [evaluation.certified_accuracy(eps) for eps in (0.0, 0.5, 1.0, 2.0)] == [
-        *(0.75, 0.5, 0.25, 0.0)
+        *(0.75, 0.5, 0.25, 0.25)
     ]
     assert made(certified_radius=None).certified_accuracy(0.5) is None
     assert (evaluation.broken("pgd", 1.0), evaluation.broken("square", 1.0)) == (1, 1)

@@ -1,5 +1,6 @@
 """What flows inside a network: the outputs of its layers, and the features before the last one."""
 
+import functools
 from typing import Any, NamedTuple
 
 import keras
@@ -22,6 +23,7 @@ class Features(NamedTuple):
     values: Any
 
 
+@functools.singledispatch
 def features(model, x):
     """Runs a network up to its last layer with weights; an OT-Classifier up to its codes.
 
@@ -41,10 +43,6 @@ def features(model, x):
     >>> features(model, np.zeros((5, 4), "float32")).values.shape
     (5, 3)
     """
-    if isinstance(model, NeighborModel):
-        return Features("head", model.features(x))
-    if isinstance(model, OTClassifier):
-        return Features("classifier", *_run(model.encoder, x))
     while True:
         graph = _graph(model)
         last = _last_step_with_weights(graph)
@@ -54,6 +52,16 @@ def features(model, x):
         if not isinstance(last.operation, keras.Model):
             return Features(last.operation.name, np.asarray(x))
         model = last.operation
+
+
+@features.register
+def _features_of_neighbors(model: NeighborModel, x):
+    return Features("head", model.features(x))
+
+
+@features.register
+def _codes(model: OTClassifier, x):
+    return Features("classifier", *_run(model.encoder, x))
 
 
 def layer_outputs(model, x):

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 
 from lipot.attacks.auto_attack import STANDS
+from lipot.certificates import holds_within
 from lipot.evaluation.views.view import View
 
 
@@ -43,7 +44,7 @@ def per_class(evaluation, eps):
     right = np.asarray(evaluation.predictions) == labels
     stands = np.asarray(evaluation.broken_by[eps]) == STANDS
     radius = evaluation.certified_radius
-    proven = None if radius is None else right & (np.asarray(radius) > eps)
+    proven = None if radius is None else right & holds_within(radius, eps)
     classes, rows, points = np.unique(labels, return_inverse=True, return_counts=True)
 
     def shares(held):

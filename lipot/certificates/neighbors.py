@@ -1,0 +1,312 @@
+r"""Certified radii of convex interpolation between the nearest training points.
+
+While a query keeps its neighbors, its feature moves at most L times as far as the query, whatever
+the potentials. So within the smaller of two radii the predicted class is the same: that within
+which the neighbors stay, and that within which the head keeps its logits in order. What rounding
+can do to the query, to the search, to the interpolation and to the head is taken from both.
+"""
+
+import math
+from typing import NamedTuple
+
+import keras
+import numpy as np
+from keras import ops
+
+from lipot import checks
+from lipot.certificates.certificate import (
+    Certificate,
+    check_inputs,
+    features_of,
+    register_certifier,
+)
+from lipot.certificates.graph import graph_of, walk
+from lipot.certificates.head import find_head
+from lipot.certificates.neighbor_sets import set_radii
+from lipot.certificates.node import computed_input_node
+from lipot.certificates.radius import radii
+from lipot.certificates.weights import check_finite
+from lipot.checks import positive_float, positive_int
+from lipot.layers.convex_interpolation import ConvexInterpolation
+from lipot.math.precision import widest_float
+from lipot.math.rounding import Affine, float_format
+from lipot.models.neighbor_memory import NeighborMemory
+from lipot.models.neighbor_model import NeighborModel
+from lipot.models.otad import OTAD
+
+_SINGLE = 2.0**-24
+# What a subclass may say anew without computing something else.
+_HARMLESS = {
+    "__init__",
+    "__module__",
+    "__qualname__",
+    "__doc__",
+    "__annotations__",
+    "__firstlineno__",
+    "__static_attributes__",
+    "get_config",
+}
+
+
+class NeighborRadii(NamedTuple):
+    """What the radii of an `OTAD` are made of.
+
+    Attributes:
+        set_radius: How far the neighbors stay the same, `(n,)`.
+        margin_radius: How far the logits stay in order while they do, `(n,)`.
+        slope: Lipschitz constant of each output while the neighbors stay, `(units,)`.
+    """
+
+    set_radius: np.ndarray
+    margin_radius: np.ndarray
+    slope: np.ndarray
+
+    def summary(self):
+        """Describes both radii in one line."""
+        return (
+            f"median radius of the neighbors {np.median(self.set_radius):.4g}, "
+            f"of the margins {np.median(self.margin_radius):.4g}"
+        )
+
+
+class _Part(NamedTuple):
+    """A map that goes before the search: constant, rounding for inputs of norm R, and reach."""
+
+    lipschitz: float
+    error: Affine
+    reach: float
+
+    def motion(self, sizes):
+        """Rounding at the point, and twice: it and the moved point each have one."""
+        return 2.0 * self.error(sizes)
+
+    @property
+    def speed(self):
+        """Motion for each unit of distance, rounding included."""
+        return (self.lipschitz + self.error.slope) * (1.0 + 1e-12)
+
+
+class _Head(NamedTuple):
+    """What a head does with features.
+
+    Attributes:
+        radius: Motion of the computed features that it stands, `(n,)`.
+        rounding: What rounding took from that, `(n,)`.
+        predictions: Class numbers `(n,)`.
+        slope: Lipschitz constant of each output, `(units,)`.
+    """
+
+    radius: np.ndarray
+    rounding: np.ndarray
+    predictions: np.ndarray
+    slope: np.ndarray
+
+
+@register_certifier(OTAD)
+def _certify_neighbors(
+    model,
+    x,
+    y,
+    batch_size,
+    *,
+    head_lipschitz=None,
+    embedding_lipschitz=None,
+    metric_lipschitz=None,
+    spare=64,
+):
+    _check_model(model)
+    spare = positive_int("spare", spare)
+    x = check_inputs(x, (None,) * max(np.ndim(x), 2))
+    query = _part("embedding", model.embedding, embedding_lipschitz, x.shape[1:])
+    code = query
+    if model.metric is not None:
+        code = _part("metric", model.metric, metric_lipschitz, x.shape[1:])
+    features = model.features(x, batch_size=batch_size)
+    head = _head(model, features, head_lipschitz, batch_size)
+    labels = None if y is None else checks.labels(y, len(x), len(head.slope))
+    found = _radii(model, x, head, features, _Parts(query, code), spare, batch_size)
+    return Certificate(
+        radius=found.radius,
+        predictions=head.predictions,
+        correct=None if labels is None else head.predictions == labels,
+        lipschitz=np.inf,
+        rounding=found.rounding,
+        proof="where its neighbors may change and its logits may cross",
+        neighbors=found.neighbors,
+    )
+
+
+class _Parts(NamedTuple):
+    """What goes before the interpolation, and before the search."""
+
+    query: _Part
+    code: _Part
+
+
+class _Radii(NamedTuple):
+    """Certified radii `(n,)`, what rounding took from each, and the parts of both."""
+
+    radius: np.ndarray
+    rounding: np.ndarray
+    neighbors: NeighborRadii
+
+
+def _radii(model, x, head, features, parts, spare, batch_size):
+    query, code = parts
+    sizes = np.linalg.norm(x.reshape(len(x), -1).astype("float64"), axis=1)
+    behind = model.neighborhoods(x, batch_size=batch_size)
+    moved = _set_motion(model, x, behind.indices, spare, batch_size)
+    set_radius = (moved.proven - code.motion(sizes)) / code.speed
+    smoothness = model.interpolation.query_lipschitz_bound * (1.0 + 1e-6)
+    margin_radius = _margin_motion(model, x, head, features, behind, batch_size)
+    margin_radius = (margin_radius - query.motion(sizes)) / query.speed
+    set_radius, margin_radius = _rounded_down(set_radius), _rounded_down(margin_radius)
+    radius = np.minimum(set_radius, margin_radius)
+    radius = _rounded_down(np.minimum(radius, min(query.reach, code.reach) - sizes))
+    exact = np.minimum(
+        moved.exact / max(code.lipschitz, 1e-300),
+        (head.radius + head.rounding) / max(smoothness * query.lipschitz, 1e-300),
+    )
+    rounding = np.where(np.isfinite(exact), np.maximum(exact - radius, 0.0), 0.0)
+    slope = head.slope * smoothness * query.lipschitz
+    return _Radii(radius, rounding, NeighborRadii(set_radius, margin_radius, slope))
+
+
+def _check_model(model):
+    below = type(model).__mro__[: type(model).__mro__.index(OTAD)]
+    changed = {name for c in below for name in vars(c)} - _HARMLESS
+    # Keras itself wraps `build`.
+    methods = {n for c in (OTAD, NeighborModel) for n, v in vars(c).items() if callable(v)}
+    changed |= set(vars(model)) & methods - {"build"}
+    parts = (model.interpolation, ConvexInterpolation), (model.memory, NeighborMemory)
+    changed |= {part.name for part, known in parts if type(part) is not known}
+    if changed:
+        raise ValueError(
+            "Invalid value received for argument `model`. Expected an OTAD that answers as OTAD "
+            f"does. Received: {type(model).__name__} '{model.name}' with its own {sorted(changed)}"
+        )
+    if model.solver is not None:
+        raise ValueError(
+            "Invalid value received for argument `model`. A learned solver keeps no Lipschitz "
+            "bound. Expected an OTAD with solver=None."
+        )
+    if not model.memory.size:
+        raise ValueError(
+            "Invalid value received for argument `model`. Expected an OTAD that holds training "
+            f"points: call adapt() first. Received: '{model.name}', which holds none"
+        )
+    check_finite(model)
+
+
+def _part(name, layer, given, shape):
+    """Bounds a map from the inputs by its graph, with a given constant in place of a proven."""
+    given = None if given is None else positive_float(f"{name}_lipschitz", given)
+    size = math.sqrt(np.prod(shape))
+    cast = Affine(_SINGLE, size * float_format("float32").smallest)
+    reach = float_format("float32").largest
+    if layer is None:
+        return _Part(1.0, cast, reach)
+    try:
+        inputs = keras.Input(tuple(shape))
+        core = graph_of(keras.Model(inputs, layer(inputs)))
+        nodes = walk(core, [computed_input_node(t, (None, *shape)) for t in core.inputs])
+        node = nodes[id(core.outputs[0])]
+    except (TypeError, ValueError) as error:
+        if given is None:
+            raise ValueError(
+                f"Invalid value received for argument `{name}_lipschitz`. Expected the Lipschitz "
+                f"constant of the {name} '{layer.name}', as none could be proven: "
+                f"{' '.join(str(error).split())} Received: {name}_lipschitz=None"
+            ) from error
+        return _Part(given, cast.times(given), reach)
+    lipschitz = node.lipschitz if given is None else given
+    return _Part(lipschitz, node.computed.error, node.computed.reach)
+
+
+def _set_motion(model, x, found, spare, batch_size):
+    """Motion of a code, before it is centered, that the neighbors stand."""
+    codes, norms = (ops.convert_to_numpy(part) for part in model.memory.search_space())
+    queries = model.codes(x, batch_size=batch_size)
+    radii_ = set_radii(codes, norms, queries, found, spare)
+    # Centering rounds once at the point and once at the moved point.
+    sizes = np.linalg.norm(queries.astype("float64"), axis=1)
+    tiny = math.sqrt(codes.shape[1]) * float_format("float32").smallest
+    unit = _SINGLE * (1.0 + 1e-6)
+    return radii_._replace(proven=radii_.proven * (1.0 - unit) - 2.0 * (unit * sizes + tiny))
+
+
+def _margin_motion(model, x, head, features, behind, batch_size):
+    r"""Motion of a query that the logits stand while the neighbors stay.
+
+    The simplex solver stops within a gap $\delta$ of the optimum, which is $1/M$-strongly concave
+    in the feature: it is off by at most $\sqrt{2 M \delta}$. Inner products of the data that are
+    off by a relative $d\,u$ do the same.
+    """
+    layer = model.interpolation
+    stored = model.memory.take(np.sort(behind.indices, axis=1).astype("int32"))
+    points, slopes = (ops.convert_to_numpy(part).astype("float64") for part in stored)
+    spread = 2.0 * _farthest(points - points[:, :1])
+    queries = model.queries(x, batch_size=batch_size).astype("float64")
+    bend = layer.smoothness - layer.convexity
+    bend = bend + behind.steps * (layer.smoothness_step + layer.convexity_step)
+    size = 2.0 * _farthest(slopes - slopes[:, :1]) + abs(layer.convexity) * spread
+    size = size + bend * (spread + _farthest(queries[:, None] - points))
+    resolution = 2.0 * float_format(widest_float()).roundoff
+    loose = 2.0 * math.sqrt(8.0 * (64.0 + 4.0 * points.shape[2]) * resolution)
+    norms = np.linalg.norm(features.reshape(len(features), -1).astype("float64"), axis=1)
+    room = head.radius * (1.0 - 2.0 * _SINGLE) - 2.0 * (1.0 + 1e-6) * _SINGLE * norms - loose * size
+    return room / (layer.query_lipschitz_bound * (1.0 + 1e-6) + loose * bend)
+
+
+def _farthest(shifts):
+    return np.max(np.linalg.norm(shifts, axis=2), axis=1)
+
+
+def _head(model, features, given, batch_size):
+    shape = model.memory.sample_shape
+    inputs = keras.Input(shape)
+    shaped = features.reshape(-1, *shape)
+    try:
+        whole = keras.Model(inputs, model.head(inputs))
+        head = find_head(whole, [computed_input_node(inputs, (None, *shape))])
+    except (TypeError, ValueError):
+        head = None
+    if head is None or given is not None:
+        part = _part("head", model.head, given, shape)
+        # The one class of a sigmoid begins at one half.
+        threshold = 0.5 if head is not None and head.squashed and len(head.bias) == 1 else 0.0
+        return _head_of_outputs(model, shaped, part, threshold, batch_size)
+    norms = np.linalg.norm(features.astype("float64"), axis=1)
+    found = radii(head, features_of(head, shaped, batch_size), norms)
+    slope = np.linalg.norm(head.kernel, axis=0) * head.node.lipschitz
+    return _Head(found.radius, found.rounding, _classes(found.logits), slope)
+
+
+def _head_of_outputs(model, features, part, threshold, batch_size):
+    """What is known of a head from a constant of its outputs alone."""
+    starts = range(0, len(features), batch_size)
+    outputs = [model.head(features[i : i + batch_size], training=False) for i in starts]
+    outputs = np.concatenate([ops.convert_to_numpy(part) for part in outputs]).astype("float64")
+    units = outputs.shape[1]
+    outputs = outputs - threshold if units == 1 else outputs
+    # |g_a - g_b| changes by at most sqrt(2) times what the vector g does.
+    factor = (1.0 if units == 1 else math.sqrt(2.0)) * (1.0 + 1e-12)
+    if units == 1:
+        margins = np.abs(outputs[:, 0])
+    else:
+        best = np.sort(outputs, axis=1)
+        margins = best[:, -1] - best[:, -2]
+    norms = np.linalg.norm(features.reshape(len(features), -1).astype("float64"), axis=1)
+    exact = margins / (factor * part.lipschitz)
+    radius = (margins - factor * part.motion(norms)) / (factor * part.speed)
+    radius = _rounded_down(np.minimum(radius, part.reach - norms))
+    return _Head(radius, exact - radius, _classes(outputs), np.full(units, part.lipschitz))
+
+
+def _classes(logits):
+    return (logits[:, 0] > 0.0).astype(int) if logits.shape[1] == 1 else logits.argmax(axis=1)
+
+
+def _rounded_down(radius):
+    """So that the closed ball is certified; nothing is where the arithmetic here failed."""
+    return np.where(np.isnan(radius), 0.0, np.maximum(radius, 0.0)) * (1.0 - 1e-9)
