@@ -18,6 +18,8 @@ ADMITTED_KERAS = $(shell sed -n 's/^\(keras>=[^ ]*\).*/\1/p' requirements.txt)
 ON_EVERY_KERAS := tests/test_keras_graph.py tests/certificates
 # Has PyTorch without CUDA; where it cannot be reached, PyPI's comes with it.
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+# Two processes: more of them take memory, and each starts TensorFlow anew.
+PARALLEL ?= -n 2 --dist loadfile
 # What runs on every backend. Doctests show values as TensorFlow prints them.
 ON_EVERY_BACKEND := tests/test_backend.py tests/layers tests/losses tests/certificates \
 	tests/models/test_adversarial_model.py tests/models/test_otad.py \
@@ -35,19 +37,19 @@ demo: $(INSTALLED) ## train, certify and attack a small network; figures in demo
 	$(BIN)/lipot demo --out demo-report
 
 test: $(INSTALLED) ## run the tests, the doctests and the code of the docs
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PARALLEL)
 
 test-slow: $(INSTALLED) ## run the tests that take minutes
 	$(BIN)/python -m pytest -m slow
 
 test-jax: $(INSTALLED_JAX) ## run the tests of layers, losses, certificates and models on JAX
-	KERAS_BACKEND=jax JAX_ENABLE_X64=1 $(BIN)/python -m pytest -rs $(ON_EVERY_BACKEND)
+	KERAS_BACKEND=jax JAX_ENABLE_X64=1 $(BIN)/python -m pytest -rs $(PARALLEL) $(ON_EVERY_BACKEND)
 
 test-jax-smoke: $(INSTALLED_JAX) ## run the dozen of them that CI runs on JAX
 	KERAS_BACKEND=jax $(BIN)/python -m pytest -rs -m smoke $(ON_EVERY_BACKEND)
 
 test-torch: $(INSTALLED_TORCH) ## the same on PyTorch
-	KERAS_BACKEND=torch $(VENV)-torch/bin/python -m pytest -rs $(ON_EVERY_BACKEND)
+	KERAS_BACKEND=torch $(VENV)-torch/bin/python -m pytest -rs $(PARALLEL) $(ON_EVERY_BACKEND)
 
 test-keras: $(INSTALLED_OLDEST) $(INSTALLED_NEWEST) ## run the tests of graphs and certificates on the oldest and newest Keras
 	$(VENV)-keras-newest/bin/python -m pip install --quiet --upgrade "$(ADMITTED_KERAS)"
