@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+from typing import Protocol, runtime_checkable
 
 import keras
 
@@ -89,16 +90,18 @@ class LipschitzLayer(keras.layers.Layer):
         return {**super().get_config(), "k_coef_lip": self.k_coef_lip}
 
 
-class Condensable:
-    """A layer whose kernel is computed from a freer one, and that can be frozen to plain Keras."""
+@runtime_checkable
+class Condensable(Protocol):
+    """What has a kernel computed from a freer one, and can be frozen to plain Keras.
+
+    Every object with the two methods is one; nothing has to inherit from this class.
+    """
 
     def condense(self):
         """Overwrites the trainable kernel with the kernel used at inference."""
-        raise TypeError(f"{type(self).__name__} must define condense().")
 
     def vanilla_export(self):
         """Returns a stock Keras layer with the same outputs at inference."""
-        raise TypeError(f"{type(self).__name__} must define vanilla_export().")
 
 
 @functools.cache

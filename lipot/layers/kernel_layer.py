@@ -8,12 +8,11 @@ from keras import ops
 
 from lipot.layers import vanilla
 from lipot.layers.activation_bounds import activation_bound
-from lipot.layers.base import Condensable
 from lipot.layers.parametrized_layer import ParametrizedLayer
 from lipot.math.rounding import applied, values_in
 
 
-class KernelLayer(ParametrizedLayer, Condensable):
+class KernelLayer(ParametrizedLayer):
     """`activation(map(inputs, kernel) + bias)`, with the kernel of a parametrization.
 
     Args:
