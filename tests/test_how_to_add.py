@@ -161,7 +161,10 @@ def run(folder, *arguments):
     return done.stdout
 
 
-@pytest.mark.parametrize("kind", KINDS)
+# Each is half a minute of subprocesses: one of them stands for all in the default tests.
+@pytest.mark.parametrize(
+    "kind", [k if k == "A layer" else pytest.param(k, marks=pytest.mark.slow) for k in KINDS]
+)
 def test_the_example_is_added_in_the_places_it_says(kind, scratch):
     text, (tests, program) = section(kind), KINDS[kind]
     new, changed = add(scratch, text)

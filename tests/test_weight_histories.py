@@ -1,5 +1,7 @@
 """The attack on the certificates attacks: it finds what is wrong where something is."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
@@ -34,7 +36,7 @@ def test_a_linear_classifier_falls_just_outside_its_radius(rng, units):
 def test_a_radius_that_promises_too_much_is_broken(rng, units):
     model, x = linear(units), rng.normal(size=(50, 4)).astype("float32")
     certificate = lipot.certify(model, x)
-    certificate.radius = 1.5 * certificate.radius
+    certificate = dataclasses.replace(certificate, radius=1.5 * certificate.radius)
     found = attack(model, certificate, x, rng)
     assert found.broken > 40
     assert found.broken_on_sphere > 40
@@ -45,7 +47,8 @@ def test_a_wrong_prediction_is_counted_by_every_way(rng, tmp_path):
     certificate = lipot.certify(model, x)
     counts, closed = disagreements(model, certificate, x, tmp_path, exported=False)
     assert set(counts.values()) == {0} and closed == {}
-    certificate.predictions = (certificate.predictions + 1) % 3
+    wrong = (certificate.predictions + 1) % 3
+    certificate = dataclasses.replace(certificate, predictions=wrong)
     counts, _ = disagreements(model, certificate, x, tmp_path, exported=False)
     assert set(counts.values()) == {20}
     assert set(counts) == {"predict", "model(x)", "fresh", "file", "to_keras"}

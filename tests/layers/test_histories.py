@@ -317,7 +317,17 @@ def test_weights_changed_without_training(name, tmp_path):
     assert disagreements(subject, WITHOUT_TRAINING) == {}
 
 
-@pytest.mark.parametrize("name", kernel_layers())
+# Each trains in nine ways, for ten seconds: the others are slow tests.
+TRAINED_BY_DEFAULT = ("SpectralDense", "OrthogonalConv2D")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        name if name in TRAINED_BY_DEFAULT else pytest.param(name, marks=pytest.mark.slow)
+        for name in kernel_layers()
+    ],
+)
 def test_weights_changed_by_training(name, tmp_path):
     subject = Subject(name, *first_case(name), tmp_path)
     assert disagreements(subject, TRAINING) == {}
