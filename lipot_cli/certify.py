@@ -76,6 +76,7 @@ def print_certificate(console, model, certificate, radii):
             "Nothing is proven: floating point alone could change each of the "
             f"{len(certificate)} predictions, as far as this proof can tell.",
             highlight=False,
+            soft_wrap=True,
         )
         return
     console.print("Proven accuracy, which nothing within the radius can break:")

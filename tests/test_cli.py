@@ -77,16 +77,16 @@ def test_a_hint_needs_labels_that_are_worse_than_chance_and_right_once_shifted()
     assert "the other one" in labels_hint(truth % 2, 1 - 2 * (truth % 2))
     # A model that is merely bad, and labels in an order of their own.
     assert labels_hint(np.zeros(60, int), truth) is None
-    assert labels_hint(np.array([0, 1] * 5), np.array([1, 1, 1, 0, 1, 0, 0, 0, 1, 0])) is None
+    assert labels_hint(np.array([0, 1] * 5), np.array([0, 1] * 2 + [1, 0] * 3)) is None
     assert labels_hint(truth, truth[::-1]) is None
 
 
 def test_where_nothing_is_proven_no_table_contradicts_the_accuracy(tmp_path, capsys):
-    # A constant of 1e8 before features of size one: rounding takes every radius.
-    down, up = (keras.layers.Rescaling(scale) for scale in (1e-20, 1e28))
-    parts = [keras.Input((2,)), down, keras.layers.ReLU(), up, keras.layers.Dense(2)]
-    model = keras.Sequential(parts)
-    model.layers[-1].set_weights([np.eye(2), np.zeros(2)])
+    # Constants of 1e9 each, in different directions: rounding takes what their product leaves.
+    layers = [keras.layers.Dense(2, activation="relu"), keras.layers.Dense(2)]
+    model = keras.Sequential([keras.Input((2,)), *layers])
+    for layer, steep in zip(layers, ([1.0, 1e9], [1e9, 1.0])):
+        layer.set_weights([np.diag(steep), np.zeros(2)])
     model.save(tmp_path / "steep.keras")
     x = np.eye(2, dtype="float32")[[0, 1] * 5]
     np.savez(tmp_path / "points.npz", x=x, y=[0, 1] * 5)
