@@ -73,7 +73,7 @@ install: $(INSTALLED) ## only make the environment
 
 clean: ## remove the environment and everything that was built
 	rm -rf $(VENV) $(VENV)-torch $(VENV)-keras-oldest $(VENV)-keras-newest site demo-report build dist *.egg-info .pytest_cache .ruff_cache
-	find lipot tests examples benchmarks -name __pycache__ -prune -exec rm -rf {} +
+	find lipot lipot_cli tests examples benchmarks -name __pycache__ -prune -exec rm -rf {} +
 
 # A stamp, so that a second run starts at once and a failed install is tried again.
 $(INSTALLED): pyproject.toml setup.py requirements.txt

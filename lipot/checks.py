@@ -143,6 +143,48 @@ def choice(name, value, choices):
     return value
 
 
+def norm(name, value):
+    """Returns 2 or `"inf"`, or raises unless `value` names one of these two norms.
+
+    Args:
+        name: Name of the argument.
+        value: `2`, `"2"` or `"l2"`; `"inf"`, `"linf"` or `np.inf`; capitals as you like.
+
+    Example:
+
+    >>> norm("norm", "Linf"), norm("norm", np.inf), norm("norm", "l2"), norm("norm", 2)
+    ('inf', 'inf', 2, 2)
+    """
+    known = {"2": 2, "l2": 2, "inf": "inf", "linf": "inf", 2.0: 2, np.inf: "inf"}
+    key = value.lower() if isinstance(value, str) else _number(value)
+    if key not in known:
+        raise invalid(name, '2 (or "l2") or "inf" (or "linf")', value)
+    return known[key]
+
+
+def array(name, value, expected):
+    """Returns `value` as an array with a batch axis, or raises: a dataset or generator is none.
+
+    Args:
+        name: Name of the argument.
+        value: What was given for it.
+        expected: What it must be, in words.
+
+    Example:
+
+    >>> array("x", [[0.5, 1.0]], "an array of points").shape
+    (1, 2)
+    """
+    try:
+        found = np.asarray(value)
+    # Rows of different lengths.
+    except ValueError as error:
+        raise _no_array(name, expected, value) from error
+    if found.ndim == 0:
+        raise _no_array(name, expected, value)
+    return found
+
+
 def instance(name, value, kind, expected):
     """Returns `value`, or raises unless it is of a class.
 
@@ -179,7 +221,7 @@ def labels(y, samples, classes):
     >>> labels([[0, 1, 0], [1, 0, 0]], 2, 3), labels([-1, 1], 2, 1)
     (array([1, 0]), array([0, 1]))
     """
-    y = np.asarray(y)
+    y = array("y", y, "an array of labels")
     one_hot = classes > 1 and y.shape == (samples, classes)
     if not one_hot and y.shape not in ((samples,), (samples, 1)):
         raise _wrong_labels(f"shape ({samples},) or ({samples}, {classes})", f"shape {y.shape}")
@@ -195,6 +237,14 @@ def invalid(name, expected, value):
     return ValueError(
         f"Invalid value received for argument `{name}`. Expected {expected}. "
         f"Received: {name}={value!r}"
+    )
+
+
+def _no_array(name, expected, value):
+    plain = isinstance(value, int | float | str | list | tuple)
+    received = f"{name}={value!r}"[:200] if plain else f"a {type(value).__name__}"
+    return ValueError(
+        f"Invalid value received for argument `{name}`. Expected {expected}. Received: {received}"
     )
 
 

@@ -9,9 +9,6 @@ from typing import NamedTuple
 
 import keras
 import numpy as np
-import sklearn.datasets
-from PIL import Image
-from sklearn.model_selection import train_test_split
 
 _WINE_URL = (
     "https://archive.ics.uci.edu/ml/machine-learning-databases/wine-quality/winequality-red.csv"
@@ -119,14 +116,18 @@ def names():
 
 
 def _digits(seed):
-    x, y = sklearn.datasets.load_digits(return_X_y=True)
+    from sklearn.datasets import load_digits
+
+    x, y = load_digits(return_X_y=True)
     x = (x / 16.0).astype("float32").reshape(-1, 8, 8, 1)
     classes = tuple(str(digit) for digit in range(10))
     return Dataset(*_split(x, y, seed, stratify=True), "digits", classes, (0.0, 1.0))
 
 
 def _two_moons(seed):
-    x, y = sklearn.datasets.make_moons(n_samples=3000, noise=0.05, random_state=seed)
+    from sklearn.datasets import make_moons
+
+    x, y = make_moons(n_samples=3000, noise=0.05, random_state=seed)
     x, y = x.astype("float32"), y.astype("int32")
     return Dataset(x[:2000], y[:2000], x[2000:], y[2000:], "two_moons", ("upper", "lower"))
 
@@ -250,6 +251,8 @@ def _read_npz(file, keys):
 
 def _read_jpegs(file):
     """Decodes images stored end to end: image i is bytes offset[i] to offset[i + 1]."""
+    from PIL import Image
+
     keys = [f"{key}_{part}" for part in ("train", "test") for key in ("jpeg", "offset", "y")]
     arrays = dict(zip(keys, _read_npz(file, keys)))
     decoded = []
@@ -277,6 +280,8 @@ def _check_digest(arrays, expected, name, file):
 
 
 def _split(x, y, seed, *, stratify=False):
+    from sklearn.model_selection import train_test_split
+
     x_train, x_test, y_train, y_test = train_test_split(
         x, y, test_size=0.2, random_state=seed, stratify=y if stratify else None
     )

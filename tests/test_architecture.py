@@ -11,10 +11,10 @@ import keras
 import lipot
 
 ROOT = pathlib.Path(__file__).parents[1]
-SOURCES = sorted(ROOT.glob("lipot/**/*.py"))
+SOURCES = sorted([*ROOT.glob("lipot/**/*.py"), *ROOT.glob("lipot_cli/**/*.py")])
 EVERY_FILE = [
     file
-    for room in ("lipot", "tests", "examples", "benchmarks")
+    for room in ("lipot", "lipot_cli", "tests", "examples", "benchmarks")
     for file in ROOT.glob(f"{room}/**/*.py")
 ]
 
@@ -62,6 +62,8 @@ def imported_names(source, package):
 
 def _room(dotted):
     parts = dotted.split(".")
+    if parts[0] == "lipot_cli":
+        return "cli"
     return parts[1] if parts[0] == "lipot" and len(parts) > 1 else None
 
 

@@ -43,6 +43,25 @@ def test_nonnegative_float():
         assert refused(checks.nonnegative_float, bad, infinite=True) == expected
 
 
+def test_norm():
+    for two in (2, 2.0, np.int64(2), "2", "l2", "L2"):
+        found = checks.norm("size", two)
+        assert type(found) is int and found == 2
+    for infinite in (np.inf, float("inf"), np.float32(np.inf), "inf", "Inf", "linf", "Linf"):
+        assert checks.norm("size", infinite) == "inf"
+    for bad in (True, np.True_, None, 1, 3, "1", "l1", "two", "", -np.inf, np.nan, 2.5, [2], (2,)):
+        assert refused(checks.norm, bad) == '2 (or "l2") or "inf" (or "linf")'
+
+
+def test_array():
+    assert checks.array("size", [[1, 2]], "points").shape == (1, 2)
+    assert refused(checks.array, 0.5, "points") == "points"
+    assert refused(checks.array, [[1], [1, 2]], "points") == "points"
+    for stream, kind in ((iter([1]), "list_iterator"), ({1: 2}, "dict"), (object(), "object")):
+        with pytest.raises(ValueError, match=f"`size`. Expected points. Received: a {kind}$"):
+            checks.array("size", stream, "points")
+
+
 def test_probability():
     assert [checks.probability("size", p) for p in (0, 0.25, 1)] == [0.0, 0.25, 1.0]
     for bad in (*NO_NUMBERS, -0.01, 1.01, float("inf")):

@@ -12,6 +12,7 @@ from lipot import certify, cli, datasets, demo, recipes
 from lipot.demo import measure, training
 from lipot.evaluation.views.counterfactual import step_across
 from lipot.interop import art
+from lipot_cli.points import labels_hint
 
 EXAMPLES = pathlib.Path(__file__).parents[1] / "examples"
 
@@ -28,7 +29,7 @@ def saved(tmp_path_factory):
 def _certified(output):
     """Reads radius and accuracy back from the printed table."""
     rows = [line.split("│") for line in output.splitlines() if line.startswith("│")]
-    return {float(row[1]): float(row[2].strip(" %")) / 100 for row in rows}
+    return {float(row[1].strip(" >")): float(row[2].strip(" %")) / 100 for row in rows}
 
 
 def test_train_saves_a_model_and_prints_what_is_proven_of_it(saved):
@@ -56,6 +57,45 @@ def test_certify_can_be_limited_to_the_first_points(saved, capsys):
     assert "7 points" in capsys.readouterr().out
 
 
+def test_labels_that_count_from_one_are_noticed(saved, tmp_path, capsys):
+    data = datasets.load("digits")
+    few = data.y_test < 9
+    for name, shift in (("right", 0), ("shifted", 1)):
+        np.savez(tmp_path / f"{name}.npz", x=data.x_test[few], y=data.y_test[few] + shift)
+        assert cli.main(["certify", str(saved[0]), str(tmp_path / f"{name}.npz")]) == 0
+        hint = "would be if every label were one lower"
+        assert (hint in capsys.readouterr().out) == (name == "shifted")
+
+
+def test_a_hint_needs_labels_that_are_worse_than_chance_and_right_once_shifted():
+    truth = np.arange(60) % 5
+    assert labels_hint(truth, truth) is None
+    assert "one lower" in labels_hint(truth, (truth + 1)[:, None])
+    assert "one higher" in labels_hint(truth, (truth - 1) % 5)
+    assert "one higher" in labels_hint(truth, np.eye(5)[(truth - 1) % 5])
+    assert "the other one" in labels_hint(truth % 2, 1 - truth % 2)
+    assert "the other one" in labels_hint(truth % 2, 1 - 2 * (truth % 2))
+    # A model that is merely bad, and labels in an order of their own.
+    assert labels_hint(np.zeros(60, int), truth) is None
+    assert labels_hint(np.array([0, 1] * 5), np.array([0, 1] * 2 + [1, 0] * 3)) is None
+    assert labels_hint(truth, truth[::-1]) is None
+
+
+def test_where_nothing_is_proven_no_table_contradicts_the_accuracy(tmp_path, capsys):
+    # Constants of 1e9 each, in different directions: rounding takes what their product leaves.
+    layers = [keras.layers.Dense(2, activation="relu"), keras.layers.Dense(2)]
+    model = keras.Sequential([keras.Input((2,)), *layers])
+    for layer, steep in zip(layers, ([1.0, 1e9], [1e9, 1.0])):
+        layer.set_weights([np.diag(steep), np.zeros(2)])
+    model.save(tmp_path / "steep.keras")
+    x = np.eye(2, dtype="float32")[[0, 1] * 5]
+    np.savez(tmp_path / "points.npz", x=x, y=[0, 1] * 5)
+    assert cli.main(["certify", str(tmp_path / "steep.keras"), str(tmp_path / "points.npz")]) == 0
+    shown = capsys.readouterr().out
+    assert "Accuracy on 10 points: 100.00 %" in shown
+    assert "Nothing is proven" in shown and "0.00 %" not in shown.replace("100.00 %", "")
+
+
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
@@ -77,13 +117,22 @@ def test_certify_explains_bad_data_on_one_line(saved, tmp_path, capsys, arrays, 
     [
         (["certify", "missing.keras", "digits"], "missing.keras"),
         (["certify", "missing.keras", "missing.npz"], "no file missing.npz"),
+        (["certify", "text.keras", "digits"], "text.keras is no model, or a damaged one."),
+        (["certify", "cut.keras", "digits"], "cut.keras is no model, or a damaged one."),
+        (["certify", "flipped.keras", "digits"], "flipped.keras is no model that"),
+        (["certify", ".", "digits"], ". is a folder. Expected a model"),
+        (["certify", "text.keras", "."], ". is a folder. Expected an .npz file"),
         (["train", "--data", "wine", "--epochs", "1"], "`wine` is a regression"),
         (["train", "--out", "model.h5"], "must end in .keras. Received: model.h5"),
         (["train", "--alpha", "-1"], "`alpha`"),
     ],
 )
-def test_errors_are_one_line(arguments, message, capsys, monkeypatch, tmp_path):
+def test_errors_are_one_line(saved, arguments, message, capsys, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
+    whole = saved[0].read_bytes()
+    (tmp_path / "text.keras").write_text("no archive")
+    (tmp_path / "cut.keras").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "flipped.keras").write_bytes(whole[:300] + bytes(200) + whole[500:])
     table = np.random.default_rng(0).normal(size=(10, 11)).astype("float32")
     wine = datasets.Dataset(table, table[:, 0], table, table[:, 0], "wine")
     monkeypatch.setitem(datasets._LOADERS, "wine", lambda seed: wine)
@@ -107,11 +156,28 @@ def test_help_explains_each_command(arguments, capsys):
     assert shown.startswith("usage: lipot") and len(shown.splitlines()) > 5
 
 
-@pytest.mark.parametrize("arguments", [[], ["fly"], ["train", "--epochs", "0"]])
-def test_misuse_exits_with_two(arguments, capsys):
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "required: COMMAND"),
+        (["fly"], "invalid choice"),
+        (["train", "--epochs", "0"], "--epochs: expected a positive integer, received 0"),
+        (["train", "--epochs", "ten"], "--epochs: expected a positive integer, received ten"),
+        (["train", "--eps", "0"], "--eps: expected a positive finite number, received 0"),
+        (["train", "--seed", "-1"], "--seed: expected an integer from 0 to 2**31, received -1"),
+        (["evaluate", "m", "d", "--eps", "-1"], "--eps: expected a positive finite number"),
+        (["evaluate", "m", "d", "--eps", "nan"], "--eps: expected a positive finite number"),
+        (["evaluate", "m", "d", "--norm", "l1"], "--norm: invalid choice"),
+        (["certify", "m", "d", "--eps", "0.1", "-1"], "--eps: expected a finite number, zero or"),
+        (["certify", "m", "d", "--eps", "inf"], "--eps: expected a finite number, zero or more"),
+    ],
+)
+def test_misuse_exits_with_two_before_anything_is_shown(arguments, message, capsys):
     with pytest.raises(SystemExit) as stopped:
         cli.main(arguments)
     assert stopped.value.code == 2
+    shown = capsys.readouterr()
+    assert shown.out == "" and message in shown.err
 
 
 def test_demo_leaves_page_and_figures_and_says_where(tmp_path, capsys):

@@ -69,7 +69,8 @@ def test_report_puts_stored_evaluations_on_one_page(folder, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["report", "missing.json"], "missing.json"),
+        (["report", "missing.json"], "There is no file missing.json. Expected a report that"),
+        (["report", "sub.html"], "sub.html is a folder. Expected a report that"),
         (["report", "notes.json"], "Expected a report written by"),
         (["report", "a.json", "--out", "page.pdf"], "--out must end in .html"),
         (["evaluate", "missing.keras", "digits"], "There is no file missing.keras"),
@@ -117,6 +118,21 @@ def test_errors_are_one_line(folder, arguments, message, capsys, monkeypatch):
     error = capsys.readouterr().err
     assert error.startswith("lipot: error: ") and error.count("\n") == 1
     assert message in error
+
+
+def test_names_of_norms_and_labels_off_by_one(folder, tmp_path, capsys):
+    x = _points(60)["x"]
+    model = keras.saving.load_model(folder / "small.keras")
+    answers = model.predict(x, verbose=0).argmax(axis=1)
+    few = answers < 9
+    np.savez(tmp_path / "shifted.npz", x=x[few], y=answers[few] + 1)
+    arguments = [str(folder / "small.keras"), str(tmp_path / "shifted.npz"), "--no-sanity"]
+    arguments += ["--norm", "Linf", "--eps", "0.1", "--attacks", "fgsm", "--json"]
+    arguments += [str(tmp_path / "found.json"), "--out", str(tmp_path / "found.html")]
+    assert cli.main(["evaluate", *arguments]) == 0
+    assert "would be if every label were one lower" in capsys.readouterr().out
+    (found,) = RobustnessReport.from_json(tmp_path / "found.json").evaluations
+    assert found.norm == "inf" and found.attacks == ("fgsm",)
 
 
 def test_a_network_for_images_of_any_size_is_evaluated(tmp_path, capsys):

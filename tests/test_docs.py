@@ -83,8 +83,8 @@ def test_every_public_name_has_its_place_in_the_api_pages():
 
 
 def _resolve(dotted):
-    """Follows a dotted name from `lipot` on, importing modules where needed."""
-    value = lipot
+    """Follows a dotted name, importing modules where needed."""
+    value = __import__(dotted.partition(".")[0])
     for depth, part in enumerate(dotted.split(".")[1:], start=2):
         if not hasattr(value, part):
             __import__(".".join(dotted.split(".")[:depth]))

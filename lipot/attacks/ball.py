@@ -6,8 +6,6 @@ from keras import ops
 
 from lipot import checks
 
-NORMS = ("inf", 2)
-
 
 class Ball(NamedTuple):
     """Geometry of an attack: a norm and the range of the data.
@@ -53,9 +51,9 @@ def check_ball(norm, clip_min, clip_max):
     """Checks what a user asks of a `Ball`, and returns it.
 
     Raises:
-        ValueError: If the norm is not one of `NORMS` or the range is empty.
+        ValueError: If the norm is neither l2 nor l-infinity or the range is empty.
     """
-    checks.choice("norm", norm, NORMS)
+    norm = checks.norm("norm", norm)
     if clip_min is not None and clip_max is not None and clip_min >= clip_max:
         raise ValueError(
             "Invalid value received for argument `clip_min`. Expected less than `clip_max`. "

@@ -26,9 +26,8 @@ class Attack(keras.layers.Layer):
 
     def __init__(self, eps, *, norm="inf", clip_min=0.0, clip_max=1.0, seed=None, **kwargs):
         super().__init__(**kwargs)
-        check_ball(norm, clip_min, clip_max)
         self.eps = checks.positive_float("eps", eps)
-        self.norm = norm
+        self.norm = check_ball(norm, clip_min, clip_max).norm
         self.clip_min = clip_min
         self.clip_max = clip_max
         self.seed = seed

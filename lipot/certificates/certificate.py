@@ -127,7 +127,12 @@ class Certificate:
         return self.correct
 
     def _marks(self):
-        return [0.25, 0.5, 1.0, 1.58] if np.median(self.radius) > 0.05 else [8 / 255, 36 / 255]
+        """Quartiles of the radii that prove something, in two digits, whatever their scale."""
+        finite = self.radius[(self.radius > 0.0) & np.isfinite(self.radius)]
+        if not len(finite):
+            return []
+        quartiles = np.quantile(finite, [0.25, 0.5, 0.75])
+        return list(dict.fromkeys(float(f"{radius:.2g}") for radius in quartiles))
 
 
 def holds_within(radius, eps):
@@ -218,7 +223,7 @@ def certify(model, x, y=None, batch_size=256, **settings):
 
 def check_inputs(x, expected):
     """Returns inputs as an array of finite numbers of a shape with `None` for any size."""
-    x = np.asarray(x)
+    x = checks.array("x", x, "an array of inputs, such as NumPy's")
     fits = len(x.shape) == len(expected) and all(
         e in (None, n) for e, n in zip(expected[1:], x.shape[1:])
     )

@@ -116,7 +116,8 @@ def _certify_neighbors(
 ):
     _check_model(model)
     spare = positive_int("spare", spare)
-    x = check_inputs(x, (None,) * max(np.ndim(x), 2))
+    x = checks.array("x", x, "an array of inputs, such as NumPy's")
+    x = check_inputs(x, (None,) * max(x.ndim, 2))
     query = _part("embedding", model.embedding, embedding_lipschitz, x.shape[1:])
     code = query
     if model.metric is not None:

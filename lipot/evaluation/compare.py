@@ -16,7 +16,7 @@ def compare(models, x=None, y=None, norm=None, eps=None, attacks="standard", **s
             name to model.
         x: Points, for models.
         y: Labels, for models.
-        norm: `2` or `"inf"`, for models.
+        norm: As in `lipot.evaluate`, for models.
         eps: Radius or list of radii, for models.
         attacks: As in `lipot.evaluate`, for models.
         **settings: More arguments of `lipot.evaluate`, for models. With `resume`, each model has

@@ -53,12 +53,12 @@ def evaluate(
             whatever preprocessing inside.
         x: Points `(n, ...)`, as the model takes them.
         y: Labels: class numbers, or one-hot rows.
-        norm: `2` or `"inf"`.
+        norm: `2` or `"inf"`; `"l2"`, `"linf"` and `np.inf` will do.
         eps: Radius or list of radii, in units of `x`.
         attacks: `"quick"` (PGD and Auto-PGD), `"standard"` (FGSM, PGD, MIM, DeepFool,
             Carlini-Wagner, AutoAttack, Square, SimBA and HopSkipJump), `"exhaustive"` (NGOpt
-            too, which needs Nevergrad and patience), or a list of names and
-            `lipot.evaluation.AttackSpec`s.
+            too, which needs Nevergrad and patience); the name of one attack, or a list of names
+            and `lipot.evaluation.AttackSpec`s.
         name: What the report calls the model; its own name by default.
         clip_values: Pair of the least and greatest value of an input. `None` recognizes [0, 1]
             and [0, 255] and refuses anything else.

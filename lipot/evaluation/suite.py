@@ -47,7 +47,8 @@ def resolve(attacks, target, norm):
     """Reads the argument `attacks` of `lipot.evaluate`.
 
     Args:
-        attacks: Name of a suite, or a list of attack names and `AttackSpec`s.
+        attacks: Name of a suite or an attack, an `AttackSpec`, or a list of attack names and
+            `AttackSpec`s.
         target: Estimator under attack.
         norm: `2` or `"inf"`.
 
@@ -60,8 +61,11 @@ def resolve(attacks, target, norm):
         reasons = {spec.name: spec.obstacle(target, norm) for spec in specs}
         left_out = {name: reason for name, reason in reasons.items() if reason}
         return tuple(spec for spec in specs if spec.name not in left_out), left_out
-    if isinstance(attacks, str) or not isinstance(attacks, list | tuple) or not attacks:
-        raise _invalid(f"one of {sorted(SUITES)}, or a list of attacks", repr(attacks))
+    # An AttackSpec is a tuple, but no list of attacks.
+    if isinstance(attacks, str | AttackSpec):
+        attacks = [attacks]
+    if not isinstance(attacks, list | tuple) or not attacks:
+        raise _invalid(f"one of {sorted(SUITES)}, an attack or a list of them", repr(attacks))
     specs = tuple(_spec(attack) for attack in attacks)
     names = [spec.name for spec in specs]
     if len(set(names)) < len(names):
@@ -76,7 +80,9 @@ def _spec(attack):
     if isinstance(attack, AttackSpec):
         return attack
     if not isinstance(attack, str) or attack not in ATTACKS:
-        raise _invalid(f"names among {sorted(ATTACKS)}, or AttackSpecs", repr(attack))
+        suites = f"one of the suites {sorted(SUITES)}"
+        expected = f"{suites}, names among {sorted(ATTACKS)}, or AttackSpecs"
+        raise _invalid(expected, repr(attack))
     return ATTACKS[attack]
 
 

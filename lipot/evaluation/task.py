@@ -54,7 +54,7 @@ def make_task(model, x, y, *, norm, eps, clip_values, outputs, batch_size):
     """Checks everything that `lipot.evaluate` is given; see there for the arguments."""
     _check_model(model)
     batch_size = checks.positive_int("batch_size", batch_size)
-    norm, eps = _norm(norm), _radii(eps)
+    norm, eps = checks.norm("norm", norm), _radii(eps)
     x = _points(model, x)
     range_ = find_range(x, clip_values)
     _warn_about_units(norm, eps, range_)
@@ -74,14 +74,6 @@ def _check_model(model):
         raise _invalid("model", "a model of one input", f"'{model.name}' with {len(inputs)} inputs")
 
 
-def _norm(norm):
-    if norm == 2 and not isinstance(norm, bool):
-        return 2
-    if norm == "inf" or norm == np.inf:
-        return "inf"
-    raise _invalid("norm", '2 or "inf"', f"norm={norm!r}")
-
-
 def _radii(eps):
     try:
         radii = sorted({float(radius) for radius in np.atleast_1d(eps)})
@@ -93,14 +85,7 @@ def _radii(eps):
 
 
 def _points(model, x):
-    kind = type(x).__name__
-    try:
-        x = np.asarray(x)
-    # Rows of different lengths.
-    except ValueError as error:
-        raise _invalid("x", "points of one shape", f"a {kind} of several") from error
-    if x.ndim == 0:
-        raise _invalid("x", "an array of points", f"a {kind}")
+    x = checks.array("x", x, "an array of points, all of one shape")
     expected = getattr(model, "input_shape", None)
     expected = tuple(expected) if isinstance(expected, tuple | list) else (None,) * x.ndim
     fits = len(expected) == x.ndim and all(

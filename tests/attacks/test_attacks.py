@@ -4,7 +4,7 @@ import pytest
 from keras import ops
 
 from lipot import backend
-from lipot.attacks import FGSM, PGD, TRADESPGD
+from lipot.attacks import FGSM, PGD, TRADESPGD, AutoAttack
 from lipot.math.divergences import crossentropy, kl_divergence, one_hot_labels
 from tests.helpers import check_serializable
 
@@ -136,3 +136,9 @@ def test_round_trip(attack):
 def test_bad_arguments_are_named(arguments, name):
     with pytest.raises(ValueError, match=f"argument `{name}`"):
         PGD(**arguments)
+
+
+def test_names_of_norms_are_read_and_stored_as_one():
+    for name, norm in (("L2", 2), ("linf", "inf"), (np.inf, "inf")):
+        for attack in (PGD(0.1, norm=name), AutoAttack(0.1, norm=name)):
+            assert attack.norm == norm and attack.get_config()["norm"] == norm

@@ -1,6 +1,7 @@
 """Certificates with radii worked out by hand, what they dominate, and what they refuse."""
 
 import inspect
+import re
 
 import keras
 import matplotlib.pyplot as plt
@@ -257,7 +258,8 @@ def test_a_certificate_describes_and_draws_itself():
     assert repr(certificate).startswith("<Certificate of 50 points, clean accuracy 100.00%")
     summary = certificate.summary()
     assert "50 points, features 1-Lipschitz" in summary
-    assert "certified at 0.5" in summary
+    marks = [float(mark) for mark in re.findall(r"certified at ([\d.e+-]+):", summary)]
+    np.testing.assert_allclose(marks, np.quantile(certificate.radius, [0.25, 0.5, 0.75]), rtol=0.05)
     assert "taken by floating point: 0.00%" in summary
     line = certificate.plot(eps=[0.0, 0.5, 1.0]).lines[0]
     np.testing.assert_allclose(line.get_ydata(), 100 * certificate.accuracy([0.0, 0.5, 1.0]))
@@ -265,6 +267,42 @@ def test_a_certificate_describes_and_draws_itself():
     assert certificate.plot(axes) is axes
     plt.close("all")
     assert repr(lipot.certify(linear_model(np.eye(3)), x)).startswith("<Certificate of 50 points,")
+
+
+@pytest.mark.parametrize("scale", [1e-4, 1.0, 255.0])
+def test_a_summary_speaks_of_radii_on_the_scale_of_those_found(scale):
+    x = scale * np.random.default_rng(0).normal(size=(50, 3))
+    certificate = lipot.certify(linear_model(np.eye(3)), x, x.argmax(axis=1))
+    shares = re.findall(r"certified at [\d.e+-]+: ([\d.]+)%", certificate.summary())
+    np.testing.assert_allclose([float(share) for share in shares], [75, 50, 25], atol=4)
+
+
+def test_a_summary_of_nothing_proven_names_no_radius():
+    certificate = lipot.certify(linear_model(np.zeros((2, 2))), np.eye(2), [0, 1])
+    assert "certified at some radius: 0.00%" in certificate.summary()
+    assert "certified at 0" not in certificate.summary()
+
+
+@pytest.mark.parametrize("stream", ["iterator", "dataset"])
+def test_what_is_no_array_is_told_apart_from_an_array_of_another_shape(stream):
+    x = np.eye(2, dtype="float32")
+    given = iter(x) if stream == "iterator" else _Dataset(x)
+    kind = type(given).__name__
+    expected = f"`x`. Expected an array of inputs, such as NumPy's. Received: a {kind}"
+    with pytest.raises(ValueError, match=expected):
+        lipot.certify(linear_model(np.eye(2)), given)
+    with pytest.raises(ValueError, match="`y`. Expected an array of labels. Received: a"):
+        lipot.certify(linear_model(np.eye(2)), x, iter([0, 1]))
+
+
+class _Dataset:
+    """Like `tf.data.Dataset`: it yields batches and is no array."""
+
+    def __init__(self, x):
+        self._x = x
+
+    def __iter__(self):
+        return iter(self._x)
 
 
 def test_certify_is_a_function():

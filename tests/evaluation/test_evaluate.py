@@ -240,6 +240,22 @@ def test_a_certificate_that_is_broken_is_an_error():
             proofs.check_against(np.array([9.0, radius]), broken_by, (0.1, 0.2), ("pgd",))
 
 
+def test_names_of_norms_and_a_single_attack_mean_what_they_say():
+    kernel, bias, x, y, _ = example("inf", points=6)
+    model, radius = linear(kernel, bias), 0.05
+
+    def run(norm, attacks):
+        (evaluation,) = lipot.evaluate(model, x, y, norm, radius, attacks, **QUIET).evaluations
+        return evaluation.norm, evaluation.attacks, evaluation.broken_by[radius].tolist()
+
+    for norm, names in ((2, ("l2", "L2", "2", 2.0)), ("inf", ("linf", "Linf", "INF", np.inf))):
+        expected = run(norm, ["fgsm"])
+        assert expected[:2] == (norm, ("fgsm",))
+        assert all(run(name, "fgsm") == expected for name in names)
+    compared = lipot.compare([model], x, y, "l2", radius, suite.ATTACKS["fgsm"], **QUIET)
+    assert compared.evaluations[0].norm == 2 and compared.evaluations[0].attacks == ("fgsm",)
+
+
 def test_a_diverged_attack_found_nothing():
     x = np.array([[0.6, 0.0]], "float32")
     report = lipot.evaluate(linear(*STEP), x, [0], 2, 0.2, [spec("nan", np.nan, calls=[])], **QUIET)
@@ -255,22 +271,25 @@ REFUSED = {
     "empty": ({"x": X[:0], "y": Y[:0]}, r"`x`. Expected at least one point"),
     "wrong shape": ({"x": X[:, :3]}, r"`x`. Expected .* shape \(points, 4.*shape \(6, 3\)"),
     "not finite": ({"x": np.where(X > 0.9, np.nan, X)}, "`x`. Expected finite numbers"),
-    "stream": ({"x": iter(X)}, "`x`. Expected an array of points. Received: a "),
-    "ragged": ({"x": [[0.1, 0.2], [0.3]]}, "`x`. Expected points of one shape"),
+    "stream": ({"x": iter(X)}, "`x`. Expected an array of points, all of one shape. Received: a "),
+    "ragged": (
+        {"x": [[0.1, 0.2], [0.3]]},
+        r"`x`. Expected an array of points, all of one shape. Received: x=\[\[0.1",
+    ),
     "text": ({"x": X.astype("U8")}, "`x`. Expected numbers"),
     "labels of another length": ({"y": Y[:5]}, r"`y`. Expected shape \(6,\) or \(6, 2\)"),
     "labels of another shape": ({"y": np.eye(3)[Y]}, r"`y`. Expected shape \(6,\) or \(6, 2\)"),
     "unknown class": ({"y": Y + 1}, "`y`. Expected class numbers from 0 to 1"),
     "outside": ({"x": X + 0.5, "clip_values": (0, 1)}, "`x`. Expected values between 0 and 1"),
     "unknown range": ({"x": X - 0.5}, "`clip_values`. Expected the pair"),
-    "norm": ({"norm": 1}, '`norm`. Expected 2 or "inf"'),
+    "norm": ({"norm": 1}, r'`norm`. Expected 2 \(or "l2"\) or "inf"'),
     "eps": ({"eps": [0.1, -1]}, "`eps`. Expected a positive number"),
     "no eps": ({"eps": []}, "`eps`. Expected a positive number"),
     "suite": ({"attacks": "strong"}, "`attacks`. Expected one of"),
-    "attack": ({"attacks": ["pgd", "magic"]}, "`attacks`. Expected names among.*'magic'"),
+    "attack": ({"attacks": ["pgd", "magic"]}, "`attacks`. Expected .*names among.*'magic'"),
     "twice": ({"attacks": ["pgd", "pgd"]}, "`attacks`. Expected attacks of different names"),
     "does not fit": ({"attacks": ["simba"]}, "`attacks`.*It needs images"),
-    "no attack": ({"attacks": [["pgd"]]}, "`attacks`. Expected names among"),
+    "no attack": ({"attacks": [["pgd"]]}, "`attacks`. Expected .*names among"),
     "no seed": ({"seed": None}, "`seed`. Expected an integer from 0"),
     "seed": ({"seed": -1}, "`seed`. Expected an integer from 0"),
     "two inputs": ({"model": TWO_INPUTS}, "`model`. Expected a model of one input"),

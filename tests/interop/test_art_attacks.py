@@ -208,6 +208,16 @@ def test_auto_attack_stays_in_its_ball(estimator, batch):
     assert np.mean(estimator.predict(adversarial).argmax(axis=1) == y.argmax(axis=1)) < 0.9
 
 
+def test_auto_attack_takes_the_names_of_norms(estimator):
+    for name, norm in (("linf", np.inf), ("L2", 2), (1, 1)):
+        attack = auto_attack(estimator, norm=name, eps=0.1)
+        assert {attack.norm, *(part.norm for part in attack.attacks if hasattr(part, "norm"))} == {
+            norm
+        }
+    with pytest.raises(ValueError, match="argument `norm`"):
+        auto_attack(estimator, norm="l3", eps=0.1)
+
+
 def test_auto_attack_on_two_classes_and_few_pixels():
     estimator = classifier(smooth_model(1), clip_values=(-1.0, 1.0))
     attack = auto_attack(estimator, norm=2, eps=1.0, max_iter=5, restarts=1)

@@ -165,9 +165,8 @@ class AutoAttack:
         outputs="auto",
         seed=0,
     ):
-        check_ball(norm, clip_min, clip_max)
         self.eps = checks.positive_float("eps", eps)
-        self.norm = norm
+        self.norm = check_ball(norm, clip_min, clip_max).norm
         self.steps = checks.positive_int("steps", steps)
         self.queries = checks.positive_int("queries", queries)
         self.restarts = checks.positive_int("restarts", restarts)

@@ -8,6 +8,8 @@ from art.attacks.evasion import (
     SquareAttack,
 )
 
+from lipot import checks
+
 
 def auto_attack(
     estimator, *, norm, eps, eps_step=None, max_iter=100, restarts=5, queries=5000, batch_size=256
@@ -21,7 +23,7 @@ def auto_attack(
 
     Args:
         estimator: What `lipot.interop.art.classifier` returns.
-        norm: `2`, `1` or `np.inf`.
+        norm: `2`, `1` or `np.inf`; names such as `"linf"` will do.
         eps: Positive float, radius of the attack.
         eps_step: First step of Auto-PGD. Defaults to `2 * eps`, its authors' choice.
         max_iter: Steps of each Auto-PGD.
@@ -47,6 +49,8 @@ def auto_attack(
     >>> attack.generate(np.full((2, 4, 4, 1), 0.5, "float32")).shape
     (2, 4, 4, 1)
     """
+    if norm != 1:
+        norm = np.inf if checks.norm("norm", norm) == "inf" else 2
     eps_step = 2.0 * eps if eps_step is None else eps_step
     losses = ["crossentropy", "difference_logits_ratio"][: 1 if estimator.nb_classes < 3 else 2]
     attacks = [
@@ -90,4 +94,4 @@ def _square_fits(estimator, norm):
     height, width = shape[1:] if estimator.channels_first else shape[:2]
     # In l1 and l2, ART's Square starts from tiles a fifth of the image high, made of two halves:
     # one pixel has no halves, and the division by their norm gives NaN.
-    return min(height, width) >= (5 if norm in (np.inf, "inf") else 10)
+    return min(height, width) >= (5 if norm == np.inf else 10)

@@ -2,14 +2,14 @@
 
 import pathlib
 import zipfile
+import zlib
 from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 
 from lipot import datasets
-
-DATA_HELP = "an .npz file with arrays x and y, or x_test and y_test; or the test points of one of: "
+from lipot_cli.options import check_input
 
 
 class Points(NamedTuple):
@@ -33,11 +33,7 @@ def read_points(source, limit=None):
     if source in datasets.names():
         data = datasets.load(source)
         return Points(data.x_test[:limit], data.y_test[:limit], data.clip_values)
-    if not pathlib.Path(source).is_file():
-        raise ValueError(
-            f"There is no file {source}. Expected an .npz file, or one of: "
-            f"{', '.join(datasets.names())}"
-        )
+    check_input(source, f"an .npz file, or one of: {', '.join(datasets.names())}")
     x, y = _read_npz(source)
     if x.ndim == 0 or y.ndim == 0:
         raise ValueError(
@@ -88,11 +84,15 @@ def _keys(source, names):
 
 def read_model(path, x):
     """Loads a model and checks that it takes the points `x`."""
-    if not pathlib.Path(path).is_file():
-        raise ValueError(f"There is no file {path}. Expected a model that `model.save` wrote.")
+    check_input(path, "a model that `model.save` wrote")
+    # Keras would say that there is no such file.
+    if pathlib.Path(path).suffix == ".keras" and not zipfile.is_zipfile(path):
+        raise ValueError(
+            f"{path} is no model, or a damaged one. Expected a file that `model.save` wrote."
+        )
     try:
         model = keras.saving.load_model(path, compile=False)
-    except KeyError as error:
+    except (KeyError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(f"{path} is no model that `model.save` wrote: {error}") from error
     inputs = getattr(model, "inputs", None) or ()
     # A model that is no graph of layers states no shape.
@@ -103,6 +103,45 @@ def read_model(path, x):
             f"Received: {x.shape[1:]}"
         )
     return model
+
+
+def labels_hint(predictions, labels):
+    """Says where labels seem to be off by one: worse than chance, and right once shifted.
+
+    Args:
+        predictions: Class numbers `(n,)`.
+        labels: Class numbers, one-hot rows, or -1 and 1.
+
+    Returns:
+        One line, or `None`.
+
+    Example:
+
+    >>> labels_hint(np.array([0, 1, 2, 3]), np.array([1, 2, 3, 4]))
+    'Hint: 0.0 % are right, but 100.0 % would be if every label were one lower. ...'
+    """
+    labels = _class_numbers(labels)
+    classes = 1 + max(predictions.max(), labels.max())
+    right = np.mean(predictions == labels)
+    # Halfway between chance and certainty: a poor model is not to blame its labels.
+    enough = (1.0 + 1.0 / classes) / 2.0
+    for shift, how in ((-1, "lower"), (1, "higher")):
+        shifted = np.mean(predictions == (labels + shift) % classes)
+        if right < 1.0 / classes and shifted > enough:
+            how = f"one {how}" if classes > 2 else "the other one"
+            return (
+                f"Hint: {100 * right:.1f} % are right, but {100 * shifted:.1f} % would be if every "
+                f"label were {how}. Do the labels count the classes as the model does, from 0?"
+            )
+    return None
+
+
+def _class_numbers(labels):
+    labels = np.asarray(labels)
+    if labels.ndim == 2 and labels.shape[1] > 1:
+        return labels.argmax(axis=1)
+    labels = labels.reshape(-1)
+    return (labels > 0).astype(int) if labels.min() < 0 else labels.astype(int)
 
 
 def _fits(shape, expected):

@@ -11,11 +11,10 @@ def add_to(commands):
         "writes it as a page to open in a browser.",
     )
     command.add_argument("--out", default="demo-report", metavar="FOLDER", help="for page, figures")
-    command.set_defaults(run=_run)
+    command.set_defaults(run=_run, how_to_go_on=lambda options: "Start it again.")
 
 
 def _run(options):
-    # The attacks take a while to import: only this command waits for them.
     from lipot import demo
 
     demo.run(options.out)

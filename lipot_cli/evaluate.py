@@ -3,11 +3,7 @@
 import argparse
 import pathlib
 
-import numpy as np
-
-from lipot import datasets
-from lipot.cli.options import check_output, positive_int
-from lipot.cli.points import DATA_HELP, read_model, read_points
+from lipot_cli.options import DATA_HELP, check_output, positive_float, positive_int, seed
 
 
 def add_to(commands):
@@ -23,9 +19,11 @@ def add_to(commands):
     )
     add = command.add_argument
     add("model", help="a .keras file")
-    add("data", help=f"as the model takes them: {DATA_HELP}{', '.join(datasets.names())}")
-    add("--norm", choices=["2", "inf"], default="2", help="norm of the attack")
-    add("--eps", type=float, nargs="+", default=[0.25, 0.5, 1.0], help="radii, in units of x")
+    add("data", help=f"as the model takes them: {DATA_HELP}")
+    norms = ["2", "l2", "inf", "linf"]
+    add("--norm", type=str.lower, choices=norms, default="2", help="norm of the attack")
+    radii = [0.25, 0.5, 1.0]
+    add("--eps", type=positive_float, nargs="+", default=radii, help="radii, in units of x")
     add(
         "--attacks",
         nargs="+",
@@ -42,17 +40,27 @@ def add_to(commands):
     )
     add("--limit", type=positive_int, help="only the first so many points")
     add("--batch-size", type=positive_int, default=256, help="points attacked at once")
-    add("--seed", type=int, default=0, help="of everything random")
+    add("--seed", type=seed, default=0, help="of everything random")
     add("--out", default="report.html", metavar="FILE", help="the page")
     add("--json", metavar="FILE", help="the report as data, for lipot report")
     add("--no-sanity", action="store_true", help="leave out the checks for masked gradients")
     add("--resume", metavar="FOLDER", help="keeps what was found, to go on after a stop")
-    command.set_defaults(run=_run)
+    command.set_defaults(run=_run, how_to_go_on=_how_to_go_on)
+
+
+def _how_to_go_on(options):
+    if options.resume:
+        return f"The same command, with --resume {options.resume}, goes on from there."
+    return "Nothing was kept; started with --resume FOLDER, it can go on where it is stopped."
 
 
 def _run(options):
     check_output("--out", options.out, ".html")
     check_output("--json", options.json, ".json")
+    import numpy as np
+
+    from lipot_cli.points import labels_hint, read_model, read_points
+
     points = read_points(options.data, options.limit)
     x = np.asarray(points.x, "float32")
     model = read_model(options.model, x)
@@ -63,9 +71,9 @@ def _run(options):
         model,
         x,
         points.y,
-        norm="inf" if options.norm == "inf" else 2,
+        norm=options.norm,
         eps=options.eps,
-        attacks=options.attacks[0] if _is_suite(options.attacks) else options.attacks,
+        attacks=options.attacks[0] if len(options.attacks) == 1 else options.attacks,
         name=pathlib.Path(options.model).stem,
         clip_values=_clip_values(options, points, x),
         outputs=options.outputs,
@@ -75,6 +83,9 @@ def _run(options):
         sanity=not options.no_sanity,
     )
     print(report.table("terminal"))
+    (found,) = report.evaluations
+    if hint := labels_hint(found.predictions, found.labels):
+        print(hint)
     if options.json:
         pathlib.Path(options.json).parent.mkdir(parents=True, exist_ok=True)
         report.to_json(options.json)
@@ -82,14 +93,10 @@ def _run(options):
     print(f"Page: {report.save_html(options.out)}")
 
 
-def _is_suite(names):
-    from lipot.evaluation import SUITES
-
-    return len(names) == 1 and names[0] in SUITES
-
-
 def _clip_values(options, points, x):
     """The range that was given, or that of the data set, or one that shows in the points."""
+    from lipot import datasets
+
     if options.range:
         return tuple(options.range)
     if points.clip_values is not None:
@@ -104,6 +111,8 @@ def _clip_values(options, points, x):
 
 def _lacks_range(x):
     """Whether points show no range; what is wrong with empty or infinite ones comes out later."""
+    import numpy as np
+
     from lipot.evaluation.ranges import find_range
 
     if x.size == 0 or not np.all(np.isfinite(x)):

@@ -2,7 +2,7 @@
 
 import argparse
 
-from lipot.cli.options import check_output
+from lipot_cli.options import check_input, check_output
 
 
 def add_to(commands):
@@ -23,11 +23,13 @@ def add_to(commands):
         default="terminal",
         help="how to print the accuracies",
     )
-    command.set_defaults(run=_run)
+    command.set_defaults(run=_run, how_to_go_on=lambda options: "Start it again.")
 
 
 def _run(options):
     check_output("--out", options.out, ".html")
+    for file in options.reports:
+        check_input(file, "a report that `lipot evaluate --json` stored")
     from lipot.evaluation import RobustnessReport, compare
 
     reports = [RobustnessReport.from_json(file) for file in options.reports]

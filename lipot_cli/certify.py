@@ -1,0 +1,89 @@
+"""`lipot certify`: what is proven of a saved model."""
+
+import argparse
+
+from lipot_cli.options import DATA_HELP, nonnegative_float, positive_int
+
+RADII = (0.25, 0.5, 1.0, 1.5)
+
+
+def add_to(commands):
+    """Adds the command."""
+    command = commands.add_parser(
+        "certify",
+        help="prove how far inputs can move without changing a prediction",
+        description="Prints the accuracy that no change of the inputs within an l2 radius can "
+        "break. It is computed from the weights; nothing is attacked.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    add = command.add_argument
+    add("model", help="a .keras file")
+    add("data", help=f"scaled as the model was trained: {DATA_HELP}")
+    add("--eps", type=nonnegative_float, nargs="+", default=list(RADII), help="l2 radii")
+    add("--limit", type=positive_int, help="only the first so many points")
+    command.set_defaults(run=_run, how_to_go_on=_how_to_go_on)
+
+
+def _how_to_go_on(options):
+    return "Start it again; --limit proves fewer points, sooner."
+
+
+def _run(options):
+    import numpy as np
+    from rich.console import Console
+
+    from lipot import certify
+    from lipot_cli.points import labels_hint, read_model, read_points
+
+    points = read_points(options.data, options.limit)
+    if not np.issubdtype(points.x.dtype, np.floating):
+        raise ValueError(
+            f"The inputs in {options.data} are not scaled. Expected floats, in the range the model "
+            f"was trained on. Received: {points.x.dtype}"
+        )
+    x = points.x.astype("float32")
+    model = read_model(options.model, x)
+    certificate = certify(model, x, points.y)
+    console = Console()
+    accuracy = f"{100 * certificate.correct.mean():.2f} %"
+    console.print(f"Accuracy on {len(x)} points: {accuracy}", highlight=False)
+    print_certificate(console, model, certificate, options.eps)
+    if hint := labels_hint(certificate.predictions, points.y):
+        console.print(hint, highlight=False, soft_wrap=True)
+
+
+def print_certificate(console, model, certificate, radii):
+    """Prints what is proven of a model, as a table.
+
+    Args:
+        console: `rich.console.Console`.
+        model: The Keras classifier.
+        certificate: What `lipot.certify` found of it, with labels.
+        radii: l2 radii to state the proven accuracy at.
+    """
+    import numpy as np
+    from rich.table import Table
+
+    from lipot import lipschitz_constant
+
+    # Before anything is shown: a radius that is none, and a model without a constant, raise here.
+    shares = [(f"{r:g}", certificate.accuracy(r)) for r in sorted(set(radii) - {0.0})]
+    constant = lipschitz_constant(model) if np.isfinite(certificate.lipschitz) else None
+    if constant is not None:
+        console.print(f"Lipschitz constant, proven: {constant:.6g}", highlight=False)
+    if not np.any(certificate.radius > 0.0):
+        console.print(
+            "Nothing is proven: floating point alone could change each of the "
+            f"{len(certificate)} predictions, as far as this proof can tell.",
+            highlight=False,
+            soft_wrap=True,
+        )
+        return
+    console.print("Proven accuracy, which nothing within the radius can break:")
+    table = Table()
+    table.add_column("l2 radius", justify="right")
+    table.add_column("proven accuracy", justify="right")
+    # Not "0": what is proven at no radius at all may well be right.
+    for radius, share in [("> 0", certificate.accuracy(0.0)), *shares]:
+        table.add_row(radius, f"{100 * share:.2f} %")
+    console.print(table)

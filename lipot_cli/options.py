@@ -1,0 +1,65 @@
+"""Types, names and checks of arguments that several commands take."""
+
+import argparse
+import math
+import os
+import pathlib
+
+# Those of lipot.datasets, whose import takes seconds.
+DATA_SETS = ("cifar10", "digits", "mnist", "pbmc68k", "two_moons", "wine")
+DATA_HELP = (
+    "an .npz file with arrays x and y, or x_test and y_test; or the test points of one of: "
+    + ", ".join(DATA_SETS)
+)
+
+
+def positive_int(text):
+    """A positive integer from its text."""
+    return _number(text, int, lambda value: value >= 1, "a positive integer")
+
+
+def positive_float(text):
+    """A positive finite number from its text."""
+    return _number(text, float, lambda value: 0.0 < value < math.inf, "a positive finite number")
+
+
+def nonnegative_float(text):
+    """A finite number, zero or more, from its text."""
+    expected = "a finite number, zero or more"
+    return _number(text, float, lambda value: 0.0 <= value < math.inf, expected)
+
+
+def seed(text):
+    """What every generator of random numbers takes for a seed, from its text."""
+    return _number(text, int, lambda value: 0 <= value <= 2**31, "an integer from 0 to 2**31")
+
+
+def check_output(option, path, suffix):
+    """Raises an error where a file cannot be written as it should, before any work is done."""
+    if path is None:
+        return
+    path = pathlib.Path(path)
+    if path.suffix != suffix:
+        raise ValueError(f"{option} must end in {suffix}. Received: {path}")
+    # Folders on the way are made: the nearest that is there must take them.
+    there = next(place for place in path.absolute().parents if place.exists())
+    if path.is_dir() or not there.is_dir() or not os.access(there, os.W_OK):
+        raise ValueError(f"{option} must be a file that can be written. Received: {path}")
+
+
+def check_input(path, expected):
+    """Raises an error where there is no file to read."""
+    if pathlib.Path(path).is_dir():
+        raise ValueError(f"{path} is a folder. Expected {expected}.")
+    if not pathlib.Path(path).is_file():
+        raise ValueError(f"There is no file {path}. Expected {expected}.")
+
+
+def _number(text, kind, holds, expected):
+    try:
+        value = kind(text)
+    except ValueError:
+        value = None
+    if value is None or not holds(value):
+        raise argparse.ArgumentTypeError(f"expected {expected}, received {text}")
+    return value
