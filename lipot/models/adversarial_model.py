@@ -7,13 +7,12 @@ from lipot import checks
 from lipot.attacks.base import Attack
 from lipot.backend.keras_graph import final_squashing
 from lipot.losses.paired import PairedBatch, PairedLoss
-from lipot.math.probabilities import may_be_probabilities
-from lipot.models.first_batch import first_batch
+from lipot.models.first_batch import ChecksFirstBatch
 from lipot.models.random_state import SavesRandomState
 
 
 @keras.saving.register_keras_serializable(package="lipot")
-class AdversarialModel(SavesRandomState, keras.Model):
+class AdversarialModel(ChecksFirstBatch, SavesRandomState, keras.Model):
     """Trains a classifier on clean and attacked batches, with any sum of paired losses.
 
     Only `compute_loss` is overridden: `fit`, `evaluate`, callbacks, `tf.data`, mixed precision
@@ -111,35 +110,6 @@ class AdversarialModel(SavesRandomState, keras.Model):
             return total + super().compute_loss(x, y, batch.logits, sample_weight)
         return total + super().compute_loss(x) if self.losses else total
 
-    def fit(self, x=None, y=None, batch_size=None, *args, **kwargs):
-        x = self._checked(x, batch_size)
-        return super().fit(x, y, batch_size, *args, **kwargs)
-
-    def evaluate(self, x=None, y=None, batch_size=None, *args, **kwargs):
-        x = self._checked(x, batch_size)
-        return super().evaluate(x, y, batch_size, *args, **kwargs)
-
-    def train_on_batch(self, x, *args, **kwargs):
-        self._checked(x, len(x))
-        return super().train_on_batch(x, *args, **kwargs)
-
-    def test_on_batch(self, x, *args, **kwargs):
-        self._checked(x, len(x))
-        return super().test_on_batch(x, *args, **kwargs)
-
-    def _checked(self, x, batch_size):
-        """Checks what a compiled step cannot say is wrong, and returns the data to use."""
-        inputs, x = first_batch(x, batch_size)
-        if inputs is None or len(inputs) == 0:
-            return x
-        inputs = ops.cast(inputs, keras.config.floatx())
-        if self.attack is not None:
-            self.attack.check_range(inputs)
-        scores = ops.convert_to_numpy(ops.cast(self(inputs[:32]), "float32"))
-        if len(scores.shape) == 2 and may_be_probabilities(scores):
-            raise _no_logits("outputs for the first batch that are probabilities")
-        return x
-
     def _attacked(self, x, y):
         if self.attack is None:
             return x
@@ -196,18 +166,14 @@ def _probe(classifier, features):
     return keras.Model(classifier.inputs, [classifier.outputs[0], tensor])
 
 
-def _no_logits(received):
-    return ValueError(
-        "Invalid value received for argument `classifier`. Expected a model that returns logits. "
-        f"Received: {received}"
-    )
-
-
 def _check(classifier, attack, losses, features):
     checks.instance("classifier", classifier, keras.Model, "a Keras model")
     squashing = final_squashing(classifier)
     if squashing is not None:
-        raise _no_logits(f"at its end {squashing}")
+        raise ValueError(
+            "Invalid value received for argument `classifier`. Expected a model that returns "
+            f"logits. Received: at its end {squashing}"
+        )
     checks.instance("attack", attack, Attack | None, "a lipot attack or None")
     if not losses or not all(isinstance(term, PairedLoss) for term in losses):
         raise ValueError(

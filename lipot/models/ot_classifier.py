@@ -5,8 +5,9 @@ from keras import ops
 
 from lipot import checks
 from lipot.attacks.base import Attack
-from lipot.backend.keras_graph import update_loss
+from lipot.backend.keras_graph import final_squashing, update_loss
 from lipot.math.divergences import crossentropy, one_hot_labels
+from lipot.models.first_batch import ChecksFirstBatch
 from lipot.models.random_state import SavesRandomState
 from lipot.models.weight_gradients import total, weight_gradients
 
@@ -44,7 +45,7 @@ class StandardNormal:
 
 
 @keras.saving.register_keras_serializable(package="lipot")
-class OTClassifier(SavesRandomState, keras.Model):
+class OTClassifier(ChecksFirstBatch, SavesRandomState, keras.Model):
     r"""Encoder, classifier and discriminator trained against each other.
 
     $$\min_{Q, C} \; \mathbb{E} \, \ell(C(Q(x)), y) + \lambda \, W_1(Q_\# P_X, P_Z)$$
@@ -305,6 +306,12 @@ def _check_networks(encoder, classifier, discriminator):
         raise ValueError(
             f"Invalid value received for argument `classifier`. Expected inputs of {code_size} "
             f"numbers, as the encoder's outputs. Received: {classifier.input_shape}"
+        )
+    squashing = final_squashing(classifier)
+    if squashing is not None:
+        raise ValueError(
+            "Invalid value received for argument `classifier`. Expected a model that returns "
+            f"logits. Received: at its end {squashing}"
         )
     if discriminator is not None and (
         discriminator.input_shape[1:] != (code_size,) or discriminator.output_shape[1:] != (1,)
