@@ -45,7 +45,7 @@ class EntropicTransport(NamedTuple):
 
     @property
     def value(self):
-        """Transport cost plus `eps` times the entropy term, the dual's: never above the right one."""
+        """Transport cost plus `eps` times the entropy term: by the dual, never too high."""
         return ops.mean(self.row_values)
 
     @property
