@@ -182,11 +182,11 @@ def test_weights_can_be_replaced_after_the_build():
 def test_the_loss_of_a_custom_step_is_reported():
     model = keras.Sequential([keras.Input((2,)), layers.Dense(1)])
     model.compile("sgd", "mse")
-    keras_graph.update_loss(model, 3.0)
-    keras_graph.update_loss(model, 5.0)
-    assert {m.name: float(m.result()) for m in model.metrics}["loss"] == 4.0, VERSION
+    keras_graph.update_loss(model, 3.0, 6)
+    keras_graph.update_loss(model, 5.0, 2)
+    assert {m.name: float(m.result()) for m in model.metrics}["loss"] == 3.5, VERSION
 
 
 def test_a_name_that_has_moved_is_said_with_the_version():
     with pytest.raises(NotImplementedError, match=f"Keras {keras.__version__} has no `_loss_tra"):
-        keras_graph.update_loss(object(), 1.0)
+        keras_graph.update_loss(object(), 1.0, 1)

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from lipot import checks
+from lipot import backend, checks
 from lipot.attacks.ball import Ball, check_ball, example_norm
 
 
@@ -47,13 +47,42 @@ class Attack(keras.layers.Layer):
 
         Returns:
             Inputs shaped like `x`, in the ball and in the data range, cut from differentiation.
+
+        Raises:
+            ValueError: If inputs lie outside the data range, unless a program is being traced.
         """
         x = ops.stop_gradient(ops.cast(x, keras.config.floatx()))
+        if backend.is_concrete(x):
+            self.check_range(x)
         return ops.stop_gradient(self.search(forward, x, y))
 
     def search(self, forward, x, y):
         """Returns adversarial examples for `x`; what subclasses write."""
         raise TypeError(f"{type(self).__name__} must define search().")
+
+    def check_range(self, x):
+        """Checks that inputs lie in the data range, to which attacked ones are clipped.
+
+        Args:
+            x: Inputs, an array or a tensor with values.
+
+        Raises:
+            ValueError: If some do not: clipping would move them out of the ball.
+        """
+        # A model may be called on a batch without examples.
+        if 0 in x.shape or self.clip_min is self.clip_max is None:
+            return
+        low, high = float(ops.min(x)), float(ops.max(x))
+        # What resizing or float16 adds to an end of the range is no other range.
+        below = self.clip_min is not None and low < self.clip_min - _slack(self.clip_min)
+        above = self.clip_max is not None and high > self.clip_max + _slack(self.clip_max)
+        if below or above:
+            raise ValueError(
+                "Invalid value received for argument `x`. Expected inputs between the attack's "
+                f"clip_min={self.clip_min} and clip_max={self.clip_max}, to which it clips. "
+                f"Received: inputs from {low:g} to {high:g}. Scale the data, or give the attack "
+                "the range they have, and an `eps` in its unit"
+            )
 
     @property
     def ball(self):
@@ -94,3 +123,7 @@ class Attack(keras.layers.Layer):
             "clip_max": self.clip_max,
             "seed": self.seed,
         }
+
+
+def _slack(end):
+    return 1e-3 * max(1.0, abs(end))

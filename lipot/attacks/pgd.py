@@ -6,7 +6,7 @@ from keras import ops
 from lipot import checks
 from lipot.attacks.base import Attack
 from lipot.backend import value_and_input_gradient
-from lipot.math.divergences import crossentropy, one_hot_labels
+from lipot.math.divergences import one_hot_labels, steep_crossentropy
 
 
 @keras.saving.register_keras_serializable(package="lipot")
@@ -17,7 +17,9 @@ class PGD(Attack):
         + \eta \, \mathrm{steepest}(\nabla_x \, CE(f(x_t), y))\bigr)$$
 
     where the steepest step is the sign of the gradient for l-infinity and the normalized gradient
-    for l2.
+    for l2. Only the direction of the gradient counts, so that it is taken of a function that has
+    the same one and does not level off where the prediction is sure: logits of any scale are
+    attacked alike.
 
     Args:
         eps: Radius of the ball.
@@ -71,7 +73,7 @@ class PGD(Attack):
         def summed_crossentropy(x_adv):
             # A sum, not a mean: in float16 a mean over the batch underflows.
             logits = ops.cast(forward(x_adv), "float32")
-            return ops.sum(crossentropy(one_hot_labels(y, logits.shape[-1]), logits))
+            return ops.sum(steep_crossentropy(one_hot_labels(y, logits.shape[-1]), logits))
 
         return summed_crossentropy
 

@@ -5,7 +5,7 @@ from keras import ops
 
 from lipot import checks
 from lipot.attacks.pgd import PGD
-from lipot.math.divergences import kl_divergence
+from lipot.math.divergences import DIRECTIONS, directed_kl, steep_crossentropy
 
 
 @keras.saving.register_keras_serializable(package="lipot")
@@ -13,18 +13,21 @@ class TRADESPGD(PGD):
     r"""PGD on $D_{KL}(f(x) \,\|\, f(x'))$: the most divergent input rather than the worst one.
 
     It needs no label. It starts at `x` plus a small Gaussian noise, since the divergence has a
-    zero gradient at `x` itself.
+    zero gradient at `x` itself. Where the clean prediction is so sure that it rounds to 0 and 1,
+    and the divergence to a constant, the attack leaves the predicted class as `PGD` would.
 
     Args:
         eps: Radius of the ball.
         step_size: Length of a step. Defaults to `2.5 * eps / steps`.
         steps: Number of steps.
         noise: Standard deviation of the Gaussian start. Defaults to 0.001.
+        direction: `"trades"`, or `"got"` for $D_{KL}(f(x') \,\|\, f(x))$, as
+            `lipot.losses.TRADES` has it.
         **kwargs: `norm`, `clip_min`, `clip_max` and `seed` of `PGD`.
 
     Reference:
         Zhang et al., "Theoretically principled trade-off between robustness and accuracy", 2019;
-        GOT, equation 9.
+        GOT, equation 9, with `direction="got"`.
 
     Example:
 
@@ -37,8 +40,9 @@ class TRADESPGD(PGD):
     0.2
     """
 
-    def __init__(self, eps, step_size=None, steps=10, *, noise=1e-3, **kwargs):
+    def __init__(self, eps, step_size=None, steps=10, *, noise=1e-3, direction="trades", **kwargs):
         super().__init__(eps, step_size, steps, **kwargs)
+        self.direction = checks.choice("direction", direction, DIRECTIONS)
         self.noise = checks.positive_float("noise", noise)
 
     def start(self, x):
@@ -47,13 +51,17 @@ class TRADESPGD(PGD):
 
     def objective(self, forward, x, y):
         clean = ops.stop_gradient(ops.cast(forward(x), "float32"))
+        predicted = ops.softmax(clean, axis=-1)
+        sure = ops.max(predicted, axis=-1) >= 1.0
 
         def summed_divergence(x_adv):
-            return ops.sum(kl_divergence(clean, ops.cast(forward(x_adv), "float32")))
+            logits = ops.cast(forward(x_adv), "float32")
+            divergence = directed_kl(clean, logits, self.direction)
+            return ops.sum(ops.where(sure, steep_crossentropy(predicted, logits), divergence))
 
         return summed_divergence
 
     def get_config(self):
         config = super().get_config()
         del config["random_start"]
-        return {**config, "noise": self.noise}
+        return {**config, "noise": self.noise, "direction": self.direction}

@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from lipot import checks
 from lipot.losses.labels import read_binary, read_one_hot
 from lipot.losses.parameter import non_negative
 from lipot.losses.weighted_loss import REDUCTION, WeightedLoss
@@ -88,6 +89,8 @@ class MulticlassHinge(MarginLoss):
         reduction: As in Keras; the default divides by the sum of the sample weights.
         name: Name of the loss.
         dtype: Dtype of the computation.
+        balanced: Whether the true class weighs `q - 1` times, as much as all others together,
+            as in deel-lip. `False` is the paper's form, without weights: $1$ for $q - 1$.
 
     Input shape:
         `y_true`: one-hot `(batch, classes)`. `y_pred`: `(batch, classes)`.
@@ -96,7 +99,8 @@ class MulticlassHinge(MarginLoss):
         A scalar, or `(batch,)` with `reduction="none"`.
 
     Reference:
-        Serrurier et al., equation 12.
+        deel-lip's `MulticlassHinge`; with `balanced=False` Serrurier et al., equation 12, whose
+        `m` is `min_margin / 2` and whose sum over the classes is a mean here.
 
     Example:
 
@@ -108,11 +112,24 @@ class MulticlassHinge(MarginLoss):
 
     read = staticmethod(read_one_hot)
 
-    def __init__(self, min_margin=1.0, reduction=REDUCTION, name="MulticlassHinge", dtype=None):
+    def __init__(
+        self,
+        min_margin=1.0,
+        reduction=REDUCTION,
+        name="MulticlassHinge",
+        dtype=None,
+        *,
+        balanced=True,
+    ):
         super().__init__(min_margin=min_margin, reduction=reduction, name=name, dtype=dtype)
+        self.balanced = checks.boolean("balanced", balanced)
 
     def sample_losses(self, labels, scores, weights):
-        return margins.multiclass_hinge(labels, scores, self.current(self.min_margin))
+        min_margin = self.current(self.min_margin)
+        return margins.multiclass_hinge(labels, scores, min_margin, self.balanced)
+
+    def get_config(self):
+        return {**super().get_config(), "balanced": self.balanced}
 
 
 @keras.saving.register_keras_serializable(package="lipot")

@@ -2,6 +2,7 @@
 
 import keras
 
+from lipot import checks
 from lipot.losses.kr import KantorovichLoss
 from lipot.losses.labels import read_binary, read_one_hot
 from lipot.losses.parameter import non_negative, non_negative_or_infinite
@@ -12,7 +13,7 @@ from lipot.math import kantorovich, margins
 class RegularizedLoss(KantorovichLoss):
     """`alpha` times a hinge with a margin, less the Kantorovich-Rubinstein estimate.
 
-    Subclasses set `hinge`, a function of `lipot.math.margins`.
+    Subclasses define `hinge(labels, scores, min_margin)` with a function of `lipot.math.margins`.
 
     Args:
         alpha: Non-negative float, the weight of the hinge; `float("inf")` keeps the hinge alone.
@@ -105,7 +106,8 @@ class MulticlassHKR(RegularizedLoss):
     $$
 
     with `KR` as in `MulticlassKR` and the hinge of `MulticlassHinge`. Each class faces all others,
-    as in equation 12. `alpha` and `min_margin` may change while training runs:
+    as in equation 12, which has no weight `q - 1`: that is deel-lip's, and `balanced=False`
+    takes it out. `alpha` and `min_margin` may change while training runs:
     `loss.alpha.assign(20.0)`, for instance in a callback.
 
     Args:
@@ -115,6 +117,8 @@ class MulticlassHKR(RegularizedLoss):
         reduction: As in Keras; the default divides by the sum of the sample weights.
         name: Name of the loss.
         dtype: Dtype of the computation.
+        balanced: Whether the true class weighs `q - 1` times, as much as all others together,
+            as in deel-lip. `False` is the paper's form, without weights: $1$ for $q - 1$.
 
     Input shape:
         `y_true`: one-hot `(batch, classes)`. `y_pred`: `(batch, classes)`.
@@ -123,7 +127,8 @@ class MulticlassHKR(RegularizedLoss):
         A scalar, or `(batch,)` with `reduction="none"`.
 
     Reference:
-        Serrurier et al., equation 12.
+        deel-lip's `MulticlassHKR`; with `balanced=False` Serrurier et al., equation 12, divided
+        by `q`, whose `m` is `min_margin / 2`.
 
     Example:
 
@@ -134,7 +139,6 @@ class MulticlassHKR(RegularizedLoss):
     """
 
     read = staticmethod(read_one_hot)
-    hinge = staticmethod(margins.multiclass_hinge)
 
     def __init__(
         self,
@@ -144,5 +148,14 @@ class MulticlassHKR(RegularizedLoss):
         reduction=REDUCTION,
         name="MulticlassHKR",
         dtype=None,
+        *,
+        balanced=True,
     ):
         super().__init__(alpha, min_margin, multi_gpu, reduction, name, dtype)
+        self.balanced = checks.boolean("balanced", balanced)
+
+    def hinge(self, labels, scores, min_margin):
+        return margins.multiclass_hinge(labels, scores, min_margin, self.balanced)
+
+    def get_config(self):
+        return {**super().get_config(), "balanced": self.balanced}

@@ -6,6 +6,7 @@ from keras import ops
 from lipot import checks
 from lipot.losses.paired import PairedLoss
 from lipot.math.divergences import crossentropy, kl_divergence
+from lipot.math.margins import true_class
 
 
 @keras.saving.register_keras_serializable(package="lipot")
@@ -41,7 +42,8 @@ class MART(PairedLoss):
     def per_example(self, batch):
         labels, logits_adv = batch.labels, batch.logits_adv
         log_p = ops.log_softmax(logits_adv, axis=-1)
-        runner_up = ops.max(ops.where(labels > 0, -float("inf"), log_p), axis=-1)
+        # Smoothed labels are positive everywhere: the true class is the likeliest.
+        runner_up = ops.max(ops.where(true_class(labels), -float("inf"), log_p), axis=-1)
         # log(1 - p) = log(-expm1(log p)); the floor keeps it finite when p rounds to one.
         margin = -ops.log(ops.maximum(-ops.expm1(runner_up), 1e-12))
         boosted = crossentropy(labels, logits_adv) + margin

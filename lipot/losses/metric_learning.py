@@ -10,34 +10,42 @@ from lipot import checks
 class TripletLoss(keras.losses.Loss):
     r"""Asks every code to be nearer to its own class than to the others, by a margin.
 
-    $$ \max\left(0,\; m + \max_{p:\, y_p = y_a} |c_a - c_p|
-       - \min_{n:\, y_n \ne y_a} |c_a - c_n| \right) $$
+    $$ \mathrm{mean}_{p,\, n}\; \max\left(0,\; m + |c_a - c_p| - |c_a - c_n| \right),
+       \qquad y_p = y_a \ne y_n $$
 
-    with the hardest positive and negative of the batch for each anchor a. An anchor without
-    either one costs nothing.
+    over all positives p and negatives n of the batch for each anchor a. An anchor without either
+    one costs nothing. The triplets take memory for the cube of the batch size.
+
+    With `triplets="hardest"` the farthest positive and the nearest negative stand for all. From
+    a network that does not separate the classes yet, that shrinks all codes to one point: there
+    the loss is `margin`, less than what the hardest triplets cost before.
 
     Args:
         margin: m, positive float.
+        triplets: `"all"` or `"hardest"`.
         **kwargs: Arguments of `keras.losses.Loss`.
 
     Reference:
         Weinberger and Saul, "Distance metric learning for large margin nearest neighbor
-        classification", 2009; OTAD, section IV.D.
+        classification", 2009; OTAD, section IV.D, which names no choice of triplets.
 
     Example:
 
-    >>> codes = ops.convert_to_tensor([[0.0], [1.0], [1.5]])
-    >>> labels = ops.convert_to_tensor([0, 0, 1])
+    >>> codes = ops.convert_to_tensor([[0.0], [1.0], [1.5], [2.5]])
+    >>> labels = ops.convert_to_tensor([0, 0, 1, 1])
     >>> [float(loss) for loss in TripletLoss(margin=1.0, reduction=None)(labels, codes)]
-    [0.5, 1.5, 0.0]
+    [0.25, 1.0, 1.0, 0.25]
     """
 
-    def __init__(self, margin=0.5, **kwargs):
+    def __init__(self, margin=0.5, triplets="all", **kwargs):
         super().__init__(**kwargs)
         self.margin = checks.positive_float("margin", margin)
+        self.triplets = checks.choice("triplets", triplets, ("all", "hardest"))
 
     def call(self, y_true, y_pred):
         distances, same, other = _pairs(y_true, y_pred)
+        if self.triplets == "all":
+            return _masked_mean(self._triplets(distances, other), same)
         far = ops.cast(3e4, distances.dtype)
         hardest_positive = ops.max(ops.where(same, distances, 0.0), axis=1)
         hardest_negative = ops.min(ops.where(other, distances, far), axis=1)
@@ -46,7 +54,12 @@ class TripletLoss(keras.losses.Loss):
         return ops.where(complete, losses, 0.0)
 
     def get_config(self):
-        return {**super().get_config(), "margin": self.margin}
+        return {**super().get_config(), "margin": self.margin, "triplets": self.triplets}
+
+    def _triplets(self, distances, other):
+        """What each pair of anchor and positive costs, averaged over the anchor's negatives."""
+        ahead = distances[:, :, None] - distances[:, None, :]
+        return _masked_mean(ops.relu(self.margin + ahead), other[:, None, :])
 
 
 @keras.saving.register_keras_serializable(package="lipot")
@@ -100,4 +113,4 @@ def _pairs(labels, codes):
 
 def _masked_mean(values, mask):
     mask = ops.cast(mask, values.dtype)
-    return ops.sum(values * mask, axis=1) / ops.maximum(ops.sum(mask, axis=1), 1.0)
+    return ops.sum(values * mask, axis=-1) / ops.maximum(ops.sum(mask, axis=-1), 1.0)

@@ -4,7 +4,7 @@ import keras
 
 from lipot import checks
 from lipot.losses.paired import PairedLoss
-from lipot.math.divergences import crossentropy, kl_divergence
+from lipot.math.divergences import DIRECTIONS, crossentropy, directed_kl
 
 
 @keras.saving.register_keras_serializable(package="lipot")
@@ -13,13 +13,17 @@ class TRADES(PairedLoss):
 
     $$CE(f(x), y) + \alpha \, D_{KL}(f(x) \,\|\, f(x'))$$
 
-    Meant for the attack `lipot.attacks.TRADESPGD`. The divergence is taken in the direction of
-    the authors' code.
+    Meant for the attack `lipot.attacks.TRADESPGD`, with the same `direction`. Two sources differ:
+
+    - `"trades"`: $D_{KL}(f(x) \,\|\, f(x'))$, the code of the authors of TRADES, and, up to the
+      entropy of the clean prediction, the cross-entropy in OTJR's Table 1;
+    - `"got"`: $D_{KL}(f(x') \,\|\, f(x))$, as GOT writes it in equations 4 and 9.
 
     Args:
         alpha: Factor of the divergence.
         weight: Factor of the whole in the objective.
         name: Name of the metric in the logs.
+        direction: `"trades"` or `"got"`.
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Reference:
@@ -32,13 +36,14 @@ class TRADES(PairedLoss):
     'trades'
     """
 
-    def __init__(self, alpha=6.0, *, weight=1.0, name="trades", **kwargs):
+    def __init__(self, alpha=6.0, *, weight=1.0, name="trades", direction="trades", **kwargs):
         super().__init__(weight, name=name, **kwargs)
         self.alpha = checks.nonnegative_float("alpha", alpha)
+        self.direction = checks.choice("direction", direction, DIRECTIONS)
 
     def per_example(self, batch):
-        divergence = kl_divergence(batch.logits, batch.logits_adv)
+        divergence = directed_kl(batch.logits, batch.logits_adv, self.direction)
         return crossentropy(batch.labels, batch.logits) + self.alpha * divergence
 
     def get_config(self):
-        return {**super().get_config(), "alpha": self.alpha}
+        return {**super().get_config(), "alpha": self.alpha, "direction": self.direction}

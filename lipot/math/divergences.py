@@ -2,6 +2,11 @@
 
 from keras import ops
 
+from lipot.math.margins import true_class
+
+# Who writes the divergence of TRADES from the clean prediction, and who to it.
+DIRECTIONS = ("trades", "got")
+
 
 def one_hot_labels(y, classes):
     """Turns integer or one-hot labels into a float one-hot matrix.
@@ -76,6 +81,51 @@ def kl_divergence(logits, other):
     log_p = ops.log_softmax(logits, axis=-1)
     log_q = ops.log_softmax(other, axis=-1)
     return ops.sum(ops.exp(log_p) * (log_p - log_q), axis=-1)
+
+
+def directed_kl(clean, attacked, direction):
+    """Computes the divergence between clean and attacked predictions, as one of two papers has it.
+
+    Args:
+        clean: Logits `(batch, classes)`.
+        attacked: Logits `(batch, classes)`.
+        direction: `"trades"` for `KL(clean || attacked)`, `"got"` for `KL(attacked || clean)`.
+
+    Returns:
+        Tensor of shape `(batch,)`.
+    """
+    first, second = (clean, attacked) if direction == "trades" else (attacked, clean)
+    return kl_divergence(first, second)
+
+
+def steep_crossentropy(labels, logits):
+    r"""A function of the logits that climbs where the cross-entropy does, and never levels off.
+
+    $$ \log \sum_{k \ne y} e^{z_k} - z_y, \qquad CE = \log\bigl(1 + e^{\text{that}}\bigr) $$
+
+    Where the prediction is sure the gradient of the cross-entropy rounds to zero; this one has
+    the same direction and the length that the logits have. A row of labels that is not one-hot
+    names no class to leave: for it the value is the cross-entropy itself.
+
+    Args:
+        labels: Probabilities over the classes `(batch, classes)`, one-hot as a rule.
+        logits: Logits `(batch, classes)`.
+
+    Returns:
+        Tensor of shape `(batch,)`.
+
+    Example:
+
+    >>> from keras import ops
+    >>> labels, logits = ops.array([[1.0, 0.0, 0.0]]), ops.array([[900.0, 0.0, -900.0]])
+    >>> abs(float(crossentropy(labels, logits)[0])), float(steep_crossentropy(labels, logits)[0])
+    (0.0, -900.0)
+    """
+    is_true = true_class(labels)
+    lead = ops.sum(ops.where(is_true, logits, 0.0), axis=-1)
+    others = ops.logsumexp(ops.where(is_true, -1e30, logits), axis=-1)
+    one_hot = ops.max(labels, axis=-1) >= 1.0
+    return ops.where(one_hot, others - lead, crossentropy(labels, logits))
 
 
 def safe_norm(x):

@@ -3,6 +3,24 @@
 from keras import ops
 
 
+def true_class(labels):
+    """Which class of each row is the true one: the likeliest, also of smoothed labels.
+
+    Args:
+        labels: Tensor `(batch, classes)`, one-hot or probabilities over the classes.
+
+    Returns:
+        Boolean tensor `(batch, classes)` with one true entry in each row.
+
+    Example:
+
+    >>> from keras import ops
+    >>> [bool(entry) for entry in true_class(ops.array([[0.3, 0.4, 0.3]]))[0]]
+    [False, True, False]
+    """
+    return ops.one_hot(ops.argmax(labels, axis=-1), labels.shape[-1], dtype="bool")
+
+
 def signed_margin(positive, scores):
     """Margin of binary scores: `f(x)` for the positive class, `-f(x)` for the other.
 
@@ -27,7 +45,7 @@ def top_margin(positive, logits):
     """Margin of the true class over the best other class, `f_y(x) - max_{i != y} f_i(x)`.
 
     Args:
-        positive: Float tensor `(batch, classes)`, one-hot.
+        positive: Float tensor `(batch, classes)`, one-hot or smoothed.
         logits: Float tensor `(batch, classes)`.
 
     Returns:
@@ -40,7 +58,7 @@ def top_margin(positive, logits):
     >>> float(margins[0])
     2.0
     """
-    is_true = positive > 0.5
+    is_true = true_class(positive)
     true_logit = ops.sum(ops.where(is_true, logits, 0.0), axis=-1)
     best_other = ops.max(ops.where(is_true, -float("inf"), logits), axis=-1)
     return true_logit - best_other
@@ -69,19 +87,21 @@ def hinge_margin(positive, scores, min_margin):
     return ops.mean(ops.relu(min_margin / 2.0 - signed_margin(positive, scores)), axis=-1)
 
 
-def multiclass_hinge(positive, logits, min_margin):
-    """One-versus-all hinge in which the true class weighs as much as all the others.
+def multiclass_hinge(positive, logits, min_margin, balanced=True):
+    """One-versus-all hinge, the mean of `max(0, min_margin / 2 - y_k f_k)` over the classes.
 
     Args:
         positive: Float tensor `(batch, classes)`, one-hot.
         logits: Float tensor `(batch, classes)`.
         min_margin: Non-negative scalar.
+        balanced: Whether the true class weighs as much as all the others together, as in
+            deel-lip, or each class the same, as in the paper.
 
     Returns:
         Float tensor `(batch,)`, the mean over the classes.
 
     Reference:
-        Serrurier et al., equation 12, with the true class repeated `classes - 1` times.
+        Serrurier et al., equation 12, is `balanced=False` with half of `min_margin` for `m`.
 
     Example:
 
@@ -91,6 +111,8 @@ def multiclass_hinge(positive, logits, min_margin):
     1.0
     """
     hinge = ops.relu(min_margin / 2.0 - signed_margin(positive, logits))
+    if not balanced:
+        return ops.mean(hinge, axis=-1)
     repeats = 1.0 + positive * (logits.shape[-1] - 2.0)
     return ops.mean(repeats * hinge, axis=-1)
 

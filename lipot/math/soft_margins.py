@@ -4,6 +4,8 @@ import math
 
 from keras import ops
 
+from lipot.math.margins import true_class
+
 
 def competitor_weights(positive, logits, temperature):
     """Softmax of the logits of the other classes; the true class gets 0.
@@ -23,7 +25,7 @@ def competitor_weights(positive, logits, temperature):
     >>> [float(w) for w in weights[0]]
     [0.0, 0.5, 0.5]
     """
-    others = ops.where(positive > 0.0, -float("inf"), temperature * logits)
+    others = ops.where(true_class(positive), -float("inf"), temperature * logits)
     return ops.stop_gradient(ops.softmax(others, axis=-1))
 
 
@@ -90,7 +92,7 @@ def smooth_best_other(positive, logits, excess):
     """
     # With two classes there is one other, its own log-sum-exp at every t.
     sharpness = math.log(max(logits.shape[-1] - 1, 2)) / excess
-    others = ops.where(positive > 0.0, -float("inf"), sharpness * logits)
+    others = ops.where(true_class(positive), -float("inf"), sharpness * logits)
     return ops.logsumexp(others, axis=-1) / sharpness
 
 

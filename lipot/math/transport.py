@@ -1,10 +1,12 @@
 """Optimal transport between two batches: sliced, entropic, and in semi-dual form."""
 
+import warnings
 from typing import NamedTuple
 
 import keras
 from keras import ops
 
+from lipot import backend
 from lipot.math.divergences import safe_norm, squared_euclidean_cost
 
 
@@ -32,15 +34,18 @@ class EntropicTransport(NamedTuple):
         plan: `(n, m)` transport plan; no gradient flows through it.
         row_values: `(n,)`, the share of each source point in the regularized value, times `n`.
         row_costs: `(n,)`, its share in the transport cost alone, times `n`.
+        marginal_error: Scalar, by how much the columns of the plan miss `1/m` in all. The rows
+            sum to `1/n` whatever it is; where it is not small the iterations were too few.
     """
 
     plan: object
     row_values: object
     row_costs: object
+    marginal_error: object
 
     @property
     def value(self):
-        """Transport cost plus `eps` times the entropy term."""
+        """Transport cost plus `eps` times the entropy term: by the dual, never too high."""
         return ops.mean(self.row_values)
 
     @property
@@ -91,6 +96,11 @@ def sliced_wasserstein(source, target, directions):
     >>> [float(step) for step in result.movement[:, 0]], float(result.value)
     ([1.0, 2.0], 2.5)
     """
+    if source.shape[0] is not None and target.shape[0] not in (None, source.shape[0]):
+        raise ValueError(
+            "Invalid value received for argument `target`. Expected as many points as `source` "
+            f"has, {source.shape[0]}. Received: target.shape={tuple(target.shape)}"
+        )
     source_on_lines = ops.transpose(ops.matmul(source, directions))  # (projections, n)
     target_on_lines = ops.transpose(ops.matmul(target, directions))
     # The rank of a point is the inverse permutation of the sort: argsort of argsort.
@@ -126,7 +136,9 @@ def sinkhorn(cost, *, eps, iterations):
         + \epsilon\, KL\bigl(P \,\|\, \tfrac{1}{n}\tfrac{1}{m}\bigr)$$
 
     The gradient with respect to `cost` is the plan itself (envelope theorem), so nothing is
-    differentiated through the iterations.
+    differentiated through the iterations. `eps` is lowered to its value over the first half of
+    them, and what rows or columns of the cost have in common is taken out before: float32 then
+    holds costs of any multiple of `eps`.
 
     Args:
         cost: Tensor `(n, m)`.
@@ -134,7 +146,8 @@ def sinkhorn(cost, *, eps, iterations):
         iterations: Number of Sinkhorn iterations.
 
     Returns:
-        An `EntropicTransport`.
+        An `EntropicTransport`. Where its `marginal_error` is above 0.01 a warning says so, unless
+        a program is being traced.
 
     Example:
 
@@ -143,52 +156,97 @@ def sinkhorn(cost, *, eps, iterations):
     >>> round(float(sinkhorn(cost, eps=0.1, iterations=20).cost), 4)
     0.0
     """
-    fixed = ops.stop_gradient(cost) / eps
-    rows, columns = ops.shape(cost)[0], ops.shape(cost)[1]
-    log_rows = ops.log(ops.cast(rows, fixed.dtype))
-    log_columns = ops.log(ops.cast(columns, fixed.dtype))
+    fixed = ops.stop_gradient(cost)
+    row_offsets = ops.min(fixed, axis=1)
+    fixed = fixed - row_offsets[:, None]
+    column_offsets = ops.min(fixed, axis=0)
+    fixed = fixed - column_offsets[None]
+    f, g = _potentials(fixed, eps, iterations)
+    log_columns = ops.log(ops.cast(ops.shape(cost)[1], fixed.dtype))
+    # The plan times n, of which a softmax lets every row sum to one.
+    log_weights = ops.log_softmax((g[None] - fixed) / eps, axis=1)
+    weights = ops.stop_gradient(ops.exp(log_weights))
+    excess = 1.0 - ops.mean(weights, axis=0) * ops.cast(ops.shape(cost)[1], fixed.dtype)
+    row_costs = ops.sum(weights * cost, axis=1)
+    # log(m w) = (f + g - C) / eps: the dual value is the primal one plus what the columns lack.
+    missing = ops.mean((g + column_offsets) * excess)
+    density = ops.where(weights > 0.0, log_weights + log_columns, 0.0)
+    entropy = eps * ops.sum(weights * ops.stop_gradient(density), axis=1)
+    error = ops.mean(ops.abs(excess))
+    _warn_unless_converged(error, eps, iterations)
+    return EntropicTransport(
+        plan=weights / ops.cast(ops.shape(cost)[0], fixed.dtype),
+        row_values=row_costs + entropy + ops.stop_gradient(missing),
+        row_costs=row_costs,
+        marginal_error=error,
+    )
 
-    def iterate(_, potentials):
-        _, g = potentials
-        f = log_columns - ops.logsumexp(g[None, :] - fixed, axis=1)
-        g = log_rows - ops.logsumexp(f[:, None] - fixed, axis=0)
+
+def _potentials(cost, eps, iterations):
+    """Alternates between the conditions on the columns and on the rows, `(n,)` and `(m,)`."""
+    columns = ops.log(ops.cast(ops.shape(cost)[1], cost.dtype))
+    rows = ops.log(ops.cast(ops.shape(cost)[0], cost.dtype))
+    lowering = max(iterations // 2, 1)
+    start = ops.maximum(ops.max(cost), eps)
+
+    def iterate(step, potentials):
+        f, g = potentials
+        share = ops.minimum(ops.cast(step + 1, cost.dtype) / lowering, 1.0)
+        now = ops.maximum(start * (eps / start) ** share, eps)
+        g = now * (rows - ops.logsumexp((f[:, None] - cost) / now, axis=0))
+        f = now * (columns - ops.logsumexp((g[None, :] - cost) / now, axis=1))
         return f, g
 
-    start = ops.zeros_like(fixed[:, 0]), ops.zeros_like(fixed[0])
-    f, g = ops.fori_loop(0, iterations, iterate, start)
-    # log P = f + g - C/eps - log(n m), hence KL(P | 1/nm) = sum P (f + g - C/eps).
-    density = ops.stop_gradient(f[:, None] + g[None, :] - fixed)
-    weights = ops.exp(density - log_columns)  # n times the plan: rows sum to one
-    row_costs = ops.sum(weights * cost, axis=1)
-    return EntropicTransport(
-        plan=ops.exp(density - log_columns - log_rows),
-        row_values=row_costs + eps * ops.sum(weights * density, axis=1),
-        row_costs=row_costs,
-    )
+    zeros = ops.zeros_like(cost[:, 0]), ops.zeros_like(cost[0])
+    return ops.fori_loop(0, iterations, iterate, zeros)
+
+
+def _warn_unless_converged(error, eps, iterations):
+    if backend.is_concrete(error) and not float(ops.stop_gradient(error)) <= 0.01:
+        warnings.warn(
+            f"Sinkhorn has not converged: after {iterations} iterations with eps={eps:g} the "
+            f"marginals of the plan are off by {float(ops.stop_gradient(error)):.2g} of the mass. "
+            "The value is a lower bound of the right one; take more iterations or a larger eps.",
+            stacklevel=3,
+        )
 
 
 def sinkhorn_divergence(source, target, *, eps, iterations):
     r"""Computes $S_\epsilon(\mu, \nu) = OT_\epsilon(\mu, \nu) - \tfrac12 OT_\epsilon(\mu, \mu)
     - \tfrac12 OT_\epsilon(\nu, \nu)$ with the squared l2 cost.
 
+    The way between the two means is taken out of the transport, to which it adds its square:
+    batches far from each other or from the origin lose no digits.
+
     Args:
         source: Points `(n, d)`.
-        target: Points `(n, d)`.
+        target: Points `(m, d)`.
         eps: Strength of the entropic term.
         iterations: Number of Sinkhorn iterations.
 
     Returns:
-        Tensor `(n,)`: the share of each pair of points; its mean is the divergence.
+        Tensor `(n,)`: the share of each source point; its mean is the divergence. With as many
+        points on both sides the share of a pair of points counts the second one's own term.
 
     Reference:
         Bouniot et al., "Optimal transport as a defense against adversarial attacks", 2021.
     """
 
-    def row_values(x, y):
-        return sinkhorn(squared_euclidean_cost(x, y), eps=eps, iterations=iterations).row_values
+    def transport(x, y):
+        return sinkhorn(squared_euclidean_cost(x, y), eps=eps, iterations=iterations)
 
-    between = row_values(source, target)
-    return between - 0.5 * (row_values(source, source) + row_values(target, target))
+    source_mean, target_mean = ops.mean(source, axis=0), ops.mean(target, axis=0)
+    source, target, apart = source - source_mean, target - target_mean, source_mean - target_mean
+    between = transport(source, target)
+    # |x - y + s|^2 = |x - y|^2 + 2 s (x - y) + |s|^2, and the middle one averages to zero.
+    count = ops.cast(ops.shape(source)[0], source.dtype)
+    moved = source - ops.matmul(ops.stop_gradient(between.plan) * count, target)
+    moved = moved - ops.mean(moved, axis=0)
+    shares = between.row_values + ops.sum(ops.square(apart)) + 2.0 * ops.sum(moved * apart, axis=1)
+    own = transport(target, target).row_values
+    if source.shape[0] != target.shape[0]:
+        own = ops.mean(own)
+    return shares - 0.5 * (transport(source, source).row_values + own)
 
 
 def soft_c_transform(cost, potential, *, theta, mask=None):

@@ -5,12 +5,14 @@ from keras import ops
 
 from lipot import checks
 from lipot.attacks.base import Attack
+from lipot.backend.keras_graph import final_squashing
 from lipot.losses.paired import PairedBatch, PairedLoss
+from lipot.models.first_batch import ChecksFirstBatch
 from lipot.models.random_state import SavesRandomState
 
 
 @keras.saving.register_keras_serializable(package="lipot")
-class AdversarialModel(SavesRandomState, keras.Model):
+class AdversarialModel(ChecksFirstBatch, SavesRandomState, keras.Model):
     """Trains a classifier on clean and attacked batches, with any sum of paired losses.
 
     Only `compute_loss` is overridden: `fit`, `evaluate`, callbacks, `tf.data`, mixed precision
@@ -18,7 +20,9 @@ class AdversarialModel(SavesRandomState, keras.Model):
     logs show `robust_accuracy` and every term before its weight. `predict` is the classifier's.
     Calling the model runs the classifier in inference mode; the terms run their own passes.
 
-    A label outside the classes makes the loss NaN.
+    A label outside the classes makes the loss NaN. The first batch given to `fit` or `evaluate`
+    must lie in the data range of the attack, and the classifier must not return probabilities
+    for it. Data that cannot be seen before training, as a `DataLoader`, are not looked at.
 
     Args:
         classifier: Keras model from inputs to logits (not probabilities).
@@ -164,11 +168,11 @@ def _probe(classifier, features):
 
 def _check(classifier, attack, losses, features):
     checks.instance("classifier", classifier, keras.Model, "a Keras model")
-    last = classifier.layers[-1] if classifier.layers else None
-    if getattr(last, "activation", None) in (keras.activations.softmax, keras.activations.sigmoid):
+    squashing = final_squashing(classifier)
+    if squashing is not None:
         raise ValueError(
             "Invalid value received for argument `classifier`. Expected a model that returns "
-            f"logits. Received: a last layer with activation {last.activation.__name__}"
+            f"logits. Received: at its end {squashing}"
         )
     checks.instance("attack", attack, Attack | None, "a lipot attack or None")
     if not losses or not all(isinstance(term, PairedLoss) for term in losses):

@@ -5,10 +5,11 @@ from keras import ops
 
 from lipot import checks
 from lipot.attacks.base import Attack
-from lipot.backend.keras_graph import update_loss
+from lipot.backend.keras_graph import final_squashing, update_loss
 from lipot.math.divergences import crossentropy, one_hot_labels
+from lipot.models.first_batch import ChecksFirstBatch
 from lipot.models.random_state import SavesRandomState
-from lipot.models.weight_gradients import weight_gradients
+from lipot.models.weight_gradients import total, weight_gradients
 
 
 @keras.saving.register_keras_serializable(package="lipot")
@@ -44,7 +45,7 @@ class StandardNormal:
 
 
 @keras.saving.register_keras_serializable(package="lipot")
-class OTClassifier(SavesRandomState, keras.Model):
+class OTClassifier(ChecksFirstBatch, SavesRandomState, keras.Model):
     r"""Encoder, classifier and discriminator trained against each other.
 
     $$\min_{Q, C} \; \mathbb{E} \, \ell(C(Q(x)), y) + \lambda \, W_1(Q_\# P_X, P_Z)$$
@@ -53,6 +54,10 @@ class OTClassifier(SavesRandomState, keras.Model):
     classifier on the cross-entropy, then ascends the encoder on `log D(Q(x))`, each with its own
     optimizer. Without a discriminator it is the paper's baseline E-CLA; with an attack, every
     batch is replaced by adversarial examples (OT-CLA+Adv). Inference uses encoder and classifier.
+
+    The rest is as in any Keras model: losses are scaled in `mixed_float16`, regularizers of
+    encoder and classifier count in `loss`, those of the discriminator in its own step, a frozen
+    network is left alone, and `evaluate` estimates the divergence too.
 
     It trains on TensorFlow and PyTorch: the trainer of Keras on JAX carries one optimizer only.
 
@@ -111,7 +116,8 @@ class OTClassifier(SavesRandomState, keras.Model):
         self.weight = checks.nonnegative_float("weight", weight)
         self.attack = checks.instance("attack", attack, Attack | None, "a lipot attack or None")
         self._accuracy = keras.metrics.Mean(name="accuracy")
-        self._divergence = keras.metrics.Mean(name="divergence")
+        if discriminator is not None:
+            self._divergence = keras.metrics.Mean(name="divergence")
         self._crossentropy = _Crossentropy(name="crossentropy")
         self.built = True
 
@@ -136,7 +142,8 @@ class OTClassifier(SavesRandomState, keras.Model):
             optimizer: Optimizer of encoder and classifier on the cross-entropy.
             discriminator_optimizer: Optimizer of the discriminator.
             encoder_optimizer: Optimizer of the encoder against the discriminator.
-            **kwargs: Arguments of `keras.Model.compile`; there is no `loss` to give.
+            **kwargs: Arguments of `keras.Model.compile`; there is no `loss` to give. Where
+                Keras scales the loss of `optimizer`, the losses of the other two are as well.
         """
         if keras.backend.backend() == "jax":
             raise ValueError(
@@ -144,14 +151,21 @@ class OTClassifier(SavesRandomState, keras.Model):
                 "Expected the TensorFlow or PyTorch backend."
             )
         super().compile(optimizer=optimizer, **kwargs)
-        self.discriminator_optimizer = keras.optimizers.get(discriminator_optimizer)
-        self.encoder_optimizer = keras.optimizers.get(encoder_optimizer)
+        self.discriminator_optimizer = self._scaled_as_keras_does(discriminator_optimizer)
+        self.encoder_optimizer = self._scaled_as_keras_does(encoder_optimizer)
         # Built here, so that a backup can be restored before the first step.
         trained = self.encoder.trainable_variables + self.classifier.trainable_variables
         self.optimizer.build(trained)
         self.encoder_optimizer.build(self.encoder.trainable_variables)
         if self.discriminator is not None:
             self.discriminator_optimizer.build(self.discriminator.trainable_variables)
+
+    def _scaled_as_keras_does(self, optimizer):
+        optimizer = keras.optimizers.get(optimizer)
+        scaling = keras.optimizers.LossScaleOptimizer
+        if isinstance(self.optimizer, scaling) and not isinstance(optimizer, scaling):
+            return scaling(optimizer)
+        return optimizer
 
     def train_step(self, data):
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
@@ -163,46 +177,57 @@ class OTClassifier(SavesRandomState, keras.Model):
         def classification(call):
             codes = call(self.encoder, x)
             logits = ops.cast(call(self.classifier, codes), "float32")
-            return self._loss(logits, y, sample_weight), (codes, logits)
+            loss = self._loss(logits, y, sample_weight) + call.penalty()
+            return self.optimizer.scale_loss(loss), (codes, logits, loss)
 
         step = weight_gradients([self.encoder, self.classifier], classification)
-        codes, logits = step.auxiliary
+        codes, logits, loss = step.auxiliary
         if self.discriminator is not None:
             self._ascend_discriminator(ops.stop_gradient(codes))
-        self.optimizer.apply(step.gradients, step.variables)
-        if self.discriminator is not None:
+        _apply(self.optimizer, step)
+        if self.discriminator is not None and self.encoder.trainable_variables:
             self._ascend_encoder(x)
-        update_loss(self, step.value)
+        update_loss(self, loss, ops.shape(x)[0])
         self._update_accuracy(logits, y, sample_weight)
         return self.compute_metrics(x, y, logits, sample_weight)
 
-    def _ascend_discriminator(self, codes):
-        ideal = ops.cast(self.prior.sample(ops.shape(codes)[0]), codes.dtype)
+    def test_step(self, data):
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        codes = self.encoder(x, training=False)
+        logits = ops.cast(self.classifier(codes, training=False), "float32")
+        penalty = total(self.encoder.losses + self.classifier.losses)
+        loss = self._loss(logits, y, sample_weight) + penalty
+        if self.discriminator is not None:
+            call = lambda network, z: network(z, training=False)  # noqa: E731
+            self._divergence.update_state(self._gap(call, codes))
+        update_loss(self, loss, ops.shape(codes)[0])
+        self._update_accuracy(logits, y, sample_weight)
+        return self.compute_metrics(x, y, logits, sample_weight)
 
+    def _gap(self, call, codes):
+        """What the discriminator gives codes of the prior above those of the encoder."""
+        ideal = ops.cast(self.prior.sample(ops.shape(codes)[0]), codes.dtype)
+        scores = [ops.cast(call(self.discriminator, z), "float32") for z in (ideal, codes)]
+        return ops.mean(scores[0]) - ops.mean(scores[1])
+
+    def _ascend_discriminator(self, codes):
         def separation(call):
-            scores = call(self.discriminator, ideal), call(self.discriminator, codes)
-            gap = ops.mean(ops.cast(scores[0], "float32")) - ops.mean(
-                ops.cast(scores[1], "float32")
-            )
-            return -self.weight * gap, gap
+            gap = self._gap(call, codes)
+            # It runs twice, on the prior's codes and on the encoder's: one penalty of the two.
+            loss = -self.weight * gap + 0.5 * call.penalty()
+            return self.discriminator_optimizer.scale_loss(loss), gap
 
         step = weight_gradients([self.discriminator], separation)
-        self.discriminator_optimizer.apply(step.gradients, step.variables)
+        _apply(self.discriminator_optimizer, step)
         self._divergence.update_state(step.auxiliary)
 
     def _ascend_encoder(self, x):
         def plausibility(call):
             codes = call(self.encoder, x)
             scores = ops.cast(self.discriminator(codes, training=False), "float32")
-            return -self.weight * ops.mean(scores), ()
+            return self.encoder_optimizer.scale_loss(-self.weight * ops.mean(scores)), ()
 
-        step = weight_gradients([self.encoder], plausibility)
-        self.encoder_optimizer.apply(step.gradients, step.variables)
-
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        logits = ops.cast(y_pred, "float32")
-        self._update_accuracy(logits, y, sample_weight)
-        return self._loss(logits, y, sample_weight)
+        _apply(self.encoder_optimizer, weight_gradients([self.encoder], plausibility))
 
     def _loss(self, logits, y, sample_weight):
         return self._crossentropy(one_hot_labels(y, logits.shape[-1]), logits, sample_weight)
@@ -215,7 +240,10 @@ class OTClassifier(SavesRandomState, keras.Model):
     def get_compile_config(self):
         config = super().get_compile_config()
         for name in ("discriminator_optimizer", "encoder_optimizer"):
-            config[name] = keras.saving.serialize_keras_object(getattr(self, name))
+            # Compiling again wraps it again where the loss is scaled.
+            optimizer = getattr(self, name)
+            optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+            config[name] = keras.saving.serialize_keras_object(optimizer)
         return config
 
     def compile_from_config(self, config):
@@ -243,6 +271,11 @@ class OTClassifier(SavesRandomState, keras.Model):
         parts = ("encoder", "classifier", "discriminator", "prior", "attack")
         built = {name: keras.saving.deserialize_keras_object(config[name]) for name in parts}
         return cls(**{**config, **built})
+
+
+def _apply(optimizer, step):
+    if step.variables:
+        optimizer.apply(step.gradients, step.variables)
 
 
 class _Crossentropy(keras.losses.Loss):
@@ -273,6 +306,12 @@ def _check_networks(encoder, classifier, discriminator):
         raise ValueError(
             f"Invalid value received for argument `classifier`. Expected inputs of {code_size} "
             f"numbers, as the encoder's outputs. Received: {classifier.input_shape}"
+        )
+    squashing = final_squashing(classifier)
+    if squashing is not None:
+        raise ValueError(
+            "Invalid value received for argument `classifier`. Expected a model that returns "
+            f"logits. Received: at its end {squashing}"
         )
     if discriminator is not None and (
         discriminator.input_shape[1:] != (code_size,) or discriminator.output_shape[1:] != (1,)

@@ -30,39 +30,60 @@ def weight_gradients(networks, function):
     Args:
         networks: List of built Keras models.
         function: Callable that takes `call` and returns `(value, auxiliary)`; `call(network, x)`
-            runs one of the networks in training mode.
+            runs one of the networks in training mode, and `call.penalty()` is the sum of what
+            regularizers and `add_loss` asked for in the networks that ran.
 
     Returns:
         A `WeightGradients`. State that the networks update, such as batch statistics, is updated.
+        Networks that are frozen altogether have no variables and no gradients.
     """
     variables = [variable for network in networks for variable in network.trainable_variables]
     updates = []
 
     def evaluate(flat):
-        values = dict(zip(map(id, variables), _unflatten(flat, variables)))
-
-        def call(network, x):
-            state = network.non_trainable_variables
-            outputs, state_after = network.stateless_call(
-                [values[id(variable)] for variable in network.trainable_variables],
-                [variable.value for variable in state],
-                x,
-                training=True,
-            )
-            updates.extend(state)
-            after.extend(state_after)
-            return outputs
-
-        after = []
+        call = _StatelessCall(dict(zip(map(id, variables), _unflatten(flat, variables))))
         value, auxiliary = function(call)
-        return value, (auxiliary, after)
+        updates.extend(call.updates)
+        return value, (auxiliary, call.after)
 
-    flat = ops.concatenate([ops.reshape(variable, (-1,)) for variable in variables])
+    # Variables can be none at all, and then there is nothing to join.
+    pieces = [ops.reshape(variable, (-1,)) for variable in variables]
+    flat = ops.concatenate(pieces) if pieces else ops.zeros((0,))
     value, (auxiliary, after), pull = pullback(evaluate, flat)
     for variable, new in zip(updates, after):
         variable.assign(new)
-    gradients = _unflatten(pull(ops.ones_like(value)), variables)
+    gradients = _unflatten(pull(ops.ones_like(value)), variables) if variables else []
     return WeightGradients(value, auxiliary, gradients, variables)
+
+
+class _StatelessCall:
+    """Runs networks on given values of their weights; see `weight_gradients`."""
+
+    def __init__(self, values):
+        self.updates, self.after = [], []
+        self._values, self._penalties = values, []
+
+    def __call__(self, network, x):
+        state = network.non_trainable_variables
+        outputs, state_after, penalties = network.stateless_call(
+            [self._values[id(variable)] for variable in network.trainable_variables],
+            [variable.value for variable in state],
+            x,
+            training=True,
+            return_losses=True,
+        )
+        self.updates.extend(state)
+        self.after.extend(state_after)
+        self._penalties.extend(penalties)
+        return outputs
+
+    def penalty(self):
+        return total(self._penalties)
+
+
+def total(penalties):
+    """Adds up the penalties of a model, `model.losses`, in float32."""
+    return sum((ops.cast(penalty, "float32") for penalty in penalties), start=ops.zeros(()))
 
 
 def _unflatten(flat, variables):

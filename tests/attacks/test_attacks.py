@@ -5,7 +5,12 @@ from keras import ops
 
 from lipot import backend
 from lipot.attacks import FGSM, PGD, TRADESPGD, AutoAttack
-from lipot.math.divergences import crossentropy, kl_divergence, one_hot_labels
+from lipot.math.divergences import (
+    crossentropy,
+    kl_divergence,
+    one_hot_labels,
+    steep_crossentropy,
+)
 from tests.helpers import check_serializable
 
 CLASSES = [PGD, FGSM, TRADESPGD]
@@ -55,6 +60,75 @@ def test_pgd_on_a_linear_model_is_the_known_optimum():
     x_adv = PGD(0.1, 0.05, 10)(lambda z: ops.matmul(z, weights), x, np.array([0]))
     expected = x + 0.1 * np.sign(weights[:, 1] - weights[:, 0])
     np.testing.assert_allclose(ops.convert_to_numpy(x_adv), expected, atol=1e-6)
+
+
+def standing(attack, scale):
+    """The share of right predictions that stay so, of a linear model with logits times `scale`."""
+    rng = np.random.default_rng(3)
+    weights = rng.normal(size=(8, 2)).astype("float32")
+    x = rng.uniform(0.35, 0.65, size=(200, 8)).astype("float32")
+    y = np.argmax(x @ weights, axis=1)
+    forward = lambda z: scale * ops.matmul(z, weights)  # noqa: E731
+    x_adv = attack(forward, x, y)
+    return np.mean(np.argmax(ops.convert_to_numpy(forward(x_adv)), axis=1) == y)
+
+
+@pytest.mark.parametrize("norm", ["inf", 2])
+def test_logits_of_every_scale_are_attacked_alike(norm):
+    """At 1e3 the cross-entropy of these logits has a gradient of exactly zero."""
+    found = [standing(PGD(0.05, norm=norm, seed=0), scale) for scale in (1.0, 1e3, 1e6)]
+    assert 0.05 < found[0] < 0.95
+    assert found[1:] == pytest.approx([found[0]] * 2, abs=0.01)
+
+
+@pytest.mark.parametrize("direction", ["trades", "got"])
+def test_sure_predictions_are_attacked_as_by_pgd(direction):
+    expected = standing(PGD(0.05, seed=0), 1e6)
+    found = standing(TRADESPGD(0.05, direction=direction, seed=0), 1e6)
+    assert found == pytest.approx(expected, abs=0.02)
+
+
+def test_directions_of_trades_differ():
+    attacks = [TRADESPGD(0.3, direction=direction, seed=0) for direction in ("trades", "got")]
+    clean, network = X, small_network()
+    first, second = (ops.convert_to_numpy(attack(network, clean, None)) for attack in attacks)
+    pairs = [(network(clean), network(x)) for x in (first, second)]
+    backward = [float(ops.mean(kl_divergence(attacked, plain))) for plain, attacked in pairs]
+    assert backward[1] >= backward[0]
+    with pytest.raises(ValueError, match="`direction`"):
+        TRADESPGD(0.3, direction="mart")
+
+
+def test_steep_crossentropy_has_the_direction_of_the_crossentropy():
+    logits = np.random.default_rng(5).normal(size=(6, 4)).astype("float32")
+
+    def gradients(labels):
+        return [
+            ops.convert_to_numpy(
+                backend.value_and_input_gradient(lambda z: ops.sum(function(labels, z)), logits)[1]  # noqa: B023
+            )
+            for function in (crossentropy, steep_crossentropy)
+        ]
+
+    plain, steep = gradients(np.eye(4, dtype="float32")[[0, 1, 2, 3, 0, 1]])
+    scales = np.linalg.norm(plain, axis=1, keepdims=True) / np.linalg.norm(
+        steep, axis=1, keepdims=True
+    )
+    np.testing.assert_allclose(steep * scales, plain, atol=1e-6)
+    plain, steep = gradients(np.full((6, 4), 0.25, "float32"))
+    np.testing.assert_array_equal(steep, plain)
+
+
+@pytest.mark.parametrize("attack", CLASSES)
+def test_inputs_outside_the_data_range_are_refused(attack):
+    with pytest.raises(ValueError, match="clip_max=1.0.*from 0 to 254"):
+        attack(0.3)(small_network(), 255.0 * np.round(X) * 254 / 255, Y)
+    with pytest.raises(ValueError, match="clip_min=0.0.*from -1"):
+        attack(0.3)(small_network(), np.round(X) - 1.0, Y)
+    attack(8.0, clip_max=255.0)(small_network(), 255.0 * X, Y)
+    attack(0.3, clip_min=None, clip_max=None)(small_network(), 255.0 * X - 9.0, Y)
+    # Rounding is no other range.
+    attack(0.3)(small_network(), np.round(X) * 1.0001, Y)
 
 
 def test_l2_step_follows_the_gradient():

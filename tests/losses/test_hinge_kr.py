@@ -74,6 +74,23 @@ def test_multiclass_hkr_by_hand():
     assert float(loss(y_true, y_pred)) == pytest.approx(-5.25 / 3 + 9.0 * 1.5 / 9, rel=1e-6)
 
 
+def test_equation_12_weighs_all_classes_alike():
+    y_pred = np.array([[1.0, -1.0, 0.0], [0.0, 0.25, -1.0], [-1.0, -1.0, 2.0]])
+    # As above, with the true class once: 0.5 (f_02), 0.25 + 0.5 (row 1), 0.
+    loss = losses.MulticlassHKR(alpha=9.0, min_margin=1.0, balanced=False)
+    assert float(loss(np.eye(3), y_pred)) == pytest.approx(-5.25 / 3 + 9.0 * 1.25 / 9, rel=1e-6)
+    # Equation 12 itself, with m = 1: a sum over the classes of hinges averaged over samples.
+    signs = 2 * ONE_HOT - 1
+    expected = np.sum(np.maximum(0.0, 1.0 - signs * LOGITS).mean(axis=0))
+    hinge = losses.MulticlassHinge(min_margin=2.0, balanced=False)
+    assert 4.0 * float(hinge(ONE_HOT, LOGITS)) == pytest.approx(expected, rel=1e-6)
+    assert float(losses.MulticlassHinge(min_margin=2.0)(ONE_HOT, LOGITS)) > expected / 4 + 0.1
+    for made in (loss, hinge):
+        assert type(made).from_config(made.get_config()).balanced is False
+    with pytest.raises(ValueError, match="`balanced`"):
+        losses.MulticlassHinge(balanced=0.5)
+
+
 @pytest.mark.parametrize(
     "pair",
     [

@@ -3,6 +3,8 @@
 import keras
 import numpy as np
 import pytest
+from sklearn.datasets import load_digits
+from sklearn.neighbors import KNeighborsClassifier
 
 from lipot.losses import ContrastiveLoss, TripletLoss
 from tests.helpers import check_serializable
@@ -17,14 +19,58 @@ def distances(codes):
     return np.linalg.norm(codes[:, None] - codes[None], axis=2)
 
 
-def test_triplet_is_the_loop_over_anchors():
+def test_triplet_is_the_loop_over_all_triplets():
+    labels, codes = sample()
+    apart, expected = distances(codes), []
+    for a in range(7):
+        same = [p for p in range(7) if p != a and labels[p] == labels[a]]
+        other = [n for n in range(7) if labels[n] != labels[a]]
+        costs = [max(0.0, 0.7 + apart[a, p] - apart[a, n]) for p in same for n in other]
+        expected.append(np.mean(costs) if costs else 0.0)
+    found = TripletLoss(0.7, reduction=None)(labels, codes)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def small_network():
+    keras.utils.set_random_seed(0)
+    return keras.Sequential(
+        [
+            keras.Input((8, 8, 1)),
+            keras.layers.Conv2D(8, 3, strides=2, activation="relu"),
+            keras.layers.Flatten(),
+            keras.layers.Dense(16),
+        ]
+    )
+
+
+def test_codes_do_not_collapse_by_default():
+    """On noisy digits, which a fresh network does not separate: where the hardest triplets do."""
+    x, labels = load_digits(return_X_y=True)
+    noise = 0.6 * np.random.default_rng(0).normal(size=x.shape)
+    x = (x / 16 + noise).astype("float32").reshape(-1, 8, 8, 1)
+    network = small_network()
+
+    def judge():
+        codes = network.predict(x, batch_size=512, verbose=0)
+        neighbors = KNeighborsClassifier(10).fit(codes[:1000], labels[:1000])
+        return neighbors.score(codes[1000:], labels[1000:]), distances(codes[:200]).mean()
+
+    untrained, _ = judge()
+    network.compile(keras.optimizers.Adam(0.01), TripletLoss(), jit_compile=False)
+    network.fit(x[:1000], labels[:1000], epochs=6, batch_size=64, verbose=0)
+    trained, apart = judge()
+    assert apart > 0.5
+    assert trained > untrained + 0.1
+
+
+def test_triplets_of_the_hardest_are_the_loop_over_anchors():
     labels, codes = sample()
     apart, expected = distances(codes), []
     for a in range(7):
         same = [apart[a, p] for p in range(7) if p != a and labels[p] == labels[a]]
         other = [apart[a, n] for n in range(7) if labels[n] != labels[a]]
         expected.append(max(0.0, 0.7 + max(same) - min(other)) if same else 0.0)
-    found = TripletLoss(0.7, reduction=None)(labels, codes)
+    found = TripletLoss(0.7, triplets="hardest", reduction=None)(labels, codes)
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
@@ -39,7 +85,9 @@ def test_contrastive_is_the_loop_over_pairs():
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("loss", [TripletLoss(0.3), ContrastiveLoss(2.0)])
+@pytest.mark.parametrize(
+    "loss", [TripletLoss(0.3), TripletLoss(0.3, "hardest"), ContrastiveLoss(2.0)]
+)
 def test_trains_codes_that_separate_the_classes(loss):
     check_serializable(loss)
     rng = np.random.default_rng(0)
@@ -61,6 +109,8 @@ def test_one_class_alone_costs_nothing_and_stays_finite():
 
 
 def test_margins_are_positive():
+    with pytest.raises(ValueError, match="`triplets`"):
+        TripletLoss(triplets="softest")
     for loss in (TripletLoss, ContrastiveLoss):
         with pytest.raises(ValueError, match="`margin`"):
             loss(margin=0.0)

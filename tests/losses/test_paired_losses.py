@@ -65,6 +65,25 @@ def test_trades_by_hand():
     np.testing.assert_allclose(values(losses.TRADES(), batch_of()), expected, rtol=1e-4)
 
 
+def test_trades_in_the_direction_of_got():
+    backward = np.sum(ADV * np.log(ADV / CLEAN), axis=1)
+    assert np.abs(backward - KL).max() > 0.01
+    loss = losses.TRADES(alpha=2.0, direction="got")
+    expected = -np.log(CLEAN[ROWS, Y]) + 2.0 * backward
+    np.testing.assert_allclose(values(loss, batch_of()), expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("smoothing", [1e-6, 0.1])
+def test_mart_keeps_its_margin_with_smoothed_labels(smoothing):
+    labels = (1.0 - smoothing) * np.eye(3)[Y] + smoothing / 3
+    others = ADV.copy()
+    others[ROWS, Y] = 0.0
+    boosted = -np.sum(labels * np.log(ADV), axis=1) - np.log(1.0 - others.max(axis=1))
+    expected = boosted + 5.0 * KL * (1.0 - np.sum(labels * CLEAN, axis=1))
+    found = values(losses.MART(), batch_of(y=labels.astype("float32")))
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+
 def test_alp_by_hand():
     distance = np.linalg.norm(SHIFT @ WEIGHTS, axis=1)
     expected = -0.3 * np.log(ADV[ROWS, Y]) - 0.7 * np.log(CLEAN[ROWS, Y]) + 0.2 * distance
@@ -144,7 +163,8 @@ class Shift(Attack):
 def test_the_optimizer_ascends_the_potential_of_got():
     loss = losses.GOT(weight=1.0)
     classifier = keras.Sequential([keras.Input((5,)), keras.layers.Dense(3)])
-    robust = AdversarialModel(classifier, Shift(1.0), [loss])
+    shift = Shift(1.0, clip_min=None, clip_max=None)
+    robust = AdversarialModel(classifier, shift, [loss])
     classifier.set_weights([WEIGHTS, BIAS])
     start = ops.convert_to_numpy(loss.potential)
     direction = RNG.normal(size=start.shape).astype("float32")
@@ -233,6 +253,7 @@ def test_label_out_of_range_makes_the_loss_nan():
         (lambda: losses.AdversarialCrossentropy(clean_weight="1"), "clean_weight"),
         (lambda: losses.AdversarialLoss("mse"), "loss"),
         (lambda: losses.TRADES(weight=float("nan")), "weight"),
+        (lambda: losses.TRADES(direction="mart"), "direction"),
         (lambda: losses.ALP(alpha=1.5), "alpha"),
         (lambda: losses.MART(lambda_=None), "lambda_"),
         (lambda: losses.SinkhornDivergence(eps=0), "eps"),

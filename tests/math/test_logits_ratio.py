@@ -3,6 +3,7 @@ import pytest
 from keras import ops
 
 from lipot import backend
+from lipot.math import soft_margins
 from lipot.math.logits_ratio import difference_logits_ratio, targeted_logits_ratio
 from tests.helpers import to_numpy
 
@@ -19,6 +20,16 @@ def test_ratios_by_hand():
     np.testing.assert_allclose(untargeted, [(3 - 4) / (4 - 1), (6 - 2) / (6 - 2)], rtol=1e-6)
     targeted = to_numpy(targeted_logits_ratio(rows(1, 0), rows(3, 2), LOGITS))
     np.testing.assert_allclose(targeted, [(0 - 4) / (4 - 0.5), (6 - 2) / (6 - 1.5)], rtol=1e-6)
+
+
+def test_smoothed_labels_name_the_same_class():
+    smoothed = (0.6 / 5 + 0.4 * rows(1, 0)).astype("float32")
+    plain, soft = (to_numpy(difference_logits_ratio(y, LOGITS)) for y in (rows(1, 0), smoothed))
+    np.testing.assert_array_equal(soft, plain)
+    best = soft_margins.smooth_best_other(smoothed, LOGITS, 0.5)
+    np.testing.assert_array_equal(best, soft_margins.smooth_best_other(rows(1, 0), LOGITS, 0.5))
+    competitors = soft_margins.competitor_weights(smoothed, LOGITS, 1.0)
+    assert to_numpy(competitors)[[0, 1], [1, 0]].tolist() == [0.0, 0.0]
 
 
 def test_ratios_ignore_shift_and_scale():

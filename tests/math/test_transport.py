@@ -86,6 +86,88 @@ def test_sinkhorn_equals_pot(eps):
     assert float(result.value) == pytest.approx(float(solved.value), abs=1e-4)
 
 
+SPREADS = [
+    (1.0, 0.0, 1e-1, 500),
+    (1.0, 300.0, 1e-2, 2000),
+    (100.0, 0.0, 1e-2, 200),
+    (1e-2, 0.0, 1e-3, 50),
+    (1.0, 0.0, 1e3, 50),
+    (1e3, 300.0, 1e6, 50),
+]
+
+
+@pytest.mark.parametrize(("scale", "shift", "eps", "iterations"), SPREADS)
+def test_sinkhorn_in_float32_is_pot_in_float64(scale, shift, eps, iterations):
+    ot = pytest.importorskip("ot")
+    source, target = scale * points(20, n=20), scale * points(21, n=7) + np.float32(shift)
+
+    def exact(x, y):
+        x, y = x.astype("float64"), y.astype("float64")
+        apart = x.mean(axis=0) - y.mean(axis=0)
+        cost = np.sum((x[:, None] - x.mean(axis=0) - y[None] + y.mean(axis=0)) ** 2, axis=-1)
+        a, b = np.full(len(x), 1 / len(x)), np.full(len(y), 1 / len(y))
+        # Where eps is next to nothing the regularized value is the plain one.
+        if cost.max() > 1e5 * eps:
+            return ot.emd2(a, b, cost) + np.sum(apart**2)
+        solved = ot.solve(cost, a, b, reg=eps, reg_type="KL", max_iter=5000, tol=1e-9)
+        return float(solved.value) + np.sum(apart**2)
+
+    cost = squared_euclidean_cost(source, target)
+    settings = {"eps": eps, "iterations": iterations}
+    # In programs: thousands of iterations are slow one by one.
+    result = backend.compile(lambda c: transport.sinkhorn(c, **settings))(cost)
+    assert float(ops.sum(result.plan)) == pytest.approx(1.0, abs=1e-5)
+    # A cost of 1e7 eps is not solved in 200 iterations: it is said, and the value is near.
+    solved = scale != 100.0
+    assert (float(result.marginal_error) < 0.01) == solved
+    tolerance = 2e-3 if solved else 1e-2
+    assert float(result.value) == pytest.approx(exact(source, target), rel=tolerance)
+    shares = backend.compile(lambda x, y: transport.sinkhorn_divergence(x, y, **settings))(
+        source, target
+    )
+    own = 0.5 * (exact(source, source) + exact(target, target))
+    assert float(ops.mean(shares)) == pytest.approx(exact(source, target) - own, rel=tolerance)
+
+
+def test_sinkhorn_says_that_it_has_not_converged():
+    cost = squared_euclidean_cost(1e3 * points(22), 1e3 * points(23, n=9))
+    with pytest.warns(UserWarning, match="has not converged: after 5 iterations"):
+        result = transport.sinkhorn(cost, eps=1e-3, iterations=5)
+    # Rows hold their mass all the same, and the value is a bound from below.
+    np.testing.assert_allclose(numpy(result.plan).sum(axis=1), 1 / 12, rtol=1e-5)
+    plan = numpy(result.plan).astype("float64")
+    missing = np.abs(plan.sum(axis=0) - 1 / 9).sum()
+    assert float(result.marginal_error) == pytest.approx(missing, rel=1e-4)
+    ot = pytest.importorskip("ot")
+    uniform = np.full(12, 1 / 12), np.full(9, 1 / 9)
+    assert float(result.value) <= ot.emd2(*uniform, numpy(cost).astype("float64")) * (1 + 1e-5)
+
+
+def test_divergence_of_far_batches_moves_by_their_distance():
+    """The gradient is that of the squared distance of the means, and of the transport at home."""
+    source, target = points(24), points(25, n=7)
+
+    def value(x):
+        divergence = transport.sinkhorn_divergence(x, target, eps=1.0, iterations=100)
+        return ops.mean(divergence)
+
+    near, slope = backend.value_and_input_gradient(value, source)
+    far, far_slope = backend.value_and_input_gradient(value, source + np.float32(64.0))
+    apart = source.mean(axis=0) - target.mean(axis=0)
+    moved = np.sum((apart + 64.0) ** 2) - np.sum(apart**2)
+    assert float(far) == pytest.approx(float(near) + moved, rel=1e-5)
+    np.testing.assert_allclose(numpy(far_slope), numpy(slope) + 2 * 64.0 / 12, rtol=1e-3)
+    direction = points(26)
+    assert np.sum(numpy(slope) * direction) == pytest.approx(
+        finite_difference(value, source, direction), rel=1e-2
+    )
+
+
+def test_sliced_wasserstein_asks_for_batches_of_one_size():
+    with pytest.raises(ValueError, match="as many points as `source`"):
+        transport.sliced_wasserstein(points(1), points(2, n=7), np.eye(3, dtype="float32"))
+
+
 def test_sinkhorn_gradient_is_the_plan():
     cost = numpy(squared_euclidean_cost(points(10, n=5), points(11, n=5)))
     direction = points(12, n=5, d=5)

@@ -1,0 +1,109 @@
+"""What is refused before training: probabilities for logits, and data outside the range."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from lipot import losses
+from lipot.attacks import FGSM
+from lipot.models.adversarial_model import AdversarialModel
+from tests.models.test_adversarial_model import classifier, quick_compile
+
+
+@pytest.fixture
+def digits():
+    x = np.random.default_rng(0).integers(0, 17, (128, 8, 8, 1)) / 16
+    return x.astype("float32"), np.arange(128) % 10
+
+
+def ends():
+    x = keras.Input((4,))
+    logits = keras.layers.Dense(3)(x)
+    stock = keras.layers
+    inner = keras.Sequential([keras.Input((4,)), stock.Dense(3), stock.Softmax()])
+    return {
+        "layer": keras.Model(x, stock.Softmax()(logits)),
+        "operation": keras.Model(x, ops.softmax(logits)),
+        "sigmoid": keras.Model(x, ops.sigmoid(logits)),
+        "activation": keras.Model(x, stock.Activation("softmax")(logits)),
+        "before dropout": keras.Model(x, stock.Dropout(0.5)(stock.Softmax()(logits))),
+        "inner model": keras.Sequential([keras.Input((4,)), inner]),
+        "unbuilt": keras.Sequential([stock.Dense(3), stock.Softmax()]),
+        "lambda": keras.Sequential([keras.Input((4,)), stock.Dense(3), stock.Lambda(ops.softmax)]),
+    }
+
+
+@pytest.mark.parametrize("end", ends())
+def test_probabilities_of_every_form_are_refused(end):
+    with pytest.raises(ValueError, match="returns logits"):
+        AdversarialModel(ends()[end], None, [losses.TRADES()])
+
+
+def test_logarithms_of_probabilities_are_logits():
+    x = keras.Input((4,))
+    network = keras.Model(x, ops.log_softmax(keras.layers.Dense(3)(x)))
+    AdversarialModel(network, None, [losses.TRADES()])
+
+
+def test_probabilities_that_no_graph_shows_are_refused_by_the_first_batch(digits):
+    class Squashed(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.inner = classifier()
+
+        def call(self, x):
+            return ops.softmax(self.inner(x))
+
+    robust = AdversarialModel(Squashed(), None, [losses.AdversarialCrossentropy()])
+    quick_compile(robust, "sgd")
+    with pytest.raises(ValueError, match="that are probabilities"):
+        robust.fit(*digits, verbose=0)
+
+
+def generated(x, y):
+    for start in range(0, len(x), 64):
+        yield x[start : start + 64], y[start : start + 64]
+
+
+class Batches(keras.utils.PyDataset):
+    def __init__(self, x, y):
+        super().__init__()
+        self.batches = list(generated(x, y))
+
+    def __len__(self):
+        return len(self.batches)
+
+    def __getitem__(self, index):
+        return self.batches[index]
+
+
+@pytest.mark.parametrize("form", ["arrays", "generator", "py dataset", "tf.data"])
+def test_data_outside_the_range_of_the_attack_are_refused(digits, form):
+    x, y = digits[0][:128], digits[1][:128]
+    robust = AdversarialModel(classifier(), FGSM(0.1), [losses.AdversarialCrossentropy()])
+    quick_compile(robust, "sgd", metrics=["accuracy"])
+
+    def data(scale):
+        if form == "tf.data":
+            source = pytest.importorskip("tensorflow.data").Dataset
+            return (source.from_tensor_slices((scale * x, y)).batch(64),)
+        make = {"generator": generated, "py dataset": Batches}.get(form, lambda *pair: pair)
+        made = make(scale * x, y)
+        return made if form == "arrays" else (made,)
+
+    for call in (robust.fit, robust.evaluate):
+        with pytest.raises(ValueError, match="clip_max=1.0.*Received: inputs from 0 to 255"):
+            call(*data(255.0), verbose=0)
+    # No batch is lost to the look at the first one.
+    expected = robust.evaluate(x, y, batch_size=64, verbose=0, return_dict=True)
+    found = robust.evaluate(*data(1.0), verbose=0, return_dict=True)
+    assert found == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_single_batch_outside_the_range_is_refused_too(digits):
+    robust = AdversarialModel(classifier(), FGSM(0.1), [losses.AdversarialCrossentropy()])
+    quick_compile(robust, "sgd")
+    for call in (robust.train_on_batch, robust.test_on_batch):
+        with pytest.raises(ValueError, match="clip_max=1.0"):
+            call(255.0 * digits[0][:8], digits[1][:8])
