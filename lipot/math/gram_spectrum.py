@@ -23,7 +23,7 @@ import math
 import numpy as np
 
 # Below this size the eigenvalues of a whole batch cost less than one factorization each.
-_PROVE_FROM = 64
+_PROVE_FROM = 48
 # Fourier blocks are treated a few at a time, so that large images do not fill the memory.
 _BLOCK_ENTRIES = 4_000_000
 _POWER_STEPS = 6
@@ -47,7 +47,8 @@ def largest_gram_eigenvalue(kernel, grid, strides, dilation, twist=0.0, ceiling=
         does; or infinity where it is at least `ceiling`.
     """
     places, taps = _stride_one(kernel, strides, dilation)
-    points = [n // s for n, s in zip(grid, strides)]
+    # Patches that do not overlap have the same block at all frequencies.
+    points = [n // s if len(taps) > 1 else 1 for n, s in zip(grid, strides)]
     angles = _angles(places, points, twist)
     if taps.shape[1] < _PROVE_FROM:
         largest = 0.0
@@ -120,8 +121,8 @@ def _correlations(taps, angles, places):
     center = sums.pop((0, 0))
     del pairs[0, 0]
     # The places ascend, so that of the shifts t and -t just one is here.
-    even = np.array([c + c.T for c in sums.values()]).reshape(len(sums), -1)
-    odd = np.array([c.T - c for c in sums.values()]).reshape(len(sums), -1)
+    even = np.array([c + c.T for c in sums.values()]).reshape(len(sums), size * size)
+    odd = np.array([c.T - c for c in sums.values()]).reshape(len(sums), size * size)
     a, b = np.array(list(pairs.values()), "int64").reshape(-1, 2).T
     angles = angles[:, b] - angles[:, a]
     chunk = max(1, _BLOCK_ENTRIES // (size * size))
