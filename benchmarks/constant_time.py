@@ -56,12 +56,14 @@ def main():
         for name in arguments.only
     }
     works |= {f"dense_{n}": lambda n=n: dense(n) for n in arguments.units}
-    figures = {}
+    figures, path = {}, None
     for name, make in works.items():
         keras.utils.set_random_seed(arguments.seed)
         figures[name] = row = measure(make())
         print(name, *(f"{key}={value:.6g}" for key, value in row.items()), flush=True)
-    print(write_result("constant_time", figures, seed=arguments.seed, settings=vars(arguments)))
+        # The largest take minutes: what is measured stays.
+        path = write_result("constant_time", figures, seed=arguments.seed, settings=vars(arguments))
+    print(path)
 
 
 if __name__ == "__main__":

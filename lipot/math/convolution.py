@@ -10,7 +10,6 @@ so its norm is a maximum of small singular values (`circular_norm`). Every other
 reduced to that case by `circular_embedding`.
 """
 
-import functools
 import math
 
 import numpy as np
@@ -77,7 +76,7 @@ def circular_norm(kernel, input_size, strides=1, dilation=1, groups=1):
     0.5
     """
     axes = _circle(input_size, strides, dilation)
-    return _twisted_norm(_checked_kernel(kernel), axes, groups, 0.0)
+    return _twisted_norm(_checked_kernel(kernel), axes, groups)
 
 
 def circular_bound(kernel, input_size, strides=1, dilation=1, groups=1):
@@ -94,7 +93,7 @@ def circular_bound(kernel, input_size, strides=1, dilation=1, groups=1):
     kernel = _checked_kernel(kernel)
     circle = _circle(input_size, strides, dilation)
     axes = tuple(known_size_axis(n, k, s, d) for k, (n, s, d, _) in zip(kernel.shape, circle))
-    return _rounded_up(_twisted_norm(kernel, axes, groups, 0.0), kernel)
+    return _rounded_up(_twisted_norm(kernel, axes, groups), kernel)
 
 
 def convolution_bound(kernel, input_size, strides=1, dilation=1, padding="same", groups=1):
@@ -121,11 +120,9 @@ def convolution_bound(kernel, input_size, strides=1, dilation=1, padding="same",
     strides, dilation = pair_of(strides, "strides"), pair_of(dilation, "dilation")
     embedding = circular_embedding(kernel.shape[:2], input_size, strides, dilation, padding)
     axes, twists = _frequencies(kernel.shape[:2], embedding, strides, dilation)
-    bound = math.inf
+    bound = _twisted_norm(kernel, axes, groups, twists)
     if len(embedding.twists) > 1:
-        bound = _patch_bound(kernel, embedding.outputs, strides, dilation, groups)
-    for twist in reversed(twists):
-        bound = min(bound, _twisted_norm(kernel, axes, groups, twist, bound))
+        bound = min(bound, _patch_bound(kernel, embedding.outputs, strides, dilation, groups))
     return embedding.gain * _rounded_up(bound, kernel)
 
 
@@ -149,7 +146,7 @@ def any_size_bound(kernel, strides=1, dilation=1, groups=1):
     """
     kernel = _checked_kernel(kernel)
     axes = _any_size_axes(kernel.shape[:2], strides, dilation)
-    return _rounded_up(_twisted_norm(kernel, axes, groups, 0.0), kernel)
+    return _rounded_up(_twisted_norm(kernel, axes, groups), kernel)
 
 
 def zero_padded_bound(kernel, input_size, strides=1, dilation=1, groups=1):
@@ -308,24 +305,18 @@ def _phases(kernel_size, grid, strides, dilation, twist):
     return angles.reshape(frequencies, math.prod(strides), taps)
 
 
-def _twisted_norm(kernel, axes, groups, twist, ceiling=math.inf):
-    """Norm on the frequencies of two axes, or infinity where it reaches `ceiling`."""
-    parts = np.split(kernel, groups, axis=3)
-    norms = (_group_norm(part, axes, twist, ceiling) for part in parts)
-    return functools.reduce(max, norms, 0.0)
+def _twisted_norm(kernel, axes, groups, twists=(0.0,)):
+    """Norm on the frequencies of two axes, for each group on the twist where it is least."""
+    return max(_group_norm(part, axes, twists) for part in np.split(kernel, groups, axis=3))
 
 
-def _group_norm(kernel, axes, twist, ceiling):
+def _group_norm(kernel, axes, twists):
     scale = np.max(np.abs(kernel), initial=0.0)
     if scale == 0.0:
         return 0.0
-    factor = scale * math.prod(axis.factor for axis in axes)
-    highest = ceiling / factor
-    grid, strides, dilation, _ = zip(*axes)
-    square = largest_gram_eigenvalue(
-        kernel / scale, grid, strides, dilation, twist, highest * highest
-    )
-    return float(factor * math.sqrt(square))
+    grid, strides, dilation, factors = zip(*axes)
+    square = largest_gram_eigenvalue(kernel / scale, grid, strides, dilation, twists)
+    return float(scale * math.prod(factors) * math.sqrt(square))
 
 
 def _patch_bound(kernel, outputs, strides, dilation, groups):

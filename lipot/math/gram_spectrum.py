@@ -31,37 +31,42 @@ _POWER_STEPS = 6
 _SLACK = 1e-10
 
 
-def largest_gram_eigenvalue(kernel, grid, strides, dilation, twist=0.0, ceiling=math.inf):
-    """Largest squared singular value of a circular convolution.
+def largest_gram_eigenvalue(kernel, grid, strides, dilation, twists=(0.0,)):
+    """Largest squared singular value of a circular convolution, the least over some twists.
 
     Args:
         kernel: Array of shape `(kh, kw, cin, cout)` whose values are at most about one.
         grid: `(height, width)` of the circle, multiples of the strides.
         strides: `(sh, sw)`.
         dilation: `(dh, dw)`.
-        twist: Phase of the grid: 0 or 0.5.
-        ceiling: A value from which on it does not matter what the result is.
+        twists: Phases of the grid, of 0 and 0.5.
 
     Returns:
         The eigenvalue up to rounding and 1e-9 of itself, never below it by more than rounding
-        does; or infinity where it is at least `ceiling`.
+        does.
     """
     places, taps = _stride_one(kernel, strides, dilation)
     # Patches that do not overlap have the same block at all frequencies.
     points = [n // s if len(taps) > 1 else 1 for n, s in zip(grid, strides)]
-    angles = _angles(places, points, twist)
-    if taps.shape[1] < _PROVE_FROM:
-        largest = 0.0
-        for gram in _products(taps, angles):
-            largest = max(largest, float(np.linalg.eigvalsh(gram)[:, -1].max()))
-            if largest >= ceiling:
-                return math.inf
-        return largest
+    angles = [_angles(places, points, twist) for twist in twists]
     count, size, inner = taps.shape
+    if size < _PROVE_FROM:
+        return _least((_products(taps, a) for a in angles), _largest)
     once = count * (count + 1) * size * inner
-    each = 8 * len(angles) * (size + count) * inner
-    grams = _correlations(taps, angles, places) if once < each else _products(taps, angles)
-    return _proven_largest(grams, ceiling)
+    each = 8 * sum(map(len, angles)) * (size + count) * inner
+    if once < each:
+        correlations = _correlations(taps, places)
+        return _least((_from_correlations(*correlations, a) for a in angles), _proven_largest)
+    return _least((_products(taps, a) for a in angles), _proven_largest)
+
+
+def _least(families, largest):
+    """The least of the largest eigenvalues of families of matrices."""
+    least = math.inf
+    for grams in families:
+        # What reaches the least so far need not be finished.
+        least = min(least, largest(grams, least))
+    return float(least)
 
 
 def _stride_one(kernel, strides, dilation):
@@ -109,33 +114,48 @@ def _products(taps, angles):
         yield blocks @ blocks.conj().transpose(0, 2, 1)
 
 
-def _correlations(taps, angles, places):
-    """Yields Gram matrices a few at a time, from the autocorrelation of the taps."""
+def _correlations(taps, places):
+    """`C_t` for one of each `t` and `-t`: `C_0`, `C_t + C_t^T`, `C_t^T - C_t`, pairs of taps."""
     count, size, _ = taps.shape
     sums, pairs = {}, {}
     for a in range(count):
         for b in range(a, count):
+            # The places ascend, so that of the shifts t and -t just one is here.
             shift = tuple(places[b] - places[a])
             sums[shift] = sums.get(shift, 0.0) + taps[a] @ taps[b].T
             pairs.setdefault(shift, (a, b))
     center = sums.pop((0, 0))
     del pairs[0, 0]
-    # The places ascend, so that of the shifts t and -t just one is here.
     even = np.array([c + c.T for c in sums.values()]).reshape(len(sums), size * size)
     odd = np.array([c.T - c for c in sums.values()]).reshape(len(sums), size * size)
-    a, b = np.array(list(pairs.values()), "int64").reshape(-1, 2).T
-    angles = angles[:, b] - angles[:, a]
-    chunk = max(1, _BLOCK_ENTRIES // (size * size))
+    return center, even, odd, np.array(list(pairs.values()), "int64").reshape(-1, 2).T
+
+
+def _from_correlations(center, even, odd, pairs, angles):
+    """Yields Gram matrices a few at a time, as sums of waves."""
+    first, second = pairs
+    angles = angles[:, second] - angles[:, first]
+    chunk = max(1, _BLOCK_ENTRIES // center.size)
     for start in range(0, len(angles), chunk):
         part = angles[start : start + chunk]
-        gram = np.empty((len(part), size, size), "complex128")
+        gram = np.empty((len(part), *center.shape), "complex128")
         gram.real = (np.cos(part) @ even).reshape(gram.shape) + center
         gram.imag = (np.sin(part) @ odd).reshape(gram.shape)
         yield gram
 
 
+def _largest(grams, ceiling):
+    """Largest eigenvalue of all matrices that `grams` yields, or infinity from `ceiling` on."""
+    largest = 0.0
+    for batch in grams:
+        largest = max(largest, np.linalg.eigvalsh(batch)[:, -1].max())
+        if largest >= ceiling:
+            return math.inf
+    return largest
+
+
 def _proven_largest(grams, ceiling):
-    """Largest eigenvalue of all matrices that `grams` yields."""
+    """`_largest`, most of it by factorizations."""
     largest = proven = 0.0
     for batch in grams:
         for index in _most_promising_first(batch):

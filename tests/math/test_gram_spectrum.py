@@ -43,7 +43,7 @@ def test_the_eigenvalue_is_that_of_the_blocks(
     for shape in [(3, 3, 2, 3), (2, 4, 3, 2), (3, 1, 1, 5), (1, 1, 4, 4)]:
         kernel = random_kernel(*shape)
         expected = squared_norm(kernel, grid, strides, dilation, twist)
-        found = largest_gram_eigenvalue(kernel, grid, strides, dilation, twist)
+        found = largest_gram_eigenvalue(kernel, grid, strides, dilation, (twist,))
         assert expected * (1 - 1e-12) <= found <= expected * (1 + 1e-9)
 
 
@@ -53,7 +53,7 @@ def test_the_eigenvalue_is_that_of_the_blocks(
 def test_factorizations_of_large_matrices_prove_their_largest(shape, size):
     kernel = random_kernel(*shape)
     expected = squared_norm(kernel, (size, size), (1, 1), (1, 1), 0.5)
-    found = largest_gram_eigenvalue(kernel, (size, size), (1, 1), (1, 1), 0.5)
+    found = largest_gram_eigenvalue(kernel, (size, size), (1, 1), (1, 1), (0.5,))
     assert expected * (1 - 1e-12) <= found <= expected * (1 + 1e-9)
 
 
@@ -62,7 +62,8 @@ def test_both_ways_to_the_gram_matrices_agree():
     places, taps = gram_spectrum._stride_one(kernel, (2, 1), (1, 2))
     angles = gram_spectrum._angles(places, (4, 5), 0.5)
     straight = np.concatenate(list(gram_spectrum._products(taps, angles)))
-    correlated = np.concatenate(list(gram_spectrum._correlations(taps, angles, places)))
+    correlations = gram_spectrum._correlations(taps, places)
+    correlated = np.concatenate(list(gram_spectrum._from_correlations(*correlations, angles)))
     np.testing.assert_allclose(correlated, straight, atol=1e-13)
 
 
@@ -93,12 +94,16 @@ def test_levels_that_rounding_hides_are_covered():
 
 
 @pytest.mark.parametrize("prove_from", [1, 1000])
-def test_nothing_is_proven_from_the_ceiling_on(prove_from, monkeypatch):
+@pytest.mark.parametrize("seed", range(4))
+def test_the_least_of_two_twists_is_taken(prove_from, seed, monkeypatch):
     monkeypatch.setattr(gram_spectrum, "_PROVE_FROM", prove_from)
-    arguments = (random_kernel(3, 3, 4, 4), (6, 6), (1, 1), (1, 1), 0.0)
-    largest = largest_gram_eigenvalue(*arguments)
-    assert largest_gram_eigenvalue(*arguments, 1.001 * largest) == largest
-    assert largest_gram_eigenvalue(*arguments, 0.999 * largest) == math.inf
+    arguments = (random_kernel(3, 3, 4, 4, seed=seed), (6, 6), (1, 1), (1, 1))
+    single = [largest_gram_eigenvalue(*arguments, (twist,)) for twist in (0.0, 0.5)]
+    assert abs(single[0] - single[1]) > 1e-3
+    for twists in ((0.0, 0.5), (0.5, 0.0)):
+        found = largest_gram_eigenvalue(*arguments, twists)
+        assert found == pytest.approx(min(single), rel=1e-9)
+        assert found >= min(single) * (1 - 1e-12)
 
 
 def test_most_matrices_need_no_eigenvalues(monkeypatch):
