@@ -45,9 +45,9 @@ def cnn(conv, dense, activation, pool):
     return keras.Sequential([keras.Input((28, 28, 1)), *body])
 
 
-def resnet(conv, dense, activation, merge):
-    """ResNet-18 on 32x32 without normalization; shortcuts change the size by 2x2 patches."""
-    inputs = keras.Input((32, 32, 3))
+def resnet(conv, dense, activation, merge, size=32):
+    """ResNet-18 on size x size without normalization; shortcuts shrink by 2x2 patches."""
+    inputs = keras.Input((size, size, 3))
     x = activation()(conv(64, 3)(inputs))
     for filters, strides in ((64, 1), (64, 1), *((n, s) for n in (128, 256, 512) for s in (2, 1))):
         shortcut = x if strides == 1 else conv(filters, 2, strides)(x)

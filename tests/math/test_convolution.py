@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from lipot.math import convolution
+from lipot.math import gram_spectrum
 from lipot.math.convolution import (
     average_duplication_factor,
     circular_gram_bound,
@@ -264,5 +264,5 @@ def test_invalid_arguments_are_named(arguments, name):
 def test_large_images_are_treated_in_pieces(monkeypatch):
     kernel = random_kernel(3, 3, 4, 4)
     expected = circular_norm(kernel, (9, 9))
-    monkeypatch.setattr(convolution, "_BLOCK_ENTRIES", 40)
+    monkeypatch.setattr(gram_spectrum, "_BLOCK_ENTRIES", 40)
     assert circular_norm(kernel, (9, 9)) == pytest.approx(expected, rel=1e-12)

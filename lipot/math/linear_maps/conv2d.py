@@ -7,7 +7,7 @@ from keras import ops
 from lipot import checks
 from lipot.math import convolution
 from lipot.math.block_orthogonal import autocorrelation_bound
-from lipot.math.linear_maps.images import ImageMap, any_size_grid, is_tight
+from lipot.math.linear_maps.images import ImageMap, is_tight
 from lipot.math.padding import explicit_amounts, pad_spatial
 
 _ZEROS = ("same", "valid", "constant")
@@ -96,18 +96,16 @@ class Conv2D(ImageMap):
         geometry = (self.strides, self.dilation_rate)
         if size is not None:
             return convolution.convolution_bound(kernel, size, *geometry, self.padding, self.groups)
-        grid, factor = any_size_grid(self.kernel_size, self.strides)
-        norm = convolution.circular_bound(kernel, grid, self.strides, 1, self.groups)
-        return factor * self.repetition(input_shape) ** 0.5 * norm
+        norm = convolution.any_size_bound(kernel, *geometry, self.groups)
+        return self.repetition(input_shape) ** 0.5 * norm
 
     def gram_bound(self, kernel, input_shape):
         """In-graph counterpart of `norm`, for a map without groups and dilation."""
         size = self.image_size(input_shape)
         if size is not None:
             return convolution.gram_bound(kernel, size, strides=self.strides, padding=self.padding)
-        grid, factor = any_size_grid(self.kernel_size, self.strides)
-        factor *= self.repetition(input_shape) ** 0.5
-        return factor * convolution.circular_gram_bound(kernel, grid, strides=self.strides)
+        norm = convolution.any_size_gram_bound(kernel, self.strides)
+        return self.repetition(input_shape) ** 0.5 * norm
 
     def norm_is_one(self):
         """Whether every kernel that is orthonormal as a matrix has operator norm one."""

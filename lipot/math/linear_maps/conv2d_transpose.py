@@ -8,7 +8,7 @@ from keras import ops
 from lipot import checks
 from lipot.math import convolution
 from lipot.math.block_orthogonal import autocorrelation_bound
-from lipot.math.linear_maps.images import ImageMap, any_size_grid, is_tight
+from lipot.math.linear_maps.images import ImageMap, is_tight
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,15 +57,13 @@ class Conv2DTranspose(ImageMap):
         size = self.image_size(input_shape)
         if size is not None:
             return convolution.transposed_bound(kernel, size, self.strides, self.dilation_rate)
-        grid, factor = any_size_grid(self.kernel_size, self.strides)
-        return factor * convolution.circular_bound(kernel, grid, self.strides)
+        return convolution.any_size_bound(kernel, self.strides, self.dilation_rate)
 
     def gram_bound(self, kernel, input_shape):
         """In-graph counterpart of `norm`, for a map without dilation."""
         size = self.image_size(input_shape)
         if size is None:
-            grid, factor = any_size_grid(self.kernel_size, self.strides)
-            return factor * convolution.circular_gram_bound(kernel, grid, strides=self.strides)
+            return convolution.any_size_gram_bound(kernel, self.strides)
         size = convolution.scattered_size(self.kernel_size, size, self.strides)
         return convolution.gram_bound(kernel, size, strides=self.strides, padding="valid")
 

@@ -11,8 +11,6 @@ from lipot import checks
 from lipot.math.linear_maps.linear_map import LinearMap
 from lipot.math.padding import PADDINGS
 
-# A map whose image size is unknown is bounded for every size at once.
-_ANY_SIZE_GRID = 64
 _DATA_FORMATS = ("channels_last", "channels_first")
 
 
@@ -124,29 +122,6 @@ def undilated(dilation_rate):
             f"kernels are not supported. Received: dilation_rate={dilation_rate}"
         )
     return dilation_rate
-
-
-def any_size_grid(kernel_size, strides):
-    r"""Grid and factor that bound a convolution's norm for images of every size.
-
-    $|\hat K(\omega) v|^2$ is a trigonometric polynomial of degree $k - 1$ in each variable.
-    Sampled at $N$ points an axis, its maximum is at most $\prod (1 - 2(k-1)/N)^{-1/2}$ times
-    the largest sample; the norm is the square root. With stride the blocks alias such
-    polynomials and the same bound holds for their largest singular value.
-
-    Reference:
-        Pfister and Bresler, "Bounding multivariate trigonometric polynomials", IEEE Transactions
-        on Signal Processing 67(3), 2019.
-
-    Returns:
-        `(grid, factor)`.
-    """
-    grid, factor = [], 1.0
-    for k, s in zip(kernel_size, strides):
-        points = s * -(-max(_ANY_SIZE_GRID, 8 * k) // s)
-        grid.append(points)
-        factor *= (1.0 - 2.0 * (k - 1) / points) ** -0.25
-    return tuple(grid), factor
 
 
 def is_tight(bound, kernel, groups):
