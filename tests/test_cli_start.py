@@ -98,6 +98,8 @@ def test_a_training_that_is_truly_interrupted_ends_without_a_traceback(tmp_path)
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # A shell that runs the tests in the background has its children ignore Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     try:
         assert any(line.startswith("Epoch 2/") for line in process.stdout)

@@ -76,6 +76,7 @@ def test_networks_come_to_a_sum():
     assert figures["broken"] == 0
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_where_it_stopped(tmp_path, monkeypatch):
     asked = []
 

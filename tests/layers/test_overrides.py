@@ -34,7 +34,7 @@ def test_whoever_overrides_what_a_call_can_reach_is_another_layer(name):
 
 
 @pytest.mark.parametrize("name", kernel_layers())
-@pytest.mark.parametrize("attribute", ["build", "condense", "get_config", "vanilla_export"])
+@pytest.mark.parametrize("attribute", ["build", "condense"])
 def test_what_is_free_to_override_changes_no_bound(name, attribute):
     layer_class = getattr(layers, name)
     options, shape = CASES[name][0]

@@ -137,7 +137,13 @@ ENTRIES = {
 }
 
 
-@pytest.mark.parametrize("entry", list(ENTRIES))
+# A search through the interpolation for each type takes half a minute.
+LONG = ("local_lipschitz",)
+
+
+@pytest.mark.parametrize(
+    "entry", [pytest.param(e, marks=pytest.mark.slow) if e in LONG else e for e in ENTRIES]
+)
 def test_the_answer_is_that_of_float32(entry):
     x = WHOLE[30:]
     expected = to_numpy(ENTRIES[entry](x.astype("float32"), "float32"))
