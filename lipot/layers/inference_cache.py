@@ -41,16 +41,23 @@ class InferenceCache:
         same = [ops.all(ops.equal(now, then.value)) for now, then in zip(bits, self._bits)]
         valid = same[0] if len(same) == 1 else ops.all(ops.stack(same))
         if not backend.is_concrete(valid):
-            value = ops.cond(valid, lambda: ops.convert_to_tensor(self._value.value), compute)
-        elif valid:
-            # Outside compiled code JAX would compile the condition anew at each call.
-            return ops.convert_to_tensor(self._value.value)
-        else:
-            value = compute()
+            value = ops.cond(valid, self._kept, compute)
+            self._keep(value, bits)
+            return value
+        # Outside compiled code JAX would compile the condition anew at each call.
+        if not valid:
+            self._keep(compute(), bits)
+        # The kept value even when it was just computed: PyTorch adds up a product with a transposed
+        # matrix in another order, and a later call must give the same bits.
+        return self._kept()
+
+    def _kept(self):
+        return ops.convert_to_tensor(self._value.value)
+
+    def _keep(self, value, bits):
         self._value.assign(value)
         for variable, now in zip(self._bits, bits):
             variable.assign(now)
-        return value
 
 
 def _state(shape, dtype, name):
