@@ -1,15 +1,12 @@
 """A linear map with a constrained kernel, a bias and an activation: dense and convolution alike."""
 
-import math
-
 import keras
-import numpy as np
 from keras import ops
 
 from lipot.layers import vanilla
 from lipot.layers.activation_bounds import activation_bound
 from lipot.layers.parametrized_layer import ParametrizedLayer
-from lipot.math.rounding import applied, values_in
+from lipot.math.rounding import applied
 
 
 class KernelLayer(ParametrizedLayer):
@@ -78,9 +75,7 @@ class KernelLayer(ParametrizedLayer):
         linear = self._map.bound(self.applied_kernel(), input_shape, self.compute_dtype)
         output_shape = self._map.output_shape(input_shape)
         if self.bias is not None:
-            bias = applied(self.bias, self.compute_dtype)
-            repeated = values_in(output_shape) / len(bias)
-            linear = linear.with_bias(float(np.linalg.norm(bias)) * math.sqrt(repeated))
+            linear = linear.with_bias(applied(self.bias, self.compute_dtype), output_shape)
         return linear.with_activation(activation_bound(self.activation, output_shape))
 
     def condense(self):

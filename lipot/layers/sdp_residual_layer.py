@@ -9,7 +9,7 @@ from keras import ops
 from lipot.layers.parametrizations import SDP
 from lipot.layers.parametrized_layer import ParametrizedLayer
 from lipot.math import sdp
-from lipot.math.linear_maps.skew_exponential import partial_sums
+from lipot.math.linear_maps.skew_exponential import convolved_sums
 from lipot.math.rounding import LayerBound, applied, values_in
 from lipot.math.scaling import scale
 from lipot.math.skew import adjoint_kernel
@@ -64,7 +64,7 @@ class SDPResidualLayer(ParametrizedLayer):
         kernel = self.applied_kernel()
         taps = kernel if kernel.ndim == 4 else kernel[None, None]
         back = taps.transpose(0, 1, 3, 2)
-        into_sums, back_sums = partial_sums(taps), max(1.0, partial_sums(back))
+        into_sums, back_sums = convolved_sums(taps), max(1.0, convolved_sums(back))
         positions = values_in(input_shape) / taps.shape[2]
         bias = np.linalg.norm(applied(self.bias, self.compute_dtype)) * math.sqrt(positions)
         factor = max(1.0, self.k_coef_lip)

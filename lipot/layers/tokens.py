@@ -1,7 +1,6 @@
 """Pieces of a Vision Transformer whose residual branches are layers of their own."""
 
 import keras
-import numpy as np
 from keras import ops
 
 from lipot import checks
@@ -75,7 +74,8 @@ class PatchEmbedding(keras.layers.Layer):
                 "data or give its model an input shape first."
             )
         linear = Dense(self.width).bound(applied(self.kernel, self.compute_dtype), input_shape)
-        return linear.with_bias(float(np.linalg.norm(applied(self.position, self.compute_dtype))))
+        position = applied(self.position, self.compute_dtype)
+        return linear.with_bias(position, self.compute_output_shape(input_shape))
 
     lipschitz_bound = bound_as_built
 

@@ -33,38 +33,12 @@ def _(linear_map: linear_maps.Dense, layer):
 
 @export.register
 def _(linear_map: linear_maps.Conv2D, layer):
-    stock = linear_map.padding in ("same", "valid")
-    twin = keras.layers.Conv2D(
-        linear_map.filters,
-        linear_map.kernel_size,
-        strides=linear_map.strides,
-        padding=linear_map.padding if stock else "valid",
-        data_format=linear_map.data_format,
-        dilation_rate=linear_map.dilation_rate,
-        groups=linear_map.groups,
-        **_shared(layer),
-    )
-    shape = _input_shape(linear_map, layer)
-    twin = _with_weights(twin, layer, shape)
-    return twin if stock else _padded(twin, linear_map, layer)
+    return _convolution(keras.layers.Conv2D, linear_map, layer, layer.inference_kernel)
 
 
 @export.register
 def _(linear_map: linear_maps.Conv1D, layer):
-    stock = linear_map.padding in ("same", "valid")
-    twin = keras.layers.Conv1D(
-        linear_map.filters,
-        linear_map.kernel_size,
-        strides=linear_map.strides,
-        padding=linear_map.padding if stock else "valid",
-        data_format=linear_map.data_format,
-        dilation_rate=linear_map.dilation_rate,
-        groups=linear_map.groups,
-        **_shared(layer),
-    )
-    kernel = layer.inference_kernel[:, 0]
-    twin = _with_weights(twin, layer, _input_shape(linear_map, layer), kernel)
-    return twin if stock else _padded(twin, linear_map, layer)
+    return _convolution(keras.layers.Conv1D, linear_map, layer, layer.inference_kernel[:, 0])
 
 
 @export.register
@@ -143,6 +117,22 @@ def stock_convolution(linear_map, kernel, dtype, bias=None, activation=None):
         )
 
     return apply
+
+
+def _convolution(stock_class, linear_map, layer, kernel):
+    stock = linear_map.padding in ("same", "valid")
+    twin = stock_class(
+        linear_map.filters,
+        linear_map.kernel_size,
+        strides=linear_map.strides,
+        padding=linear_map.padding if stock else "valid",
+        data_format=linear_map.data_format,
+        dilation_rate=linear_map.dilation_rate,
+        groups=linear_map.groups,
+        **_shared(layer),
+    )
+    twin = _with_weights(twin, layer, _input_shape(linear_map, layer), kernel)
+    return twin if stock else _padded(twin, linear_map, layer)
 
 
 def _padded(twin, linear_map, layer):

@@ -82,12 +82,15 @@ class LayerBound(NamedTuple):
         # The input roundings cover sums of inputs, the output ones what is done to the result.
         return cls(constant, inputs + 2, 2.0 * constant, 0.0, inputs + 2)
 
-    def with_bias(self, norm):
+    def with_bias(self, bias, output_shape):
         """Bound of a linear layer with this bound whose outputs are shifted by a bias.
 
         Args:
-            norm: Norm of the bias over a whole output.
+            bias: Array in float64, added as often as it fits into an output.
+            output_shape: Shape of the output, `(None, ...)`.
         """
+        repeated = values_in(output_shape) / np.size(bias)
+        norm = float(np.linalg.norm(bias)) * math.sqrt(repeated)
         return self._replace(offset=self.offset + norm)
 
     def with_activation(self, activation):

@@ -1,15 +1,12 @@
 """Bounds of the dense and convolution layers of Keras: those of their maps and kernels."""
 
-import math
-
 import keras
-import numpy as np
 
 from lipot.certificates.weights import check_not_quantized
 from lipot.layers.activation_bounds import activation_bound
 from lipot.layers.layer_bounds import register_bound
 from lipot.math import linear_maps
-from lipot.math.rounding import applied, values_in
+from lipot.math.rounding import applied
 
 
 @register_bound(keras.layers.Dense)
@@ -81,9 +78,7 @@ def _bound(layer, linear_map, kernel, input_shape, map_shape=None):
     output_shape = layer.compute_output_shape(input_shape)
     linear = linear_map.bound(kernel, input_shape if map_shape is None else map_shape)
     if layer.bias is not None:
-        bias = applied(layer.bias, layer.compute_dtype)
-        repeated = values_in(output_shape) / len(bias)
-        linear = linear.with_bias(float(np.linalg.norm(bias)) * math.sqrt(repeated))
+        linear = linear.with_bias(applied(layer.bias, layer.compute_dtype), output_shape)
     return linear.with_activation(activation_bound(layer.activation, output_shape))
 
 

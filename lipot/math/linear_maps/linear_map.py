@@ -69,7 +69,17 @@ class LinearMap:
         """
         matrix, terms = self.sums(kernel)
         copied = math.sqrt(self.copies(input_shape))
-        partial = _ORDERS * spectral_norm(matrix) + float(np.linalg.norm(matrix)) / terms
+        partial = partial_sums(matrix, terms)
         return LayerBound(
             lipschitz=self.norm(kernel, input_shape), roundings=terms + 2, gain=copied * partial
         )
+
+
+def partial_sums(matrix, terms):
+    """Bound of the norm of the partial sums and products of `x A`, for each unit of input.
+
+    Args:
+        matrix: Array in float64 whose columns add up to an output.
+        terms: Number of terms of each sum.
+    """
+    return _ORDERS * spectral_norm(matrix) + float(np.linalg.norm(matrix)) / terms

@@ -9,12 +9,10 @@ from lipot import checks
 from lipot.math import skew
 from lipot.math.linear_maps.conv2d import Conv2D
 from lipot.math.linear_maps.images import ImageMap
-from lipot.math.rounding import LayerBound, accumulated, float_format, spectral_norm
+from lipot.math.linear_maps.linear_map import partial_sums
+from lipot.math.rounding import LayerBound, accumulated, float_format
 from lipot.math.sampling import space_to_channels
 from lipot.math.scaling import scale
-
-# Partial sums in up to four orders: sqrt(4).
-_ORDERS = 2.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,7 +106,7 @@ class SkewExponential(ImageMap):
         # at most. What the product rounds off, gamma g |A|^(k-1) / k!, goes through the terms that
         # follow, of which the sum is below e^|A|. All in all g e^|A| (e^|A| - 1) / |A| for each
         # gamma; second orders enter by the norm of the rounded product.
-        terms, step = kernel[..., 0].size + 3, partial_sums(kernel)
+        terms, step = kernel[..., 0].size + 3, convolved_sums(kernel)
         norm = skew.shift_bound(kernel) + accumulated(terms, float_format(dtype).roundoff) * step
         grown = math.exp(min(norm, 100.0))
         return LayerBound(
@@ -147,9 +145,7 @@ def check_circle(kernel_size, padding, size):
         )
 
 
-def partial_sums(kernel):
-    """Bound of the norm of a convolution's partial sums and products, for each unit of input."""
-    copies = math.prod(kernel.shape[:2])
+def convolved_sums(kernel):
+    """`partial_sums` of a convolution with stride 1, on images of every size."""
     flat = kernel.reshape(-1, kernel.shape[3])
-    products = float(math.sqrt((flat * flat).sum())) / len(flat)
-    return math.sqrt(copies) * (_ORDERS * spectral_norm(flat) + products)
+    return math.sqrt(math.prod(kernel.shape[:2])) * partial_sums(flat, len(flat))
