@@ -10,6 +10,7 @@ from lipot.layers.position_embedding import PositionEmbedding
 from lipot.layers.scaled_l2_norm_pooling import ScaledGlobalL2NormPooling2D
 from lipot.layers.spatial_shift import SpatialShift2D
 from lipot.layers.spectral_dense import SpectralDense
+from lipot.math.scaling import wide_dtype
 
 
 def lipnext(
@@ -82,10 +83,12 @@ def lipnext(
         x = SpatialShift2D(shifted, padding)(x)
         x = SpectralDense(width)(x)
         x = PartialAbs(folded)(x)
-    x = _POOLINGS[pooling]()(x)
+    # Norms of channels differ little from image to image: half precision would round that away.
+    dtype = wide_dtype(keras.config.dtype_policy().compute_dtype)
+    x = _POOLINGS[pooling](dtype=dtype)(x)
     for _ in range(dense_layers):
-        x = PartialAbs(folded)(SpectralDense(width)(x))
-    outputs = FrobeniusDense(classes, disjoint_neurons=True)(x)
+        x = PartialAbs(folded, dtype=dtype)(SpectralDense(width, dtype=dtype)(x))
+    outputs = FrobeniusDense(classes, disjoint_neurons=True, dtype=dtype)(x)
     return keras.Model(inputs, outputs, name="lipnext")
 
 
