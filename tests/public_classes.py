@@ -54,6 +54,8 @@ MADE = {
     "losses.CategoricalHinge": lambda make: make(min_margin=0.5),
     "losses.EMMA": lambda make: make(eps=0.5, lipschitz=2.0),
     "losses.GOT": lambda make: make(feature_cost="l2", label_cost="l1", label_matching=True),
+    "losses.GloRo": lambda make: make(eps=0.5, tau=3.0),
+    "losses.GloRoTRADES": lambda make: make(eps=0.5, weight=2.0),
     "losses.HKR": lambda make: make(alpha=5.0, multi_gpu=True),
     "losses.MarginCategoricalCrossentropy": lambda make: make(tau=2.0, min_margin=0.5),
     "losses.MART": lambda make: make(lambda_=2.0),

@@ -54,6 +54,8 @@ makers = {
     "MarginCategoricalCrossentropy":
         (losses.MarginCategoricalCrossentropy, {"tau": 2.0}, "one_hot"),
     "EMMA": (losses.EMMA, {"eps": 0.2}, "one_hot"),
+    "GloRo": (losses.GloRo, {"eps": 0.2}, "one_hot"),
+    "GloRoTRADES": (losses.GloRoTRADES, {"eps": 0.2}, "one_hot"),
 }
 
 
