@@ -133,7 +133,7 @@ def found():
 
 def test_two_replicas_share_the_loss_and_its_gradient(found):
     assert found["replicas"] == 2
-    assert len(found["losses"]) == 17
+    assert len(found["losses"]) == 19
     for name, case in found["losses"].items():
         assert case["shared"] == pytest.approx(case["whole"], rel=1e-5), name
         assert case["gradient"] > 1e-3, name
