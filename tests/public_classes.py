@@ -9,7 +9,7 @@ import inspect
 
 import keras
 
-from lipot import layers, losses
+from lipot import callbacks, layers, losses
 
 
 def _branch():
@@ -22,9 +22,15 @@ MADE = {
     "attacks.FGSM": lambda make: make(0.1, seed=1),
     "attacks.PGD": lambda make: make(0.1, steps=3),
     "attacks.TRADESPGD": lambda make: make(0.1, norm=2, noise=0.01),
+    "callbacks.Backup": lambda make: make(
+        "kept", [callbacks.TimeBudget(2.0, 0.1), callbacks.LossParamScheduler("eps", [1.0], [2.0])]
+    ),
     "callbacks.LossParamLog": lambda make: make("alpha", 5),
     "callbacks.LossParamScheduler": lambda make: make("alpha", [1.0, 2.0], [0.0, 10.0], step=3),
     "callbacks.MonitorCallback": lambda make: make(["a"], "log", "wbar", "all", False, True),
+    "callbacks.TimeBudget": lambda make: make(
+        3.0, 0.01, warmup=0.1, loss_params={"eps": ([0.1, 0.5], [0.0, 0.5])}, spent=1.5
+    ),
     "layers.FrobeniusConv2D": lambda make: make(3, 3),
     "layers.FrobeniusDense": lambda make: make(3, disjoint_neurons=True),
     "layers.GroupSort": lambda make: make(4, k_coef_lip=0.5),
