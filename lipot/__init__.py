@@ -12,6 +12,7 @@ from lipot import (
     losses,
     metrics,
     models,
+    optimizers,
     regularizers,
 )
 from lipot.certificates import certify, lipschitz_constant

@@ -23,7 +23,7 @@ ORDER = (
     ("backend", "checks"),
     ("math",),
     ("layers", "initializers", "constraints", "regularizers"),
-    ("losses",),
+    ("losses", "optimizers"),
     ("attacks",),
     ("models",),
     ("certificates",),

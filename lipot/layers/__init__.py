@@ -13,12 +13,15 @@ from lipot.layers.maxmin import MaxMin
 from lipot.layers.orthogonal_conv1d import OrthogonalConv1D
 from lipot.layers.orthogonal_conv2d import OrthogonalConv2D
 from lipot.layers.orthogonal_conv2d_transpose import OrthogonalConv2DTranspose
+from lipot.layers.partial_abs import PartialAbs
+from lipot.layers.position_embedding import PositionEmbedding
 from lipot.layers.prelu import PReLUlip
 from lipot.layers.scaled_average_pooling import ScaledAveragePooling2D, ScaledGlobalAveragePooling2D
 from lipot.layers.scaled_l2_norm_pooling import ScaledGlobalL2NormPooling2D, ScaledL2NormPooling2D
 from lipot.layers.sdp_residual_conv2d import SDPResidualConv2D
 from lipot.layers.sdp_residual_dense import SDPResidualDense
 from lipot.layers.skew_orthogonal_conv2d import SkewOrthogonalConv2D
+from lipot.layers.spatial_shift import SpatialShift2D
 from lipot.layers.spectral_conv2d import SpectralConv2D
 from lipot.layers.spectral_conv2d_transpose import SpectralConv2DTranspose
 from lipot.layers.spectral_dense import SpectralDense

@@ -62,9 +62,11 @@ class KernelLayer(ParametrizedLayer):
     def call(self, inputs, training=False):
         # A layer may meet another image than the one it was built for.
         self._map.check(inputs.shape)
-        applied_map = self._map.in_training() if training else self._map
-        kernel = ops.cast(self.effective_kernel(training), self.compute_dtype)
-        outputs = applied_map.apply(inputs, kernel)
+        if training:
+            outputs = self.apply_in_training(inputs)
+        else:
+            kernel = ops.cast(self.effective_kernel(training=False), self.compute_dtype)
+            outputs = self._map.apply(inputs, kernel)
         if self.bias is not None:
             outputs = self._map.add_bias(outputs, self.bias)
         return self.activation(outputs)

@@ -6,6 +6,8 @@ An orthogonalizer answers these questions about the kernel read as a matrix:
 - `train`: which matrix the training step uses, differentiable in the kernel;
 - `train_stack`: the same for a stack of matrices, without a state between steps;
 - `exact`: which matrix inference uses; computed once, so it may cost more.
+
+`keeps_orthonormal` says whether the trained kernel itself stays orthonormal.
 """
 
 import dataclasses
@@ -27,15 +29,16 @@ class TrainedMatrix(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Retraction:
-    """Keeps the kernel itself orthonormal: one Björck iteration after each optimizer step.
+    """Keeps the kernel itself orthonormal: Björck iterations after each optimizer step.
 
-    The training step then uses the kernel as it is. Only the part of its gradient along the
-    orthonormal matrices reaches the optimizer: one that scales each entry, such as Adam, would
-    else spend much of its step on what the iteration takes back.
+    As many as the step asks for, mostly one. The training step then uses the kernel as it is. Only
+    the part of its gradient along the orthonormal matrices reaches the optimizer: one that scales
+    each entry, such as Adam, would else spend much of its step on what the iteration takes back.
     """
 
     tolerance: float = 1e-3
     maxiter: int = 15
+    keeps_orthonormal = True
 
     def project(self, matrix):
         return orthogonal.retract(matrix)
@@ -58,6 +61,7 @@ class Bjorck:
     maxiter: int = 15
     beta: float = 0.5
     maxiter_spectral: int = 3
+    keeps_orthonormal = False
 
     def project(self, matrix):
         return matrix
@@ -83,6 +87,7 @@ class Cholesky:
 
     tolerance: float = 1e-3
     maxiter: int = 15
+    keeps_orthonormal = False
 
     def project(self, matrix):
         return matrix
@@ -103,6 +108,7 @@ class SpectralOnly:
     """Divides by the largest singular value and leaves the others below one."""
 
     maxiter_spectral: int = 3
+    keeps_orthonormal = False
 
     def project(self, matrix):
         return matrix

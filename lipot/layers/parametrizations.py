@@ -4,13 +4,17 @@ A parametrization is frozen and holds no weights. It answers:
 
 - `weights` and `states`: which variables a layer needs;
 - `project`: what is done to each weight after an optimizer step;
+- `orthonormal`: the weight as matrices that `project` keeps orthonormal, if it does;
 - `train`: which kernel a training step applies, differentiable in the weights;
+- `apply_in_training`: what that kernel makes of a batch, for less where it can;
 - `exact`: which kernel inference applies, a function of the weights alone;
 - `condensed`: weights from which `exact` gives the same kernel again.
 
 Weights and states are dictionaries of tensors by name.
 """
 
+import contextlib
+import contextvars
 import dataclasses
 import math
 from typing import Any, NamedTuple
@@ -29,6 +33,7 @@ NORMALIZATIONS = ("operator", "average")
 _ROUNDING = 5e-7
 # Power iterations of a training step; the vector is kept from step to step.
 _SKEW_ITERATIONS = 2
+_DEFERRED = contextvars.ContextVar("deferred_retraction", default=False)
 
 
 class Site(NamedTuple):
@@ -78,9 +83,18 @@ class Parametrization:
         """What becomes of a weight after an optimizer step."""
         return weight
 
+    def orthonormal(self, weight):
+        """The weight as a stack of matrices that stay orthonormal, or `None`."""
+        return None
+
     def train(self, weights, states, site):
         """The kernel of a training step, a `TrainedKernel`."""
         return TrainedKernel(site.factor * weights["kernel"], states)
+
+    def apply_in_training(self, inputs, weights, states, site):
+        """Outputs of the map in a training step, and the states to start the next one from."""
+        kernel, states = self.train(weights, states, site)
+        return site.map.in_training().apply(inputs, ops.cast(kernel, site.dtype)), states
 
     def exact(self, weights, site):
         """The kernel of inference."""
@@ -167,6 +181,16 @@ class Spectral(Parametrization):
     def project(self, weight):
         return ops.reshape(self._ways.project(orthogonal.as_matrix(weight)), weight.shape)
 
+    def orthonormal(self, weight):
+        return orthogonal.as_matrix(weight) if self._ways.keeps_orthonormal else None
+
+    def apply_in_training(self, inputs, weights, states, site):
+        known = self.normalization == "operator" and site.map.norm_is_one()
+        if not (known and self._ways.keeps_orthonormal):
+            return super().apply_in_training(inputs, weights, states, site)
+        kernel = ops.cast(weights["kernel"], site.dtype)
+        return scaled(site.map.apply_orthonormal(inputs, kernel), site.factor), states
+
     def train(self, weights, states, site):
         kernel = weights["kernel"]
         matrix, vector = self._ways.train(orthogonal.as_matrix(kernel), states["singular_vector"])
@@ -248,6 +272,9 @@ class BlockOrthogonal(Parametrization):
 
     def project(self, weight):
         return self._ways.project(weight)
+
+    def orthonormal(self, weight):
+        return weight if self._ways.keeps_orthonormal else None
 
     def train(self, weights, states, site):
         matrices = {name: self._ways.train_stack(weight) for name, weight in weights.items()}
@@ -345,7 +372,8 @@ class OneDraw(keras.initializers.Initializer):
 class Projection(keras.constraints.Constraint):
     """Applies the user's constraint, then the parametrization's projection, after each step.
 
-    It belongs to the weight, not to the layer's configuration: the layer rebuilds it.
+    It belongs to the weight, not to the layer's configuration: the layer rebuilds it. An optimizer
+    that retracts by itself finds the matrices here, and steps within `deferred_retraction`.
     """
 
     def __init__(self, parametrization, constraint):
@@ -353,9 +381,28 @@ class Projection(keras.constraints.Constraint):
         self.constraint = constraint
 
     def __call__(self, weight):
-        if self.constraint is not None:
-            weight = self.constraint(weight)
+        weight = self.constrained(weight)
+        if _DEFERRED.get() and self.orthonormal(weight) is not None:
+            return weight
         return self.parametrization.project(weight)
+
+    def constrained(self, weight):
+        """The weight after the user's own constraint."""
+        return weight if self.constraint is None else self.constraint(weight)
+
+    def orthonormal(self, weight):
+        """The weight as a stack of matrices that stay orthonormal, or `None`."""
+        return self.parametrization.orthonormal(weight)
+
+
+@contextlib.contextmanager
+def deferred_retraction():
+    """Within it constraints leave orthonormal weights to an optimizer that retracts by itself."""
+    token = _DEFERRED.set(True)
+    try:
+        yield
+    finally:
+        _DEFERRED.reset(token)
 
 
 def scaled(kernel, factor):

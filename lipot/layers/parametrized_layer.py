@@ -1,6 +1,7 @@
 """Layers whose kernel is computed from the weights that they train."""
 
 import dataclasses
+from functools import partial
 
 import keras
 import numpy as np
@@ -100,17 +101,27 @@ class ParametrizedLayer(LipschitzLayer):
 
     def effective_kernel(self, training):
         """The kernel that one call applies, in the variable dtype."""
-        weights = {name: getattr(self, name).value for name in self._sources}
         if training:
-            states = {name: getattr(self, name).value for name in self._states}
-            kernel, states = self.parametrization.train(weights, states, self._site)
-            for name, value in states.items():
-                getattr(self, name).assign(value)
-            return kernel
+            return self._in_training(self.parametrization.train)
+        weights = self._values(self._sources)
         weights = {name: ops.stop_gradient(weight) for name, weight in weights.items()}
         return self._cache.read(
             list(weights.values()), lambda: self.parametrization.exact(weights, self._site)
         )
+
+    def apply_in_training(self, inputs):
+        """Outputs of the map with the kernel of a training step, without bias and activation."""
+        return self._in_training(partial(self.parametrization.apply_in_training, inputs))
+
+    def _in_training(self, step):
+        """What a step makes of weights and states; keeps the states it leaves."""
+        result, states = step(self._values(self._sources), self._values(self._states), self._site)
+        for name, value in states.items():
+            getattr(self, name).assign(value)
+        return result
+
+    def _values(self, names):
+        return {name: getattr(self, name).value for name in names}
 
     @property
     def inference_kernel(self):

@@ -9,6 +9,7 @@ from lipot.models.embedding_networks import (
     embedding_discriminator,
     embedding_encoder,
 )
+from lipot.models.lipnext import lipnext
 from lipot.models.metric_networks import (
     metric_attention,
     metric_cnn,

@@ -4,6 +4,7 @@ import dataclasses
 
 from keras import ops
 
+from lipot.math import orthogonal
 from lipot.math.linear_maps.linear_map import LinearMap
 from lipot.math.rounding import spectral_norm
 
@@ -44,6 +45,10 @@ class Dense(LinearMap):
     def apply(self, inputs, kernel):
         """Applies the map to a batch."""
         return ops.matmul(inputs, kernel)
+
+    def apply_orthonormal(self, inputs, kernel):
+        """`apply` with an orthonormal kernel whose gradient is tangent."""
+        return orthogonal.orthonormal_product(inputs, kernel)
 
     def norm(self, kernel, input_shape):
         """Proven bound of the operator norm: the largest singular value."""

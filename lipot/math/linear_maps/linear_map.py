@@ -16,6 +16,7 @@ import math
 import numpy as np
 from keras import ops
 
+from lipot.math import orthogonal
 from lipot.math.rounding import LayerBound, spectral_norm
 
 # Partial sums in up to four orders: sqrt(4).
@@ -50,6 +51,11 @@ class LinearMap:
     def in_training(self):
         """The map that a training step applies: this one, unless a cheaper one will do."""
         return self
+
+    def apply_orthonormal(self, inputs, kernel):
+        """`apply` with a kernel that is orthonormal as a matrix, and whose gradient is tangent."""
+        matrix = orthogonal.with_tangent_gradient(orthogonal.as_matrix(kernel))
+        return self.apply(inputs, ops.reshape(matrix, kernel.shape))
 
     def copies(self, input_shape):
         """How many sums one input value enters at most."""

@@ -1,0 +1,72 @@
+"""A learned image added to each input, so that equal patches at different places differ."""
+
+import keras
+
+from lipot.layers.base import LipschitzLayer
+from lipot.math.rounding import LayerBound, applied
+from lipot.math.scaling import scale
+
+
+@keras.saving.register_keras_serializable(package="lipot")
+class PositionEmbedding(LipschitzLayer):
+    """Adds one trained number to each value of a sample.
+
+    Args:
+        embedding_initializer: Initializer of these numbers.
+        k_coef_lip: Positive float, a factor on the output.
+        **kwargs: Arguments of `keras.layers.Layer`.
+
+    Input shape:
+        `(batch, ...)` with known sizes.
+
+    Output shape:
+        That of the input.
+
+    Lipschitz bound:
+        `k_coef_lip`: a translation.
+
+    Raises:
+        ValueError: At build where a size is not known.
+
+    Reference:
+        Hu, Hu and Fredrikson, "LipNeXt" (ICLR 2026), the positional encoding.
+
+    Example:
+
+    >>> import numpy as np
+    >>> PositionEmbedding("ones")(np.array([[1.0, 2.0]])).numpy().tolist()
+    [[2.0, 3.0]]
+    """
+
+    def __init__(self, embedding_initializer="zeros", k_coef_lip=1.0, **kwargs):
+        super().__init__(k_coef_lip=k_coef_lip, **kwargs)
+        self.embedding_initializer = keras.initializers.get(embedding_initializer)
+
+    def build(self, input_shape):
+        if None in input_shape[1:]:
+            raise ValueError(
+                "Invalid value received for argument `input_shape`. Expected known sizes: each "
+                f"position has a number of its own. Received: input_shape={tuple(input_shape)}"
+            )
+        self.embedding = self.add_weight(
+            name="embedding", shape=input_shape[1:], initializer=self.embedding_initializer
+        )
+        self.built = True
+
+    def call(self, inputs):
+        return scale(inputs + self.embedding, self.k_coef_lip)
+
+    def bound(self, input_shape):
+        self.check_built()
+        moved = self.k_coef_lip * applied(self.embedding, self.compute_dtype)
+        sum_and_factor = LayerBound(self.k_coef_lip, roundings=3, gain=self.k_coef_lip)
+        return sum_and_factor.with_bias(moved, (None, moved.size))
+
+    def compute_output_shape(self, input_shape):
+        return tuple(input_shape)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "embedding_initializer": keras.initializers.serialize(self.embedding_initializer),
+        }

@@ -1,0 +1,160 @@
+"""Adam for networks with orthonormal kernels: steps that stay on their manifold, and cost little."""
+
+import keras
+from keras import ops
+
+from lipot import checks
+from lipot.layers.parametrizations import deferred_retraction
+from lipot.math import orthogonal
+
+
+@keras.saving.register_keras_serializable(package="lipot")
+class ManifoldAdam(keras.optimizers.Adam):
+    r"""Adam whose steps keep orthonormal kernels orthonormal; all other variables get plain Adam.
+
+    Adam divides each entry of a gradient by a size of its own, so that its step leaves the
+    orthonormal matrices and each step has to be brought back, at the price of two products of
+    the kernel's size or more. Here a kernel that its layer keeps orthonormal (`SpectralDense`,
+    `OrthogonalConv2D` and the like, with the retraction) has one size for all its entries: the
+    step stays tangent and leaves the manifold in second order only. With the tangent gradient
+    $G_t$ of a kernel of rank $r$ (its smaller side)
+
+    $$
+    M_t = \beta_1 M_{t-1} + (1 - \beta_1) G_t, \quad
+    v_t = \beta_2 v_{t-1} + (1 - \beta_2) \|G_t\|_F^2 / r, \quad
+    W_t = W_{t-1} - \eta\, \texttt{turn}\, \hat M_t / (\sqrt{\hat v_t} + \varepsilon)
+    $$
+
+    so that `turn * learning_rate` is the root mean square of the angles, in radians, by which a
+    step turns the columns, whatever the width. The drift $\|W^\top W - I\|_2$ is followed by a power
+    iteration, for the price of four products with a vector. Where it passes `drift`, the kernel is
+    brought back and the momentum is made tangent again.
+
+    A step that is not finite leaves an orthonormal kernel as it is.
+
+    Args:
+        learning_rate: Float or schedule, as in `keras.optimizers.Adam`, like all that follows.
+        beta_1: Decay of the first moment.
+        beta_2: Decay of the second moment.
+        epsilon: Small number beside the root of the second moment.
+        turn: Positive float, the angle of a step for each unit of the learning rate. The default
+            makes a step at width 256 as long as Adam's.
+        drift: Positive float, at which a kernel is brought back: singular values then lie within
+            half of it from one.
+        name: Name of the optimizer.
+        **kwargs: Arguments of `keras.optimizers.Adam`.
+
+    Raises:
+        ValueError: An argument out of its range, named in the message.
+
+    Reference:
+        Bécigneul and Ganea, "Riemannian adaptive optimization methods" (ICLR 2019): one second
+        moment for each manifold. Hu, Hu and Fredrikson, "LipNeXt" (ICLR 2026).
+
+    Example:
+
+    >>> import keras, lipot
+    >>> import numpy as np
+    >>> model = keras.Sequential(
+    ...     [keras.Input((8,)), lipot.layers.SpectralDense(8), lipot.layers.SpectralDense(3)])
+    >>> model.compile(lipot.optimizers.ManifoldAdam(1e-2), "mse")
+    >>> _ = model.fit(np.ones((32, 8)), np.ones((32, 3)), verbose=0)
+    >>> values = np.linalg.svd(keras.ops.convert_to_numpy(model.layers[0].kernel))[1]
+    >>> bool(np.all(np.abs(values - 1) < 0.02))
+    True
+    """
+
+    def __init__(
+        self,
+        learning_rate=0.001,
+        beta_1=0.9,
+        beta_2=0.999,
+        epsilon=1e-7,
+        turn=16.0,
+        drift=0.02,
+        name="manifold_adam",
+        **kwargs,
+    ):
+        super().__init__(learning_rate, beta_1, beta_2, epsilon, name=name, **kwargs)
+        self.turn = checks.positive_float("turn", turn)
+        self.drift = checks.positive_float("drift", drift, most=0.5)
+
+    def build(self, var_list):
+        if self.built:
+            return
+        super().build(var_list)
+        self._sizes, self._probes, self._manifolds = {}, {}, {}
+        for variable in var_list:
+            matrices = self._matrices(variable, variable)
+            if matrices is None:
+                continue
+            key = self._get_variable_index(variable)
+            self._manifolds[key] = variable.constraint
+            leading, rank = tuple(matrices.shape[:-2]), min(matrices.shape[-2:])
+            self._sizes[key] = self.add_variable(
+                (*leading, 1, 1), "zeros", variable.dtype, name=f"{variable.name}_size"
+            )
+            self._probes[key] = self.add_variable(
+                (*leading, rank, 1), "random_normal", variable.dtype, name=f"{variable.name}_probe"
+            )
+
+    def apply(self, grads, trainable_variables=None):
+        with deferred_retraction():
+            super().apply(grads, trainable_variables)
+
+    def update_step(self, gradient, variable, learning_rate):
+        index = self._get_variable_index(variable)
+        if index in self._manifolds:
+            self._turn(index, gradient, variable, learning_rate)
+        else:
+            super().update_step(gradient, variable, learning_rate)
+
+    def _turn(self, index, gradient, variable, learning_rate):
+        """One step of an orthonormal kernel."""
+        momentum, size, probe = self._momentums[index], self._sizes[index], self._probes[index]
+        gradient = ops.cast(gradient, variable.dtype)
+        by_matrix = self._manifolds[index].orthonormal
+        step, powers = ops.cast(self.iterations + 1, variable.dtype), []
+        for beta in (self.beta_1, self.beta_2):
+            powers.append(1.0 - ops.power(ops.cast(beta, variable.dtype), step))
+
+        matrices = by_matrix(ops.convert_to_tensor(variable))
+        tangent = by_matrix(gradient)
+        square = ops.sum(ops.square(tangent), axis=(-2, -1), keepdims=True)
+        square = square / min(matrices.shape[-2:])
+        finite = ops.isfinite(square)
+        m = by_matrix(ops.convert_to_tensor(momentum))
+        m = ops.where(finite, m + (1.0 - self.beta_1) * (tangent - m), m)
+        v = ops.convert_to_tensor(size)
+        v = ops.where(finite, v + (1.0 - self.beta_2) * (square - v), v)
+        length = self.turn * ops.cast(learning_rate, variable.dtype) / powers[0]
+        moved = matrices - length * m / (ops.sqrt(v / powers[1]) + self.epsilon)
+        moved, m, vector = self._brought_back(moved, m, ops.convert_to_tensor(probe))
+
+        self.assign(size, v)
+        self.assign(probe, vector)
+        self.assign(momentum, ops.reshape(m, gradient.shape))
+        self.assign(variable, ops.reshape(moved, gradient.shape))
+
+    def _brought_back(self, matrices, momentum, probe):
+        """Matrices and momentum, retracted where the drift asks for it, and the new probe."""
+        found, probe = orthogonal.followed_drift(matrices, probe)
+
+        def back():
+            near = orthogonal.retract(matrices)
+            return near, orthogonal.tangent(near, momentum)
+
+        # NaN compares as false.
+        matrices, momentum = ops.cond(
+            ops.max(found) > self.drift, back, lambda: (matrices, momentum)
+        )
+        return matrices, momentum, probe
+
+    @staticmethod
+    def _matrices(variable, weight):
+        """The matrices of a variable that its layer keeps orthonormal, or `None`."""
+        of = getattr(getattr(variable, "constraint", None), "orthonormal", None)
+        return None if of is None else of(ops.convert_to_tensor(weight))
+
+    def get_config(self):
+        return {**super().get_config(), "turn": self.turn, "drift": self.drift}
