@@ -14,7 +14,8 @@ def rung_sizes(count):
     """
     sizes = [count]
     while sizes[-1] > 3:
-        sizes.append(-(-sizes[-1] // _KEPT_OF))
+        # A rung of one would choose nothing.
+        sizes.append(max(2, -(-sizes[-1] // _KEPT_OF)))
     return sizes
 
 
