@@ -79,6 +79,7 @@ def train_certified(
             print(f"Training for {left:.3g} minutes, however many epochs: {best}", flush=True)
         keras.utils.set_random_seed(seed)
         trial = _Trial(data, best, eps, left)
+        trial.compile_step(data, batch_size)
         backup = lipot_callbacks.Backup(path / "epochs", [trial.budget])
         trial.fit(data, batch_size, [backup, *callbacks], verbose)
         return trial.network
