@@ -160,7 +160,8 @@ def test_a_search_goes_on_after_its_last_trial_and_the_training_after_its_last_e
         recipes.train_certified(data, eps=0.5, minutes=0.4, folder=tmp_path, choices=CHOICES)
 
 
-def test_half_a_minute_certifies_digits(tmp_path):
+@pytest.mark.slow
+def test_a_quarter_of_a_minute_certifies_digits(tmp_path):
     data = datasets.load("digits")
     model = recipes.train_certified(data, eps=0.4, minutes=0.25, choices=CHOICES[:1])
     model.save(tmp_path / "model.keras")
