@@ -53,7 +53,7 @@ class TimeBudget(keras.callbacks.Callback):
 
     def on_train_batch_begin(self, batch, logs=None):
         spent = min((time.monotonic() - self.start) / self.seconds, 1.0)
-        rate = self.learning_rate * (0.001 + 0.999 * 0.5 * (1 + math.cos(math.pi * spent)))
+        rate = self.learning_rate * 0.5 * (1 + math.cos(math.pi * spent))
         self.model.optimizer.learning_rate = rate
 
     def on_train_batch_end(self, batch, logs=None):

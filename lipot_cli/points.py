@@ -34,7 +34,7 @@ def read_points(source, limit=None):
         data = datasets.load(source)
         return Points(data.x_test[:limit], data.y_test[:limit], data.clip_values)
     check_input(source, f"an .npz file, or one of: {', '.join(datasets.names())}")
-    x, y = _read_npz(source)
+    x, y = read_arrays(source, ("x", "y"), ("x_test", "y_test"))
     if x.ndim == 0 or y.ndim == 0:
         raise ValueError(
             f"{source} does not hold points and labels, but single numbers. Expected x of shape "
@@ -43,13 +43,14 @@ def read_points(source, limit=None):
     return Points(x[:limit], y[:limit], None)
 
 
-def _read_npz(source):
+def read_arrays(source, *choices):
+    """Reads the first choice of arrays, a tuple of names, that an `.npz` file holds."""
     # NumPy takes a file that is no archive for a pickle.
     if not zipfile.is_zipfile(source):
         raise _unreadable(source)
     try:
         with np.load(source, allow_pickle=False) as arrays:
-            keys = _keys(source, arrays.files)
+            keys = _keys(source, arrays.files, choices)
             return tuple(_array(source, arrays, key) for key in keys)
     except zipfile.BadZipFile as error:
         raise _unreadable(source) from error
@@ -72,13 +73,14 @@ def _unreadable(source):
     )
 
 
-def _keys(source, names):
-    for keys in (("x", "y"), ("x_test", "y_test")):
+def _keys(source, names, choices):
+    for keys in choices:
         if set(keys) <= set(names):
             return keys
+    expected = ", or ".join(f"{', '.join(keys[:-1])} and {keys[-1]}" for keys in choices)
     raise ValueError(
-        f"{source} does not hold points and labels. Expected arrays x and y, or x_test "
-        f"and y_test. Received: {', '.join(names) or 'none'}"
+        f"{source} does not hold points and labels. Expected arrays {expected}. "
+        f"Received: {', '.join(names) or 'none'}"
     )
 
 

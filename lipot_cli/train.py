@@ -1,26 +1,40 @@
 """`lipot train`: from a data set and the name of a method to a saved model."""
 
 import argparse
+import contextlib
 import inspect
 import pathlib
+import shutil
 import sys
 
 from lipot_cli.certify import RADII, print_certificate
 from lipot_cli.options import DATA_SETS, check_output, positive_float, positive_int, seed
 
 # Those of lipot.recipes, whose import takes seconds.
-METHODS = ("hkr", "got-trades-lm", "otjr", "ot-classifier", "otad")
+METHODS = ("hkr", "certified", "got-trades-lm", "otjr", "ot-classifier", "otad")
+_EPOCHS = 30
+# Those that only some methods take.
+_OPTIONS = ("alpha", "margin", "eps", "weight", "smoothness")
 # What --OPTION is called in a recipe, where that is not the same.
 _ARGUMENTS = {"margin": "min_margin"}
+_DATA_HELP = (
+    ", ".join(DATA_SETS)
+    + "; or an .npz file with arrays x_train, y_train, x_test and y_test, or x and y"
+)
 _METHODS = """methods:
   hkr            1-Lipschitz network, hinge-KR loss: proven radii (--alpha, --margin)
+  certified      1-Lipschitz network; finds loss, architecture and learning rate itself, on training
+                 points held out: proven accuracy at one radius (--eps, --minutes)
   got-trades-lm  TRADES and transport within each label, against l-infinity attacks (--eps)
   otjr           adversarial training, sliced transport, Jacobian regularizer (--eps)
   ot-classifier  codes kept near a normal prior by a critic (--weight)
   otad           residual network answered by convex integration (--smoothness)
 
 An option of another method is an error. The model of got-trades-lm, otjr and ot-classifier is
-made of stock Keras layers; loading that of hkr and otad needs `import lipot`."""
+made of stock Keras layers; loading that of hkr, certified and otad needs `import lipot`.
+
+A training that was stopped goes on with --resume: each epoch, and each trial of certified, is kept
+in a folder beside the model, FILE without .keras and with .training, until the model is saved."""
 
 
 def add_to(commands):
@@ -34,41 +48,106 @@ def add_to(commands):
     )
     add = command.add_argument
     add("--method", choices=METHODS, default="hkr", help="how (default: hkr)")
-    add("--data", choices=DATA_SETS, default="digits", help="on what (default: digits)")
-    add("--epochs", type=positive_int, default=30, help="passes over the data (default: 30)")
+    add("--data", default="digits", help=f"on what (default: digits): {_DATA_HELP}")
+    add("--epochs", type=positive_int, help="passes over the data (default: 30)")
+    add("--minutes", type=positive_float, help="for search and training (default: 10)")
     add("--alpha", type=float, help="weight of the hinge: larger is more accurate (default: 20)")
     add(
         "--margin",
         type=float,
         help="margin of the hinge in l2 units of the inputs (default: 0.3 of their spread)",
     )
-    add("--eps", type=positive_float, help="radius trained against (default: a tenth of the range)")
+    add(
+        "--eps",
+        type=positive_float,
+        help="radius trained against (default: a tenth of the range; of certified, in l2, of the "
+        "spread)",
+    )
     add("--weight", type=float, help="of the distance from the prior (default: 0.1)")
     add("--smoothness", type=float, help="L of the interpolating function (default: 2)")
     add("--seed", type=seed, default=0, help="of the weights and the batches (default: 0)")
     add("--out", default="model.keras", metavar="FILE", help="the trained model")
+    add("--resume", action="store_true", help="go on with a training that was stopped")
     command.set_defaults(run=_run, how_to_go_on=_how_to_go_on)
 
 
 def _how_to_go_on(options):
-    return "A training starts anew each time; fewer --epochs end sooner."
+    kept = _kept(_folder(options))
+    if not kept:
+        return "Nothing was finished that could be kept: start it again; fewer --epochs end sooner."
+    return f"The same command with --resume goes on after {kept}."
+
+
+def _folder(options):
+    """Where a training keeps what it has done, until its model is saved."""
+    return pathlib.Path(options.out).with_suffix(".training")
+
+
+def _kept(folder):
+    """What a folder keeps of a training, in words, or `None`."""
+    epochs = [int(path.name.partition("-")[2]) for path in folder.glob("**/epoch-*")]
+    if epochs:
+        return f"epoch {max(epochs)}"
+    count = sum(file.read_text().count("\n") for file in folder.glob("**/trials.jsonl"))
+    return f"{count} trial{'s' if count > 1 else ''}" if count else None
+
+
+@contextlib.contextmanager
+def _claimed(options):
+    """The folder of a training, made or found to be the one to go on with."""
+    from lipot.recipes.progress import claim
+
+    folder = _folder(options)
+    kept = _kept(folder)
+    if kept and not options.resume:
+        raise ValueError(
+            f"{folder} keeps a training that was stopped after {kept}. Add --resume to go on with "
+            "it, or delete the folder to start anew."
+        )
+    told = ("method", "data", "epochs", "minutes", *_OPTIONS, "seed")
+    claim(folder, {name: getattr(options, name) for name in told})
+    try:
+        yield folder
+    finally:
+        if not _kept(folder):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _run(options):
     check_output("--out", options.out, ".keras")
     import keras
-    import numpy as np
-    from rich.console import Console
 
-    from lipot import certify, datasets, recipes
+    from lipot import recipes
+    from lipot_cli.training_data import read_dataset
 
     recipe = recipes.METHODS[options.method]
     settings = _settings(options, recipe)
-    data = datasets.load(options.data)
-    keras.utils.set_random_seed(options.seed)
-    model = recipe(data, verbose=1 if sys.stdout.isatty() else 2, **settings)
-    pathlib.Path(options.out).parent.mkdir(parents=True, exist_ok=True)
-    model.save(options.out)
+    data = read_dataset(options.data, options.seed)
+    verbose = 1 if sys.stdout.isatty() else 2
+    with _claimed(options) as folder:
+        keras.utils.set_random_seed(options.seed)
+        model = recipe(data, verbose=verbose, **settings, **_keeping(recipe, folder))
+        model.save(options.out)
+        shutil.rmtree(folder)
+    _report(options, model, data)
+
+
+def _keeping(recipe, folder):
+    """The arguments that have a recipe keep what it has done, in a folder."""
+    from lipot.callbacks import Backup
+
+    if "folder" in inspect.signature(recipe).parameters:
+        return {"folder": folder / "recipe"}
+    return {"callbacks": [Backup(folder)]}
+
+
+def _report(options, model, data):
+    """Prints where the model is, how accurate it is and what is proven of it."""
+    import numpy as np
+    from rich.console import Console
+
+    from lipot import certify
+
     console = Console(markup=False)
     console.print(f"Saved {options.out}", soft_wrap=True)
     predictions = np.argmax(model.predict(data.x_test, batch_size=256, verbose=0), axis=1)
@@ -76,6 +155,9 @@ def _run(options):
     console.print(f"Accuracy on {len(data.x_test)} test points: {accuracy:.2f} %", highlight=False)
     try:
         certificate = certify(model, data.x_test, data.y_test)
+        if options.method == "certified":
+            line = _certified(certificate, options.eps, data)
+            console.print(line, highlight=False, soft_wrap=True)
         print_certificate(console, model, certificate, RADII)
     except ValueError as error:
         console.print(f"Nothing is proven: {error}", highlight=False)
@@ -83,11 +165,25 @@ def _run(options):
     console.print(hint, highlight=False, soft_wrap=True)
 
 
+def _certified(certificate, eps, data):
+    """The certified accuracy at the radius that was trained for, with its confidence interval."""
+    from lipot.math.proportions import confidence_interval
+    from lipot.recipes import default_radius
+
+    eps = default_radius(data) if eps is None else eps
+    share, total = certificate.accuracy(eps), len(certificate)
+    low, high = confidence_interval(round(share * total), total)
+    return (
+        f"Certified at l2 {eps:.4g}: {100 * share:.2f} % "
+        f"(95 % confidence interval {100 * low:.2f} to {100 * high:.2f} %)"
+    )
+
+
 def _settings(options, recipe):
     """The options that were given, as arguments of the recipe."""
     known = inspect.signature(recipe).parameters
-    settings = {"epochs": options.epochs}
-    for option in ("alpha", "margin", "eps", "weight", "smoothness"):
+    settings = {}
+    for option in ("epochs", "minutes", *_OPTIONS):
         value, argument = getattr(options, option), _ARGUMENTS.get(option, option)
         if value is None:
             continue
@@ -96,4 +192,6 @@ def _settings(options, recipe):
                 f"--{option} does not apply to --method {options.method}. See lipot train --help."
             )
         settings[argument] = value
-    return settings
+    if "seed" in known:
+        settings["seed"] = options.seed
+    return {"epochs": _EPOCHS, **settings} if "epochs" in known else settings

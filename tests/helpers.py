@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from lipot.layers.parametrizations import Parametrization
+from lipot.math.precision import widest_float
 
 
 def check_serializable(instance):
@@ -85,3 +86,18 @@ def apply_kernel(layer, kernel):
     layer.__dict__["parametrization"] = FixedKernel(keras.ops.convert_to_numpy(kernel))
     # What was kept before came from the same weights.
     layer._cache.variables[1].assign(keras.ops.zeros_like(layer._cache.variables[1].value))
+
+
+# Of central differences, and the error that they leave.
+_STEP, DIFFERENCE_ERROR = (1e-4, 1e-6) if widest_float() == "float64" else (1e-2, 2e-3)
+
+
+def numeric_gradient(function, x, step=_STEP):
+    """The gradient of a function of an array by central differences."""
+    gradient = np.zeros_like(x)
+    for place in np.ndindex(x.shape):
+        ahead, behind = x.copy(), x.copy()
+        ahead[place] += step
+        behind[place] -= step
+        gradient[place] = (float(function(ahead)) - float(function(behind))) / (2 * step)
+    return gradient

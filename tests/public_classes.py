@@ -9,7 +9,7 @@ import inspect
 
 import keras
 
-from lipot import layers, losses
+from lipot import callbacks, layers, losses
 
 
 def _branch():
@@ -22,9 +22,15 @@ MADE = {
     "attacks.FGSM": lambda make: make(0.1, seed=1),
     "attacks.PGD": lambda make: make(0.1, steps=3),
     "attacks.TRADESPGD": lambda make: make(0.1, norm=2, noise=0.01),
+    "callbacks.Backup": lambda make: make(
+        "kept", [callbacks.TimeBudget(2.0, 0.1), callbacks.LossParamScheduler("eps", [1.0], [2.0])]
+    ),
     "callbacks.LossParamLog": lambda make: make("alpha", 5),
     "callbacks.LossParamScheduler": lambda make: make("alpha", [1.0, 2.0], [0.0, 10.0], step=3),
     "callbacks.MonitorCallback": lambda make: make(["a"], "log", "wbar", "all", False, True),
+    "callbacks.TimeBudget": lambda make: make(
+        3.0, 0.01, warmup=0.1, loss_params={"eps": ([0.1, 0.5], [0.0, 0.5])}, spent=1.5
+    ),
     "layers.FrobeniusConv2D": lambda make: make(3, 3),
     "layers.FrobeniusDense": lambda make: make(3, disjoint_neurons=True),
     "layers.GroupSort": lambda make: make(4, k_coef_lip=0.5),
@@ -54,6 +60,8 @@ MADE = {
     "losses.CategoricalHinge": lambda make: make(min_margin=0.5),
     "losses.EMMA": lambda make: make(eps=0.5, lipschitz=2.0),
     "losses.GOT": lambda make: make(feature_cost="l2", label_cost="l1", label_matching=True),
+    "losses.GloRo": lambda make: make(eps=0.5, tau=3.0),
+    "losses.GloRoTRADES": lambda make: make(eps=0.5, weight=2.0),
     "losses.HKR": lambda make: make(alpha=5.0, multi_gpu=True),
     "losses.MarginCategoricalCrossentropy": lambda make: make(tau=2.0, min_margin=0.5),
     "losses.MART": lambda make: make(lambda_=2.0),

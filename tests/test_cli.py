@@ -125,6 +125,15 @@ def test_certify_explains_bad_data_on_one_line(saved, tmp_path, capsys, arrays, 
         (["train", "--data", "wine", "--epochs", "1"], "`wine` is a regression"),
         (["train", "--out", "model.h5"], "must end in .keras. Received: model.h5"),
         (["train", "--alpha", "-1"], "`alpha`"),
+        (["train", "--minutes", "1"], "--minutes does not apply to --method hkr"),
+        (
+            ["train", "--method", "certified", "--epochs", "3"],
+            "--epochs does not apply to --method",
+        ),
+        (
+            ["train", "--data", "missing.npz"],
+            "no file missing.npz. Expected an .npz file, or one of",
+        ),
     ],
 )
 def test_errors_are_one_line(saved, arguments, message, capsys, monkeypatch, tmp_path):

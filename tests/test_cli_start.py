@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import sys
@@ -64,7 +65,7 @@ def _interrupted(*_, **__):
 
 STOPPED = {
     "demo": ([], "Start it again"),
-    "train": ([], "fewer --epochs"),
+    "train": ([], "Nothing was finished that could be kept: start it again"),
     "certify": (["m.keras", "digits"], "--limit"),
     "evaluate": (["m.keras", "digits"], "with --resume FOLDER, it can go on"),
     "report": (["r.json"], "Start it again"),
@@ -109,4 +110,8 @@ def test_a_training_that_is_truly_interrupted_ends_without_a_traceback(tmp_path)
         process.kill()
     assert process.returncode == 130
     assert "Traceback" not in error
-    assert error.splitlines()[-1].startswith("lipot: stopped. ")
+    last = error.splitlines()[-1]
+    assert re.fullmatch(
+        r"lipot: stopped. The same command with --resume goes on after epoch \d+.", last
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["model.training"]

@@ -233,6 +233,12 @@ def update_loss(model: Any, value: Any, samples: Any) -> None:
     _inside(model, "_loss_tracker").update_state(value, sample_weight=samples)
 
 
+def start_at_epoch(model: Any, epoch: int | None) -> None:
+    """Has the running `fit` of a model start at some epoch; called when training begins."""
+    _inside(model, "_initial_epoch")
+    model._initial_epoch = epoch
+
+
 def _inside(owner, name):
     try:
         return getattr(owner, name)

@@ -3,9 +3,9 @@
 import keras
 from keras import ops
 
-from lipot.layers.activation_bounds import is_linear
+from lipot.losses.head_loss import HeadLoss
 from lipot.losses.labels import read_one_hot
-from lipot.losses.parameter import non_negative, positive
+from lipot.losses.parameter import non_negative
 from lipot.losses.tau_crossentropy import TemperatureLoss
 from lipot.losses.weighted_loss import REDUCTION
 from lipot.math import soft_margins
@@ -75,7 +75,7 @@ class MarginCategoricalCrossentropy(TemperatureLoss):
 
 
 @keras.saving.register_keras_serializable(package="lipot")
-class EMMA(TemperatureLoss):
+class EMMA(HeadLoss):
     r"""Efficient margin maximization: cross-entropy of logits attacked as far as is certified.
 
     $$
@@ -120,10 +120,6 @@ class EMMA(TemperatureLoss):
     0.6931
     """
 
-    eps = non_negative()
-    lipschitz = positive()
-    read = staticmethod(read_one_hot)
-
     def __init__(
         self,
         eps,
@@ -134,59 +130,11 @@ class EMMA(TemperatureLoss):
         name="EMMA",
         dtype=None,
     ):
-        super().__init__(tau=tau, reduction=reduction, name=name, dtype=dtype)
-        self.eps = eps
-        self.head = head
-        self.lipschitz = lipschitz
-
-    @property
-    def head(self):
-        """The last layer, its name where the loss comes from a configuration, or `None`."""
-        return self._head
-
-    @head.setter
-    def head(self, head):
-        linear = isinstance(head, keras.layers.Layer) and hasattr(head, "units")
-        if linear:
-            linear = is_linear(getattr(head, "activation", None))
-        if not (head is None or isinstance(head, str) or linear):
-            raise ValueError(
-                "Invalid value received for argument `head`. Expected a dense layer without "
-                f"activation, or None. Received: head={head!r}"
-            )
-        self._head = head
+        super().__init__(eps, head, lipschitz, tau, reduction=reduction, name=name, dtype=dtype)
 
     def sample_losses(self, labels, scores, weights):
         tau = self.current(self.tau)
         attacked = soft_margins.attacked_logits(
-            labels, scores, self._constants(scores), self.current(self.eps)
+            labels, scores, self.pair_constants(scores), self.current(self.eps)
         )
         return ops.categorical_crossentropy(labels, tau * attacked, from_logits=True) / tau
-
-    def _constants(self, scores):
-        if isinstance(self.head, str):
-            raise ValueError(
-                "Invalid value received for argument `head`. Expected a layer: set "
-                f"loss.head = model.get_layer({self.head!r}) after loading. "
-                f"Received: head={self.head!r}"
-            )
-        lipschitz = self.current(self.lipschitz)
-        if self.head is None:
-            classes = scores.shape[-1]
-            return 2.0 * lipschitz * (1.0 - ops.eye(classes, dtype=scores.dtype))
-        return lipschitz * soft_margins.pair_constants(ops.cast(self._kernel(), scores.dtype))
-
-    def _kernel(self):
-        if not self.head.built:
-            raise ValueError(
-                "Invalid value received for argument `head`. Expected a built layer, the last of "
-                f"the model. Received: head={self.head!r}"
-            )
-        if hasattr(self.head, "effective_kernel"):
-            return self.head.effective_kernel(training=True)
-        return ops.convert_to_tensor(self.head.kernel)
-
-    def get_config(self):
-        head = self.head.name if isinstance(self.head, keras.layers.Layer) else self.head
-        config = {"eps": float(self.eps), "head": head, "lipschitz": float(self.lipschitz)}
-        return {**config, **super().get_config()}

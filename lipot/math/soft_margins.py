@@ -165,3 +165,33 @@ def attacked_logits(positive, logits, constants, eps):
     lead = ops.sum(positive * logits, axis=-1, keepdims=True) - logits
     radius = ops.relu(lead) / ops.maximum(reach, 1e-12)
     return logits + ops.stop_gradient(ops.minimum(radius, eps)) * reach
+
+
+def bottom_logit(logits, constants, eps):
+    r"""The largest logit that an attack within `eps` can make of a class that is not predicted.
+
+    $$ f_\bot = \max_{j \ne t} \bigl(f_j + \varepsilon K_{jt}\bigr), \qquad t = \arg\max_k f_k $$
+
+    The predicted class leads it exactly where a radius above `eps` is certified.
+
+    Args:
+        logits: Float tensor `(batch, classes)`.
+        constants: `(classes, classes)`, Lipschitz constants of the differences of two logits.
+        eps: Non-negative scalar.
+
+    Returns:
+        Float tensor `(batch,)`.
+
+    Reference:
+        Leino, Wang and Fredrikson, "Globally-robust neural networks" (ICML 2021), section 2.2.
+
+    Example:
+
+    >>> from keras import ops
+    >>> pairs = ops.array([[0.0, 1.0, 4.0], [1.0, 0.0, 2.0], [4.0, 2.0, 0.0]])
+    >>> float(bottom_logit(ops.array([[3.0, 1.0, 0.5]]), pairs, 0.5)[0])    # 0.5 + 0.5 * 4
+    2.5
+    """
+    predicted = ops.one_hot(ops.argmax(logits, axis=-1), logits.shape[-1], dtype=logits.dtype)
+    raised = logits + eps * ops.matmul(predicted, constants)
+    return ops.max(ops.where(predicted > 0.0, -float("inf"), raised), axis=-1)

@@ -28,6 +28,8 @@ CASES = [
     (losses.LogSumExpHKR, {"alpha": 7.0, "min_margin": 0.8}, ONE_HOT, LOGITS),
     (losses.MarginCategoricalCrossentropy, {"tau": 3.0, "min_margin": 0.8}, ONE_HOT, LOGITS),
     (losses.EMMA, {"eps": 0.3, "tau": 3.0}, ONE_HOT, LOGITS),
+    (losses.GloRo, {"eps": 0.3, "tau": 3.0}, ONE_HOT, LOGITS),
+    (losses.GloRoTRADES, {"eps": 0.3, "weight": 2.0}, ONE_HOT, LOGITS),
 ]
 every_loss = pytest.mark.parametrize(
     ("make", "arguments", "y_true", "y_pred"), CASES, ids=[case[0].__name__ for case in CASES]

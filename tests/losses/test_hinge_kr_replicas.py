@@ -54,6 +54,8 @@ makers = {
     "MarginCategoricalCrossentropy":
         (losses.MarginCategoricalCrossentropy, {"tau": 2.0}, "one_hot"),
     "EMMA": (losses.EMMA, {"eps": 0.2}, "one_hot"),
+    "GloRo": (losses.GloRo, {"eps": 0.2}, "one_hot"),
+    "GloRoTRADES": (losses.GloRoTRADES, {"eps": 0.2}, "one_hot"),
 }
 
 
@@ -131,7 +133,7 @@ def found():
 
 def test_two_replicas_share_the_loss_and_its_gradient(found):
     assert found["replicas"] == 2
-    assert len(found["losses"]) == 17
+    assert len(found["losses"]) == 19
     for name, case in found["losses"].items():
         assert case["shared"] == pytest.approx(case["whole"], rel=1e-5), name
         assert case["gradient"] > 1e-3, name

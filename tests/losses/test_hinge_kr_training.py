@@ -27,6 +27,8 @@ CASES = [
     losses.LogSumExpHKR(alpha=3.0, min_margin=0.7, penalty=0.5),
     losses.MarginCategoricalCrossentropy(tau=2.0, min_margin=0.7),
     losses.EMMA(eps=0.3, lipschitz=0.5, tau=2.0),
+    losses.GloRo(eps=0.3, lipschitz=0.5, tau=2.0),
+    losses.GloRoTRADES(eps=0.3, weight=0.5, tau=2.0),
 ]
 
 

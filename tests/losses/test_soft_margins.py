@@ -9,8 +9,7 @@ import lipot
 from lipot import losses
 from lipot.backend import value_and_input_gradient
 from lipot.layers import FrobeniusDense
-from lipot.math.precision import widest_float
-from tests.helpers import check_serializable, to_numpy
+from tests.helpers import DIFFERENCE_ERROR, check_serializable, numeric_gradient, to_numpy
 
 LOGITS = np.random.default_rng(0).normal(size=(12, 4)) * 2.0
 CLASSES = np.arange(12) % 4
@@ -119,20 +118,6 @@ def test_emma_with_a_small_eps_is_the_margin_crossentropy_of_far_logits():
     assert float(emma) == pytest.approx(float(offset), rel=1e-4)
 
 
-# Of central differences, and the error that they leave.
-STEP, ERROR = (1e-4, 1e-6) if widest_float() == "float64" else (1e-2, 2e-3)
-
-
-def numeric_gradient(function, x):
-    gradient = np.zeros_like(x)
-    for place in np.ndindex(x.shape):
-        ahead, behind = x.copy(), x.copy()
-        ahead[place] += STEP
-        behind[place] -= STEP
-        gradient[place] = (float(function(ahead)) - float(function(behind))) / (2 * STEP)
-    return gradient
-
-
 @pytest.mark.parametrize(
     "loss",
     [
@@ -152,7 +137,7 @@ def test_gradients_by_finite_differences(loss):
     )
     expected = numeric_gradient(lambda x: loss(labels, x), logits)
     assert np.abs(expected).max() > 1e-2
-    np.testing.assert_allclose(to_numpy(gradient), expected, atol=ERROR)
+    np.testing.assert_allclose(to_numpy(gradient), expected, atol=DIFFERENCE_ERROR)
 
 
 def test_no_gradient_goes_through_weights_and_radii():

@@ -1,0 +1,108 @@
+"""Backups of a training, from which it goes on when it was stopped."""
+
+import json
+import os
+import pathlib
+import shutil
+
+import keras
+
+from lipot import checks
+from lipot.backend.keras_graph import start_at_epoch
+from lipot.callbacks.configurable import Configurable
+
+_WEIGHTS, _PROGRESS = "model.weights.h5", "progress.json"
+
+
+@keras.saving.register_keras_serializable(package="lipot")
+class Backup(Configurable):
+    """Keeps a training at the end of each epoch; the next `fit` with it goes on from there.
+
+    Weights, the state of the optimizer, the number of the epoch and the progress of other callbacks
+    are written together and appear at once: a process may be killed at any time. Unlike
+    `keras.callbacks.BackupAndRestore`, no kill leaves weights of one epoch beside the number of
+    another, and schedules by steps or time go on where they were.
+
+    The order of the batches is drawn anew, so a resumed training is as good as an uninterrupted
+    one, and not the same bit for bit.
+
+    Args:
+        folder: Where to keep it; made if it is missing. It holds `epoch-N`, the newest alone.
+        keeps: List of callbacks of lipot in the same `fit`, such as a `TimeBudget` or a
+            `LossParamScheduler`, whose progress is kept too.
+
+    Example:
+
+    >>> import keras, lipot, tempfile
+    >>> import numpy as np
+    >>> def train(epochs, folder):
+    ...     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    ...     model.compile("adam", "mse")
+    ...     return model.fit(np.ones((8, 2)), np.ones(8), epochs=epochs, verbose=0,
+    ...                      callbacks=[lipot.callbacks.Backup(folder)]).epoch
+    >>> folder = tempfile.mkdtemp()
+    >>> train(2, folder)
+    [0, 1]
+    >>> train(3, folder)
+    [2]
+    """
+
+    def __init__(self, folder, keeps=()):
+        super().__init__()
+        self.folder = str(folder)
+        self.keeps = [
+            checks.instance("keeps", callback, Configurable, "callbacks of lipot")
+            for callback in keeps
+        ]
+
+    def on_train_begin(self, logs=None):
+        newest = _newest(self.folder)
+        if newest is None:
+            return
+        # The state of an optimizer is loaded into variables that must be there.
+        if not self.model.optimizer.built:
+            self.model.optimizer.build(self.model.trainable_variables)
+        self.model.load_weights(newest / _WEIGHTS)
+        kept = json.loads((newest / _PROGRESS).read_text())
+        for callback, progress in zip(self.keeps, kept["callbacks"], strict=True):
+            for name, value in progress.items():
+                setattr(callback, name, value)
+        start_at_epoch(self.model, kept["epochs"])
+
+    def on_epoch_end(self, epoch, logs=None):
+        folder = pathlib.Path(self.folder)
+        done = folder / f"epoch-{epoch + 1}"
+        draft = folder / "draft"
+        for old in (draft, done):
+            shutil.rmtree(old, ignore_errors=True)
+        draft.mkdir(parents=True)
+        self.model.save_weights(draft / _WEIGHTS)
+        callbacks = [{n: getattr(c, n) for n in c.progress} for c in self.keeps]
+        (draft / _PROGRESS).write_text(json.dumps({"epochs": epoch + 1, "callbacks": callbacks}))
+        os.replace(draft, done)
+        for _, old in _epochs(folder):
+            if old != done:
+                shutil.rmtree(old)
+
+    def on_train_end(self, logs=None):
+        # Another `fit` of this model, without a backup, starts at its own first epoch.
+        start_at_epoch(self.model, None)
+
+    def get_config(self):
+        serialize = keras.saving.serialize_keras_object
+        return {"folder": self.folder, "keeps": [serialize(callback) for callback in self.keeps]}
+
+    @classmethod
+    def from_config(cls, config):
+        deserialize = keras.saving.deserialize_keras_object
+        return cls(config["folder"], [deserialize(callback) for callback in config["keeps"]])
+
+
+def _newest(folder):
+    return max(_epochs(folder), default=(0, None))[1]
+
+
+def _epochs(folder):
+    """Pairs of the number of an epoch and its folder."""
+    found = pathlib.Path(folder).glob("epoch-*")
+    return [(int(path.name.partition("-")[2]), path) for path in found]

@@ -1,0 +1,129 @@
+"""Callbacks that change and print the numbers of a loss while training runs."""
+
+import keras
+import numpy as np
+
+from lipot import checks
+from lipot.callbacks.configurable import Configurable
+
+
+@keras.saving.register_keras_serializable(package="lipot")
+class LossParamScheduler(Configurable):
+    """Changes a number of the loss while training runs, by linear interpolation.
+
+    Before training step `s` the parameter becomes `numpy.interp(s, xp, fp)`: constant before
+    the first and after the last point.
+
+    Args:
+        param_name: Name of the parameter, such as `"alpha"`; the loss must keep it where
+            compiled steps see it change, as the losses of lipot do.
+        fp: Values at the steps `xp`.
+        xp: Increasing steps.
+        step: First step, to resume a training. `Backup` keeps it.
+
+    Example:
+
+    >>> import keras, lipot
+    >>> import numpy as np
+    >>> model = keras.Sequential([keras.Input((2,)), lipot.layers.SpectralDense(1)])
+    >>> model.compile("sgd", lipot.losses.HKR(alpha=1.0))
+    >>> scheduler = lipot.callbacks.LossParamScheduler("alpha", fp=[1.0, 50.0], xp=[0, 7])
+    >>> _ = model.fit(np.ones((8, 2)), np.array([1, -1] * 4), batch_size=1, verbose=0,
+    ...               callbacks=[scheduler])
+    >>> float(model.loss.alpha)
+    50.0
+    """
+
+    progress = ("step",)
+
+    def __init__(self, param_name, fp, xp, step=0):
+        super().__init__()
+        self.param_name = param_name
+        self.fp = [float(value) for value in fp]
+        self.xp = [float(at) for at in xp]
+        if not self.xp or len(self.fp) != len(self.xp) or np.any(np.diff(self.xp) <= 0):
+            raise ValueError(
+                "Invalid value received for argument `xp`. Expected increasing steps, one for "
+                f"each of the {len(self.fp)} values of `fp`. Received: xp={xp}"
+            )
+        self.step = step
+        self._begun = 0
+
+    def on_train_begin(self, logs=None):
+        if not hasattr(loss_parameter(self.model, self.param_name), "assign"):
+            raise ValueError(
+                "Invalid value received for argument `param_name`. Expected a parameter with a "
+                "method `assign`, such as a keras.Variable: a compiled step would not see any "
+                f"other change. Received: param_name={self.param_name!r}"
+            )
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self._begun = batch
+        parameter = loss_parameter(self.model, self.param_name)
+        parameter.assign(float(np.interp(self.step, self.xp, self.fp)))
+
+    def on_train_batch_end(self, batch, logs=None):
+        # One call covers several steps under `steps_per_execution`.
+        self.step += batch - self._begun + 1
+
+    def get_config(self):
+        return {
+            "param_name": self.param_name,
+            "fp": self.fp,
+            "xp": self.xp,
+            "step": self.step,
+        }
+
+
+@keras.saving.register_keras_serializable(package="lipot")
+class LossParamLog(Configurable):
+    """Prints a number of the loss after an epoch, and adds it to the epoch's logs.
+
+    Args:
+        param_name: Name of the parameter, such as `"alpha"`.
+        rate: Positive int: every how many epochs to print. The logs have it in every epoch, as
+            `{loss}_{param_name}`.
+
+    Example:
+
+    >>> import keras, lipot
+    >>> import numpy as np
+    >>> model = keras.Sequential([keras.Input((2,)), lipot.layers.SpectralDense(1)])
+    >>> model.compile("sgd", lipot.losses.HKR(alpha=5.0))
+    >>> log = lipot.callbacks.LossParamLog("alpha")
+    >>> history = model.fit(np.ones((8, 2)), np.array([1, -1] * 4), verbose=0, callbacks=[log])
+    HKR.alpha = 5.0
+    >>> history.history["HKR_alpha"]
+    [5.0]
+    """
+
+    def __init__(self, param_name, rate=1):
+        super().__init__()
+        self.param_name = param_name
+        self.rate = checks.positive_int("rate", rate)
+
+    def on_train_begin(self, logs=None):
+        loss_parameter(self.model, self.param_name)
+
+    def on_epoch_end(self, epoch, logs=None):
+        model = self.model
+        value = float(loss_parameter(model, self.param_name))
+        if logs is not None:
+            logs[f"{model.loss.name}_{self.param_name}"] = value
+        if epoch % self.rate == 0:
+            print(f"{model.loss.name}.{self.param_name} = {value}")
+
+    def get_config(self):
+        return {"param_name": self.param_name, "rate": self.rate}
+
+
+def loss_parameter(model, name):
+    """The parameter of the loss that a model is compiled with, or an error that names it."""
+    loss = getattr(model, "loss", None)
+    if not isinstance(loss, keras.losses.Loss) or not hasattr(loss, name):
+        raise ValueError(
+            f"Invalid value received for argument `param_name`. Expected an attribute of the one "
+            f"keras.losses.Loss that the model is compiled with. Received: param_name={name!r}, "
+            f"loss={loss!r}"
+        )
+    return getattr(loss, name)

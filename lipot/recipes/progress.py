@@ -1,0 +1,78 @@
+"""The folder in which a training keeps what it has done, to go on when it was stopped."""
+
+import json
+import os
+import pathlib
+
+_SETTINGS = "settings.json"
+
+
+def claim(folder, settings):
+    """Makes a folder the one of a training with some settings, or checks that it is.
+
+    Args:
+        folder: Path of the folder; made if it is missing.
+        settings: Dictionary of JSON values that tell this training from any other.
+
+    Returns:
+        `pathlib.Path` of the folder.
+
+    Raises:
+        ValueError: The folder is that of a training with other settings.
+    """
+    folder = pathlib.Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    # As JSON gives them back: tuples are lists there.
+    settings = json.loads(json.dumps(settings))
+    file = folder / _SETTINGS
+    if not file.exists():
+        _replace(file, json.dumps(settings, indent=1))
+        return folder
+    begun = json.loads(file.read_text())
+    differing = [key for key in {**begun, **settings} if begun.get(key) != settings.get(key)]
+    if differing:
+        first = differing[0]
+        raise ValueError(
+            f"{folder} keeps a training with other {', '.join(differing)} ({first} there: "
+            f"{begun.get(first)}; here: {settings.get(first)}). Give the same settings to go on, "
+            "or delete the folder to start anew."
+        )
+    return folder
+
+
+class Journal:
+    """JSON values in a file, a line each; what was added is there after a kill.
+
+    Args:
+        file: Path of the file, in a folder that exists.
+
+    Example:
+
+    >>> import tempfile
+    >>> file = pathlib.Path(tempfile.mkdtemp(), "journal.jsonl")
+    >>> Journal(file).add({"score": 0.5})
+    >>> Journal(file).lines
+    [{'score': 0.5}]
+    """
+
+    def __init__(self, file):
+        self._file = pathlib.Path(file)
+        text = self._file.read_text() if self._file.exists() else ""
+        whole, _, cut = text.rpartition("\n")
+        self.lines = [json.loads(line) for line in whole.splitlines()]
+        if cut:
+            # A kill met the line being written.
+            _replace(self._file, f"{whole}\n" if whole else "")
+
+    def add(self, values):
+        """Adds a line."""
+        self.lines.append(values)
+        with self._file.open("a") as file:
+            file.write(json.dumps(values) + "\n")
+
+
+def _replace(file, text):
+    """Writes a text file that is whole whenever it is there."""
+    draft = file.with_name(f"{file.name}.draft")
+    draft.write_text(text)
+    os.replace(draft, file)

@@ -1,0 +1,74 @@
+"""The data set that `lipot train` is given by name or by file."""
+
+import pathlib
+
+import numpy as np
+
+from lipot import checks, datasets
+from lipot_cli.options import check_input
+from lipot_cli.points import read_arrays
+
+_SPLIT = ("x_train", "y_train", "x_test", "y_test")
+
+
+def read_dataset(source, seed=0):
+    """Reads a data set from its name or from a file.
+
+    Args:
+        source: One of `lipot.datasets.names()`, or the path of an `.npz` file.
+        seed: Draws the fifth of the points that is tested on, where a file does not say which.
+
+    Returns:
+        `lipot.datasets.Dataset`.
+    """
+    if source in datasets.names():
+        return datasets.load(source)
+    check_input(source, f"an .npz file, or one of: {', '.join(datasets.names())}")
+    arrays = read_arrays(source, _SPLIT, ("x", "y"))
+    if len(arrays) == 2:
+        arrays = _split(*arrays, seed)
+    x_train, y_train, x_test, y_test = arrays
+    for x in (x_train, x_test):
+        _check_inputs(source, x, x_train)
+    labels = [np.asarray(y) for y in (y_train, y_test)]
+    classes = _classes(source, *labels)
+    y_train, y_test = (
+        checks.labels(y, len(x), classes).astype("int32") for x, y in zip((x_train, x_test), labels)
+    )
+    names = tuple(str(number) for number in range(classes))
+    x_train, x_test = x_train.astype("float32"), x_test.astype("float32")
+    return datasets.Dataset(x_train, y_train, x_test, y_test, pathlib.Path(source).stem, names)
+
+
+def _split(x, y, seed):
+    if x.ndim == 0 or y.ndim == 0 or len(x) != len(y) or len(x) < 5:
+        raise ValueError(
+            "Expected x and y of as many points, five or more. "
+            f"Received: shapes {x.shape} and {y.shape}"
+        )
+    order = np.random.default_rng(seed).permutation(len(x))
+    test, train = order[: len(x) // 5], order[len(x) // 5 :]
+    return x[train], y[train], x[test], y[test]
+
+
+def _check_inputs(source, x, others):
+    fits = x.ndim in (2, 4) and len(x) and x.shape[1:] == others.shape[1:]
+    if not fits or x.dtype.kind != "f" or not np.all(np.isfinite(x)):
+        raise ValueError(
+            f"The inputs in {source} cannot be trained on. Expected finite floats, scaled, of "
+            "shape (points, features) or (points, rows, columns, channels). "
+            f"Received: {x.dtype} of shape {x.shape}"
+        )
+
+
+def _classes(source, *labels):
+    """How many classes labels tell apart."""
+    if all(y.ndim == 2 and y.shape[1] > 1 for y in labels):
+        return labels[0].shape[1]
+    if any(y.dtype.kind not in "iub" for y in labels):
+        kinds = ", ".join(str(y.dtype) for y in labels)
+        raise ValueError(
+            f"The labels in {source} are none. Expected class numbers from 0 on, or one-hot rows. "
+            f"Received: {kinds}"
+        )
+    return max(2, 1 + max(int(y.max(initial=0)) for y in labels))

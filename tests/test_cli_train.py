@@ -1,0 +1,110 @@
+"""`lipot train`: from files, killed and resumed, and by the method that finds its settings."""
+
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+from lipot import certify, cli, datasets
+from lipot.math.proportions import confidence_interval
+from lipot_cli.training_data import read_dataset
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+
+@pytest.fixture
+def few(tmp_path):
+    """A file with some digits."""
+    data, file = datasets.load("digits"), tmp_path / "few.npz"
+    np.savez(
+        file,
+        x_train=data.x_train[:256],
+        y_train=data.y_train[:256],
+        x_test=data.x_test[:60],
+        y_test=data.y_test_onehot[:60].argmax(axis=1),
+    )
+    return str(file)
+
+
+def test_a_killed_training_goes_on_after_its_last_epoch(tmp_path, few, capsys):
+    out = tmp_path / "model.keras"
+    words = ["train", "--data", few, "--epochs", "6", "--out", str(out)]
+    process = subprocess.Popen(
+        [sys.executable, "-u", "-m", "lipot_cli", *words],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"},
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    try:
+        assert any(line.startswith("Epoch 3/") for line in process.stdout)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+    assert cli.main(words) == 1
+    error = capsys.readouterr().err
+    kept = int(re.search(r"stopped after epoch (\d+). Add --resume", error).group(1))
+    assert kept >= 2
+    assert cli.main([*words, "--seed", "1", "--resume"]) == 1
+    assert "other seed (seed there: 0; here: 1)" in capsys.readouterr().err
+    assert cli.main([*words, "--resume"]) == 0
+    shown = capsys.readouterr().out
+    begun = [int(number) for number in re.findall(r"^Epoch (\d+)/6", shown, flags=re.MULTILINE)]
+    assert begun == list(range(kept + 1, 7))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["few.npz", "model.keras"]
+
+
+@pytest.mark.slow
+def test_the_certified_method_says_how_sure_its_figure_is(tmp_path, few, capsys):
+    out = tmp_path / "deep" / "model.keras"
+    words = ["--eps", "0.3", "--minutes", "0.2", "--data", few, "--out", str(out)]
+    assert cli.main(["train", "--method", "certified", *words]) == 0
+    shown = capsys.readouterr().out
+    assert len(re.findall("^Rung 1: ", shown, flags=re.MULTILINE)) == 2
+    found = re.search(
+        r"Certified at l2 0.3: ([\d.]+) % \(95 % confidence interval ([\d.]+) to ([\d.]+) %\)",
+        shown,
+    )
+    data, model = read_dataset(few), keras.saving.load_model(out, safe_mode=True)
+    share = certify(model, data.x_test, data.y_test).accuracy(0.3)
+    interval = confidence_interval(round(60 * share), 60)
+    expected = [100 * share, 100 * interval.low, 100 * interval.high]
+    np.testing.assert_allclose([float(text) for text in found.groups()], expected, atol=0.006)
+    assert [path.name for path in out.parent.iterdir()] == ["model.keras"]
+
+
+def test_data_of_a_file_keep_their_split_or_are_split(tmp_path, few):
+    data = read_dataset(few)
+    assert (data.x_train.shape, data.x_test.shape) == ((256, 8, 8, 1), (60, 8, 8, 1))
+    assert (data.name, len(data.classes), data.y_test.dtype) == ("few", 10, "int32")
+    x = np.arange(20.0)[:, None]
+    np.savez(tmp_path / "whole.npz", x=x, y=np.eye(2)[np.arange(20) % 2])
+    data = read_dataset(str(tmp_path / "whole.npz"))
+    assert sorted([*data.x_train[:, 0], *data.x_test[:, 0]]) == list(range(20))
+    assert len(data.x_test) == 4 and len(data.classes) == 2
+    np.testing.assert_array_equal(data.y_train, data.x_train[:, 0] % 2)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"x": np.zeros((9, 3))}, "x_train, y_train, x_test and y_test, or x and y. Received: x"),
+        ({"x": np.zeros((9, 3), "uint8"), "y": np.zeros(9, int)}, "scaled.*Received: uint8"),
+        ({"x": np.zeros((9, 3, 3)), "y": np.zeros(9, int)}, "rows, columns, channels"),
+        ({"x": np.full((9, 3), np.inf), "y": np.zeros(9, int)}, "finite floats"),
+        ({"x": np.zeros((9, 3)), "y": np.zeros(8, int)}, "as many points"),
+        ({"x": np.zeros((9, 3)), "y": np.zeros(9)}, "labels.*float64"),
+        ({"x": np.zeros((9, 3)), "y": np.full(9, -2)}, "`y`"),
+    ],
+)
+def test_data_that_cannot_be_trained_on_are_named(tmp_path, arrays, message):
+    np.savez(tmp_path / "bad.npz", **arrays)
+    with pytest.raises(ValueError, match=message):
+        read_dataset(str(tmp_path / "bad.npz"))
