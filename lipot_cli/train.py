@@ -9,7 +9,7 @@ from lipot_cli.certify import RADII, print_certificate
 from lipot_cli.options import DATA_SETS, check_output, positive_float, positive_int, seed
 
 # Those of lipot.recipes, whose import takes seconds.
-METHODS = ("hkr", "got-trades-lm", "otjr", "ot-classifier", "otad")
+METHODS = ("hkr", "got-trades-lm", "otjr", "ot-classifier", "otad", "linf-dist")
 # What --OPTION is called in a recipe, where that is not the same.
 _ARGUMENTS = {"margin": "min_margin"}
 _METHODS = """methods:
@@ -18,9 +18,10 @@ _METHODS = """methods:
   otjr           adversarial training, sliced transport, Jacobian regularizer (--eps)
   ot-classifier  codes kept near a normal prior by a critic (--weight)
   otad           residual network answered by convex integration (--smoothness)
+  linf-dist      l-infinity distances and nothing else: proven radii in l-infinity (--eps)
 
 An option of another method is an error. The model of got-trades-lm, otjr and ot-classifier is
-made of stock Keras layers; loading that of hkr and otad needs `import lipot`."""
+made of stock Keras layers; loading that of hkr, otad and linf-dist needs `import lipot`."""
 
 
 def add_to(commands):
@@ -74,9 +75,10 @@ def _run(options):
     predictions = np.argmax(model.predict(data.x_test, batch_size=256, verbose=0), axis=1)
     accuracy = 100 * np.mean(predictions == data.y_test)
     console.print(f"Accuracy on {len(data.x_test)} test points: {accuracy:.2f} %", highlight=False)
+    norm = "inf" if options.method == "linf-dist" else 2
     try:
-        certificate = certify(model, data.x_test, data.y_test)
-        print_certificate(console, model, certificate, RADII)
+        certificate = certify(model, data.x_test, data.y_test, norm=norm)
+        print_certificate(console, model, certificate, RADII[norm])
     except ValueError as error:
         console.print(f"Nothing is proven: {error}", highlight=False)
     hint = f"How robust it is: lipot evaluate {options.out} {options.data}"

@@ -11,6 +11,8 @@ from lipot.math.norms import norm_of_ones
 from lipot.math.rounding import LayerBound, applied, values_in
 from lipot.math.scaling import at_least_float32, scale
 
+_INFINITY = 2.0**20
+
 
 @keras.saving.register_keras_serializable(package="lipot")
 class LInfDistanceDense(LipschitzLayer):
@@ -158,6 +160,15 @@ class LInfDistanceDense(LipschitzLayer):
             gain=factor * root,
             offset=root * (factor * float(np.abs(kernel).max()) + bias),
         )
+
+    def set_exponent(self, p):
+        """Sets the exponent that training calls measure with.
+
+        Args:
+            p: Number from 1 on; above 1023 counts as infinity.
+        """
+        # Not infinity itself: a weight that is not finite is the sign of a broken training.
+        self.exponent.assign(min(checks.positive_float("p", min(p, _INFINITY)), _INFINITY))
 
     @property
     def linf_lipschitz_bound(self):
