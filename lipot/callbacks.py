@@ -7,9 +7,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from lipot import checks
+from lipot import checks, layers
 from lipot.backend.keras_graph import all_layers
-from lipot.layers.linf_distance_dense import LInfDistanceDense
 
 
 class _Configurable(keras.callbacks.Callback):
@@ -349,7 +348,7 @@ class DistanceNormScheduler(_Configurable):
             layer.set_exponent(self.exponent(share))
 
     def on_train_begin(self, logs=None):
-        if not list(_distance_layers(self.model)):
+        if not _distance_layers(self.model):
             raise ValueError(
                 "Invalid value received for argument `model`. Expected a LInfDistanceDense with an "
                 f"argument `p`. Received: '{self.model.name}' without one"
@@ -380,8 +379,8 @@ def _condense(model):
 
 
 def _distance_layers(model):
-    layers = (layer for layer in all_layers(model) if isinstance(layer, LInfDistanceDense))
-    return (layer for layer in layers if layer.exponent is not None)
+    found = [part for part in all_layers(model) if isinstance(part, layers.LInfDistanceDense)]
+    return [layer for layer in found if layer.exponent is not None]
 
 
 def _loss_parameter(model, name):

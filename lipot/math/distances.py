@@ -20,7 +20,8 @@ _TINY = 1e-30
 def linf_distances(points, centers):
     r"""Computes $\|x_i - w_j\|_\infty$ for all rows $x_i$ and columns $w_j$.
 
-    The gradient goes to the features that are farthest, in equal parts where several are.
+    The gradient goes to the features that are farthest, in equal parts where several are; it does
+    not change with points and centers.
 
     Args:
         points: `(rows, features)`, float32 or float64.
@@ -77,10 +78,10 @@ def p_distances(points, centers, p):
 
     @ops.custom_gradient
     def distances(points, centers):
-        points, centers = ops.stop_gradient(points), ops.stop_gradient(centers)
-        largest = _program("largest")(points, centers)
+        fixed, weights = ops.stop_gradient(points), ops.stop_gradient(centers)
+        largest = _program("largest")(fixed, weights)
         inverse = 1.0 / ops.maximum(largest, _TINY)
-        sums = _program("powers")(points, inverse, centers, _bits_of(p))
+        sums = _program("powers")(fixed, inverse, weights, _bits_of(p))
         found = largest * ops.power(ops.maximum(sums, 1.0), 1.0 / ops.cast(p, sums.dtype))
 
         def gradient(*args, upstream=None):
