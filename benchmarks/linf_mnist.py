@@ -52,7 +52,8 @@ class Clock(keras.callbacks.Callback):
     def on_train_batch_begin(self, batch, logs=None):
         share = self.share
         self.norms.apply(share)
-        self.model.loss.weight.assign(self.options.weight * max(0.0, 1.0 - share / 0.875))
+        if self.options.loss == "clipped":
+            self.model.loss.weight.assign(self.options.weight * max(0.0, 1.0 - share / 0.875))
         rate = self.options.learning_rate * (0.002 + 0.998 * 0.5 * (1.0 + np.cos(np.pi * share)))
         self.model.optimizer.learning_rate = rate * min(1.0, (share + 1e-6) / 0.02)
 
@@ -80,6 +81,9 @@ def train(options, folder):
     compile_linf_dist(model, EPS, options.learning_rate)
     model.loss.min_margin = options.min_margin
     model.loss.scale = options.scale
+    if options.loss == "hinge":
+        hinge = lipot.losses.CategoricalHinge(options.min_margin)
+        model.compile(model.optimizer, hinge, metrics=["accuracy"])
     clock = Clock(options, folder)
     if options.shift:
         # Moved outside of the model: what is certified has no augmentation in it.
@@ -195,6 +199,7 @@ def parsed():
     parser.add_argument("--batch-size", type=int, default=256)
     parser.add_argument("--learning-rate", type=float, default=0.02)
     parser.add_argument("--min-margin", type=float, default=1.8)
+    parser.add_argument("--loss", choices=("clipped", "hinge"), default="clipped")
     parser.add_argument("--scale", type=float, default=3.0)
     parser.add_argument("--weight", type=float, default=0.2, help="of the cross-entropy, at first")
     parser.add_argument("--p-end", type=float, default=1000.0)
