@@ -2,9 +2,9 @@
 
 import argparse
 
-from lipot_cli.options import DATA_HELP, nonnegative_float, positive_int
+from lipot_cli.options import DATA_HELP, NORMS, nonnegative_float, positive_int
 
-RADII = (0.25, 0.5, 1.0, 1.5)
+RADII = {2: (0.25, 0.5, 1.0, 1.5), "inf": (0.05, 0.1, 0.2, 0.3)}
 
 
 def add_to(commands):
@@ -12,14 +12,15 @@ def add_to(commands):
     command = commands.add_parser(
         "certify",
         help="prove how far inputs can move without changing a prediction",
-        description="Prints the accuracy that no change of the inputs within an l2 radius can "
+        description="Prints the accuracy that no change of the inputs within a radius can "
         "break. It is computed from the weights; nothing is attacked.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add = command.add_argument
     add("model", help="a .keras file")
     add("data", help=f"scaled as the model was trained: {DATA_HELP}")
-    add("--eps", type=nonnegative_float, nargs="+", default=list(RADII), help="l2 radii")
+    add("--norm", type=str.lower, choices=NORMS, default="2", help="norm of the radii")
+    add("--eps", type=nonnegative_float, nargs="+", help="radii (some of the norm, if left out)")
     add("--limit", type=positive_int, help="only the first so many points")
     command.set_defaults(run=_run, how_to_go_on=_how_to_go_on)
 
@@ -43,11 +44,11 @@ def _run(options):
         )
     x = points.x.astype("float32")
     model = read_model(options.model, x)
-    certificate = certify(model, x, points.y)
+    certificate = certify(model, x, points.y, norm=options.norm)
     console = Console()
     accuracy = f"{100 * certificate.correct.mean():.2f} %"
     console.print(f"Accuracy on {len(x)} points: {accuracy}", highlight=False)
-    print_certificate(console, model, certificate, options.eps)
+    print_certificate(console, model, certificate, options.eps or RADII[certificate.norm])
     if hint := labels_hint(certificate.predictions, points.y):
         console.print(hint, highlight=False, soft_wrap=True)
 
@@ -59,16 +60,14 @@ def print_certificate(console, model, certificate, radii):
         console: `rich.console.Console`.
         model: The Keras classifier.
         certificate: What `lipot.certify` found of it, with labels.
-        radii: l2 radii to state the proven accuracy at.
+        radii: Radii to state the proven accuracy at, in the norm of the certificate.
     """
     import numpy as np
     from rich.table import Table
 
-    from lipot import lipschitz_constant
-
     # Before anything is shown: a radius that is none, and a model without a constant, raise here.
     shares = [(f"{r:g}", certificate.accuracy(r)) for r in sorted(set(radii) - {0.0})]
-    constant = lipschitz_constant(model) if np.isfinite(certificate.lipschitz) else None
+    constant = _constant(model, certificate)
     if constant is not None:
         console.print(f"Lipschitz constant, proven: {constant:.6g}", highlight=False)
     if not np.any(certificate.radius > 0.0):
@@ -81,9 +80,26 @@ def print_certificate(console, model, certificate, radii):
         return
     console.print("Proven accuracy, which nothing within the radius can break:")
     table = Table()
-    table.add_column("l2 radius", justify="right")
+    table.add_column(f"l{certificate.norm} radius", justify="right")
     table.add_column("proven accuracy", justify="right")
     # Not "0": what is proven at no radius at all may well be right.
     for radius, share in [("> 0", certificate.accuracy(0.0)), *shares]:
         table.add_row(radius, f"{100 * share:.2f} %")
     console.print(table)
+
+
+def _constant(model, certificate):
+    """The constant of the whole model in the norm of its certificate, where there is one."""
+    import numpy as np
+
+    from lipot import lipschitz_constant
+
+    if not np.isfinite(certificate.lipschitz):
+        return None
+    try:
+        return lipschitz_constant(model, norm=certificate.norm)
+    except ValueError:
+        # Radii in l-infinity may all come from l2.
+        if certificate.norm == 2:
+            raise
+        return None

@@ -3,7 +3,7 @@
 import argparse
 import pathlib
 
-from lipot_cli.options import DATA_HELP, check_output, positive_float, positive_int, seed
+from lipot_cli.options import DATA_HELP, NORMS, check_output, positive_float, positive_int, seed
 
 
 def add_to(commands):
@@ -20,8 +20,7 @@ def add_to(commands):
     add = command.add_argument
     add("model", help="a .keras file")
     add("data", help=f"as the model takes them: {DATA_HELP}")
-    norms = ["2", "l2", "inf", "linf"]
-    add("--norm", type=str.lower, choices=norms, default="2", help="norm of the attack")
+    add("--norm", type=str.lower, choices=NORMS, default="2", help="norm of the attack")
     radii = [0.25, 0.5, 1.0]
     add("--eps", type=positive_float, nargs="+", default=radii, help="radii, in units of x")
     add(

@@ -12,6 +12,9 @@ DATA_HELP = (
     + ", ".join(DATA_SETS)
 )
 
+# What `lipot.checks.norm` understands.
+NORMS = ("2", "l2", "inf", "linf")
+
 
 def positive_int(text):
     """A positive integer from its text."""

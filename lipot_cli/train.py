@@ -11,7 +11,7 @@ from lipot_cli.certify import RADII, print_certificate
 from lipot_cli.options import DATA_SETS, check_output, positive_float, positive_int, seed
 
 # Those of lipot.recipes, whose import takes seconds.
-METHODS = ("hkr", "certified", "got-trades-lm", "otjr", "ot-classifier", "otad")
+METHODS = ("hkr", "certified", "got-trades-lm", "otjr", "ot-classifier", "otad", "linf-dist")
 _EPOCHS = 30
 # Those that only some methods take.
 _OPTIONS = ("alpha", "margin", "eps", "weight", "smoothness")
@@ -29,9 +29,10 @@ _METHODS = """methods:
   otjr           adversarial training, sliced transport, Jacobian regularizer (--eps)
   ot-classifier  codes kept near a normal prior by a critic (--weight)
   otad           residual network answered by convex integration (--smoothness)
+  linf-dist      l-infinity distances and nothing else: proven radii in l-infinity (--eps)
 
 An option of another method is an error. The model of got-trades-lm, otjr and ot-classifier is
-made of stock Keras layers; loading that of hkr, certified and otad needs `import lipot`.
+made of stock Keras layers; loading that of the others needs `import lipot`.
 
 A training that was stopped goes on with --resume: each epoch, and each trial of certified, is kept
 in a folder beside the model, FILE without .keras and with .training, until the model is saved."""
@@ -153,12 +154,13 @@ def _report(options, model, data):
     predictions = np.argmax(model.predict(data.x_test, batch_size=256, verbose=0), axis=1)
     accuracy = 100 * np.mean(predictions == data.y_test)
     console.print(f"Accuracy on {len(data.x_test)} test points: {accuracy:.2f} %", highlight=False)
+    norm = "inf" if options.method == "linf-dist" else 2
     try:
-        certificate = certify(model, data.x_test, data.y_test)
+        certificate = certify(model, data.x_test, data.y_test, norm=norm)
         if options.method == "certified":
             line = _certified(certificate, options.eps, data)
             console.print(line, highlight=False, soft_wrap=True)
-        print_certificate(console, model, certificate, RADII)
+        print_certificate(console, model, certificate, RADII[norm])
     except ValueError as error:
         console.print(f"Nothing is proven: {error}", highlight=False)
     hint = f"How robust it is: lipot evaluate {options.out} {options.data}"

@@ -25,6 +25,7 @@ MADE = {
     "callbacks.Backup": lambda make: make(
         "kept", [callbacks.TimeBudget(2.0, 0.1), callbacks.LossParamScheduler("eps", [1.0], [2.0])]
     ),
+    "callbacks.DistanceNormScheduler": lambda make: make(100, last=64, begin=0.0, step=3),
     "callbacks.LossParamLog": lambda make: make("alpha", 5),
     "callbacks.LossParamScheduler": lambda make: make("alpha", [1.0, 2.0], [0.0, 10.0], step=3),
     "callbacks.MonitorCallback": lambda make: make(["a"], "log", "wbar", "all", False, True),
@@ -37,7 +38,7 @@ MADE = {
     "layers.Householder": lambda make: make(theta_initializer="random_normal"),
     "layers.InvertibleDownSampling": lambda make: make(2),
     "layers.InvertibleUpSampling": lambda make: make(2),
-    "layers.LInfDistanceDense": lambda make: make(3, k_coef_lip=0.5),
+    "layers.LInfDistanceDense": lambda make: make(3, k_coef_lip=0.5, p=8),
     "layers.LipschitzResidual": lambda make: make(_branch()),
     "layers.OrthogonalConv1D": lambda make: make(6, 3, padding="circular"),
     "layers.OrthogonalConv2D": lambda make: make(6, 3, padding="circular"),
@@ -58,6 +59,7 @@ MADE = {
     "losses.AdversarialCrossentropy": lambda make: make(alpha=2.0, clean_weight=0.5, weight=3.0),
     "losses.AdversarialLoss": lambda make: make(losses.MulticlassHKR(10.0), clean_weight=0.5),
     "losses.CategoricalHinge": lambda make: make(min_margin=0.5),
+    "losses.ClippedHingeCrossentropy": lambda make: make(min_margin=0.6, weight=0.5, scale=2.0),
     "losses.EMMA": lambda make: make(eps=0.5, lipschitz=2.0),
     "losses.GOT": lambda make: make(feature_cost="l2", label_cost="l1", label_matching=True),
     "losses.GloRo": lambda make: make(eps=0.5, tau=3.0),

@@ -143,6 +143,30 @@ def compile_over_batches(model, function):
     return _engine.compile_over_batches(model, function)
 
 
+def fuse(function, rowwise):
+    """Compiles a function of tensors as one program, in which a loop holds what one step needs.
+
+    On TensorFlow one is compiled for each number of rows, rounded up to a multiple of 32.
+
+    Args:
+        function: Callable of tensors that reads no variable. Zeros in additional rows must change
+            nothing but rows of its first output.
+        rowwise: Number of arguments that have a row for each sample, the first ones.
+
+    Returns:
+        A callable with the same arguments and outputs. JAX programs are such anyway; on PyTorch it
+        is the function.
+
+    Example:
+
+    >>> from keras import ops
+    >>> double = fuse(lambda x: 2.0 * x, 1)
+    >>> [float(v) for v in double(ops.ones((2, 1)))[:, 0]]
+    [2.0, 2.0]
+    """
+    return _engine.fuse(function, rowwise)
+
+
 def sum_over_replicas(tensor):
     """Adds a tensor up over the replicas of the running `tf.distribute` strategy.
 

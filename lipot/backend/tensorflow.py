@@ -4,6 +4,9 @@ import functools
 
 from lipot.backend.engine import Engine, constant_cotangent
 
+# Fused programs are compiled for multiples of so many rows.
+_ROWS = 32
+
 
 class TensorFlowEngine(Engine):
     """The engine of TensorFlow."""
@@ -40,6 +43,22 @@ class TensorFlowEngine(Engine):
 
     def compile(self, function):
         return self.tf.function(function, reduce_retracing=True)
+
+    def fuse(self, function, rowwise):
+        tf = self.tf
+        # Traced anew for other widths: loops over them need their numbers.
+        program = tf.function(function, jit_compile=True)
+
+        def call(*tensors):
+            rows = tf.shape(tensors[0])[0]
+            padding = [[0, -rows % _ROWS], [0, 0]]
+            padded = [tf.pad(tensor, padding) for tensor in tensors[:rowwise]]
+            outputs = program(*padded, *tensors[rowwise:])
+            if not isinstance(outputs, tuple):
+                return outputs[:rows]
+            return outputs[0][:rows], *outputs[1:]
+
+        return call
 
     def compile_over(self, model, function):
         forward = functools.partial(model, training=False)

@@ -15,6 +15,7 @@ from lipot.certificates.head import find_head
 from lipot.certificates.node import computed_input_node
 from lipot.certificates.radius import radii
 from lipot.certificates.weights import check_finite
+from lipot.math.norms import vector_norm
 
 _CERTIFIERS = {}
 
@@ -24,16 +25,17 @@ class Certificate:
     """What is proven about a classifier's predictions on some points.
 
     Attributes:
-        radius: `(n,)`, l2 distance up to which, itself included, each prediction cannot change;
-            0 where nothing is proven, not even at the point itself.
+        radius: `(n,)`, distance in `norm` up to which, itself included, each prediction cannot
+            change; 0 where nothing is proven, not even at the point itself.
         predictions: `(n,)`, class numbers; of a model with one output unit 1 where it is
             positive.
         correct: `(n,)`, whether each prediction is the label, or `None` without labels.
-        lipschitz: Proven Lipschitz constant of the map to the features before the last layer;
-            infinite for a model that has none, such as an `OTAD`.
+        lipschitz: Proven Lipschitz constant, in `norm`, of the map to the features before the
+            last layer; infinite for a model that has none, such as an `OTAD`.
         rounding: `(n,)`, how much radius floating point took from each point.
         proof: What the radii were proven from, in a few words.
         neighbors: `NeighborRadii` of an `OTAD`, else `None`.
+        norm: `2` or `"inf"`.
     """
 
     radius: np.ndarray
@@ -43,6 +45,7 @@ class Certificate:
     rounding: np.ndarray
     proof: str = "its Lipschitz constant"
     neighbors: Any = None
+    norm: int | str = 2
 
     def accuracy(self, eps):
         """Certified accuracy: the share of points that are correct with a proof at `eps`.
@@ -55,7 +58,7 @@ class Certificate:
             eps: Nonnegative float, or an array of them.
 
         Returns:
-            A float, or an array like `eps`. No l2 attack of size `eps` brings the model's
+            A float, or an array like `eps`. No attack of size `eps` in `norm` brings the model's
             accuracy on these points below it.
         """
         eps = np.asarray(eps, "float64")
@@ -84,7 +87,7 @@ class Certificate:
             eps = np.linspace(0.0, 1.05 * finite.max(initial=1e-3), 200)
         ax = plt.figure(figsize=(5, 3.2), layout="constrained").gca() if ax is None else ax
         ax.plot(eps, 100.0 * self.accuracy(eps), label="certified")
-        ax.set(xlabel="l2 radius", ylabel="certified accuracy (%)", ylim=(0, 100))
+        ax.set(xlabel=f"l{self.norm} radius", ylabel="certified accuracy (%)", ylim=(0, 100))
         ax.set_xlim(eps[0], eps[-1])
         ax.grid(alpha=0.3)
         return ax
@@ -95,7 +98,7 @@ class Certificate:
         map_ = f", features {self.lipschitz:.6g}-Lipschitz" if math.isfinite(self.lipschitz) else ""
         lines = [
             f"{len(self.radius)} points{map_}",
-            f"radius: median {np.median(self.radius):.4g}, "
+            f"l{self.norm} radius: median {np.median(self.radius):.4g}, "
             f"mean {np.mean(self.radius):.4g}, largest {np.max(self.radius):.4g}",
             f"certified at some radius: {certified.mean():.2%}",
         ]
@@ -116,7 +119,32 @@ class Certificate:
         labelled = "" if self.correct is None else f", clean accuracy {self.correct.mean():.2%}"
         return (
             f"<Certificate of {len(self)} points{labelled}, "
-            f"median radius {np.median(self.radius):.4g}>"
+            f"median l{self.norm} radius {np.median(self.radius):.4g}>"
+        )
+
+    def in_linf(self, values):
+        """The same certificate for l-infinity: `r` there is at most `r sqrt(values)` in l2.
+
+        Args:
+            values: Number of values in one input.
+
+        Returns:
+            A `Certificate`; one that is in l-infinity already as it is.
+        """
+        if self.norm == "inf":
+            return self
+        root = math.sqrt(values)
+        # Rounded down, as the radii were.
+        shrunk = (1.0 - 2.0**-50) / root
+        neighbors = self.neighbors
+        return dataclasses.replace(
+            self,
+            radius=self.radius * shrunk,
+            lipschitz=self.lipschitz * root * (1.0 + 2.0**-50),
+            rounding=self.rounding / root,
+            proof=f"{self.proof} in l2, divided by sqrt({values})",
+            neighbors=None if neighbors is None else neighbors.scaled(shrunk),
+            norm="inf",
         )
 
     def _labelled(self):
@@ -153,7 +181,8 @@ def register_certifier(*model_classes):
     """Teaches `certify` a class of models that have a proof of their own.
 
     The decorated function receives `(model, x, y, batch_size)` and, as keyword-only arguments
-    with defaults, the settings of its own; it returns a `Certificate`.
+    with defaults, the settings of its own; it returns a `Certificate`. With a keyword-only argument
+    `norm` it is told the norm; otherwise it proves in l2, and l-infinity follows.
 
     Args:
         *model_classes: Classes of Keras models.
@@ -169,18 +198,21 @@ def register_certifier(*model_classes):
     return register
 
 
-def certify(model, x, y=None, batch_size=256, **settings):
-    r"""Certifies a classifier's predictions against every l2 perturbation of bounded size.
+def certify(model, x, y=None, batch_size=256, norm=2, **settings):
+    r"""Certifies a classifier's predictions against every perturbation of bounded size.
 
     Where the model is $x \mapsto W g(x) + b$ with $g$ proven $G$-Lipschitz, its prediction
     $i$ at $x$ cannot change within
 
-    $$ \min_j \frac{f_i(x) - f_j(x)}{G\, \|w_i - w_j\|_2}, $$
+    $$ \min_j \frac{f_i(x) - f_j(x)}{G\, \|w_i - w_j\|_*}, $$
 
-    or $|f(x)| / (G \|w\|)$ for the sign of one output unit. From this radius is taken what
-    floating point can do to the model at `x` and at the perturbed point, so the claim is about
-    the predictions the model really computes. An `OTAD` is certified up to where its neighbors
-    may change or its logits may cross, whichever is nearer.
+    or $|f(x)| / (G \|w\|_*)$ for the sign of one output unit. In l2 the dual norm
+    $\|\cdot\|_*$ is l2 itself. In l-infinity it is l1; any last layer will do, with the identity
+    for $W$; and where the l2 radius divided by the root of the number of inputs is larger, that
+    one counts. From this radius is taken what floating point can do to the model at `x` and at
+    the perturbed point, so the claim is about the predictions the model really computes. An
+    `OTAD` is certified up to where its neighbors may change or its logits may cross, whichever is
+    nearer.
 
     Args:
         model: A built Keras classifier with a graph (see `lipschitz_constant`) whose last layer
@@ -189,6 +221,7 @@ def certify(model, x, y=None, batch_size=256, **settings):
         x: `(n, ...)` array of finite inputs.
         y: Labels: class numbers, one-hot rows, or for one output unit {0, 1} or {-1, 1}.
         batch_size: Number of points to run at once.
+        norm: `2` or `"inf"`, the norm of the perturbation; `"l2"`, `"linf"` and `np.inf` will do.
         **settings: For an `OTAD`, the Lipschitz constants of parts in which none can be proven,
             or one to use in place of what is: `head_lipschitz` from the features to the outputs,
             `embedding_lipschitz` and `metric_lipschitz` from the inputs; and `spare`, how many
@@ -205,11 +238,17 @@ def certify(model, x, y=None, batch_size=256, **settings):
     >>> certificate = lipot.certify(model, [[3.0, 5.0], [-2.0, 1.0]], [0, 0])
     >>> certificate.radius.round(4).tolist(), certificate.accuracy(1.0)
     ([3.0, 2.0], 0.5)
+    >>> model.layers[0].set_weights([np.array([[1.0, -1.0], [1.0, -1.0]]), np.zeros(2)])
+    >>> lipot.certify(model, [[3.0, 5.0]], norm="inf").radius.round(4).tolist()   # 8 / (1 + 1)
+    [4.0]
     """
+    norm = checks.norm("norm", norm)
     known = (c for c in type(model).__mro__ if c in _CERTIFIERS)
     certifier = _CERTIFIERS[next(known, keras.Model)]
     parameters = inspect.signature(certifier).parameters.values()
-    names = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
+    names = {p.name for p in parameters if p.kind is p.KEYWORD_ONLY}
+    told = {"norm": norm} if "norm" in names else {}
+    names -= set(told)
     for name in settings:
         if name not in names:
             allowed = f"one of {sorted(names)}" if names else "no further arguments"
@@ -218,7 +257,10 @@ def certify(model, x, y=None, batch_size=256, **settings):
                 f"{type(model).__name__}. Received: {name}={settings[name]!r}"
             )
     batch_size = checks.positive_int("batch_size", batch_size)
-    return certifier(model, x, y, batch_size, **settings)
+    certificate = certifier(model, x, y, batch_size, **told, **settings)
+    if norm == 2:
+        return certificate
+    return certificate.in_linf(math.prod(np.shape(x)[1:]))
 
 
 def check_inputs(x, expected):
@@ -248,7 +290,7 @@ def features_of(head, x, batch_size):
 
 
 @register_certifier(keras.Model)
-def _certify_graph(model, x, y, batch_size):
+def _certify_graph(model, x, y, batch_size, *, norm=2):
     core = graph_of(model)
     if len(core.inputs) != 1:
         raise ValueError(
@@ -257,15 +299,52 @@ def _certify_graph(model, x, y, batch_size):
         )
     x = check_inputs(x, tuple(core.inputs[0].shape))
     check_finite(model)
-    inputs = [computed_input_node(t, (None, *x.shape[1:])) for t in core.inputs]
-    head = find_head(model, inputs)
-    labels = None if y is None else checks.labels(y, len(x), len(head.bias))
-    norms = np.linalg.norm(x.reshape(len(x), -1).astype("float64"), axis=1)
-    found = radii(head, features_of(head, x, batch_size), norms)
+    heads = _heads(model, core.inputs[0], x.shape, norm)
+    # Both take the model apart at the same layer.
+    features = features_of(heads[0], x, batch_size)
+    labels = None if y is None else checks.labels(y, len(x), len(heads[0].bias))
+    flat = x.reshape(len(x), -1).astype("float64")
+    found = [_from_head(head, features, flat, labels) for head in heads]
+    return found[0] if len(found) == 1 else _larger(*found, flat.shape[1])
+
+
+def _heads(model, tensor, shape, norm):
+    """A model taken apart with its constants in a norm; for l-infinity in both, where both work."""
+    heads, errors = [], []
+    for kind in (2,) if norm == 2 else ("inf", 2):
+        try:
+            inputs = [computed_input_node(tensor, (None, *shape[1:]), kind)]
+            heads.append(find_head(model, inputs))
+        except ValueError as error:
+            errors.append(error)
+    if not heads:
+        raise errors[0]
+    return heads
+
+
+def _from_head(head, features, flat, labels):
+    """The certificate of a model taken apart, in l-infinity if its constants are."""
+    norm = head.node.norm
+    found = radii(head, features, vector_norm(flat, norm, axis=1))
     binary = len(head.bias) == 1
     predictions = (found.logits[:, 0] > 0).astype(int) if binary else found.logits.argmax(axis=1)
     correct = None if labels is None else predictions == labels
-    return Certificate(found.radius, predictions, correct, head.node.lipschitz, found.rounding)
+    return Certificate(
+        found.radius, predictions, correct, head.node.lipschitz, found.rounding, norm=norm
+    )
+
+
+def _larger(linf, l2, values):
+    """The larger radius of two certificates of the same predictions, in l-infinity."""
+    other = l2.in_linf(values)
+    better = other.radius > linf.radius
+    return dataclasses.replace(
+        linf,
+        radius=np.where(better, other.radius, linf.radius),
+        rounding=np.where(better, other.rounding, linf.rounding),
+        lipschitz=min(linf.lipschitz, other.lipschitz),
+        proof=", or ".join([linf.proof, *([other.proof] if np.any(better) else [])]),
+    )
 
 
 def _features(head, batch):

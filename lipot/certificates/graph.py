@@ -2,6 +2,7 @@
 
 import keras
 
+from lipot import checks
 from lipot.backend.keras_graph import (
     Step,
     all_layers,
@@ -21,6 +22,7 @@ from lipot.certificates.node import (
     after_layer,
     after_sum,
     input_node,
+    joint_lipschitz,
 )
 from lipot.certificates.operations import BROADCASTING, operation_node
 from lipot.certificates.sizes import (
@@ -43,18 +45,20 @@ _CHOICES = {keras.layers.Maximum, keras.layers.Minimum}
 _JOINS = {keras.layers.Concatenate}
 
 
-def lipschitz_constant(model):
-    r"""Proven upper bound of a model's l2 Lipschitz constant at inference.
+def lipschitz_constant(model, norm=2):
+    r"""Proven upper bound of a model's Lipschitz constant at inference.
 
     The bounds of the layers are multiplied along the graph: branches add up at `Add`, and join
-    as the root of the sum of squares at `Concatenate`. With several inputs or outputs the bound is
-    that of the joint vector. Each bound is computed in float64 from the weights that the layer
-    applies; an unknown layer is an error.
+    at `Concatenate`, in l2 as the root of the sum of squares, in l-infinity as the largest. With
+    several inputs or outputs the bound is that of the joint vector. Each bound is computed in
+    float64 from the weights that the layer applies; an unknown layer is an error.
 
     Args:
         model: A built Keras model with a graph: `Sequential`, `Functional`, or a subclass of
             them that leaves `call` alone, or an `AdversarialModel` of one. Models and layers may
             be nested and shared.
+        norm: `2` or `"inf"`, in which inputs and outputs are measured; `"l2"`, `"linf"` and
+            `np.inf` will do.
 
     Returns:
         The bound, a float.
@@ -67,12 +71,16 @@ def lipschitz_constant(model):
     >>> model.layers[0].set_weights([2.0 * np.eye(4, 3), np.zeros(3)])
     >>> round(lipot.lipschitz_constant(model), 6)
     2.0
+    >>> model.layers[0].set_weights([np.ones((4, 3)), np.zeros(3)])
+    >>> round(lipot.lipschitz_constant(model, norm="inf"), 6)     # each output sums 4 inputs
+    4.0
     """
+    norm = checks.norm("norm", norm)
     core = graph_of(model)
     check_finite(model)
-    nodes = walk(core, [input_node(tensor) for tensor in core.inputs])
+    nodes = walk(core, [input_node(tensor, norm) for tensor in core.inputs])
     outputs = [nodes[id(tensor)] for tensor in core.outputs]
-    return outputs[0].lipschitz if len(outputs) == 1 else _joint(outputs)
+    return outputs[0].lipschitz if len(outputs) == 1 else joint_lipschitz(outputs)
 
 
 def graph_of(model):
@@ -162,7 +170,7 @@ def _propagate(step, known, sizes):
     if isinstance(operation, keras.layers.Layer):
         # Keras writes `training` into the graph, as it was given or as it is by default.
         if kwargs.get("training") is not False:
-            _check_off_by_default(operation, nodes[0].shape)
+            _check_off_by_default(operation, nodes[0])
         return [_layer_node(operation, nodes, output) for output in outputs]
     return [operation_node(operation, args, kwargs, nodes, output) for output in outputs]
 
@@ -222,7 +230,8 @@ def _layer_node(layer, nodes, output):
             f"{type(layer).__name__} with {len(nodes)} inputs. Expected one input, or one of "
             f"{sorted(c.__name__ for c in _SUMS | _CHOICES | _JOINS)}."
         )
-    return after_layer(nodes[0], layer_bound(layer, nodes[0].shape), layer, output)
+    bound = layer_bound(layer, nodes[0].shape, nodes[0].norm)
+    return after_layer(nodes[0], bound, layer, output)
 
 
 def _is_called_as_keras_does(model_class):
@@ -268,11 +277,11 @@ def _check_not_training(layer, training):
     )
 
 
-def _check_off_by_default(layer, input_shape):
+def _check_off_by_default(layer, node):
     for part in all_layers(layer):
         if trains_by_default(part):
             # There may be more against it: that it acts at inference too.
-            layer_bound(layer, input_shape)
+            layer_bound(layer, node.shape, node.norm)
             raise acts_in_calls(part)
 
 
@@ -293,7 +302,3 @@ def _run(operation, args, kwargs):
     if isinstance(operation, keras.layers.Layer) and takes_training(operation):
         kwargs = {**kwargs, "training": False}
     return operation(*args, **kwargs)
-
-
-def _joint(outputs):
-    return sum(node.lipschitz**2 for node in outputs) ** 0.5 * (1.0 + 1e-12)

@@ -19,7 +19,7 @@ _NAMES = {keras.activations.softmax: "softmax", keras.activations.sigmoid: "sigm
 
 @dataclasses.dataclass(frozen=True)
 class Head:
-    """A classifier `x -> W g(x) + b`, taken apart.
+    """A classifier `x -> W g(x) + b`, taken apart; the identity is `W` where it is `g` alone.
 
     Attributes:
         features: Keras models that compute `g` when applied one after the other.
@@ -53,6 +53,9 @@ class Head:
 def find_head(model, inputs, squasher=None):
     """Takes a classifier apart at its last linear layer, or raises an error that says why not.
 
+    In l-infinity any last layer will do: where each logit moves by `L r` at most, a margin shrinks
+    by `2 L r`. In l2 the layer's constant is that of all logits together, which proves little.
+
     Args:
         model: A model with a graph, one input and one output.
         inputs: A `Node` for its input, in a list.
@@ -81,12 +84,30 @@ def find_head(model, inputs, squasher=None):
             head = _head_at(operation, core, before, nodes[id(before)], squasher)
             return head.followed_by(later)
         function = _final_function(operation)
+        if (function is None or before is None) and inputs[0].norm == "inf":
+            return _head_of_logits(core, tensor, nodes[id(tensor)], squasher).followed_by(later)
         if function is None or before is None:
             raise _not_linear(operation)
         if function != "linear":
             squasher = _only_squasher(operation, function, before.shape[-1], squasher)
         later.append(float_format(operation.compute_dtype))
         tensor = before
+
+
+def _head_of_logits(core, tensor, node, squasher):
+    """A head that returns the features as they are."""
+    _check_rank(producer(tensor).operation, tensor, "outputs")
+    machine = float_format(keras.backend.standardize_dtype(tensor.dtype))
+    return Head(
+        features=[keras.Model(core.inputs[0], tensor)],
+        node=node,
+        kernel=np.eye(tensor.shape[1]),
+        bias=np.zeros(tensor.shape[1]),
+        roundings=0,
+        roundoff=machine.roundoff,
+        smallest=machine.smallest,
+        squashed=squasher is not None,
+    )
 
 
 def _head_at(layer, core, tensor, node, squasher):
@@ -97,11 +118,7 @@ def _head_at(layer, core, tensor, node, squasher):
         if name is None:
             raise _not_linear(layer, f"activation={getattr(activation, '__name__', activation)}")
         squasher = _only_squasher(layer, name, kernel.shape[1], squasher)
-    if len(tensor.shape) != 2:
-        raise ValueError(
-            "Invalid value received for argument `model`. Expected logits of shape (batch, "
-            f"classes). Received: last layer '{layer.name}' with inputs of shape {tensor.shape}"
-        )
+    _check_rank(layer, tensor, "inputs")
     bias = np.zeros(kernel.shape[1])
     if layer.bias is not None:
         bias = applied(layer.bias, layer.compute_dtype)
@@ -111,11 +128,19 @@ def _head_at(layer, core, tensor, node, squasher):
         kernel=kernel,
         bias=bias,
         # Each logit has a sum of its own: no factor for different orders.
-        roundings=layer_bound(layer, (None, len(kernel))).roundings + 2,
+        roundings=layer_bound(layer, (None, len(kernel)), node.norm).roundings + 2,
         roundoff=machine.roundoff,
         smallest=machine.smallest,
         squashed=squasher is not None,
     )
+
+
+def _check_rank(layer, tensor, what):
+    if len(tensor.shape) != 2:
+        raise ValueError(
+            "Invalid value received for argument `model`. Expected logits of shape (batch, "
+            f"classes). Received: last layer '{layer.name}' with {what} of shape {tensor.shape}"
+        )
 
 
 def _final_function(operation):

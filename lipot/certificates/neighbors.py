@@ -61,6 +61,12 @@ class NeighborRadii(NamedTuple):
     margin_radius: np.ndarray
     slope: np.ndarray
 
+    def scaled(self, factor):
+        """The same radii in another unit."""
+        return self._replace(
+            set_radius=self.set_radius * factor, margin_radius=self.margin_radius * factor
+        )
+
     def summary(self):
         """Describes both radii in one line."""
         return (

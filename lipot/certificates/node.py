@@ -7,14 +7,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from lipot.math.rounding import (
-    FLUSHED_WEIGHT,
-    Affine,
-    accumulated,
-    float_format,
-    root_of_squares,
-    total,
-)
+from lipot.math.norms import dual_of_ones, joined, norm_of_ones, vector_norm
+from lipot.math.rounding import FLUSHED_WEIGHT, Affine, accumulated, float_format, joint, total
 
 # Products and sums of these bounds are themselves rounded, in float64.
 _UP = 1.0 + 1e-12
@@ -44,20 +38,22 @@ class Node:
     Attributes:
         lipschitz: Bound of the Lipschitz constant of the exact map from the input.
         shape: `(None, ...)`.
+        norm: `2` or `"inf"`, the norm of every sample, difference and error here.
         computed: A `Computed`, or `None` when only Lipschitz constants are asked for.
     """
 
     lipschitz: float
     shape: tuple
+    norm: int | str = 2
     computed: Computed | None = None
 
 
-def input_node(symbolic):
+def input_node(symbolic, norm=2):
     """Node of a model's input, without rounding."""
-    return Node(1.0, tuple(symbolic.shape))
+    return Node(1.0, tuple(symbolic.shape), norm)
 
 
-def computed_input_node(symbolic, shape):
+def computed_input_node(symbolic, shape, norm=2):
     """Node of a model's input of a given shape: the zero sample, and the rounding of its cast."""
     dtype = keras.backend.standardize_dtype(symbolic.dtype)
     if "float" not in dtype:
@@ -67,9 +63,9 @@ def computed_input_node(symbolic, shape):
         )
     machine = float_format(dtype)
     zero = ops.zeros((1, *shape[1:]), dtype)
-    error = Affine(machine.roundoff, math.sqrt(np.prod(shape[1:])) * machine.smallest)
+    error = Affine(machine.roundoff, _flushed(machine, shape, norm))
     size = Affine(1.0, 0.0).plus(error)
-    return Node(1.0, tuple(shape), Computed(zero, error, size, machine.largest))
+    return Node(1.0, tuple(shape), norm, Computed(zero, error, size, machine.largest))
 
 
 def after_cast(node, dtype):
@@ -77,7 +73,8 @@ def after_cast(node, dtype):
     if node.computed is None or _dtype(node.computed.zero) == dtype:
         return node
     incoming, machine = node.computed, float_format(dtype)
-    cast = incoming.size.times(machine.roundoff).plus(Affine(0.0, _flushed(machine, node.shape)))
+    flushed = Affine(0.0, _flushed(machine, node.shape, node.norm))
+    cast = incoming.size.times(machine.roundoff).plus(flushed)
     room = (machine.largest - incoming.size.offset) / max(incoming.size.slope, 1e-300)
     return dataclasses.replace(
         node,
@@ -91,46 +88,51 @@ def after_cast(node, dtype):
 
 
 def after_layer(node, bound, layer, output):
-    """Node after a layer with a `LayerBound`."""
-    lipschitz = node.lipschitz * bound.lipschitz * _UP
+    """Node after a layer with a `LayerBound`, in the norm of the node."""
+    lipschitz, norm = node.lipschitz * bound.lipschitz * _UP, node.norm
     if node.computed is None:
-        return Node(lipschitz, tuple(output.shape))
+        return Node(lipschitz, tuple(output.shape), norm)
     dtype = layer.compute_dtype
     incoming, machine = after_cast(node, dtype).computed, float_format(dtype)
     error, shape = incoming.error, _shape(output)
-    gain = bound.gain + FLUSHED_WEIGHT * math.sqrt(_values_in(node.shape) * _values_in(shape))
+    ones = dual_of_ones(_values_in(node.shape), norm) * norm_of_ones(_values_in(shape), norm)
+    gain = bound.gain + FLUSHED_WEIGHT * ones
     intermediate = incoming.size.times(gain).plus(Affine(0.0, bound.offset))
     chain = accumulated(bound.roundings, machine.roundoff)
     steps = bound.roundings + bound.output_roundings
-    rounding = intermediate.times(chain).plus(Affine(0.0, steps * _flushed(machine, shape)))
+    rounding = intermediate.times(chain).plus(Affine(0.0, steps * _flushed(machine, shape, norm)))
     error = error.times(bound.lipschitz).plus(rounding).times(_UP)
+    exact = Node(lipschitz, shape, norm)
     if bound.output_roundings:
         # The result before these roundings has at most the size of the result after them, nearly.
         relative = accumulated(2 * bound.output_roundings, machine.roundoff)
-        error = error.plus(_size(output, lipschitz, error).times(relative)).times(1.0 + relative)
-    return _finished(output, lipschitz, error, [incoming], [intermediate], machine)
+        error = error.plus(_size(output, exact, error).times(relative)).times(1.0 + relative)
+    return _finished(output, exact, error, [incoming], [intermediate], machine)
 
 
 def after_sum(nodes, factors, layer_dtype, output):
     """Node of `sum_i factor_i * node_i`, broadcast to the output's shape."""
-    shape = tuple(output.shape)
-    factors = [abs(f) * _repeats(node.shape, shape) for f, node in zip(factors, nodes)]
-    lipschitz = sum(f * node.lipschitz for f, node in zip(factors, nodes)) * _UP
+    shape, norm = tuple(output.shape), nodes[0].norm
+    factors = [abs(f) * _repeats(node, shape) for f, node in zip(factors, nodes)]
+    exact = Node(sum(f * n.lipschitz for f, n in zip(factors, nodes)) * _UP, shape, norm)
     if nodes[0].computed is None:
-        return Node(lipschitz, shape)
+        return exact
     machine = float_format(layer_dtype)
     scaled = [node.computed.size.times(f) for f, node in zip(factors, nodes)]
     terms = [node.computed.error.times(f) for f, node in zip(factors, nodes)]
     # A cast of each term, a product with its factor, the sum, and what a constant adds to it.
     rounding = total(scaled).times(accumulated(len(nodes) + 4, machine.roundoff))
-    error = total([*terms, rounding]).plus(Affine(0.0, 4 * _flushed(machine, shape)))
-    result = _size(output, lipschitz, error)
+    error = total([*terms, rounding]).plus(Affine(0.0, 4 * _flushed(machine, shape, norm)))
+    result = _size(output, exact, error)
     error = error.plus(result.times(accumulated(2, machine.roundoff)))
-    return _finished(output, lipschitz, error, [n.computed for n in nodes], scaled, machine)
+    return _finished(output, exact, error, [n.computed for n in nodes], scaled, machine)
 
 
 def after_concatenation(nodes, layer_dtype, output):
-    """Node of a concatenation: the norms add like those of orthogonal vectors."""
+    """Node of a concatenation: the norms add like those of orthogonal vectors.
+
+    In l-infinity the largest counts.
+    """
     return _after_selection(nodes, [1.0] * len(nodes), layer_dtype, output)
 
 
@@ -140,7 +142,7 @@ def after_choice(nodes, layer_dtype, output):
     Each output value moves at most as far as the farthest input value it may be, and
     $\max(a, b)^2 \le a^2 + b^2$: the norms add like those of orthogonal vectors.
     """
-    copies = [_repeats(node.shape, tuple(output.shape)) for node in nodes]
+    copies = [_repeats(node, tuple(output.shape)) for node in nodes]
     return _after_selection(nodes, copies, layer_dtype, output)
 
 
@@ -149,33 +151,38 @@ def after_move(node, dtype, output):
     return _after_selection([node], [1.0], dtype, output)
 
 
+def joint_lipschitz(nodes):
+    """Bound of the Lipschitz constant of the vector that all of these tensors make."""
+    return joined([node.lipschitz for node in nodes], nodes[0].norm) * _UP
+
+
 def _after_selection(nodes, copies, layer_dtype, output):
-    shape = tuple(output.shape)
-    lipschitz = math.hypot(*(c * node.lipschitz for c, node in zip(copies, nodes))) * _UP
+    shape, norm = tuple(output.shape), nodes[0].norm
+    exact = Node(joined([c * n.lipschitz for c, n in zip(copies, nodes)], norm) * _UP, shape, norm)
     if nodes[0].computed is None:
-        return Node(lipschitz, shape)
+        return exact
     machine = float_format(layer_dtype)
-    sizes = root_of_squares([node.computed.size.times(c) for c, node in zip(copies, nodes)])
-    error = root_of_squares([node.computed.error.times(c) for c, node in zip(copies, nodes)])
-    cast = sizes.times(2.0 * machine.roundoff).plus(Affine(0.0, _flushed(machine, shape)))
-    return _finished(
-        output, lipschitz, error.plus(cast), [n.computed for n in nodes], [sizes], machine
-    )
+    sizes = joint([node.computed.size.times(c) for c, node in zip(copies, nodes)], norm)
+    error = joint([node.computed.error.times(c) for c, node in zip(copies, nodes)], norm)
+    flushed = Affine(0.0, _flushed(machine, shape, norm))
+    error = error.plus(sizes.times(2.0 * machine.roundoff).plus(flushed))
+    return _finished(output, exact, error, [n.computed for n in nodes], [sizes], machine)
 
 
-def _finished(output, lipschitz, error, incoming, intermediates, machine):
-    size = _size(output, lipschitz, error)
+def _finished(output, exact, error, incoming, intermediates, machine):
+    size = _size(output, exact, error)
     reach = min(computed.reach for computed in incoming)
     for largest in (*intermediates, size):
         room = machine.largest - largest.offset
         reach = min(reach, max(0.0, room) / max(largest.slope, 1e-300))
-    return Node(lipschitz, _shape(output), Computed(output, error, size, reach))
+    computed = Computed(output, error, size, reach)
+    return dataclasses.replace(exact, shape=_shape(output), computed=computed)
 
 
-def _size(output, lipschitz, error):
+def _size(output, exact, error):
     # |y(x)| <= |computed y(0)| + error at 0 + Lip R + error at x
-    zero = np.linalg.norm(_values(output).ravel())
-    return Affine(lipschitz, float(zero) * _UP + error.offset).plus(error)
+    zero = vector_norm(_values(output), exact.norm)
+    return Affine(exact.lipschitz, float(zero) * _UP + error.offset).plus(error)
 
 
 def _values(tensor):
@@ -186,21 +193,21 @@ def _shape(output):
     return (None, *output.shape[1:])
 
 
-def _flushed(machine, shape):
-    return machine.smallest * math.sqrt(_values_in(shape))
+def _flushed(machine, shape, norm):
+    return machine.smallest * norm_of_ones(_values_in(shape), norm)
 
 
-def _repeats(shape, broadcast):
+def _repeats(node, broadcast):
     """Norm of broadcasting; an axis of unknown size repeats nothing that has no size either."""
-    axes = list(zip(shape[1:], broadcast[1:], strict=True))
+    axes = list(zip(node.shape[1:], broadcast[1:], strict=True))
     if any(n == 1 and m is None for n, m in axes):
         raise ValueError(
-            f"A tensor of shape {tuple(shape)} is repeated along an axis of unknown size. "
+            f"A tensor of shape {tuple(node.shape)} is repeated along an axis of unknown size. "
             f"Expected a model with a fixed input shape. Received: output shape {broadcast}"
         )
     # An axis of unknown size may hold a single value, and that be repeated.
     copies = [m for n, m in axes if n in (1, None) and m is not None]
-    return math.sqrt(math.prod(copies))
+    return norm_of_ones(math.prod(copies), node.norm)
 
 
 def _values_in(shape):

@@ -8,12 +8,14 @@ the features computed at `x`, for `|x' - x| <= r` and `w = w_i - w_j`,
                                   - h_i(|x| + r) - h_j(|x| + r) .
 
 All terms are affine in `r`: the radius is where the right-hand side vanishes, the least over `j`.
+Inputs and features are measured in one norm, l2 or l-infinity, and `w` in its dual, l2 or l1.
 """
 
 from typing import NamedTuple
 
 import numpy as np
 
+from lipot.math.norms import dual_norm, dual_of_ones
 from lipot.math.rounding import FLUSHED_WEIGHT, accumulated
 
 # The last product and the differences below are computed in float64 themselves.
@@ -36,7 +38,7 @@ def radii(head, features, norms):
     Args:
         head: A `Head`.
         features: Computed features, `(n, m)` in float64.
-        norms: Norm of every input, `(n,)` in float64.
+        norms: Norm of every input, `(n,)` in float64, in the norm of the head.
 
     Returns:
         `Radii`.
@@ -46,7 +48,7 @@ def radii(head, features, norms):
     pairs = _binary if len(head.bias) == 1 else _pairwise
     margins, differences, rows, offsets = pairs(head, np.where(finite[:, None], logits, 0.0))
     exact = _least(margins, head.node.lipschitz * differences)
-    rows = rows + 2.0 * FLUSHED_WEIGHT * np.sqrt(len(head.kernel))
+    rows = rows + 2.0 * FLUSHED_WEIGHT * dual_of_ones(len(head.kernel), head.node.norm)
 
     computed = head.node.computed
     # Every logit is a chain of `roundings` over partial sums of norm |w_i| |features| + |b_i|.
@@ -72,18 +74,18 @@ def radii(head, features, norms):
 def _pairwise(head, logits):
     """Margins of the top class over each other one, and the norms that go with them."""
     top = logits.argmax(axis=1)
-    samples = np.arange(len(logits))
-    norms = np.linalg.norm(head.kernel, axis=0)
-    gram = np.stack([np.linalg.norm(head.kernel - w[:, None], axis=0) for w in head.kernel.T])
+    samples, norm = np.arange(len(logits)), head.node.norm
+    norms = dual_norm(head.kernel, norm, axis=0)
+    between = np.stack([dual_norm(head.kernel - w[:, None], norm, axis=0) for w in head.kernel.T])
     margins = logits[samples, top][:, None] - logits
     margins[samples, top] = np.inf
     bias = np.abs(head.bias)
-    return margins, gram[top], norms[top][:, None] + norms, bias[top][:, None] + bias
+    return margins, between[top], norms[top][:, None] + norms, bias[top][:, None] + bias
 
 
 def _binary(head, logits):
     """The same for one unit, whose sign is the class."""
-    norm = np.linalg.norm(head.kernel)
+    norm = dual_norm(head.kernel, head.node.norm)
     ones = np.ones_like(logits)
     return np.abs(logits), norm * ones, norm * ones, np.abs(head.bias) * ones
 

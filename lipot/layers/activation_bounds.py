@@ -1,11 +1,10 @@
 """Bounds of the activations that Keras layers take by name, and of layers as activations."""
 
-import math
-
 import keras
 from keras import activations
 
 from lipot.layers.layer_bounds import layer_bound
+from lipot.math.norms import norm_of_ones
 from lipot.math.rounding import LayerBound, values_in
 
 # max |f'| of each elementwise activation, by calculus; rounded up where irrational.
@@ -25,7 +24,8 @@ _CONSTANTS = {
     activations.hard_sigmoid: 1.0 / 6.0,
     # LeCun scaling 1.0507..., negative slope up to 1.0507... * 1.6732...
     activations.selu: 1.0507009873554805 * 1.6732632423543772,
-    # l2 -> l2 norm of the Jacobian diag(p) - p p^T is at most max_i p_i (1 - p_i) * 2 <= 1/2.
+    # The Jacobian diag(p) - p p^T is symmetric with row sums 2 p_i (1 - p_i) <= 1/2: its norm in
+    # l-infinity, which no eigenvalue exceeds.
     activations.softmax: 0.5,
     activations.leaky_relu: 1.0,
     activations.celu: 1.0,
@@ -47,12 +47,15 @@ _EXACT = (activations.linear, activations.relu, activations.relu6, activations.h
 _ROUNDINGS = 8
 
 
-def activation_bound(activation, shape):
+def activation_bound(activation, shape, norm=2):
     """Proven bound of an activation.
+
+    What acts on each value by itself, or is a softmax, has one constant in both norms.
 
     Args:
         activation: A function of `keras.activations`, a layer that has a bound, or `None`.
         shape: Shape of the values it is applied to, `(None, ...)`.
+        norm: `2` or `"inf"`.
 
     Returns:
         A `LayerBound`.
@@ -69,7 +72,7 @@ def activation_bound(activation, shape):
     if activation is None:
         return LayerBound(1.0)
     if isinstance(activation, keras.layers.Layer):
-        return layer_bound(activation, shape)
+        return layer_bound(activation, shape, norm)
     constant = _CONSTANTS.get(activation)
     if constant is None:
         raise ValueError(
@@ -79,7 +82,7 @@ def activation_bound(activation, shape):
         )
     if activation in _EXACT:
         return LayerBound(constant)
-    bound = elementary(constant, shape)
+    bound = elementary(constant, shape, norm)
     # It squares values, and float16 has no square of 256: 64 * 256 is the norm it may have.
     return bound._replace(gain=64.0) if activation is activations.squareplus else bound
 
@@ -90,16 +93,16 @@ def is_linear(activation):
 
 
 def piecewise_linear(constant):
-    """Bound of a selection of values, times slopes: one product and one cast."""
+    """Bound, in either norm, of a selection of values times slopes: one product and one cast."""
     return LayerBound(constant, output_roundings=3)
 
 
-def elementary(constant, shape):
+def elementary(constant, shape, norm=2):
     """Bound of an elementary function of each value, such as a sigmoid."""
     return LayerBound(
         lipschitz=constant,
         roundings=_ROUNDINGS,
         gain=max(1.0, constant),
-        offset=2.0 * math.sqrt(values_in(shape)),
+        offset=2.0 * norm_of_ones(values_in(shape), norm),
         output_roundings=_ROUNDINGS,
     )

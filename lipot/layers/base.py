@@ -25,7 +25,7 @@ class LipschitzLayer(keras.layers.Layer):
     """A Keras layer that knows a proven bound of its own l2 Lipschitz constant.
 
     A subclass states it in `bound`, next to its `call`. Below this class the first `call` may
-    leave that out: its layer then promises `k_coef_lip`.
+    leave that out: its layer then promises `k_coef_lip`, in l2.
 
     The arguments of a layer are fixed once it is built: programs compiled from its `call` read
     them, and would go on with the old ones.
@@ -50,15 +50,21 @@ class LipschitzLayer(keras.layers.Layer):
         """
         self.k_coef_lip = checks.positive_float("klip_factor", klip_factor)
 
-    def bound(self, input_shape):
+    def bound(self, input_shape, norm=2):
         """Proven facts about the layer at inference, from its weights as they are.
 
         Args:
             input_shape: `(None, ...)`; `None` for sizes that are not known.
+            norm: `2` or `"inf"`, the norm of inputs and outputs.
 
         Returns:
             A `lipot.certificates.LayerBound`.
+
+        Raises:
+            ValueError: No bound is known in this norm.
         """
+        if norm != 2:
+            raise no_bound_in_linf(self)
         return LayerBound.of_constant(self.k_coef_lip, values_in(input_shape))
 
     lipschitz_bound = bound_as_built
@@ -102,6 +108,17 @@ class Condensable(Protocol):
 
     def vanilla_export(self):
         """Returns a stock Keras layer with the same outputs at inference."""
+
+
+def no_bound_in_linf(layer):
+    """The error for a layer that states a bound in l2 alone."""
+    return ValueError(
+        f"No l-infinity bound is known for layer '{layer.name}' of class "
+        f"{type(layer).__module__}.{type(layer).__qualname__}, which states one in l2 alone. "
+        "Expected a layer with a method `bound(self, input_shape, norm=2)`, or one registered with "
+        f"`@lipot.certificates.register_bound({type(layer).__name__})` on a function "
+        "`(layer, input_shape, norm) -> bound`."
+    )
 
 
 @functools.cache

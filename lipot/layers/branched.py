@@ -45,23 +45,23 @@ class Branched:
             if hasattr(layer, "condense"):
                 layer.condense()
 
-    def bound(self, input_shape):
+    def bound(self, input_shape, norm=2):
         """Sum of what passes the branch by and of what goes through it.
 
         How much a branch rounds depends on what comes before it: the certificates walk through it
         as through the rest of the graph. Here only the constant counts.
         """
         kept, added = self.factors
-        constant = kept + added * self.branch_bound(input_shape)
+        constant = kept + added * self.branch_bound(input_shape, norm)
         return LayerBound.of_constant(constant, values_in(input_shape))
 
     lipschitz_bound = bound_as_built
 
-    def branch_bound(self, input_shape):
+    def branch_bound(self, input_shape, norm=2):
         """Product of the bounds of the layers of the branch, one after the other."""
         constant, shape = 1.0, tuple(input_shape)
         for layer in self._branch_layers():
-            constant *= layer_bound(layer, shape).lipschitz
+            constant *= layer_bound(layer, shape, norm).lipschitz
             shape = layer.compute_output_shape(shape)
         return constant
 

@@ -183,10 +183,10 @@ class BatchCentering(CenteringLayer):
         self.moving_mean.assign(kept + (1.0 - self.momentum) * ops.cast(mean, kept.dtype))
         return self.broadcast(mean, inputs)
 
-    def bound(self, input_shape):
+    def bound(self, input_shape, norm=2):
         mean = self.k_coef_lip * np.abs(_numbers(self.moving_mean, self))
         beta = 0.0 if self.beta is None else np.abs(_numbers(self.beta, self))
-        return channelwise(self.k_coef_lip, mean + beta, input_shape)
+        return channelwise(self.k_coef_lip, mean + beta, input_shape, norm)
 
     def get_config(self):
         return {
@@ -223,7 +223,7 @@ class LayerCentering(CenteringLayer):
 
     Lipschitz bound:
         `k_coef_lip`: $I - \tfrac1n \mathbf 1 \mathbf 1^\top$ is the orthogonal projector onto
-        the vectors of mean zero.
+        the vectors of mean zero. In l-infinity $k (2 - 2/n)$, the sum of a row.
 
     Raises:
         ValueError: An argument out of its range, named in the message.
@@ -266,11 +266,19 @@ class LayerCentering(CenteringLayer):
     def mean_of(self, inputs, training):
         return ops.mean(inputs, axis=self._axes, keepdims=True)
 
-    def bound(self, input_shape):
+    def bound(self, input_shape, norm=2):
         # A mean of n values is wrong by at most gamma_n |x| / sqrt(n), and subtracted n times.
-        beta = np.zeros(1) if self.beta is None else _numbers(self.beta, self)
-        moved = channelwise(self.k_coef_lip, beta, input_shape)
-        return moved._replace(roundings=moved.roundings + self._averaged())
+        # In l-infinity it is wrong by gamma_n |x|, and what it is subtracted from grows to 2 |x|.
+        beta, averaged = np.zeros(1), self._averaged()
+        if self.beta is not None:
+            beta = _numbers(self.beta, self)
+        moved = channelwise(self.k_coef_lip, beta, input_shape, norm)
+        grown = 1.0 if norm == 2 else 2.0
+        return moved._replace(
+            lipschitz=moved.lipschitz if norm == 2 else moved.lipschitz * (2.0 - 2.0 / averaged),
+            roundings=moved.roundings + averaged,
+            gain=moved.gain * grown,
+        )
 
     def _averaged(self):
         """Number of values that one mean is taken of."""

@@ -30,7 +30,7 @@ class GroupSort(ChannelLayer):
         That of the input.
 
     Lipschitz bound:
-        `k_coef_lip`: of all orders, sorted vectors are the closest.
+        `k_coef_lip`: of all orders, sorted vectors are the closest, in l-infinity too.
 
     Raises:
         ValueError: At construction if `n` is not a positive int, at build if it does not divide
@@ -67,7 +67,7 @@ class GroupSort(ChannelLayer):
         outputs = sort_groups(inputs, size, axis=self.channel_axis, neighbours=neighbours)
         return scale(outputs, self.k_coef_lip)
 
-    def bound(self, input_shape):
+    def bound(self, input_shape, norm=2):
         return piecewise_linear(self.k_coef_lip)
 
     def get_config(self):

@@ -3,11 +3,12 @@
 import math
 
 import keras
+import numpy as np
 from keras import ops
 
 from lipot.layers.channel_layer import ChannelLayer
-from lipot.math.rounding import LayerBound
-from lipot.math.scaling import at_least_float32, scale
+from lipot.math.rounding import LayerBound, applied
+from lipot.math.scaling import at_least_float32, scale, wide_dtype
 from lipot.math.sorting import householder
 
 
@@ -34,7 +35,8 @@ class Householder(ChannelLayer):
         That of the input.
 
     Lipschitz bound:
-        `k_coef_lip`: the identity and a reflection, which agree on the line between them.
+        `k_coef_lip`: the identity and a reflection, which agree on the line between them. In
+        l-infinity $k \max_i (|\cos\theta_i| + |\sin\theta_i|)$, from the rows of the reflections.
 
     Raises:
         ValueError: At build if the number of channels is odd.
@@ -77,11 +79,17 @@ class Householder(ChannelLayer):
         outputs = householder(x, ops.cast(self.theta, x.dtype), axis=self.channel_axis)
         return scale(outputs, self.k_coef_lip, dtype=self.compute_dtype)
 
-    def bound(self, input_shape):
-        # Sine, cosine, a product of two terms and a difference, of size at most 3 |x|; and
-        # (v v^T)(v v^T) = |v|^2 v v^T, where the computed v has norm one up to rounding.
-        gain = 4.0 * self.k_coef_lip
-        return LayerBound(self.k_coef_lip, roundings=16, gain=gain, output_roundings=2)
+    def bound(self, input_shape, norm=2):
+        # Sine, cosine, a product of two terms and a difference, of size at most 3 |x|, or 3.5 |x|
+        # in l-infinity; and (v v^T)(v v^T) = |v|^2 v v^T, where the computed v has norm one up to
+        # rounding.
+        gain, steepest = 4.0 * self.k_coef_lip, 1.0
+        if norm != 2:
+            self.check_built()
+            theta = applied(self.theta, wide_dtype(self.compute_dtype))
+            rows = np.abs(np.cos(theta)) + np.abs(np.sin(theta))
+            steepest = max(1.0, float(rows.max())) * (1.0 + 1e-12)
+        return LayerBound(self.k_coef_lip * steepest, roundings=16, gain=gain, output_roundings=2)
 
     def get_config(self):
         return {

@@ -67,7 +67,7 @@ class InvertibleDownSampling(ImageLayer):
         outputs = space_to_channels(inputs, self.pool_size, self.data_format)
         return scale(outputs, self.k_coef_lip)
 
-    def bound(self, input_shape):
+    def bound(self, input_shape, norm=2):
         return LayerBound(self.k_coef_lip, output_roundings=2)
 
     def compute_output_shape(self, input_shape):
@@ -142,7 +142,7 @@ class InvertibleUpSampling(ImageLayer):
         outputs = channels_to_space(inputs, self.pool_size, self.data_format)
         return scale(outputs, self.k_coef_lip)
 
-    def bound(self, input_shape):
+    def bound(self, input_shape, norm=2):
         return LayerBound(self.k_coef_lip, output_roundings=2)
 
     def compute_output_shape(self, input_shape):

@@ -71,14 +71,15 @@ class KernelLayer(ParametrizedLayer):
             outputs = self._map.add_bias(outputs, self.bias)
         return self.activation(outputs)
 
-    def bound(self, input_shape):
+    def bound(self, input_shape, norm=2):
         self.check_built()
         input_shape = tuple(input_shape)
-        linear = self._map.bound(self.applied_kernel(), input_shape, self.compute_dtype)
+        kernel = self.applied_kernel()
+        linear = self._map.bound(kernel, input_shape, self.compute_dtype, norm)
         output_shape = self._map.output_shape(input_shape)
         if self.bias is not None:
-            linear = linear.with_bias(applied(self.bias, self.compute_dtype), output_shape)
-        return linear.with_activation(activation_bound(self.activation, output_shape))
+            linear = linear.with_bias(applied(self.bias, self.compute_dtype), output_shape, norm)
+        return linear.with_activation(activation_bound(self.activation, output_shape, norm))
 
     def condense(self):
         """Overwrites the trainable weights with some that give the inference kernel directly."""

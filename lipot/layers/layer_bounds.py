@@ -1,13 +1,17 @@
 """Where the bound of a layer is looked up, and who may speak for it.
 
+A bound is in l2, or in l-infinity where the statement takes an argument `norm`: no constant in one
+norm is taken for one in the other.
+
 A layer of lipot states its bound itself, in a method `bound`. Layers of Keras and of users are
 registered with `register_bound`. Either way the statement is about the class that makes it: a
 subclass that changes anything the statement or the computation can reach has to make its own.
 """
 
+import inspect
 import math
 
-from lipot.layers.base import LipschitzLayer
+from lipot.layers.base import LipschitzLayer, no_bound_in_linf
 from lipot.math.rounding import LayerBound, values_in
 
 _BOUNDS = {}
@@ -45,8 +49,9 @@ def register_bound(*layer_classes):
     The decorated function receives the layer and its input shape `(None, ...)` and returns an
     upper bound of the layer's l2 Lipschitz constant at inference: a float, or a `LayerBound`
     that also says how much it rounds. For a float lipot assumes as many roundings as the layer
-    has inputs. A subclass that overrides anything a call can reach is another layer and needs its
-    own bound.
+    has inputs. A function with a third argument `norm` is asked for the bound in either norm, `2`
+    or `"inf"`; without it the layer has none in l-infinity. A subclass that overrides anything a
+    call can reach is another layer and needs its own bound.
 
     Example:
 
@@ -60,6 +65,9 @@ def register_bound(*layer_classes):
     ...     return 0.5
     >>> model = keras.Sequential([keras.Input((4,)), Halve(), Halve()])
     >>> round(lipot.lipschitz_constant(model), 6)
+    0.25
+    >>> _ = lipot.certificates.register_bound(Halve)(lambda layer, input_shape, norm: 0.5)
+    >>> round(lipot.lipschitz_constant(model, norm="inf"), 6)
     0.25
     """
 
@@ -81,16 +89,23 @@ def refuse(layer_class, reason):
     _REFUSED[layer_class] = reason
 
 
-def layer_bound(layer, input_shape):
-    """Looks up the `LayerBound` of a layer, or raises an error that names it."""
+def layer_bound(layer, input_shape, norm=2):
+    """Looks up the `LayerBound` of a layer, or raises an error that names it.
+
+    Args:
+        layer: A Keras layer.
+        input_shape: `(None, ...)`.
+        norm: `2` or `"inf"`.
+    """
     for known in type(layer).__mro__:
         if known in _REFUSED:
             raise ValueError(f"Layer '{layer.name}' cannot be certified. {_REFUSED[known]}")
-        statement = _statement_of(known, layer, input_shape)
+        statement = _statement_of(known, layer)
         if statement is None:
             continue
         _check_speaks_for(layer, _author(type(layer), known))
-        return _checked(statement(), layer, input_shape)
+        bound = _asked(statement, layer, input_shape, norm)
+        return _checked(bound, layer, input_shape)
     raise ValueError(
         f"No Lipschitz bound is known for layer '{layer.name}' of class {_full_name(layer)}. "
         "Expected a layer of lipot, a stock Keras layer with a finite constant, or one registered "
@@ -116,15 +131,27 @@ def overrides(layer_class, author):
     return sorted(special | {name for name in names if hasattr(author, name)})
 
 
-def _statement_of(known, layer, input_shape):
-    """What a class itself says of a layer, as a function without arguments, or `None`."""
+def _statement_of(known, layer):
+    """What a class itself says of a layer: a function of the layer and its input shape, or `None`.
+
+    One that knows l-infinity too has an argument `norm`.
+    """
     if known in _BOUNDS:
-        return lambda: _BOUNDS[known](layer, input_shape)
+        return _BOUNDS[known]
     if "bound" in vars(known) and hasattr(known, "lipschitz_bound"):
-        return lambda: known.bound(layer, input_shape)
+        return known.bound
     if "lipschitz_bound" in vars(known):
-        return lambda: layer.lipschitz_bound
+        return lambda layer, input_shape: layer.lipschitz_bound
     return None
+
+
+def _asked(statement, layer, input_shape, norm):
+    """The bound that a statement gives in a norm; one that knows no norms is about l2."""
+    if "norm" in inspect.signature(statement).parameters:
+        return statement(layer, input_shape, norm=norm)
+    if norm != 2:
+        raise no_bound_in_linf(layer)
+    return statement(layer, input_shape)
 
 
 def _author(layer_class, known):

@@ -1,15 +1,17 @@
 """Units that measure the l-infinity distance from their input to a point."""
 
-import math
-
 import keras
 import numpy as np
 from keras import ops
 
 from lipot import checks
 from lipot.layers.base import LipschitzLayer
+from lipot.math.distances import LARGEST_P, linf_distances, p_distances
+from lipot.math.norms import norm_of_ones
 from lipot.math.rounding import LayerBound, applied, values_in
-from lipot.math.scaling import scale
+from lipot.math.scaling import at_least_float32, scale
+
+_INFINITY = 2.0**20
 
 
 @keras.saving.register_keras_serializable(package="lipot")
@@ -21,8 +23,13 @@ class LInfDistanceDense(LipschitzLayer):
     Each unit and the vector of all units are `k`-Lipschitz from l-infinity to l-infinity, so that
     a network of such layers alone is robust in that norm: where the largest logit leads by a margin
     of $m$, no change of the input values by less than $m / (2K)$ each undoes it, with $K$ the
-    product of the factors $k$. Put a `BatchCentering` between two of them, since distances are
-    never negative. A call holds `features * units` numbers for each sample in memory.
+    product of the factors $k$: `lipot.certify(model, x, y, norm="inf")` proves it. Put a
+    `BatchCentering` between two of them, since distances are never negative.
+
+    The gradient of a largest value reaches one weight in each unit and trains badly. With `p` a
+    training call measures $\|x - w_j\|_p$ instead, a call at inference always $\|x - w_j\|_\infty$;
+    `lipot.callbacks.DistanceNormScheduler` raises the exponent, as the authors do. No call holds a
+    tensor of samples times features times units. Only first derivatives are to be had.
 
     Args:
         units: Positive int, width of the output.
@@ -32,6 +39,8 @@ class LInfDistanceDense(LipschitzLayer):
         kernel_regularizer: Regularizer of the points.
         bias_regularizer: Regularizer of the bias.
         k_coef_lip: Positive float $k$, the l-infinity Lipschitz constant.
+        p: Whole number from 2 to 1023, the exponent that training begins with, or `None` to train
+            with infinity.
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Input shape:
@@ -45,15 +54,14 @@ class LInfDistanceDense(LipschitzLayer):
         $k \bigl| \|x - w\|_\infty - \|y - w\|_\infty \bigr| \le k \|x - y\|_\infty
         \le k \|x - y\|_2$. It is attained, whatever the weights: between $x = t e_1$ and
         $y = (t + 1) e_1$ with $t$ large all units see the first feature, and all move by $k$. The
-        constant from l-infinity to l-infinity is `linf_lipschitz_bound`, $k$. Certificates are
-        about l2 and multiply $\sqrt m$ layer by layer.
+        constant from l-infinity to l-infinity is $k$, also as `linf_lipschitz_bound`.
 
     Raises:
         ValueError: An argument out of its range, named in the message.
 
     Reference:
         Zhang et al., "Towards certifying l-infinity robustness using neural networks with
-        l-inf-dist neurons" (ICML 2021).
+        l-inf-dist neurons" (ICML 2021), equation 3 and section 5.
 
     Example:
 
@@ -74,9 +82,12 @@ class LInfDistanceDense(LipschitzLayer):
         kernel_regularizer=None,
         bias_regularizer=None,
         k_coef_lip=1.0,
+        p=None,
         **kwargs,
     ):
         super().__init__(k_coef_lip=k_coef_lip, **kwargs)
+        expected = f"None or a whole number from 2 to {LARGEST_P}"
+        self.p = None if p is None else checks.integer("p", p, expected, least=2, most=LARGEST_P)
         self.units = checks.positive_int("units", units)
         self.use_bias = bool(use_bias)
         self.kernel_initializer = keras.initializers.get(
@@ -102,29 +113,62 @@ class LInfDistanceDense(LipschitzLayer):
                 initializer=self.bias_initializer,
                 regularizer=self.bias_regularizer,
             )
+        self.exponent = None
+        if self.p is not None:
+            self.exponent = self.add_weight(
+                name="exponent",
+                shape=(),
+                initializer=keras.initializers.Constant(self.p),
+                trainable=False,
+                dtype="float32",
+                autocast=False,
+                aggregation="only_first_replica",
+            )
         self.input_spec = keras.layers.InputSpec(min_ndim=2, axes={-1: input_shape[-1]})
         self.built = True
 
-    def call(self, inputs):
-        differences = ops.expand_dims(inputs, -1) - ops.cast(self.kernel, inputs.dtype)
-        distances = scale(ops.max(ops.abs(differences), axis=-2), self.k_coef_lip)
+    def call(self, inputs, training=False):
+        x = at_least_float32(ops.reshape(inputs, (-1, inputs.shape[-1])))
+        distances = self._distances(x, ops.cast(self.kernel, x.dtype), training)
+        distances = scale(distances, self.k_coef_lip, dtype=self.compute_dtype)
+        if len(inputs.shape) > 2:
+            distances = ops.reshape(distances, (*ops.shape(inputs)[:-1], self.units))
         return distances if self.bias is None else ops.add(distances, self.bias)
 
-    def bound(self, input_shape):
+    def _distances(self, x, kernel, training):
+        if self.exponent is None or not training:
+            return linf_distances(x, kernel)
+        p = ops.stop_gradient(self.exponent.value)
+        return ops.cond(
+            p <= LARGEST_P,
+            lambda: p_distances(x, kernel, p),
+            lambda: linf_distances(x, kernel),
+        )
+
+    def bound(self, input_shape, norm=2):
         # A difference of size |x| + |w| at most, a product with the factor, and the bias.
         self.check_built()
-        root = math.sqrt(values_in(self.compute_output_shape(input_shape)))
+        root = norm_of_ones(values_in(self.compute_output_shape(input_shape)), norm)
         kernel = applied(self.kernel, self.compute_dtype)
         bias = 0.0
         if self.bias is not None:
             bias = float(np.abs(applied(self.bias, self.compute_dtype)).max())
         factor = max(1.0, self.k_coef_lip)
         return LayerBound(
-            lipschitz=self.k_coef_lip * math.sqrt(self.units) * (1.0 + 1e-15),
+            lipschitz=self.k_coef_lip * norm_of_ones(self.units, norm) * (1.0 + 1e-15),
             roundings=4,
             gain=factor * root,
-            offset=root * (factor * float(np.linalg.norm(kernel, axis=0).max()) + bias),
+            offset=root * (factor * float(np.abs(kernel).max()) + bias),
         )
+
+    def set_exponent(self, p):
+        """Sets the exponent that training calls measure with.
+
+        Args:
+            p: Number from 1 on; above 1023 counts as infinity.
+        """
+        # Not infinity itself: a weight that is not finite is the sign of a broken training.
+        self.exponent.assign(min(checks.positive_float("p", min(p, _INFINITY)), _INFINITY))
 
     @property
     def linf_lipschitz_bound(self):
@@ -143,4 +187,5 @@ class LInfDistanceDense(LipschitzLayer):
             "bias_initializer": keras.initializers.serialize(self.bias_initializer),
             "kernel_regularizer": keras.regularizers.serialize(self.kernel_regularizer),
             "bias_regularizer": keras.regularizers.serialize(self.bias_regularizer),
+            "p": self.p,
         }

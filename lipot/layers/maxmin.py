@@ -27,7 +27,7 @@ class MaxMin(ChannelLayer):
         That of the input with twice the channels.
 
     Lipschitz bound:
-        `k_coef_lip`: the parts of $a$ and $b$ differ by $|a - b|$ in total.
+        `k_coef_lip`, in l-infinity too: the parts of $a$ and $b$ differ by $|a - b|$ in total.
 
     Reference:
         Blot, Cord and Thome, "Max-min convolutional neural networks for image classification"
@@ -47,7 +47,7 @@ class MaxMin(ChannelLayer):
     def call(self, inputs):
         return scale(max_min(inputs, axis=self.channel_axis), self.k_coef_lip)
 
-    def bound(self, input_shape):
+    def bound(self, input_shape, norm=2):
         return piecewise_linear(self.k_coef_lip)
 
     def compute_output_shape(self, input_shape):

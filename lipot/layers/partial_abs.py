@@ -63,7 +63,7 @@ class PartialAbs(ChannelLayer):
         # Rounded up, except where the product is an integer but for its own rounding.
         return min(channels, -int(-self.fraction * channels * (1.0 - 1e-12) // 1))
 
-    def bound(self, input_shape):
+    def bound(self, input_shape, norm=2):
         return piecewise_linear(self.k_coef_lip)
 
     def get_config(self):

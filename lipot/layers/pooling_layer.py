@@ -122,6 +122,14 @@ class GlobalPoolingLayer(ImageLayer):
         """Number of values in one channel; sizes that are not known count as one."""
         return values_in((None, *(input_shape[axis] for axis in self.spatial_axes)))
 
+    def check_window(self, input_shape, norm):
+        """Raises where a bound in l-infinity, which grows with the image, has no image size."""
+        if norm != 2 and None in [input_shape[axis] for axis in self.spatial_axes]:
+            raise ValueError(
+                f"Layer '{self.name}' is bounded in l-infinity for one image size. Expected a "
+                f"model with a fixed input shape. Received: input_shape={tuple(input_shape)}"
+            )
+
     def compute_output_shape(self, input_shape):
         if not self.keepdims:
             return (input_shape[0], input_shape[self.channel_axis])

@@ -56,11 +56,11 @@ class PositionEmbedding(LipschitzLayer):
     def call(self, inputs):
         return scale(inputs + self.embedding, self.k_coef_lip)
 
-    def bound(self, input_shape):
+    def bound(self, input_shape, norm=2):
         self.check_built()
         moved = self.k_coef_lip * applied(self.embedding, self.compute_dtype)
         sum_and_factor = LayerBound(self.k_coef_lip, roundings=3, gain=self.k_coef_lip)
-        return sum_and_factor.with_bias(moved, (None, moved.size))
+        return sum_and_factor.with_bias(moved, (None, moved.size), norm)
 
     def compute_output_shape(self, input_shape):
         return tuple(input_shape)

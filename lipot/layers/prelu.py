@@ -49,7 +49,7 @@ class PReLUlip(LipschitzLayer, keras.layers.PReLU):
     def call(self, inputs):
         return scale(super().call(inputs), self.k_coef_lip)
 
-    def bound(self, input_shape):
+    def bound(self, input_shape, norm=2):
         self.check_built()
         slopes = np.abs(applied(self.alpha, self.compute_dtype))
         if not np.all(np.isfinite(slopes)):

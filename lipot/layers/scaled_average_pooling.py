@@ -63,8 +63,9 @@ class ScaledAveragePooling2D(WindowPoolingLayer):
         factor = self.k_coef_lip / average_norm(self.pool_size, self.strides)
         return scale(means, factor, dtype=self.compute_dtype)
 
-    def bound(self, input_shape):
-        return _average_bound(self, input_shape)
+    def bound(self, input_shape, norm=2):
+        l2 = average_norm(self.pool_size, self.strides)
+        return _average_bound(self, input_shape, 1.0 if norm == 2 else 1.0 / l2)
 
 
 @keras.saving.register_keras_serializable(package="lipot")
@@ -108,11 +109,13 @@ class ScaledGlobalAveragePooling2D(GlobalPoolingLayer):
         count = ops.sum(ops.ones_like(x), axis=self.spatial_axes, keepdims=self.keepdims)
         return scale(total / ops.sqrt(count), self.k_coef_lip, self.compute_dtype)
 
-    def bound(self, input_shape):
-        return _average_bound(self, input_shape)
+    def bound(self, input_shape, norm=2):
+        self.check_window(input_shape, norm)
+        window = self.window(input_shape)
+        return _average_bound(self, input_shape, 1.0 if norm == 2 else math.sqrt(window))
 
 
-def _average_bound(layer, input_shape):
-    """Bound of an average over windows, divided by its norm."""
-    roundings = layer.window(input_shape) + 8
-    return LayerBound(layer.k_coef_lip, roundings=roundings, gain=layer.k_coef_lip)
+def _average_bound(layer, input_shape, grown):
+    """Bound of an average over windows, divided by its l2 norm, where that makes it grow so."""
+    constant = layer.k_coef_lip * (grown if grown == 1.0 else grown * (1.0 + 1e-12))
+    return LayerBound(constant, roundings=layer.window(input_shape) + 8, gain=constant)

@@ -84,8 +84,9 @@ class ScaledL2NormPooling2D(WindowPoolingLayer):
         factor = self.k_coef_lip / window_overlap(self.pool_size, self.strides) ** 0.5
         return scale(norms, factor, dtype=self.compute_dtype)
 
-    def bound(self, input_shape):
-        return _norm_bound(self, input_shape)
+    def bound(self, input_shape, norm=2):
+        overlap = window_overlap(self.pool_size, self.strides)
+        return _norm_bound(self, input_shape, norm, overlap)
 
     def get_config(self):
         return {**super().get_config(), "eps_grad_sqrt": self.eps_grad_sqrt}
@@ -142,18 +143,21 @@ class ScaledGlobalL2NormPooling2D(GlobalPoolingLayer):
         norms = smooth_root(total, self.eps_grad_sqrt)
         return scale(norms, self.k_coef_lip, dtype=self.compute_dtype)
 
-    def bound(self, input_shape):
-        return _norm_bound(self, input_shape)
+    def bound(self, input_shape, norm=2):
+        self.check_window(input_shape, norm)
+        return _norm_bound(self, input_shape, norm)
 
     def get_config(self):
         return {**super().get_config(), "eps_grad_sqrt": self.eps_grad_sqrt}
 
 
-def _norm_bound(layer, input_shape):
+def _norm_bound(layer, input_shape, norm, overlap=1):
+    # The norm of a window of m values is sqrt(m)-Lipschitz in the largest of them.
+    grown = 1.0 if norm == 2 else math.sqrt(layer.window(input_shape) / overlap) * (1.0 + 1e-12)
     # Sums of squares and their roots lose relative to the result, except for squares below the
     # smallest float: those change the root by at most 1e-19 for each value.
     return LayerBound(
-        lipschitz=layer.k_coef_lip,
+        lipschitz=layer.k_coef_lip * grown,
         roundings=1,
         offset=1e-9 * math.sqrt(values_in(input_shape)),
         output_roundings=layer.window(input_shape) + 12,

@@ -40,6 +40,7 @@ class SDPResidualDense(SDPResidualLayer):
     Lipschitz bound:
         $k \max(1, \|K\|^2 - 1)$, where $\|K\|^2$ is bounded in float64 from the kernel as it was
         rounded (see `lipot.math.sdp`). By construction it is at most 2, and the bound `k_coef_lip`.
+        In l-infinity $k (1 + \|K\|_\infty \|K^\top\|_\infty)$.
 
     Raises:
         ValueError: An argument out of its range, named in the message.

@@ -1,15 +1,13 @@
 """What the residual blocks that are 1-Lipschitz by a semidefinite condition share."""
 
-import math
-
 import keras
-import numpy as np
 from keras import ops
 
 from lipot.layers.parametrizations import SDP
 from lipot.layers.parametrized_layer import ParametrizedLayer
 from lipot.math import sdp
 from lipot.math.linear_maps.skew_exponential import convolved_sums
+from lipot.math.norms import norm_of_ones, vector_norm
 from lipot.math.rounding import LayerBound, applied, values_in
 from lipot.math.scaling import scale
 from lipot.math.skew import adjoint_kernel
@@ -57,19 +55,21 @@ class SDPResidualLayer(ParametrizedLayer):
         moved = self.linear_map.apply(ops.relu(hidden), _adjoint(kernel))
         return scale(inputs - moved, self.k_coef_lip)
 
-    def bound(self, input_shape):
+    def bound(self, input_shape, norm=2):
         # The error of each of the two maps is that of `lipot.math.linear_maps`, times the norms
         # of what follows.
         self.check_built()
         kernel = self.applied_kernel()
         taps = kernel if kernel.ndim == 4 else kernel[None, None]
         back = taps.transpose(0, 1, 3, 2)
-        into_sums, back_sums = convolved_sums(taps), max(1.0, convolved_sums(back))
-        positions = values_in(input_shape) / taps.shape[2]
-        bias = np.linalg.norm(applied(self.bias, self.compute_dtype)) * math.sqrt(positions)
+        into_sums, back_sums = convolved_sums(taps, norm), max(1.0, convolved_sums(back, norm))
+        bias = vector_norm(applied(self.bias, self.compute_dtype), norm)
+        bias = bias * norm_of_ones(values_in(input_shape) / taps.shape[2], norm)
         factor = max(1.0, self.k_coef_lip)
+        # In l-infinity nothing of the two kernels cancels that a bound could count on.
+        constant = sdp.residual_bound(kernel) if norm == 2 else 1.0 + into_sums * back_sums
         return LayerBound(
-            lipschitz=self.k_coef_lip * sdp.residual_bound(kernel),
+            lipschitz=self.k_coef_lip * constant,
             # Both sums, the bias, the difference, and the factor.
             roundings=taps[..., 0].size + back[..., 0].size + 6,
             gain=factor * (1.0 + into_sums * back_sums),

@@ -31,7 +31,7 @@ class SpatialShift2D(LipschitzLayer):
         That of the input.
 
     Lipschitz bound:
-        `k_coef_lip`: a permutation of the values, of which zero padding drops some.
+        `k_coef_lip`, in l-infinity too: a permutation of the values, of which zero padding drops some.
 
     Raises:
         ValueError: An argument out of its range; at build, fewer than four channels to move.
@@ -74,7 +74,7 @@ class SpatialShift2D(LipschitzLayer):
         moved = self._moved(inputs.shape)
         return scale(shift(inputs, moved, (1, 2), self.padding == "circular"), self.k_coef_lip)
 
-    def bound(self, input_shape):
+    def bound(self, input_shape, norm=2):
         return LayerBound(self.k_coef_lip, output_roundings=2)
 
     def compute_output_shape(self, input_shape):

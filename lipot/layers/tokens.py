@@ -67,15 +67,16 @@ class PatchEmbedding(keras.layers.Layer):
         patches = ops.reshape(patches, (batch, self.position.shape[0], self.kernel.shape[0]))
         return ops.matmul(patches, self.kernel) + self.position
 
-    def bound(self, input_shape):
+    def bound(self, input_shape, norm=2):
         if not self.built:
             raise ValueError(
                 f"Layer '{self.name}' has no weights yet. Expected a built layer: call it on "
                 "data or give its model an input shape first."
             )
-        linear = Dense(self.width).bound(applied(self.kernel, self.compute_dtype), input_shape)
+        kernel = applied(self.kernel, self.compute_dtype)
+        linear = Dense(self.width).bound(kernel, input_shape, norm=norm)
         position = applied(self.position, self.compute_dtype)
-        return linear.with_bias(position, self.compute_output_shape(input_shape))
+        return linear.with_bias(position, self.compute_output_shape(input_shape), norm)
 
     lipschitz_bound = bound_as_built
 

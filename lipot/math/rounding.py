@@ -4,12 +4,12 @@ The model of arithmetic is the standard one: every operation returns the exact r
 `1 + d`, `|d| <= u`, plus at most the smallest normal number (results below it may be flushed).
 """
 
-import math
 from typing import NamedTuple
 
 import numpy as np
 from keras import ops
 
+from lipot.math.norms import joined, norm_of_ones, row_sums, vector_norm
 from lipot.math.precision import widest_float
 
 
@@ -52,7 +52,7 @@ class Affine(NamedTuple):
 
 
 class LayerBound(NamedTuple):
-    r"""Proven facts about one layer at inference, in l2 norms over a whole sample.
+    r"""Proven facts about one layer at inference, in l2 or in l-infinity over a whole sample.
 
     Attributes:
         lipschitz: Upper bound of the layer's Lipschitz constant.
@@ -82,16 +82,17 @@ class LayerBound(NamedTuple):
         # The input roundings cover sums of inputs, the output ones what is done to the result.
         return cls(constant, inputs + 2, 2.0 * constant, 0.0, inputs + 2)
 
-    def with_bias(self, bias, output_shape):
+    def with_bias(self, bias, output_shape, norm=2):
         """Bound of a linear layer with this bound whose outputs are shifted by a bias.
 
         Args:
             bias: Array in float64, added as often as it fits into an output.
             output_shape: Shape of the output, `(None, ...)`.
+            norm: `2` or `"inf"`, the norm that the bound is stated in.
         """
         repeated = values_in(output_shape) / np.size(bias)
-        norm = float(np.linalg.norm(bias)) * math.sqrt(repeated)
-        return self._replace(offset=self.offset + norm)
+        size = float(vector_norm(bias, norm)) * norm_of_ones(repeated, norm)
+        return self._replace(offset=self.offset + size)
 
     def with_activation(self, activation):
         """Bound of a linear layer with this bound, followed by an activation.
@@ -114,9 +115,9 @@ def total(bounds):
     return Affine(*(float(sum(column)) for column in zip(*bounds)))
 
 
-def root_of_squares(bounds):
-    """Bound of `sqrt(sum of squares)`, by the triangle inequality in R^n."""
-    return Affine(*(math.hypot(*column) for column in zip(*bounds)))
+def joint(bounds, norm):
+    """Bound of a vector made of parts with these bounds, by the triangle inequality in R^n."""
+    return Affine(*(joined(column, norm) for column in zip(*bounds)))
 
 
 def accumulated(roundings, roundoff):
@@ -146,13 +147,14 @@ def values_in(shape):
     return int(np.prod([n or 1 for n in shape[1:]], initial=1.0))
 
 
-def channelwise(scale, shift, input_shape):
+def channelwise(scale, shift, input_shape, norm=2):
     """Bound of `a x + b` with one pair for each channel: a few roundings of parts and sum.
 
     Args:
         scale: The factors, an array.
         shift: The sizes of the shifts, an array.
         input_shape: Shape of the input, `(None, ...)`.
+        norm: `2` or `"inf"`, the norm to state the bound in.
     """
     largest = float(np.max(np.abs(scale))) * (1.0 + 1e-12)
     positions = values_in(input_shape) / np.size(shift)
@@ -160,7 +162,7 @@ def channelwise(scale, shift, input_shape):
         lipschitz=largest,
         roundings=8,
         gain=largest,
-        offset=float(np.linalg.norm(shift)) * math.sqrt(max(1.0, positions)),
+        offset=float(vector_norm(shift, norm)) * norm_of_ones(max(1.0, positions), norm),
     )
 
 
@@ -170,6 +172,16 @@ def applied(weight, dtype):
     if dtype == "bfloat16":
         weight = ops.cast(weight, "float32")
     return ops.convert_to_numpy(weight).astype("float64")
+
+
+def operator_norm(matrix, norm):
+    """Norm of the product with a matrix `(outputs, inputs)`, never below it.
+
+    Args:
+        matrix: Array in float64.
+        norm: `2` or `"inf"`, of the inputs and of the outputs.
+    """
+    return spectral_norm(matrix) if norm == 2 else row_sums(matrix)
 
 
 def spectral_norm(matrix):

@@ -4,6 +4,7 @@ from lipot.recipes.adversarial import train_got_trades_lm, train_otjr
 from lipot.recipes.certified import default_radius, train_certified
 from lipot.recipes.certified_choices import Candidate
 from lipot.recipes.hkr import hkr_network, spread, train_hkr
+from lipot.recipes.linf_dist import linf_distance_network, train_linf_dist
 from lipot.recipes.networks import plain_classifier
 from lipot.recipes.ot_classifier import train_ot_classifier
 from lipot.recipes.otad import train_otad
@@ -15,4 +16,5 @@ METHODS = {
     "otjr": train_otjr,
     "ot-classifier": train_ot_classifier,
     "otad": train_otad,
+    "linf-dist": train_linf_dist,
 }

@@ -9,7 +9,7 @@ import lipot
 from lipot.certificates.head import find_head
 from lipot.certificates.node import computed_input_node
 from lipot.math import rounding
-from lipot.math.rounding import Affine, accumulated, float_format, root_of_squares, total
+from lipot.math.rounding import Affine, accumulated, float_format, joint, total
 from tests.helpers import to_numpy
 
 
@@ -175,7 +175,8 @@ def test_unknown_formats_are_refused():
 
 def test_arithmetic_of_bounds():
     assert total([Affine(1.0, 2.0), Affine(3.0, 4.0)]) == Affine(4.0, 6.0)
-    assert root_of_squares([Affine(3.0, 0.0), Affine(4.0, 1.0)]) == Affine(5.0, 1.0)
+    assert joint([Affine(3.0, 0.0), Affine(4.0, 1.0)], 2) == Affine(5.0, 1.0)
+    assert joint([Affine(3.0, 2.0), Affine(4.0, 1.0)], "inf") == Affine(4.0, 2.0)
     assert Affine(2.0, 1.0).times(3.0)(2.0) == 15.0
     assert accumulated(10, 2.0**-24) == pytest.approx(10 * 2.0**-24, rel=1e-6)
     assert accumulated(10, 2.0**-24) > 10 * 2.0**-24

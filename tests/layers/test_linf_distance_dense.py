@@ -83,3 +83,45 @@ def test_bad_arguments_are_named():
         LInfDistanceDense(0)
     with pytest.raises(ValueError, match="`k_coef_lip`"):
         LInfDistanceDense(2, k_coef_lip=float("nan"))
+    for p in (1, 1024, 2.5):
+        with pytest.raises(ValueError, match="`p`"):
+            LInfDistanceDense(2, p=p)
+
+
+def test_training_measures_with_the_exponent_and_inference_with_infinity():
+    x, layer = sample(6, 4), LInfDistanceDense(3, p=8, use_bias=False, k_coef_lip=0.5)
+    shifts = np.abs(x[..., None] - to_numpy(layer.kernel if layer.built else _built(layer, 4)))
+    largest = 0.5 * shifts.max(axis=1)
+    np.testing.assert_allclose(to_numpy(layer(x)), largest, rtol=1e-6)
+    for exponent in (8, 20):
+        layer.set_exponent(exponent)
+        expected = 0.5 * (shifts.astype("float64") ** exponent).sum(axis=1) ** (1.0 / exponent)
+        np.testing.assert_allclose(to_numpy(layer(x, training=True)), expected, rtol=1e-5)
+    layer.set_exponent(float("inf"))
+    np.testing.assert_allclose(to_numpy(layer(x, training=True)), largest, rtol=1e-6)
+    assert layer.bound((None, 4), norm="inf").lipschitz == pytest.approx(0.5)
+
+
+def _built(layer, features):
+    layer.build((None, features))
+    return layer.kernel
+
+
+def test_a_scheduler_raises_the_exponent_of_a_compiled_step():
+    model = keras.Sequential([keras.Input((3,)), LInfDistanceDense(4, p=8), LInfDistanceDense(2)])
+    model.compile("sgd", lipot.losses.MultiMargin())
+    scheduler = lipot.callbacks.DistanceNormScheduler(8, first=8, last=128, begin=0.0, end=0.9)
+    seen = []
+    watch = keras.callbacks.LambdaCallback(
+        on_train_batch_begin=lambda batch, logs: seen.append(float(model.layers[0].exponent))
+    )
+    x, y = sample(32, 3), np.eye(2)[np.arange(32) % 2]
+    model.fit(x, y, batch_size=4, callbacks=[scheduler, watch], verbose=0)
+    assert seen[0] == 8.0 and seen == sorted(seen) and seen[-1] > 64.0
+    assert scheduler.step == 8 and np.all(np.isfinite(model.get_weights()[0]))
+    scheduler.apply(1.0)
+    assert np.isfinite(float(model.layers[0].exponent))
+    plain = keras.Sequential([keras.Input((3,)), LInfDistanceDense(2)])
+    plain.compile("sgd", lipot.losses.MultiMargin())
+    with pytest.raises(ValueError, match="with an argument `p`"):
+        plain.fit(x, y, callbacks=[scheduler], verbose=0)

@@ -45,7 +45,7 @@ AUGMENTATIONS = tuple(getattr(keras.layers, n) for n in _NAMES if hasattr(keras.
 
 
 @register_bound(*AUGMENTATIONS)
-def augmentation(layer, input_shape):
+def augmentation(layer, input_shape, norm):
     if type(layer) not in AUGMENTATIONS:
         raise ValueError(
             f"No Lipschitz bound is known for layer '{layer.name}' of class "
@@ -57,7 +57,7 @@ def augmentation(layer, input_shape):
 
 
 @register_bound(keras.layers.Pipeline)
-def pipeline(layer, input_shape):
+def pipeline(layer, input_shape, norm):
     for inner in layer.layers:
         if type(inner) not in AUGMENTATIONS:
             raise ValueError(

@@ -10,14 +10,14 @@ from lipot.math.rounding import applied
 
 
 @register_bound(keras.layers.Dense)
-def dense(layer, input_shape):
+def dense(layer, input_shape, norm):
     check_not_quantized(layer)
     kernel = applied(layer.kernel, layer.compute_dtype)
-    return _bound(layer, linear_maps.Dense(layer.units), kernel, input_shape)
+    return _bound(layer, linear_maps.Dense(layer.units), kernel, input_shape, norm)
 
 
 @register_bound(keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
-def convolution(layer, input_shape):
+def convolution(layer, input_shape, norm):
     check_not_quantized(layer)
     kernel, groups = applied(layer.kernel, layer.compute_dtype), getattr(layer, "groups", 1)
     if isinstance(layer, keras.layers.DepthwiseConv2D):
@@ -31,11 +31,11 @@ def convolution(layer, input_shape):
         layer.dilation_rate,
         groups,
     )
-    return _bound(layer, linear_map, kernel, _of_known_size(layer, input_shape))
+    return _bound(layer, linear_map, kernel, _of_known_size(layer, input_shape), norm)
 
 
 @register_bound(keras.layers.Conv1D)
-def convolution_1d(layer, input_shape):
+def convolution_1d(layer, input_shape, norm):
     check_not_quantized(layer)
     kernel, padding = applied(layer.kernel, layer.compute_dtype)[:, None], layer.padding
     shape = list(_of_known_size(layer, input_shape))
@@ -54,11 +54,11 @@ def convolution_1d(layer, input_shape):
         (*layer.dilation_rate, 1),
         layer.groups,
     )
-    return _bound(layer, linear_map, kernel, input_shape, tuple(shape))
+    return _bound(layer, linear_map, kernel, input_shape, norm, tuple(shape))
 
 
 @register_bound(keras.layers.Conv2DTranspose)
-def transposed_convolution(layer, input_shape):
+def transposed_convolution(layer, input_shape, norm):
     check_not_quantized(layer)
     # A padding of the output, whatever its size, crops or adds zeros: it cannot raise the norm.
     linear_map = linear_maps.Conv2DTranspose(
@@ -70,16 +70,17 @@ def transposed_convolution(layer, input_shape):
         layer.dilation_rate,
     )
     kernel = applied(layer.kernel, layer.compute_dtype)
-    return _bound(layer, linear_map, kernel, _of_known_size(layer, input_shape))
+    return _bound(layer, linear_map, kernel, _of_known_size(layer, input_shape), norm)
 
 
-def _bound(layer, linear_map, kernel, input_shape, map_shape=None):
+def _bound(layer, linear_map, kernel, input_shape, norm, map_shape=None):
     """Bound of a linear map with a kernel, followed by the bias and activation of a layer."""
     output_shape = layer.compute_output_shape(input_shape)
-    linear = linear_map.bound(kernel, input_shape if map_shape is None else map_shape)
+    map_shape = input_shape if map_shape is None else map_shape
+    linear = linear_map.bound(kernel, map_shape, norm=norm)
     if layer.bias is not None:
-        linear = linear.with_bias(applied(layer.bias, layer.compute_dtype), output_shape)
-    return linear.with_activation(activation_bound(layer.activation, output_shape))
+        linear = linear.with_bias(applied(layer.bias, layer.compute_dtype), output_shape, norm)
+    return linear.with_activation(activation_bound(layer.activation, output_shape, norm))
 
 
 def _of_known_size(layer, input_shape):

@@ -8,46 +8,49 @@ import numpy as np
 from lipot.certificates.weights import image_size
 from lipot.layers.layer_bounds import register_bound
 from lipot.math.convolution import padding_widths
-from lipot.math.rounding import LayerBound, spectral_norm
+from lipot.math.norms import norm_of_ones
+from lipot.math.rounding import LayerBound, operator_norm
 
 layers = keras.layers
 
 
 @register_bound(layers.MaxPooling1D, layers.MaxPooling2D)
-def max_pooling(layer, input_shape):
+def max_pooling(layer, input_shape, norm):
     r"""An input value decides in at most as many windows as contain it.
 
-    $|\max_W x - \max_W y|^2 \le \max_{i \in W} |x_i - y_i|^2$, summed over the windows.
+    $|\max_W x - \max_W y|^2 \le \max_{i \in W} |x_i - y_i|^2$, summed over the windows; in
+    l-infinity the largest alone counts.
     """
     windows = [(axis > 0).sum(axis=0).max() for axis in _windows(layer, input_shape)]
-    return LayerBound(math.sqrt(math.prod(windows)))
+    return LayerBound(norm_of_ones(math.prod(windows), norm))
 
 
 @register_bound(layers.AveragePooling1D, layers.AveragePooling2D)
-def average_pooling(layer, input_shape):
+def average_pooling(layer, input_shape, norm):
     """Norm of averages over the values a window really contains.
 
     On two axes the matrix is a Kronecker product and the norms multiply.
     """
     axes = [axis / axis.sum(axis=1, keepdims=True) for axis in _windows(layer, input_shape)]
-    norm = math.prod(map(spectral_norm, axes))
+    constant = math.prod(operator_norm(axis, norm) for axis in axes)
     # Partial sums of nonnegative weights are below the whole, which in float16 must not overflow
     # before it is divided.
     window = math.prod(layer.pool_size)
-    gain = norm * window if layer.compute_dtype == "float16" else norm
-    return LayerBound(norm, roundings=window + 4, gain=gain)
+    gain = constant * window if layer.compute_dtype == "float16" else constant
+    return LayerBound(constant, roundings=window + 4, gain=gain)
 
 
 @register_bound(layers.GlobalMaxPooling1D, layers.GlobalMaxPooling2D)
-def global_max_pooling(layer, input_shape):
+def global_max_pooling(layer, input_shape, norm):
     return LayerBound(1.0)
 
 
 @register_bound(layers.GlobalAveragePooling1D, layers.GlobalAveragePooling2D)
-def global_average_pooling(layer, input_shape):
+def global_average_pooling(layer, input_shape, norm):
     size, _ = image_size(layer, input_shape)
-    norm = (1.0 + 1e-12) / math.sqrt(math.prod(size))
-    return LayerBound(norm, roundings=math.prod(size) + 4, gain=norm)
+    # The root of as many values as a mean has, or nothing in l-infinity.
+    constant = (1.0 + 1e-12) / norm_of_ones(math.prod(size), norm)
+    return LayerBound(constant, roundings=math.prod(size) + 4, gain=constant)
 
 
 def _windows(layer, input_shape):

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from lipot.layers.layer_bounds import refuse, register_bound
+from lipot.math.norms import norm_of_ones
 from lipot.math.rounding import LayerBound, applied, channelwise
 from lipot.math.scaling import wide_dtype
 
@@ -30,33 +31,33 @@ layers = keras.layers
     layers.GaussianDropout,
     layers.ActivityRegularization,
 )
-def unchanged(layer, input_shape):
+def unchanged(layer, input_shape, norm):
     """At inference these move values, add zeros or do nothing."""
     return LayerBound(1.0)
 
 
 @register_bound(layers.RepeatVector)
-def repeat_vector(layer, input_shape):
-    return LayerBound(math.sqrt(layer.n))
+def repeat_vector(layer, input_shape, norm):
+    return LayerBound(norm_of_ones(layer.n, norm))
 
 
 @register_bound(layers.UpSampling1D)
-def upsampling_1d(layer, input_shape):
-    return LayerBound(math.sqrt(layer.size))
+def upsampling_1d(layer, input_shape, norm):
+    return LayerBound(norm_of_ones(layer.size, norm))
 
 
 @register_bound(layers.UpSampling2D)
-def upsampling_2d(layer, input_shape):
+def upsampling_2d(layer, input_shape, norm):
     if layer.interpolation != "nearest":
         raise ValueError(
             f"Layer '{layer.name}' cannot be certified. Expected interpolation='nearest'. "
             f"Received: interpolation={layer.interpolation!r}"
         )
-    return LayerBound(math.sqrt(math.prod(layer.size)))
+    return LayerBound(norm_of_ones(math.prod(layer.size), norm))
 
 
 @register_bound(layers.BatchNormalization)
-def batch_normalization(layer, input_shape):
+def batch_normalization(layer, input_shape, norm):
     if layer.moving_variance is None:
         raise ValueError(f"Layer '{layer.name}' has no weights yet. Expected a built model.")
     variance, mean = _numbers(layer.moving_variance, layer), _numbers(layer.moving_mean, layer)
@@ -66,25 +67,25 @@ def batch_normalization(layer, input_shape):
     shift = np.abs(mean) * scale
     if layer.beta is not None:
         shift = shift + np.abs(_numbers(layer.beta, layer))
-    return channelwise(scale, shift, input_shape)
+    return channelwise(scale, shift, input_shape, norm)
 
 
 @register_bound(layers.Normalization)
-def normalization(layer, input_shape):
+def normalization(layer, input_shape, norm):
     variance, mean = _numbers(layer.variance, layer), _numbers(layer.mean, layer)
     deviation = np.maximum(np.sqrt(variance), keras.config.epsilon())
     if layer.invert:
-        return channelwise(deviation, np.abs(mean), input_shape)
-    return channelwise(1.0 / deviation, np.abs(mean) / deviation, input_shape)
+        return channelwise(deviation, np.abs(mean), input_shape, norm)
+    return channelwise(1.0 / deviation, np.abs(mean) / deviation, input_shape, norm)
 
 
 @register_bound(layers.Rescaling)
-def rescaling(layer, input_shape):
+def rescaling(layer, input_shape, norm):
     scale, shift = (
         np.abs(applied(value, layer.compute_dtype)) for value in (layer.scale, layer.offset)
     )
-    repeats = _repeats(layer, input_shape, np.broadcast_shapes(scale.shape, shift.shape))
-    bound = channelwise(scale, shift, input_shape)
+    repeats = _repeats(layer, input_shape, np.broadcast_shapes(scale.shape, shift.shape), norm)
+    bound = channelwise(scale, shift, input_shape, norm)
     return bound._replace(
         lipschitz=bound.lipschitz * repeats,
         gain=bound.gain * repeats,
@@ -92,7 +93,7 @@ def rescaling(layer, input_shape):
     )
 
 
-def _repeats(layer, input_shape, shape):
+def _repeats(layer, input_shape, shape, norm):
     """Norm of repeating an input so that it meets an array of this shape."""
     own = tuple(input_shape[1:])
     if len(shape) > len(own) or any(n is None and m > 1 for n, m in zip(own[::-1], shape[::-1])):
@@ -102,7 +103,7 @@ def _repeats(layer, input_shape, shape):
         )
     known = tuple(n or 1 for n in own)
     repeated = math.prod(np.broadcast_shapes(known, shape)) / math.prod(known)
-    return math.sqrt(repeated) * (1.0 + 1e-15)
+    return norm_of_ones(repeated, norm) * (1.0 + 1e-15)
 
 
 def _numbers(values, layer):

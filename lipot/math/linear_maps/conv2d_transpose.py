@@ -3,6 +3,7 @@
 import dataclasses
 import math
 
+import numpy as np
 from keras import ops
 
 from lipot import checks
@@ -81,6 +82,20 @@ class Conv2DTranspose(ImageMap):
     def sums(self, kernel):
         """The matrix whose columns add up to an output, and the number of terms."""
         return kernel.reshape(-1, kernel.shape[3]), math.prod(kernel.shape[:2]) * kernel.shape[3]
+
+    def linf_norm(self, kernel):
+        """Proven bound of the operator norm in l-infinity, whatever the size of the image.
+
+        An output pixel is reached by the taps whose place has its own remainder by the strides,
+        from one input pixel each; around a circle too, whose length the strides divide.
+        """
+        taps = np.abs(kernel).sum(axis=3)  # (kh, kw, filters)
+        for axis, (stride, dilation) in enumerate(zip(self.strides, self.dilation_rate)):
+            places = np.arange(taps.shape[axis]) * dilation % stride
+            reached = (places == np.arange(stride)[:, None]).astype("float64")
+            taps = np.moveaxis(np.tensordot(reached, taps, (1, axis)), 0, axis)
+        # A sum of n numbers is wrong by at most n units of roundoff, relatively.
+        return float(taps.max(initial=0.0)) * (1.0 + 2.0**-52 * (kernel[:, :, 0].size + 8))
 
     def output_shape(self, input_shape):
         """Shape of the output for an input."""

@@ -7,7 +7,8 @@ of a set `S`, and `|A_S x| <= |A| |x|`: no absolute values enter, so `n` steps l
 `n u |A| |x|`. Libraries treat the ends of tiles separately; with up to four different orders the
 norm of `s` at most doubles. Rounding the products adds `u |A|_F |x|`. For a convolution the columns
 are the taps and channels of the kernel read as a matrix, and an input value enters several patches:
-its copies.
+its copies. In l-infinity the chain of each output counts by itself: `n` steps lose at most `n u`
+times the sum of the absolute values of its row, times the largest value it reads.
 """
 
 import dataclasses
@@ -17,6 +18,7 @@ import numpy as np
 from keras import ops
 
 from lipot.math import orthogonal
+from lipot.math.norms import row_sums
 from lipot.math.rounding import LayerBound, spectral_norm
 
 # Partial sums in up to four orders: sqrt(4).
@@ -65,15 +67,28 @@ class LinearMap:
         """Adds one number to each output channel."""
         return ops.add(outputs, bias)
 
-    def bound(self, kernel, input_shape, dtype="float32"):
+    def linf_norm(self, kernel):
+        """Proven bound of the operator norm in l-infinity, whatever the size of the input.
+
+        The sums are those of the matrix of `sums`, one for each column. A padding that repeats
+        values makes none larger.
+        """
+        matrix, _ = self.sums(kernel)
+        return row_sums(matrix.T)
+
+    def bound(self, kernel, input_shape, dtype="float32", norm=2):
         """`LayerBound` of the map with a kernel, without bias.
 
         Args:
             kernel: Array in float64, as it is applied.
             input_shape: Shape of the input, `(None, ...)`.
             dtype: Float type the map computes in.
+            norm: `2` or `"inf"`, the norm to state the bound in.
         """
         matrix, terms = self.sums(kernel)
+        if norm != 2:
+            constant = self.linf_norm(kernel)
+            return LayerBound(lipschitz=constant, roundings=terms + 2, gain=constant)
         copied = math.sqrt(self.copies(input_shape))
         partial = partial_sums(matrix, terms)
         return LayerBound(

@@ -10,6 +10,7 @@ from lipot.math import skew
 from lipot.math.linear_maps.conv2d import Conv2D
 from lipot.math.linear_maps.images import ImageMap
 from lipot.math.linear_maps.linear_map import partial_sums
+from lipot.math.norms import row_sums
 from lipot.math.rounding import LayerBound, accumulated, float_format
 from lipot.math.sampling import space_to_channels
 from lipot.math.scaling import scale
@@ -101,19 +102,30 @@ class SkewExponential(ImageMap):
         """Proven bound of the operator norm, on images of every size."""
         return self.factor * skew.exponential_bound(kernel, self.terms)
 
-    def bound(self, kernel, input_shape, dtype="float32"):
+    def bound(self, kernel, input_shape, dtype="float32", norm=2):
         # Term k of the series is A / k times term k - 1, which has a norm of |A|^(k-1) / (k-1)!
         # at most. What the product rounds off, gamma g |A|^(k-1) / k!, goes through the terms that
         # follow, of which the sum is below e^|A|. All in all g e^|A| (e^|A| - 1) / |A| for each
         # gamma; second orders enter by the norm of the rounded product.
-        terms, step = kernel[..., 0].size + 3, convolved_sums(kernel)
-        norm = skew.shift_bound(kernel) + accumulated(terms, float_format(dtype).roundoff) * step
-        grown = math.exp(min(norm, 100.0))
+        # In l-infinity every norm is a sum of absolute values.
+        terms, step = kernel[..., 0].size + 3, convolved_sums(kernel, norm)
+        shift = skew.shift_bound(kernel) if norm == 2 else step
+        constant = self.norm(kernel, input_shape) if norm == 2 else self.linf_norm(kernel)
+        shift = shift + accumulated(terms, float_format(dtype).roundoff) * step
+        grown = math.exp(min(shift, 100.0))
         return LayerBound(
-            lipschitz=self.norm(kernel, input_shape),
+            lipschitz=constant,
             roundings=terms + self.terms + 4,
             gain=max(1.0, self.factor) * grown * (1.0 + step * grown),
         )
+
+    def linf_norm(self, kernel):
+        """Proven bound of the operator norm in l-infinity: the series of the norms."""
+        shift, term, total = convolved_sums(kernel, "inf"), 1.0, 1.0
+        for k in range(1, self.terms):
+            term *= shift / k
+            total += term
+        return self.factor * total * (1.0 + 1e-12)
 
     def output_shape(self, input_shape):
         """Shape of the output for an input."""
@@ -145,7 +157,9 @@ def check_circle(kernel_size, padding, size):
         )
 
 
-def convolved_sums(kernel):
-    """`partial_sums` of a convolution with stride 1, on images of every size."""
+def convolved_sums(kernel, norm=2):
+    """`partial_sums` of a convolution with stride 1, on images of every size, in either norm."""
     flat = kernel.reshape(-1, kernel.shape[3])
+    if norm != 2:
+        return row_sums(flat.T)
     return math.sqrt(math.prod(kernel.shape[:2])) * partial_sums(flat, len(flat))
