@@ -27,6 +27,7 @@ from lipot.math.convolution_geometry import (
 )
 from lipot.math.frequency_grids import AxisGrid, any_size_axis, known_size_axis
 from lipot.math.gram_spectrum import largest_gram_eigenvalue
+from lipot.math.rounding import spectral_norm
 
 __all__ = [
     "CircularEmbedding",
@@ -123,7 +124,8 @@ def convolution_bound(kernel, input_size, strides=1, dilation=1, padding="same",
     axes, twists = _frequencies(kernel.shape[:2], embedding, strides, dilation)
     bound = _twisted_norm(kernel, axes, groups, twists)
     if len(embedding.twists) > 1:
-        bound = min(bound, _patch_bound(kernel, embedding.outputs, strides, dilation, groups))
+        copies = patch_copies(kernel.shape[:2], strides, dilation, embedding.outputs)
+        bound = _least_of_patches(kernel, copies, groups, bound)
     return embedding.gain * _rounded_up(bound, kernel)
 
 
@@ -300,15 +302,18 @@ def _group_norm(kernel, axes, twists):
     return float(scale * math.prod(factors) * math.sqrt(square))
 
 
-def _patch_bound(kernel, outputs, strides, dilation, groups):
-    """Norm of the map from patches to outputs, times that of the map from inputs to patches.
+def _least_of_patches(kernel, copies, groups, bound):
+    """The least of a bound and of the norm of the map from patches to outputs, times copies.
 
-    It beats the circle when the kernel covers most of the input, and is exact when patches do
-    not overlap.
+    The latter wins when the kernel covers most of the input, and is exact when patches do not
+    overlap.
     """
     flat = kernel.reshape(-1, groups, kernel.shape[3] // groups).transpose(1, 0, 2)
-    copies = patch_copies(kernel.shape[:2], strides, dilation, outputs)
-    return math.sqrt(copies) * float(np.linalg.norm(flat, 2, axis=(1, 2)).max())
+    # The norm is at least the root of the mean squared singular value: often that is too much.
+    mean_square = np.sum(flat**2, axis=(1, 2)).max() / min(flat.shape[1:])
+    if copies * mean_square >= bound**2:
+        return bound
+    return min(bound, math.sqrt(copies) * max(map(spectral_norm, flat)))
 
 
 def _rounded_up(norm, kernel):
