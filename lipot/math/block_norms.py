@@ -8,12 +8,12 @@ $$ \sigma \le l \cosh\Big( \frac{\operatorname{acosh} \max(1, M)}{2 k} \Big) , \
    M = \big\| T_k(2 G / l^2 - I) \big\|_F \ge \max_i |T_{2k}(\sigma_i / l)| . $$
 
 `T_{2 k} = 2 T_k^2 - 1` doubles the degree by one product. Where `l` is the largest singular value,
-`M` is at most the root of `n`: the excess is below `log(4 n)^2 / (32 k^2)`, which takes half as many
-products as the Frobenius norm of a power of `G`, whose excess is `log(n) / (4 k)`. Where `l` is
-smaller, `M` grows with `k` and the bound holds as well; it is then as tight as that of a power.
+`M` is at most the root of `n` and the excess about `log(4 n)^2 / (32 k^2)`. The Frobenius norm of
+`G^k` leaves `log(n) / (4 k)`, twice as many products for as much. Where `l` is smaller, `M` grows
+with `k` and the bound holds as well, as tight as that of a power.
 
-All matrices pass a bound of a low degree. In the order of that bound, a high degree is spent on those
-that can still raise the maximum.
+All matrices pass a bound of a low degree. In the order of that bound, a high degree is spent on
+those that can still raise the maximum.
 
 Reference:
     Delattre et al., "Efficient Bound of Lipschitz Constant for Convolutional Layers by Gram
@@ -29,7 +29,7 @@ from keras import ops
 # Doublings of the degree for all matrices; one less lets more of them through.
 _SCREENING = 5
 # Steps of the power iteration: on all matrices, and on the few most promising ones.
-_FIRST_STEPS, _MORE_STEPS = 8, 64
+_FIRST_STEPS, _MORE_STEPS = 8, 24
 # Products of a vector with the polynomial of the screening, each worth its degree in steps.
 _FILTER_STEPS = 8
 
@@ -91,8 +91,8 @@ def block_norm_bound(real, imag, doublings=10):
     r"""Bounds the largest singular value of all matrices `real + i imag`, rounding aside.
 
     Args:
-        real: Tensor `(count, m, n)`.
-        imag: Tensor `(count, m, n)`.
+        real: Tensor `(count, m, n)`, of values whose squares neither vanish nor overflow.
+        imag: Tensor like `real`.
         doublings: Non-negative int, the logarithm of the degree to base 2. The default leaves
             2e-6 for `n = 512`, or less.
 
@@ -194,8 +194,8 @@ def _first_degree(grams, level):
 
 def _chebyshev(polynomials, doublings):
     """The polynomials of `2^doublings` times the degree."""
-    size = int(polynomials.log_scale.shape[0]), int(polynomials.matrices.real.shape[-1])
-    identity = ops.eye(size[1], dtype=polynomials.log_scale.dtype)
+    size = int(polynomials.matrices.real.shape[-1])
+    identity = ops.eye(size, dtype=polynomials.log_scale.dtype)
 
     def double(_, state):
         real, imag, log_scale = state
