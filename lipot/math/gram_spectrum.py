@@ -6,9 +6,9 @@ a frequency has one block, `A = sum_a K_a e^{i <phi, a>}`. Its Gram matrix over 
 $$ A A^* = \sum_t C_t e^{-i \langle \phi, t \rangle} , \qquad C_t = \sum_a K_a K_{a+t}^\top , $$
 
 real products once for all frequencies. Of large matrices, only those that can raise the maximum
-have their eigenvalues computed: for all others Cholesky factorizations of `level I - A A^*`, several
-times cheaper, prove that they cannot. A few power steps say in which order: they are no part of the
-proof, which looks at every frequency.
+have their eigenvalues computed: for all others Cholesky factorizations of `level I - A A^*`,
+several times cheaper, prove that they cannot. A few power steps say in which order: they are no
+part of the proof, which looks at every frequency.
 
 **Rounding.** Where the factorization of a Hermitian `B` of size `n` runs to its end, its factor
 has `R^* R = B + E`, `|E|_2 <= gamma / (1 - gamma) tr B` with `gamma = gamma_{n+1}` (Higham,
