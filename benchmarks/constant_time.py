@@ -1,13 +1,15 @@
-"""Times the proven Lipschitz constant of networks, and the first prediction before it.
+"""Times the proven Lipschitz constant of networks, certificates, and the first prediction.
 
-    python -m benchmarks.constant_time [--sizes 32 64] [--units 4096]
+    python -m benchmarks.constant_time [--sizes 32 64 128 224] [--units 4096]
 
 The residual network is that of `training_step`, once with kernels divided by a bound of their
 operator norm (`SpectralConv2D`, whose bound needs a look at many frequencies) and once with
-orthogonal ones. Seconds are those of the processor, over all of its cores: machines are busy.
+orthogonal ones. `_s` are seconds of the clock, and `_cpu_s` those of the processor, over all of its
+cores: where other programs share the machine, as `load` tells, the clock runs on while they work.
 """
 
 import argparse
+import os
 
 import keras
 import numpy as np
@@ -40,12 +42,16 @@ def measure(model):
     work = spent(lambda: constants.append(lipot.lipschitz_constant(model)), 1)
     found["constant_s"], found["constant_cpu_s"] = work
     found["constant"] = float(constants[0])
+    points = np.random.default_rng(0).random((4, *x.shape[1:]), "float32")
+    work = spent(lambda: lipot.certify(model, points, np.arange(4)), 1)
+    found["certify_four_s"], found["certify_four_cpu_s"] = work
+    found["load"] = os.getloadavg()[0]
     return found
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--sizes", type=int, nargs="*", default=[32, 64])
+    parser.add_argument("--sizes", type=int, nargs="*", default=[32, 64, 128, 224])
     parser.add_argument("--units", type=int, nargs="*", default=[4096])
     parser.add_argument("--only", nargs="*", choices=CONVOLUTIONS, default=list(CONVOLUTIONS))
     parser.add_argument("--seed", type=int, default=0)

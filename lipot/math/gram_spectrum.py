@@ -6,8 +6,9 @@ a frequency has one block, `A = sum_a K_a e^{i <phi, a>}`. Its Gram matrix over 
 $$ A A^* = \sum_t C_t e^{-i \langle \phi, t \rangle} , \qquad C_t = \sum_a K_a K_{a+t}^\top , $$
 
 real products once for all frequencies. Of large matrices, only those that can raise the maximum
-have their eigenvalues computed: for all others one Cholesky factorization of `level I - A A^*`,
-several times cheaper, proves that they cannot.
+have their eigenvalues computed: for all others Cholesky factorizations of `level I - A A^*`,
+several times cheaper, prove that they cannot. A few power steps say in which order: they are no
+part of the proof, which looks at every frequency.
 
 **Rounding.** Where the factorization of a Hermitian `B` of size `n` runs to its end, its factor
 has `R^* R = B + E`, `|E|_2 <= gamma / (1 - gamma) tr B` with `gamma = gamma_{n+1}` (Higham,
@@ -18,15 +19,16 @@ Reference:
     Rump, "Verification of positive definiteness", BIT Numerical Mathematics 46, 2006.
 """
 
+import functools
 import math
 
 import numpy as np
 
 # Below this size the eigenvalues of a whole batch cost less than one factorization each.
 _PROVE_FROM = 48
-# Fourier blocks are treated a few at a time, so that large images do not fill the memory.
-_BLOCK_ENTRIES = 4_000_000
-_POWER_STEPS = 6
+# Fourier blocks are treated a few at a time, as many as stay near the processor.
+_BLOCK_ENTRIES = 500_000
+_POWER_STEPS = 12
 # What a factorization may leave above the largest eigenvalue found, as a share of it.
 _SLACK = 1e-10
 
@@ -50,22 +52,26 @@ def largest_gram_eigenvalue(kernel, grid, strides, dilation, twists=(0.0,)):
     points = [n // s if len(taps) > 1 else 1 for n, s in zip(grid, strides)]
     angles = [_angles(places, points, twist) for twist in twists]
     count, size, inner = taps.shape
-    if size < _PROVE_FROM:
-        return _least((_products(taps, a) for a in angles), _largest)
     once = count * (count + 1) * size * inner
     each = 8 * sum(map(len, angles)) * (size + count) * inner
-    if once < each:
-        correlations = _correlations(taps, places)
-        return _least((_from_correlations(*correlations, a) for a in angles), _proven_largest)
-    return _least((_products(taps, a) for a in angles), _proven_largest)
+    source = functools.partial(_products, taps)
+    if size >= _PROVE_FROM and once < each:
+        source = functools.partial(_from_correlations, *_correlations(taps, places))
+    if size < _PROVE_FROM:
+        return _least(_largest, source, angles)
+    estimates = [_estimates(source, family) for family in angles]
+    # In order of what the estimates promise: the least twist first, its largest matrix first.
+    ordered = [family[np.argsort(-found)] for family, found in zip(angles, estimates)]
+    ordered = [ordered[i] for i in np.argsort([found.max() for found in estimates])]
+    return _least(_proven_largest, source, ordered)
 
 
-def _least(families, largest):
-    """The least of the largest eigenvalues of families of matrices."""
+def _least(largest, source, families):
+    """The least of the largest eigenvalues of families of matrices, given by their angles."""
     least = math.inf
-    for grams in families:
+    for angles in families:
         # What reaches the least so far need not be finished.
-        least = min(least, largest(grams, least))
+        least = min(least, largest(source(angles), least))
     return float(least)
 
 
@@ -126,22 +132,27 @@ def _correlations(taps, places):
             pairs.setdefault(shift, (a, b))
     center = sums.pop((0, 0))
     del pairs[0, 0]
-    even = np.array([c + c.T for c in sums.values()]).reshape(len(sums), size * size)
-    odd = np.array([c.T - c for c in sums.values()]).reshape(len(sums), size * size)
+    even, odd = np.empty((2, len(sums), size, size))
+    for c, total, difference in zip(sums.values(), even, odd):
+        np.add(c, c.T, total)
+        np.subtract(c.T, c, difference)
+    even, odd = (values.reshape(len(sums), size * size) for values in (even, odd))
     return center, even, odd, np.array(list(pairs.values()), "int64").reshape(-1, 2).T
 
 
 def _from_correlations(center, even, odd, pairs, angles):
-    """Yields Gram matrices a few at a time, as sums of waves."""
+    """Yields Gram matrices a few at a time, as sums of waves, in the same memory."""
     first, second = pairs
     angles = angles[:, second] - angles[:, first]
-    chunk = max(1, _BLOCK_ENTRIES // center.size)
+    chunk = min(len(angles), max(1, _BLOCK_ENTRIES // center.size))
+    grams = np.empty((chunk, *center.shape), "complex128")
+    sums = np.empty((chunk, center.size))
     for start in range(0, len(angles), chunk):
         part = angles[start : start + chunk]
-        gram = np.empty((len(part), *center.shape), "complex128")
-        gram.real = (np.cos(part) @ even).reshape(gram.shape) + center
-        gram.imag = (np.sin(part) @ odd).reshape(gram.shape)
-        yield gram
+        found, total = grams[: len(part)], sums[: len(part)]
+        np.add(np.matmul(np.cos(part), even, out=total).reshape(found.shape), center, found.real)
+        found.imag = np.matmul(np.sin(part), odd, out=total).reshape(found.shape)
+        yield found
 
 
 def _largest(grams, ceiling):
@@ -154,41 +165,57 @@ def _largest(grams, ceiling):
     return largest
 
 
+def _estimates(source, angles):
+    """What a few power steps find of each largest eigenvalue, `(frequencies,)`."""
+    found = []
+    for grams in source(angles):
+        start = np.random.default_rng(0).normal(size=(1, grams.shape[1], 1))
+        vectors = np.broadcast_to(start, (len(grams), *start.shape[1:]))
+        for _ in range(_POWER_STEPS):
+            vectors = grams @ vectors
+            lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+            vectors = vectors / np.maximum(lengths, 1e-300)
+        found.append(lengths[:, 0, 0])
+    return np.concatenate(found)
+
+
 def _proven_largest(grams, ceiling):
-    """`_largest`, most of it by factorizations."""
+    """`_largest`, most of it by factorizations; the more promising matrices come first."""
     largest = proven = 0.0
     for batch in grams:
-        for index in _most_promising_first(batch):
-            bound = _proven_below(batch[index], largest * (1.0 + _SLACK))
-            if bound is None:
-                bound = float(np.linalg.eigvalsh(batch[index])[-1])
-                largest = max(largest, bound)
+        # The first alone may reach the ceiling.
+        for part in filter(len, np.split(batch, [1])):
+            largest, bound = _settled(part, largest)
             proven = max(proven, bound)
             if largest >= ceiling:
                 return math.inf
     return proven
 
 
-def _most_promising_first(grams):
-    """Order by how far a few power steps get: the fewer records, the fewer eigenvalues."""
-    vectors = np.random.default_rng(0).normal(size=(len(grams), grams.shape[1], 1))
-    for _ in range(_POWER_STEPS):
-        vectors = grams @ vectors
-        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-        vectors = vectors / np.maximum(lengths, 1e-300)
-    return np.argsort(-lengths[:, 0, 0])
+def _settled(grams, largest):
+    """The largest eigenvalue known after a look at some matrices, and a bound of all theirs."""
+    bound = _proven_below(grams, largest * (1.0 + _SLACK))
+    if bound is not None:
+        return largest, bound
+    if len(grams) == 1:
+        bound = float(np.linalg.eigvalsh(grams[0])[-1])
+        return max(largest, bound), bound
+    largest, first = _settled(grams[: len(grams) // 2], largest)
+    largest, second = _settled(grams[len(grams) // 2 :], largest)
+    return largest, max(first, second)
 
 
-def _proven_below(gram, level):
-    """A proven bound of the largest eigenvalue just above a level, or `None`."""
-    size = len(gram)
-    rest = -gram
-    rest[np.arange(size), np.arange(size)] += level
+def _proven_below(grams, level):
+    """A proven bound of all largest eigenvalues just above a level, or `None`."""
+    size = grams.shape[-1]
+    rest = -grams
+    rest[:, np.arange(size), np.arange(size)] += level
     try:
         np.linalg.cholesky(rest)
     except np.linalg.LinAlgError:
         return None
     gamma = 4 * (size + 4) * 2.0**-53
-    lost = gamma / (1.0 - 2.0 * gamma) * np.trace(rest).real
+    traces = np.trace(rest, axis1=1, axis2=2).real
+    lost = gamma / (1.0 - 2.0 * gamma) * traces.max()
     # The difference on the diagonal was rounded, too.
     return level * (1.0 + 2.0**-50) + lost

@@ -1,5 +1,7 @@
 """Block convolutions against convolving twice, orthogonal kernels and their bound against SVDs."""
 
+import math
+
 import numpy as np
 import pytest
 from keras import ops
@@ -87,6 +89,24 @@ def test_autocorrelation_bounds_any_kernel(stride, channels, filters):
         kernel = np.random.default_rng(seed).normal(size=(3, 4, channels, filters))
         bound = block.autocorrelation_bound(kernel, stride)
         assert np.linalg.norm(circular_matrix(kernel, 6, stride), 2) <= bound
+
+
+@pytest.mark.parametrize("error", [1e-9, 1e-7, 1e-5, 1e-3])
+def test_what_is_left_of_an_orthogonal_kernel_is_bounded_whatever_its_size(error):
+    """Small deviations by a looser bound, large ones by their norms."""
+    rng = np.random.default_rng(0)
+    kernel = np.zeros((3, 3, 16, 16))
+    kernel[1, 1] = np.linalg.qr(rng.normal(size=(16, 16)))[0]
+    kernel += error * rng.normal(size=kernel.shape)
+    bound = block.autocorrelation_bound(kernel)
+    taps = [(i, j) for i in range(-2, 3) for j in range(-2, 3)]
+    padded = np.pad(kernel, ((2, 2), (2, 2), (0, 0), (0, 0)))
+    norms = [
+        np.linalg.norm(np.einsum("ijcf,ijdf->cd", kernel, padded[2 + i : 5 + i, 2 + j : 5 + j]), 2)
+        for i, j in taps
+    ]
+    assert np.linalg.norm(circular_matrix(kernel, 6, 1), 2) <= bound
+    assert math.sqrt(sum(norms)) * (1 - 1e-12) <= bound <= math.sqrt(sum(norms)) + 6e-6
 
 
 def test_a_convolution_by_ones_has_the_bound_of_its_mean():

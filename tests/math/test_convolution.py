@@ -228,6 +228,51 @@ def test_gram_bound_follows_the_padding(padding):
         assert proven < gram * (1 + 1e-9)
 
 
+def extreme_kernels():
+    """Flat over all frequencies, of rank one, attained at one frequency alone, mostly zero."""
+    delta = np.zeros((3, 3, 4, 4), "float32")
+    delta[1, 1] = np.eye(4)
+    shifted = np.roll(delta[..., ::-1], 1, axis=(0, 1))
+    rank_one = np.einsum("i,j,c,f->ijcf", *(random_kernel(n, seed=n) for n in (3, 3, 4, 5)))
+    constant = np.ones((3, 3, 4, 3), "float32")
+    # The largest gain lies between the frequencies of most circles.
+    wave = np.cos(2 * np.pi * 0.29 * np.arange(3)).round(2).astype("float32")
+    between = np.einsum("i,j,cf->ijcf", wave, wave, np.ones((4, 2), "float32"))
+    one = np.zeros((3, 3, 4, 4), "float32")
+    one[2, 0, 3, 1] = -2.0
+    return [delta, shifted, rank_one, constant, between, one]
+
+
+@pytest.mark.parametrize("index", range(6))
+@pytest.mark.parametrize("padding, strides", [("same", 1), ("circular", 1), ("valid", 2)])
+def test_bounds_of_extreme_kernels(padding, strides, index, monkeypatch):
+    # Factorizations for small matrices, too.
+    monkeypatch.setattr(gram_spectrum, "_PROVE_FROM", 1)
+    kernel = extreme_kernels()[index]
+    norm = matrix_norm(kernel, (6, 7), strides, padding=padding)
+    proven = convolution_bound(kernel, (6, 7), strides, padding=padding)
+    in_graph = float(gram_bound(kernel, (6, 7), strides, padding=padding))
+    assert norm <= proven <= in_graph * (1 + 1e-9)
+    for scale in (1e-25, 1e25):
+        scaled = convolution_bound(kernel.astype("float64") * scale, (6, 7), strides, 1, padding)
+        assert scaled == pytest.approx(proven * scale, rel=1e-9)
+
+
+@pytest.mark.parametrize("size", [3, 4, 5, 9])
+def test_the_norm_over_patches_is_taken_exactly_where_it_is_less(size):
+    kernel = random_kernel(3, 3, 2, 4).astype("float64")
+    outputs = size - 2
+    over_patches = min(outputs, 3) * np.linalg.norm(kernel.reshape(-1, 4), 2)
+    frequencies = [np.exp(2j * np.pi * (q + 0.5) / size * np.arange(3)) for q in range(size)]
+    on_circle = max(
+        np.linalg.norm(np.einsum("i,j,ijcf->cf", a, b, kernel), 2)
+        for a, b in itertools.product(frequencies, repeat=2)
+    )
+    on_circle = min(on_circle, circular_norm(kernel, (size, size)))
+    bound = convolution_bound(kernel, (size, size), padding="valid")
+    assert bound == pytest.approx(min(on_circle, over_patches), rel=1e-9)
+
+
 def test_duplication_factor_by_hand_and_against_a_count():
     # 3x3 on 2x2: every value of the image is read by all 4 outputs.
     assert average_duplication_factor((3, 3), (2, 2)) == pytest.approx(2.0)

@@ -57,13 +57,17 @@ def test_factorizations_of_large_matrices_prove_their_largest(shape, size):
     assert expected * (1 - 1e-12) <= found <= expected * (1 + 1e-9)
 
 
-def test_both_ways_to_the_gram_matrices_agree():
+@pytest.mark.parametrize("entries", [1, 100, 10**6])
+def test_both_ways_to_the_gram_matrices_agree(entries, monkeypatch):
+    monkeypatch.setattr(gram_spectrum, "_BLOCK_ENTRIES", entries)
     kernel = random_kernel(3, 2, 5, 4)
     places, taps = gram_spectrum._stride_one(kernel, (2, 1), (1, 2))
     angles = gram_spectrum._angles(places, (4, 5), 0.5)
     straight = np.concatenate(list(gram_spectrum._products(taps, angles)))
     correlations = gram_spectrum._correlations(taps, places)
-    correlated = np.concatenate(list(gram_spectrum._from_correlations(*correlations, angles)))
+    # One memory serves all of them in turn.
+    source = gram_spectrum._from_correlations(*correlations, angles)
+    correlated = np.concatenate([grams.copy() for grams in source])
     np.testing.assert_allclose(correlated, straight, atol=1e-13)
 
 
@@ -73,9 +77,9 @@ def test_a_level_is_proven_only_above_the_largest_eigenvalue():
         block = rng.normal(size=(size, size)) + 1j * rng.normal(size=(size, size))
         gram = block @ block.conj().T
         largest = np.linalg.eigvalsh(gram)[-1]
-        assert gram_spectrum._proven_below(gram, largest * (1 - 1e-9)) is None
-        assert gram_spectrum._proven_below(gram, 0.5 * largest) is None
-        bound = gram_spectrum._proven_below(gram, largest * (1 + 1e-9))
+        assert gram_spectrum._proven_below(gram[None], largest * (1 - 1e-9)) is None
+        assert gram_spectrum._proven_below(gram[None], 0.5 * largest) is None
+        bound = gram_spectrum._proven_below(gram[None], largest * (1 + 1e-9))
         # The level itself is not proven: the factorization may have lost its share of the trace.
         rest = size * largest * (1 + 1e-9) - np.trace(gram).real
         assert bound >= largest * (1 + 1e-9) + (size + 1) * 2.0**-53 * rest
@@ -89,8 +93,58 @@ def test_levels_that_rounding_hides_are_covered():
     gram = (orthogonal * np.linspace(0, 1, 60)) @ orthogonal.T + 0j
     largest = np.linalg.eigvalsh(gram)[-1]
     for below in (0.0, 1e-16, 1e-15, 1e-14, 1e-13):
-        bound = gram_spectrum._proven_below(gram, largest * (1 - below))
+        bound = gram_spectrum._proven_below(gram[None], largest * (1 - below))
         assert bound is None or bound >= largest
+
+
+def test_matrices_are_proven_together_where_all_of_them_can_be():
+    rng = np.random.default_rng(2)
+    grams = np.stack([np.diag(rng.uniform(0, 1, 5)) + 0j for _ in range(20)])
+    grams[13, 2, 2] = 1.5
+    assert gram_spectrum._proven_below(grams, 1.4) is None
+    assert gram_spectrum._proven_below(grams[:13], 1.4) == pytest.approx(1.4)
+    for order in (np.arange(20), np.arange(20)[::-1]):
+        largest, bound = gram_spectrum._settled(grams[order], 0.5)
+        assert largest == pytest.approx(1.5, rel=1e-12)
+        assert largest <= bound <= 1.5 * (1 + 1e-9)
+    # What was found elsewhere stays a level, however small these are.
+    largest, bound = gram_spectrum._settled(grams[:13], 2.0)
+    assert largest == 2.0 <= bound <= 2.0 * (1 + 1e-9)
+
+
+@pytest.mark.parametrize("misled", [1.0, -1.0])
+def test_the_order_of_the_estimates_is_no_part_of_the_proof(misled, monkeypatch):
+    """Whatever is thought to be large, all matrices are looked at."""
+    estimates = gram_spectrum._estimates
+    monkeypatch.setattr(gram_spectrum, "_PROVE_FROM", 1)
+    monkeypatch.setattr(gram_spectrum, "_estimates", lambda *a: misled * estimates(*a))
+    kernel = random_kernel(3, 3, 5, 6)
+    expected = min(squared_norm(kernel, (9, 8), (1, 1), (1, 1), twist) for twist in (0.0, 0.5))
+    found = largest_gram_eigenvalue(kernel, (9, 8), (1, 1), (1, 1), (0.0, 0.5))
+    assert expected * (1 - 1e-12) <= found <= expected * (1 + 1e-9)
+
+
+def dirichlet_kernel():
+    """All ones: the norm is attained at one frequency alone, and falls off as fast as can be."""
+    return np.ones((5, 5, 3, 2)) / 7
+
+
+@pytest.mark.parametrize("prove_from", [1, 1000])
+def test_extreme_kernels(prove_from, monkeypatch):
+    monkeypatch.setattr(gram_spectrum, "_PROVE_FROM", prove_from)
+    delta = np.zeros((3, 3, 6, 6))
+    delta[1, 1] = np.eye(6)
+    shifted = np.zeros((3, 3, 6, 6))
+    shifted[0, 2] = np.linalg.qr(random_kernel(6, 6))[0]
+    rank_one = np.einsum("i,j,c,f->ijcf", *(random_kernel(n, seed=n) for n in (3, 3, 6, 7)))
+    one_tap = np.zeros((3, 3, 6, 6))
+    one_tap[2, 0, 4, 1] = 1.0
+    for kernel in (delta, shifted, rank_one, one_tap, dirichlet_kernel()):
+        for twist in (0.0, 0.5):
+            expected = squared_norm(kernel, (7, 6), (1, 1), (1, 1), twist)
+            found = largest_gram_eigenvalue(kernel, (7, 6), (1, 1), (1, 1), (twist,))
+            assert expected * (1 - 1e-12) <= found <= expected * (1 + 1e-9)
+    assert largest_gram_eigenvalue(np.zeros((3, 3, 6, 6)), (4, 4), (1, 1), (1, 1)) == 0.0
 
 
 @pytest.mark.parametrize("prove_from", [1, 1000])
