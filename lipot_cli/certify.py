@@ -29,27 +29,37 @@ def _how_to_go_on(options):
 
 
 def _run(options):
-    import numpy as np
     from rich.console import Console
 
     from lipot import certify
+    from lipot.certificates.input_scale import input_scale
     from lipot_cli.points import labels_hint, read_model, read_points
 
     points = read_points(options.data, options.limit)
-    if not np.issubdtype(points.x.dtype, np.floating):
-        raise ValueError(
-            f"The inputs in {options.data} are not scaled. Expected floats, in the range the model "
-            f"was trained on. Received: {points.x.dtype}"
-        )
     x = points.x.astype("float32")
     model = read_model(options.model, x)
+    _check_scale(options, points.x.dtype, input_scale(model, x))
     certificate = certify(model, x, points.y)
     console = Console()
-    accuracy = f"{100 * certificate.correct.mean():.2f} %"
+    accuracy = " ".join(_counted(certificate.correct.mean(), len(x)))
     console.print(f"Accuracy on {len(x)} points: {accuracy}", highlight=False)
     print_certificate(console, model, certificate, options.eps)
     if hint := labels_hint(certificate.predictions, points.y):
         console.print(hint, highlight=False, soft_wrap=True)
+
+
+def _check_scale(options, dtype, scale):
+    """Raises where a model was trained on inputs of another scale, or may well have been."""
+    expected = "Expected inputs in the range that the model was trained on"
+    if scale is not None and not scale.fits:
+        raise ValueError(
+            f"The inputs in {options.data} do not fit the model's own preprocessing. {expected}. "
+            f"Received: inputs that it brings to between {scale.low:.3g} and {scale.high:.3g}"
+        )
+    if scale is None and dtype.kind != "f":
+        raise ValueError(
+            f"The inputs in {options.data} are not scaled. {expected}, as floats. Received: {dtype}"
+        )
 
 
 def print_certificate(console, model, certificate, radii):
@@ -83,7 +93,16 @@ def print_certificate(console, model, certificate, radii):
     table = Table()
     table.add_column("l2 radius", justify="right")
     table.add_column("proven accuracy", justify="right")
+    table.add_column("95 % interval", justify="right")
     # Not "0": what is proven at no radius at all may well be right.
     for radius, share in [("> 0", certificate.accuracy(0.0)), *shares]:
-        table.add_row(radius, f"{100 * share:.2f} %")
+        table.add_row(radius, *_counted(share, len(certificate)))
     console.print(table)
+
+
+def _counted(share, total):
+    """A share of some points and its confidence interval, as texts."""
+    from lipot.math.proportions import confidence_interval
+
+    low, high = confidence_interval(round(share * total), total)
+    return f"{100 * share:.2f} %", f"[{100 * low:.2f}, {100 * high:.2f}]"

@@ -3,6 +3,7 @@
 import dataclasses
 import inspect
 import math
+from html import escape
 from typing import Any
 
 import keras
@@ -15,6 +16,7 @@ from lipot.certificates.head import find_head
 from lipot.certificates.node import computed_input_node
 from lipot.certificates.radius import radii
 from lipot.certificates.weights import check_finite
+from lipot.math.proportions import confidence_interval
 
 _CERTIFIERS = {}
 
@@ -90,7 +92,7 @@ class Certificate:
         return ax
 
     def summary(self):
-        """Describes the certificate in a few lines."""
+        """Describes the certificate in a few lines; in brackets, 95 % confidence intervals."""
         certified = self.radius > 0.0
         map_ = f", features {self.lipschitz:.6g}-Lipschitz" if math.isfinite(self.lipschitz) else ""
         lines = [
@@ -102,8 +104,9 @@ class Certificate:
         if self.neighbors is not None:
             lines.append(self.neighbors.summary())
         if self.correct is not None:
-            lines.append(f"clean accuracy: {self.correct.mean():.2%}")
-            lines += [f"certified at {eps:g}: {self.accuracy(eps):.2%}" for eps in self._marks()]
+            lines.append(f"clean accuracy: {self._counted(self.correct.mean())}")
+            marks = self._marks()
+            lines += [f"certified at {eps:g}: {self._counted(self.accuracy(eps))}" for eps in marks]
         taken = self.rounding[certified] / (self.radius + self.rounding)[certified]
         if np.any(np.isfinite(taken)):
             lines.append(f"taken by floating point: {np.median(taken[np.isfinite(taken)]):.2%}")
@@ -111,6 +114,13 @@ class Certificate:
 
     def __len__(self):
         return len(self.radius)
+
+    def _repr_html_(self):
+        title, *facts = self.summary().splitlines()
+        rows = (fact.partition(": ") for fact in facts)
+        cells = (f"<th>{escape(name)}</th><td>{escape(value)}</td>" for name, _, value in rows)
+        body = "".join(f"<tr>{row}</tr>" for row in cells)
+        return f"<table><caption>Certificate: {escape(title)}</caption>{body}</table>"
 
     def __repr__(self):
         labelled = "" if self.correct is None else f", clean accuracy {self.correct.mean():.2%}"
@@ -125,6 +135,10 @@ class Certificate:
                 "Certified accuracy needs labels. Expected certify(model, x, y). Received: y=None"
             )
         return self.correct
+
+    def _counted(self, share):
+        low, high = confidence_interval(round(share * len(self)), len(self))
+        return f"{share:.2%} [{low:.1%}, {high:.1%}]"
 
     def _marks(self):
         """Quartiles of the radii that prove something, in two digits, whatever their scale."""

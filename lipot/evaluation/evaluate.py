@@ -60,8 +60,9 @@ def evaluate(
             too, which needs Nevergrad and patience); the name of one attack, or a list of names
             and `lipot.evaluation.AttackSpec`s.
         name: What the report calls the model; its own name by default.
-        clip_values: Pair of the least and greatest value of an input. `None` recognizes [0, 1]
-            and [0, 255] and refuses anything else.
+        clip_values: Pair of the least and greatest value of an input. `None` recognizes images
+            in [0, 1], and in [0, 255] where the model's own first layers bring that down, and
+            refuses anything else.
         outputs: `"logits"` or `"probabilities"`, what the model returns; `"auto"` finds out.
         batch_size: Points attacked at once, and between two checkpoints.
         seed: Integer from 0 to 2**31, from which all randomness is derived.
@@ -91,7 +92,7 @@ def evaluate(
     >>> model.layers[0].set_weights([np.array([[1.0, -1.0], [0.0, 0.0]]), np.array([-1.0, 0.0])])
     >>> x = np.array([[0.9, 0.5], [0.1, 0.5]])
     >>> report = lipot.evaluate(model, x, [0, 1], norm=2, eps=[0.2, 0.5], attacks=["pgd"],
-    ...                         sanity=False, views=False, progress=False)
+    ...                         clip_values=(0, 1), sanity=False, views=False, progress=False)
     >>> report.table()[["eps", "clean", "robust", "certified"]].values.tolist()
     [[0.2, 1.0, 1.0, 1.0], [0.5, 1.0, 0.0, 0.0]]
     """

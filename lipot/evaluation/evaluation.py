@@ -7,6 +7,7 @@ import numpy as np
 
 from lipot.attacks.auto_attack import STANDS
 from lipot.certificates import holds_within
+from lipot.math.proportions import confidence_interval
 
 
 class Verdict(NamedTuple):
@@ -87,6 +88,30 @@ class Evaluation:
         right = self.predictions == self.labels
         return float(np.mean(right & holds_within(self.certified_radius, eps)))
 
+    def interval(self, accuracy):
+        """95 % confidence interval of one of these accuracies, all of them counted on the points.
+
+        It says where the share of the whole distribution lies that the points were drawn from.
+
+        Returns:
+            `Interval`; `None` for `None`.
+        """
+        if accuracy is None:
+            return None
+        return confidence_interval(round(accuracy * len(self)), len(self))
+
+    @property
+    def units(self):
+        """What a radius measures: the norm, and the range of the inputs it is to be held against.
+
+        Example: "l2 distance, inputs from 0 to 255".
+        """
+        distance = f"{norm_name(self.norm)} distance"
+        if "data range" not in self.settings:
+            return f"{distance}, in units of the inputs"
+        low, high = self.settings["data range"]
+        return f"{distance}, inputs from {low:g} to {high:g}"
+
     def broken(self, attack, eps):
         """Number of points that `attack` was the first to break at `eps`."""
         return int(np.sum(self._at(eps) == self.attacks.index(attack)))
@@ -146,6 +171,17 @@ class Evaluation:
                 f"'{self.name}' was attacked. Received: eps={eps}"
             )
         return self.broken_by[eps]
+
+
+def norm_name(norm):
+    """A norm in words.
+
+    Example:
+
+    >>> norm_name(2), norm_name("inf")
+    ('l2', 'l-infinity')
+    """
+    return "l-infinity" if norm == "inf" else f"l{norm}"
 
 
 def _finite_or_text(radius):

@@ -21,8 +21,8 @@ class RobustnessReport:
     >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
     >>> x = np.random.default_rng(0).uniform(size=(6, 4)).astype("float32")
     >>> y = model.predict(x, verbose=0).argmax(axis=1)
-    >>> report = lipot.evaluate(model, x, y, norm=2, eps=0.1, attacks=["fgsm"], sanity=False,
-    ...                         views=False, progress=False)
+    >>> report = lipot.evaluate(model, x, y, norm=2, eps=0.1, attacks=["fgsm"], clip_values=(0, 1),
+    ...                         sanity=False, views=False, progress=False)
     >>> again = lipot.RobustnessReport.from_json(report.to_json())
     >>> again.table().equals(report.table())
     True
@@ -36,17 +36,21 @@ class RobustnessReport:
                 f"Evaluation. Received: evaluations={evaluations!r}"
             )
 
-    def table(self, format="pandas"):
+    def table(self, format="pandas", columns="main"):
         """Lays out accuracies: a row for each model, norm and radius.
 
         Args:
-            format: `"pandas"` for a DataFrame with shares between 0 and 1; `"terminal"`,
-                `"markdown"` or `"latex"` for text with percentages.
+            format: `"pandas"` for a DataFrame with shares between 0 and 1, and the ends of their
+                95 % confidence intervals (Clopper-Pearson) in columns such as `"robust low"`;
+                `"terminal"`, `"markdown"` or `"latex"` for text with percentages, whose first
+                line says what a radius measures.
+            columns: `"main"`, or `"all"` for a column for each attack too: how many points it was
+                the first to break.
 
         Returns:
             A `pandas.DataFrame` or a string.
         """
-        return tables.table(self.evaluations, format)
+        return tables.table(self.evaluations, format, columns)
 
     def plot(self, ax=None):
         """Draws accuracy against the radius: empirical as marks, certified as a curve.
@@ -119,6 +123,9 @@ class RobustnessReport:
         from lipot.evaluation import page
 
         return page.save(self, path)
+
+    def _repr_html_(self):
+        return tables.notebook(self.evaluations)
 
     def __repr__(self):
         return f"<RobustnessReport: {', '.join(repr(e) for e in self.evaluations)}>"

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import jinja2
 
+from lipot.evaluation.evaluation import norm_name
 from lipot.evaluation.page import figures, prose
 from lipot.evaluation.page.sections import Drawing, Section, sections
 from lipot.evaluation.page.svg import MARKERS, SERIES
@@ -116,7 +117,7 @@ def _table(evaluations):
             rows.append(
                 (
                     evaluation.name,
-                    f"{eps:g} in {figures.norm_name(evaluation.norm)}",
+                    f"{eps:g} in {norm_name(evaluation.norm)}",
                     prose.percent(evaluation.clean_accuracy),
                     prose.percent(evaluation.robust_accuracy(eps)),
                     "–" if proven is None else prose.percent(proven),

@@ -1,0 +1,80 @@
+"""How sure a share of counted points is: the exact interval of Clopper and Pearson."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+# Halvings of [0, 1]: as far as float64 tells shares apart.
+_HALVINGS = 52
+
+
+class Interval(NamedTuple):
+    """Ends of a confidence interval of a share, between 0 and 1."""
+
+    low: float
+    high: float
+
+
+def confidence_interval(count: int, total: int, level: float = 0.95) -> Interval:
+    r"""Clopper and Pearson's interval of a share that was counted on some points.
+
+    With $k$ of $n$ points counted, the ends are the shares $p$ at which as many, or as few, are
+    just too improbable:
+
+    $$ P[B(n, p_{\text{low}}) \ge k] = P[B(n, p_{\text{high}}) \le k]
+       = \tfrac{1}{2}(1 - \text{level}) $$
+
+    It covers the true share of the distribution that the points were drawn from at least as often
+    as it says, for any number of points.
+
+    Args:
+        count: How many points were counted.
+        total: Out of how many.
+        level: Probability that the interval covers the true share.
+
+    Returns:
+        `Interval`.
+
+    Reference:
+        Clopper and Pearson, "The use of confidence or fiducial limits illustrated in the case of
+        the binomial", 1934.
+
+    Example:
+
+    >>> [round(end, 3) for end in confidence_interval(95, 100)]
+    [0.887, 0.984]
+    """
+    tail = (1.0 - level) / 2.0
+    return Interval(_low(count, total, tail), 1.0 - _low(total - count, total, tail))
+
+
+def at_least(count: int, total: int, share: float) -> float:
+    """Probability that at least `count` of `total` independent points are counted.
+
+    Args:
+        count: Integer from 0 to `total`.
+        total: Number of points.
+        share: Probability of each, between 0 and 1, these not included.
+
+    Returns:
+        Float.
+
+    Example:
+
+    >>> at_least(1, 2, 0.5)
+    0.75
+    """
+    numbers = np.arange(count, total + 1)
+    logs = np.r_[0.0, np.cumsum(np.log(np.arange(1, total + 1)))]
+    ways = logs[total] - logs[numbers] - logs[total - numbers]
+    powers = numbers * np.log(share) + (total - numbers) * np.log1p(-share)
+    return float(np.exp(ways + powers).sum())
+
+
+def _low(count, total, tail):
+    """The share at which so many points are just too improbable, from below."""
+    low, high = 0.0, 1.0
+    for _ in range(_HALVINGS if count else 0):
+        middle = (low + high) / 2.0
+        low, high = (middle, high) if at_least(count, total, middle) < tail else (low, middle)
+    return low

@@ -1,0 +1,35 @@
+"""Confidence intervals against SciPy's quantiles of the beta distribution, and by hand."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from lipot.math.proportions import at_least, confidence_interval
+
+
+@pytest.mark.parametrize(
+    "count, total", [(0, 1), (1, 1), (0, 20), (7, 20), (20, 20), (9987, 10000)]
+)
+@pytest.mark.parametrize("level", [0.95, 0.99])
+def test_ends_are_quantiles_of_the_beta_distribution(count, total, level):
+    found = confidence_interval(count, total, level)
+    tail = (1.0 - level) / 2.0
+    low = stats.beta.ppf(tail, count, total - count + 1) if count else 0.0
+    high = stats.beta.isf(tail, count + 1, total - count) if count < total else 1.0
+    np.testing.assert_allclose(found, [low, high], atol=1e-9)
+
+
+def test_all_of_n_points_by_hand():
+    # p**n = 0.025
+    assert confidence_interval(100, 100).low == pytest.approx(0.025 ** (1 / 100), abs=1e-12)
+    assert confidence_interval(0, 100).high == pytest.approx(1 - 0.025 ** (1 / 100), abs=1e-12)
+    assert at_least(2, 3, 0.5) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("share", [0.03, 0.5, 0.98])
+def test_covers_as_often_as_it_says(share):
+    total = 60
+    counts = np.arange(total + 1)
+    ends = [confidence_interval(int(count), total) for count in counts]
+    covered = np.array([low <= share <= high for low, high in ends])
+    assert stats.binom.pmf(counts, total, share)[covered].sum() >= 0.95
