@@ -1,7 +1,9 @@
 """The page is complete, stands alone, and looks right in a browser where there is one."""
 
+import base64
 import dataclasses
 import html.parser
+import io
 import json
 import pathlib
 import re
@@ -10,7 +12,9 @@ import subprocess
 
 import keras
 import numpy as np
+import pandas
 import pytest
+from PIL import Image
 
 from lipot.evaluation import page, views
 from lipot.evaluation.evaluation import Evaluation, Verdict
@@ -164,6 +168,31 @@ def test_the_checks_decide_whether_numbers_are_to_be_trusted(evaluation, checks,
     assert words in prose.trust(dataclasses.replace(evaluation, sanity=checks))
 
 
+def test_the_head_has_three_verdicts_and_says_what_a_radius_is(evaluation):
+    settings = {"data range": [0.0, 255.0], "data range is": "given"}
+    text = page.render(RobustnessReport([dataclasses.replace(evaluation, settings=settings)]))
+    head = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", text.partition("<main>")[0]))
+    assert "eps: l2 distance, inputs from 0 to 255. clean 100.0 %" in head
+    # 24 of 24 points, and 15: SciPy's beta quantiles.
+    assert "clean 100.0 % 95 % interval 85.8 – 100.0 right without an attack" in head
+    assert "robust 62.5 % 95 % interval 40.6 – 81.2 no attack of 0.5 in l2 broke; at most" in head
+    assert "The range of the inputs is given." in head
+    bare = dataclasses.replace(evaluation, certified_radius=None)
+    shown = re.sub(r"<[^>]+>|\s+", " ", page.render(RobustnessReport([bare])))
+    assert re.search(r"proven +– +no certificate of this model", shown)
+
+
+def test_the_data_can_be_saved_from_the_page_itself(evaluation, written):
+    found = re.findall(r'download="([^"]+)" href="data:[^,]+,([^"]+)"', written.read_text())
+    data = {name: base64.b64decode(text).decode() for name, text in found}
+    again = RobustnessReport.from_json(data["report.json"])
+    report = RobustnessReport([evaluation])
+    assert again.table(columns="all").equals(report.table(columns="all"))
+    read = pandas.read_csv(io.StringIO(data["report.csv"]))
+    assert read["robust"].tolist() == report.table()["robust"].tolist()
+    assert read["fgsm"].tolist() == [0, 6, 24]
+
+
 def test_words_of_the_user_are_text_not_markup(evaluation):
     named = dataclasses.replace(evaluation, name="<b>&'\"</b>", settings={"<i>": "<u>"})
     text = page.render(RobustnessReport([named]))
@@ -203,11 +232,6 @@ def test_colours_of_a_change():
 
 
 def _pixels(address):
-    import base64
-    import io
-
-    from PIL import Image
-
     data = base64.b64decode(address.partition("base64,")[2])
     return np.asarray(Image.open(io.BytesIO(data))).reshape(-1, 3).tolist()
 
@@ -243,7 +267,7 @@ frame.srcdoc = PAGE;
 </script></body>"""
 
 
-@pytest.mark.parametrize("width", [375, 1100])
+@pytest.mark.parametrize("width", [375, 390, 1280])
 def test_chromium_shows_every_figure_and_clips_no_label(written, tmp_path, width):
     probe = tmp_path / "probe.html"
     text = json.dumps(written.read_text()).replace("</", "<\\/")
