@@ -43,6 +43,13 @@ def add_to(commands):
     add("--seed", type=seed, default=0, help="of everything random")
     add("--out", default="report.html", metavar="FILE", help="the page")
     add("--json", metavar="FILE", help="the report as data, for lipot report")
+    add(
+        "--note",
+        nargs=2,
+        action="append",
+        metavar=("NAME", "TEXT"),
+        help="for a leaderboard, such as: --note training '12 min on one GPU'",
+    )
     add("--no-sanity", action="store_true", help="leave out the checks for masked gradients")
     add("--resume", metavar="FOLDER", help="keeps what was found, to go on after a stop")
     command.set_defaults(run=_run, how_to_go_on=_how_to_go_on)
@@ -81,6 +88,7 @@ def _run(options):
         seed=options.seed,
         resume=options.resume,
         sanity=not options.no_sanity,
+        notes=dict(options.note or ()),
     )
     print(report.table("terminal"))
     (found,) = report.evaluations

@@ -8,6 +8,7 @@ import numpy as np
 from lipot import checks
 from lipot.evaluation import checkpoints, engine, proofs, suite
 from lipot.evaluation import sanity as sanity_checks
+from lipot.evaluation.about import about
 from lipot.evaluation.evaluation import Evaluation
 from lipot.evaluation.gradients import check_gradients
 from lipot.evaluation.progress import Bar, Silence
@@ -35,6 +36,7 @@ def evaluate(
     sanity=True,
     views=True,
     progress=True,
+    notes=None,
 ):
     r"""Measures how robust a Keras classifier is, in the worst case over a suite of attacks.
 
@@ -72,6 +74,8 @@ def evaluate(
             et al. ask.
         views: Whether to make the pictures of the page.
         progress: Whether to show a progress bar with the time left.
+        notes: Dictionary of texts that a leaderboard shows of the model, such as
+            `{"training": "12 min on one GPU", "architecture": "ResNet-18"}`.
 
     Returns:
         A `RobustnessReport` of one evaluation.
@@ -121,6 +125,7 @@ def evaluate(
         sanity=verdicts,
         settings=settings,
         versions=_versions(),
+        about=about(model, notes),
         views=_views(task, outcome, seed) if views else {},
         **_proofs(task, outcome),
     )

@@ -46,6 +46,7 @@ class Evaluation:
         settings: Everything the outcome depends on, as JSON values.
         versions: Dictionary from package to version.
         views: Dictionary from name to view, what the page draws besides the numbers.
+        about: Dictionary of texts about the model: its architecture, parameters, and notes.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Evaluation:
     settings: dict = dataclasses.field(default_factory=dict)
     versions: dict = dataclasses.field(default_factory=dict)
     views: dict = dataclasses.field(default_factory=dict)
+    about: dict = dataclasses.field(default_factory=dict)
 
     def __len__(self):
         return len(self.labels)
@@ -134,6 +136,7 @@ class Evaluation:
             "sanity": [verdict._asdict() for verdict in self.sanity],
             "settings": self.settings,
             "versions": self.versions,
+            "about": self.about,
             "views": {name: view.to_dict() for name, view in self.views.items()},
         }
 

@@ -19,6 +19,7 @@ from PIL import Image
 from lipot.evaluation import page, views
 from lipot.evaluation.evaluation import Evaluation, Verdict
 from lipot.evaluation.page import images, prose
+from lipot.evaluation.page.board import boards
 from lipot.evaluation.report import RobustnessReport
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
@@ -214,6 +215,58 @@ def test_several_models_and_norms_share_a_page(evaluation):
     assert text.count('<p class="trust suspicious">') == 1
     unchecked = dataclasses.replace(evaluation, sanity=())
     assert '<p class="trust untested">' in page.render(RobustnessReport([unchecked]))
+
+
+def _ranked(evaluation):
+    """Three models of other standing: the second one falls least."""
+    robust = {eps: np.full(24, -1) for eps in evaluation.eps}
+    about = {"parameters": "999", "licence": "MIT"}
+    return [
+        dataclasses.replace(evaluation, name="weak", about={"parameters": "1,000"}),
+        dataclasses.replace(
+            evaluation,
+            name="strong",
+            broken_by=robust,
+            about={"parameters": "999", "licence": "MIT"},
+        ),
+        dataclasses.replace(evaluation, name="unproven", certified_radius=None),
+        dataclasses.replace(evaluation, name="elsewhere", norm="inf"),
+    ]
+
+
+def test_a_leaderboard_ranks_models_that_were_attacked_alike(evaluation):
+    first, second = boards(_ranked(evaluation))
+    assert (first.title, second.title) == ("0.5 in l2", "0.5 in l-infinity")
+    assert first.columns == ("clean", "robust", "proven", "parameters", "licence")
+    assert [(row.rank, row.name, row.anchor) for row in first.rows] == [
+        *((1, "strong", "m1"), (2, "weak", "m0"), (3, "unproven", "m2"))
+    ]
+    assert [cell.text for cell in first.rows[2].cells] == ["100.0 %", "62.5 %", "–", "–", "–"]
+    assert [row.anchor for row in second.rows] == ["m3"]
+    twins = boards([evaluation, dataclasses.replace(evaluation, name="twin")])[0]
+    assert [row.rank for row in twins.rows] == [1, 1]
+
+
+def test_chromium_sorts_the_leaderboard(evaluation, tmp_path):
+    ranked = [dataclasses.replace(e, views={}) for e in _ranked(evaluation)[:3]]
+    text = page.render(RobustnessReport(ranked))
+    assert _Reader(text).ids.count("m1") == 1 and text.count("<script>") == 1
+    for column, clicks, expected in (
+        ("model", 1, ["weak", "unproven", "strong"]),
+        ("parameters", 1, ["weak", "strong", "unproven"]),
+        ("parameters", 2, ["unproven", "strong", "weak"]),
+        ("robust", 1, ["strong", "weak", "unproven"]),
+    ):
+        click = (
+            '<script>const b = [...document.querySelectorAll(".board button")].find('
+            f'b => b.textContent === "{column}"); for (let i = 0; i < {clicks}; i++) b.click();'
+        )
+        file = tmp_path / "board.html"
+        file.write_text(text.replace("</body>", f"{click}</script></body>"))
+        shown = _chromium(tmp_path, "--dump-dom", file.as_uri())
+        board = re.search(r'<table class="board">.*?</table>', shown.stdout, flags=re.DOTALL)[0]
+        assert re.findall(r'<a href="#m\d">(.*?)</a>', board) == expected
+        assert "CONSOLE" not in shown.stderr
 
 
 def test_many_classes_show_the_weakest(evaluation):

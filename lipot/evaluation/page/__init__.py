@@ -10,6 +10,7 @@ import jinja2
 from lipot.evaluation import tables
 from lipot.evaluation.evaluation import norm_name
 from lipot.evaluation.page import figures, prose
+from lipot.evaluation.page.board import boards
 from lipot.evaluation.page.sections import Drawing, Section, sections
 from lipot.evaluation.page.svg import MARKERS, SERIES
 
@@ -44,7 +45,8 @@ class _Model(NamedTuple):
 def save(report, path):
     """Writes a report as one self-contained page.
 
-    The page holds its figures and its style; it asks for nothing else and runs no script.
+    The page holds its figures and its style; it asks for nothing else. That of one model runs no
+    script; that of several a few lines that sort the leaderboard.
 
     Args:
         report: `lipot.evaluation.RobustnessReport`.
@@ -73,6 +75,7 @@ def render(report):
         title=f"Robustness of {prose.listed(names)}",
         models=[_model(e, f"m{index}") for index, e in enumerate(report.evaluations)],
         units=tables.units(report.evaluations),
+        boards=boards(report.evaluations) if len(report.evaluations) > 1 else [],
         curves=_curves(report.evaluations),
         table=_table(report.evaluations),
         downloads=_downloads(report),
