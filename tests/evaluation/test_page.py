@@ -223,12 +223,7 @@ def _ranked(evaluation):
     about = {"parameters": "999", "licence": "MIT"}
     return [
         dataclasses.replace(evaluation, name="weak", about={"parameters": "1,000"}),
-        dataclasses.replace(
-            evaluation,
-            name="strong",
-            broken_by=robust,
-            about={"parameters": "999", "licence": "MIT"},
-        ),
+        dataclasses.replace(evaluation, name="strong", broken_by=robust, about=about),
         dataclasses.replace(evaluation, name="unproven", certified_radius=None),
         dataclasses.replace(evaluation, name="elsewhere", norm="inf"),
     ]
