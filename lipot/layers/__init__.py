@@ -13,6 +13,7 @@ from lipot.layers.maxmin import MaxMin
 from lipot.layers.orthogonal_conv1d import OrthogonalConv1D
 from lipot.layers.orthogonal_conv2d import OrthogonalConv2D
 from lipot.layers.orthogonal_conv2d_transpose import OrthogonalConv2DTranspose
+from lipot.layers.pad_conv2d import PadConv2D
 from lipot.layers.prelu import PReLUlip
 from lipot.layers.scaled_average_pooling import ScaledAveragePooling2D, ScaledGlobalAveragePooling2D
 from lipot.layers.scaled_l2_norm_pooling import ScaledGlobalL2NormPooling2D, ScaledL2NormPooling2D
