@@ -4,6 +4,7 @@ import importlib
 
 from lipot.interop import deel_lip
 from lipot.interop.augmentation import without_augmentation
+from lipot.interop.exported import Exported, export
 from lipot.interop.plain import to_keras
 
 
