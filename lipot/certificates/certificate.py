@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from lipot import checks
+from lipot import checks, extras
 from lipot.certificates.graph import graph_of
 from lipot.certificates.head import find_head
 from lipot.certificates.node import computed_input_node
@@ -79,7 +79,8 @@ class Certificate:
         Returns:
             The axes.
         """
-        import matplotlib.pyplot as plt
+        with extras.named():
+            import matplotlib.pyplot as plt
 
         if eps is None:
             finite = self.radius[np.isfinite(self.radius)]

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
-from lipot import backend, certificates, checks
+from lipot import backend, certificates, checks, extras
 from lipot.interop.plain import to_keras
 
 # How far float32 sums in another order may lie apart, of the largest output.
@@ -192,12 +192,8 @@ def _values(array):
 
 
 def _need(package):
-    try:
+    with extras.named():
         return importlib.import_module(package)
-    except ImportError as error:
-        raise ImportError(
-            f"{package} is needed for .onnx files and is not installed: pip install 'lipot[onnx]'"
-        ) from error
 
 
 _FORMATS = {
