@@ -3,6 +3,7 @@
 import dataclasses
 import inspect
 import math
+from collections.abc import Callable
 from html import escape
 from typing import Any
 
@@ -18,7 +19,7 @@ from lipot.certificates.radius import radii
 from lipot.certificates.weights import check_finite
 from lipot.math.proportions import confidence_interval
 
-_CERTIFIERS = {}
+_CERTIFIERS: dict[type, Callable] = {}
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)

@@ -36,7 +36,7 @@ class InputScale(NamedTuple):
     fits: bool
 
 
-def input_scale(model, x):
+def input_scale(model: keras.Model, x: np.ndarray) -> InputScale | None:
     """Says what a model's own preprocessing makes of some points.
 
     A `Rescaling`, a `Normalization`, a `BatchNormalization` before the first kernel, or plain

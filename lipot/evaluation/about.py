@@ -2,11 +2,13 @@
 
 import collections
 
+import keras
+
 from lipot import checks
 from lipot.backend.keras_graph import all_layers
 
 
-def about(model, notes=None):
+def about(model: keras.Model, notes: dict | None = None) -> dict[str, str]:
     """Describes a model in a few words, and adds those of its user.
 
     Args:
@@ -29,7 +31,7 @@ def about(model, notes=None):
     return {**found, **{str(name): str(text) for name, text in notes.items()}}
 
 
-def _architecture(model):
+def _architecture(model: keras.Model) -> str:
     # What holds other layers is seen in them.
     leaves = (layer for layer in all_layers(model) if len(all_layers(layer)) == 1)
     kernels = (layer for layer in leaves if any(len(weight.shape) > 1 for weight in layer.weights))

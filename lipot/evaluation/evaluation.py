@@ -1,13 +1,13 @@
 """The record of one model's evaluation: plain data that survives a trip through JSON."""
 
 import dataclasses
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from lipot.attacks.auto_attack import STANDS
 from lipot.certificates import holds_within
-from lipot.math.proportions import confidence_interval
+from lipot.math.proportions import Interval, confidence_interval
 
 
 class Verdict(NamedTuple):
@@ -65,22 +65,22 @@ class Evaluation:
     views: dict = dataclasses.field(default_factory=dict)
     about: dict = dataclasses.field(default_factory=dict)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.labels)
 
     @property
-    def clean_accuracy(self):
+    def clean_accuracy(self) -> float:
         """Share of points that are classified rightly before any attack."""
         return float(np.mean(self.predictions == self.labels))
 
-    def robust_accuracy(self, eps):
+    def robust_accuracy(self, eps: float) -> float:
         """Share of points that every attack of size `eps` left standing, `eps` one of `self.eps`.
 
         The true share can only be lower: another attack may do better.
         """
         return float(np.mean(self._at(eps) == STANDS))
 
-    def certified_accuracy(self, eps):
+    def certified_accuracy(self, eps: float) -> float | None:
         """Share of points that are right with a proof at `eps`, any number.
 
         `None` where there is no certificate.
@@ -90,7 +90,7 @@ class Evaluation:
         right = self.predictions == self.labels
         return float(np.mean(right & holds_within(self.certified_radius, eps)))
 
-    def interval(self, accuracy):
+    def interval(self, accuracy: float | None) -> Interval | None:
         """95 % confidence interval of one of these accuracies, all of them counted on the points.
 
         It says where the share of the whole distribution lies that the points were drawn from.
@@ -103,7 +103,7 @@ class Evaluation:
         return confidence_interval(round(accuracy * len(self)), len(self))
 
     @property
-    def units(self):
+    def units(self) -> str:
         """What a radius measures: the norm, and the range of the inputs it is to be held against.
 
         Example: "l2 distance, inputs from 0 to 255".
@@ -114,11 +114,11 @@ class Evaluation:
         low, high = self.settings["data range"]
         return f"{distance}, inputs from {low:g} to {high:g}"
 
-    def broken(self, attack, eps):
+    def broken(self, attack: str, eps: float) -> int:
         """Number of points that `attack` was the first to break at `eps`."""
         return int(np.sum(self._at(eps) == self.attacks.index(attack)))
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """The record as JSON values; `from_dict` reads them."""
         radius = self.certified_radius
         return {
@@ -141,7 +141,7 @@ class Evaluation:
         }
 
     @classmethod
-    def from_dict(cls, record):
+    def from_dict(cls, record: dict[str, Any]) -> "Evaluation":
         """Reads what `to_dict` wrote."""
         eps = tuple(record["eps"])
         radius = record["certified_radius"]
@@ -160,14 +160,14 @@ class Evaluation:
         }
         return cls(**fields)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         robust = ", ".join(f"{self.robust_accuracy(eps):.1%} at {eps:g}" for eps in self.eps)
         return (
             f"<Evaluation of {self.name!r} on {len(self)} points, norm {self.norm}: "
             f"clean {self.clean_accuracy:.1%}, robust {robust}>"
         )
 
-    def _at(self, eps):
+    def _at(self, eps: float) -> np.ndarray:
         if eps not in self.broken_by:
             raise ValueError(
                 f"Invalid value received for argument `eps`. Expected one of {self.eps}, where "
@@ -176,7 +176,7 @@ class Evaluation:
         return self.broken_by[eps]
 
 
-def norm_name(norm):
+def norm_name(norm: int | str) -> str:
     """A norm in words.
 
     Example:
@@ -187,11 +187,11 @@ def norm_name(norm):
     return "l-infinity" if norm == "inf" else f"l{norm}"
 
 
-def _finite_or_text(radius):
+def _finite_or_text(radius: float) -> float | str:
     return float(radius) if np.isfinite(radius) else str(float(radius))
 
 
-def _views(records):
+def _views(records: dict) -> dict:
     if not records:
         return {}
     from lipot.evaluation.views import from_dict

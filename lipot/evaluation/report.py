@@ -2,6 +2,8 @@
 
 import json
 import pathlib
+from collections.abc import Iterable
+from typing import Any
 
 from lipot.evaluation import curves, tables
 from lipot.evaluation.evaluation import Evaluation
@@ -28,7 +30,7 @@ class RobustnessReport:
     True
     """
 
-    def __init__(self, evaluations):
+    def __init__(self, evaluations: Iterable[Evaluation]) -> None:
         self.evaluations = tuple(evaluations)
         if not self.evaluations or not all(isinstance(e, Evaluation) for e in self.evaluations):
             raise ValueError(
@@ -36,7 +38,7 @@ class RobustnessReport:
                 f"Evaluation. Received: evaluations={evaluations!r}"
             )
 
-    def table(self, format="pandas", columns="main"):
+    def table(self, format: str = "pandas", columns: str = "main") -> Any:
         """Lays out accuracies: a row for each model, norm and radius.
 
         Args:
@@ -52,7 +54,7 @@ class RobustnessReport:
         """
         return tables.table(self.evaluations, format, columns)
 
-    def plot(self, ax=None):
+    def plot(self, ax: Any = None) -> Any:
         """Draws accuracy against the radius: empirical as marks, certified as a curve.
 
         Args:
@@ -63,7 +65,7 @@ class RobustnessReport:
         """
         return curves.plot(self.evaluations, ax)
 
-    def to_json(self, path=None):
+    def to_json(self, path: str | pathlib.Path | None = None) -> str:
         """Writes the report as JSON.
 
         Args:
@@ -79,7 +81,7 @@ class RobustnessReport:
         return text
 
     @classmethod
-    def from_json(cls, source):
+    def from_json(cls, source: str | pathlib.Path) -> "RobustnessReport":
         """Reads what `to_json` wrote.
 
         Args:
@@ -88,8 +90,10 @@ class RobustnessReport:
         Returns:
             A `RobustnessReport`.
         """
-        is_text = isinstance(source, str) and source.lstrip().startswith("{")
-        content = source.encode() if is_text else pathlib.Path(source).read_bytes()
+        if isinstance(source, str) and source.lstrip().startswith("{"):
+            content = source.encode()
+        else:
+            content = pathlib.Path(source).read_bytes()
         try:
             record = json.loads(content)
             written = record["format"]
@@ -111,7 +115,7 @@ class RobustnessReport:
                 f"Received: one of format {FORMAT} that lacks or adds a part ({error})"
             ) from error
 
-    def save_html(self, path):
+    def save_html(self, path: str | pathlib.Path) -> pathlib.Path:
         """Writes one self-contained page.
 
         Args:
@@ -124,8 +128,8 @@ class RobustnessReport:
 
         return page.save(self, path)
 
-    def _repr_html_(self):
+    def _repr_html_(self) -> str:
         return tables.notebook(self.evaluations)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"<RobustnessReport: {', '.join(repr(e) for e in self.evaluations)}>"

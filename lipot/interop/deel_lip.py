@@ -6,6 +6,7 @@ import re
 import zipfile
 
 import h5py
+import keras
 import numpy as np
 
 from lipot import checks
@@ -16,7 +17,7 @@ from lipot.layers.parametrizations import Frobenius, Spectral
 _OF_KERAS = {"PReLUlip": "PReLU"}
 
 
-def load_weights(model, file):
+def load_weights(model: keras.Model, file: str | pathlib.Path) -> None:
     """Gives a model the weights of a network that deel-lip saved.
 
     The layers with weights are matched one by one, in their order; what deel-lip keeps beside

@@ -5,7 +5,7 @@ import importlib
 import json
 import pathlib
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -42,7 +42,7 @@ class _Format(NamedTuple):
     proof: Callable
 
 
-def export(model, path, x=None, y=None):
+def export(model: keras.Model, path: str | pathlib.Path, x: Any = None, y: Any = None) -> Exported:
     """Writes a model for another runtime, runs what it wrote, and puts the certificate beside it.
 
     The copy is made of stock Keras layers, see `to_keras`. What was written is run on the points
@@ -91,7 +91,7 @@ def export(model, path, x=None, y=None):
     )
 
 
-def _points(model):
+def _points(model: keras.Model) -> np.ndarray:
     shape = tuple(model.inputs[0].shape[1:])
     if None in shape:
         raise ValueError(
@@ -101,7 +101,7 @@ def _points(model):
     return np.random.default_rng(0).uniform(size=(_POINTS, *shape)).astype("float32")
 
 
-def _checked(found, expected, path):
+def _checked(found: np.ndarray, expected: np.ndarray, path: pathlib.Path) -> float:
     difference = float(np.abs(found - expected).max()) if found.shape == expected.shape else np.inf
     if not difference <= _TOLERANCE * max(1.0, float(np.abs(expected).max())):
         raise RuntimeError(
@@ -112,7 +112,9 @@ def _checked(found, expected, path):
     return difference
 
 
-def _write_certificate(model, path, x, y, difference, proof):
+def _write_certificate(
+    model: keras.Model, path: pathlib.Path, x: np.ndarray, y: Any, difference: float, proof: str
+) -> pathlib.Path | None:
     try:
         certificate = certificates.certify(model, x, y)
     except ValueError:
@@ -133,7 +135,7 @@ def _write_certificate(model, path, x, y, difference, proof):
     return beside
 
 
-def _digest(path):
+def _digest(path: pathlib.Path) -> str:
     files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
     digest = hashlib.sha256()
     for file in files:
@@ -141,7 +143,7 @@ def _digest(path):
     return digest.hexdigest()
 
 
-def _write_onnx(model, path):
+def _write_onnx(model: keras.Model, path: pathlib.Path) -> None:
     _need("tf2onnx")
     # A constant that is a tensor would become an input of the file.
     free = keras.models.clone_model(
@@ -151,8 +153,8 @@ def _write_onnx(model, path):
     free.export(str(path), format="onnx", verbose=False)
 
 
-def _called_on_arrays(operation, *args, **kwargs):
-    def array(leaf):
+def _called_on_arrays(operation: Callable, *args: Any, **kwargs: Any) -> Any:
+    def array(leaf: Any) -> Any:
         is_constant = keras.ops.is_tensor(leaf) and not keras.utils.is_keras_tensor(leaf)
         return keras.ops.convert_to_numpy(leaf) if is_constant else leaf
 
@@ -160,7 +162,7 @@ def _called_on_arrays(operation, *args, **kwargs):
     return operation(*args, **kwargs)
 
 
-def _run_onnx(path, x):
+def _run_onnx(path: pathlib.Path, x: np.ndarray) -> np.ndarray:
     onnxruntime = _need("onnxruntime")
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
@@ -169,7 +171,7 @@ def _run_onnx(path, x):
     return outputs
 
 
-def _proof_in_onnx(model, path):
+def _proof_in_onnx(model: keras.Model, path: pathlib.Path) -> str:
     """Whether the converter left the kernels as they are, bit by bit, however it turned them."""
     onnx = _need("onnx")
     stored = onnx.load(str(path)).graph.initializer
@@ -187,11 +189,11 @@ def _proof_in_onnx(model, path):
     )
 
 
-def _values(array):
+def _values(array: np.ndarray) -> bytes:
     return np.sort(array, axis=None).tobytes()
 
 
-def _need(package):
+def _need(package: str) -> Any:
     with extras.named():
         return importlib.import_module(package)
 
