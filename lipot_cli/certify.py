@@ -17,7 +17,7 @@ def add_to(commands):
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add = command.add_argument
-    add("model", help="a .keras file")
+    add("model", help="a .keras file, or preset:NAME, such as preset:digits-hkr")
     add("data", help=f"scaled as the model was trained: {DATA_HELP}")
     add("--eps", type=nonnegative_float, nargs="+", default=list(RADII), help="l2 radii")
     add("--limit", type=positive_int, help="only the first so many points")

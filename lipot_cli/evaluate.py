@@ -18,7 +18,7 @@ def add_to(commands):
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add = command.add_argument
-    add("model", help="a .keras file")
+    add("model", help="a .keras file, or preset:NAME, such as preset:digits-hkr")
     add("data", help=f"as the model takes them: {DATA_HELP}")
     norms = ["2", "l2", "inf", "linf"]
     add("--norm", type=str.lower, choices=norms, default="2", help="norm of the attack")
@@ -81,7 +81,7 @@ def _run(options):
         norm=options.norm,
         eps=options.eps,
         attacks=options.attacks[0] if len(options.attacks) == 1 else options.attacks,
-        name=pathlib.Path(options.model).stem,
+        name=pathlib.Path(options.model).stem.removeprefix("preset:"),
         clip_values=_clip_values(options, points, x, model),
         outputs=options.outputs,
         batch_size=options.batch_size,

@@ -96,6 +96,13 @@ def test_where_nothing_is_proven_no_table_contradicts_the_accuracy(tmp_path, cap
     assert "Nothing is proven" in shown and "0.00 %" not in shown.replace("100.00 %", "")
 
 
+def test_certify_takes_a_preset(capsys):
+    assert cli.main(["certify", "preset:digits-hkr", "digits", "--limit", "20"]) == 0
+    assert "Proven accuracy" in capsys.readouterr().out
+    assert cli.main(["certify", "preset:none", "digits"]) == 1
+    _assert_one_line(capsys.readouterr().err, "There is no preset:none. Expected one of: digits")
+
+
 def test_certify_takes_pixels_where_the_model_scales_them(tmp_path, capsys):
     scaled = keras.Sequential(
         [keras.Input((2,)), keras.layers.Rescaling(1 / 255), keras.layers.Dense(2)]
