@@ -57,9 +57,10 @@ test-keras: $(INSTALLED_OLDEST) $(INSTALLED_NEWEST) ## run the tests of graphs a
 		$(VENV)-keras-$$age/bin/python -c 'import keras; print("Keras", keras.__version__)' && \
 		$(VENV)-keras-$$age/bin/python -m pytest $(ON_EVERY_KERAS) || exit 1; done
 
-lint: $(INSTALLED) ## check style and formatting
+lint: $(INSTALLED) ## check style, formatting and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 format: $(INSTALLED) ## mend style and formatting
 	$(BIN)/ruff check --fix .

@@ -86,7 +86,9 @@ def one_seed(options, seed, folder):
     data = lipot.datasets.load("mnist")
     train, points = (data.x_train, data.y_train), (data.x_test, data.y_test)
     if options.holdout:
-        train, points = zip(*((part[: -options.holdout], part[-options.holdout :]) for part in train))
+        train, points = zip(
+            *((part[: -options.holdout], part[-options.holdout :]) for part in train)
+        )
     model, spent = trained(options, seed, *train)
     figures = {**spent, **certified(model, *points)}
     model.save(folder / f"{seed}.keras")

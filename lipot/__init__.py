@@ -1,24 +1,28 @@
 """Robust classifiers from optimal transport, in Keras."""
 
-from lipot import (
-    attacks,
-    callbacks,
-    certificates,
-    constraints,
-    datasets,
-    initializers,
-    interop,
-    layers,
-    losses,
-    metrics,
-    models,
-    optimizers,
-    regularizers,
-)
-from lipot.certificates import certify, lipschitz_constant
-from lipot.interop import to_keras
-from lipot.models import OTAD, AdversarialModel, CIPNet, OTClassifier
-from lipot.models.sequential import Model, Sequential
+from lipot import extras
+
+# Keras cannot be imported without a framework.
+with extras.named():
+    from lipot import (
+        attacks,
+        callbacks,
+        certificates,
+        constraints,
+        datasets,
+        initializers,
+        interop,
+        layers,
+        losses,
+        metrics,
+        models,
+        optimizers,
+        regularizers,
+    )
+    from lipot.certificates import certify, lipschitz_constant
+    from lipot.interop import to_keras
+    from lipot.models import OTAD, AdversarialModel, CIPNet, OTClassifier
+    from lipot.models.sequential import Model, Sequential
 
 __version__ = "0.1.0"
 
@@ -28,7 +32,8 @@ _EVALUATION = ("RobustnessReport", "compare", "evaluate")
 def __getattr__(name):
     # The attacks take seconds to import: only who asks for them waits.
     if name in _EVALUATION:
-        from lipot import evaluation
+        with extras.named():
+            from lipot import evaluation
 
         return getattr(evaluation, name)
     raise AttributeError(f"module 'lipot' has no attribute {name!r}")

@@ -1,9 +1,12 @@
 """Checks of arguments, with the grammar of Keras's own errors."""
 
+from collections.abc import Iterable
+from typing import Any
+
 import numpy as np
 
 
-def positive_float(name, value, most=None):
+def positive_float(name: str, value: Any, most: float | None = None) -> float:
     """Returns `value` as a float, or raises unless it is a positive finite number.
 
     Args:
@@ -23,7 +26,7 @@ def positive_float(name, value, most=None):
     return number
 
 
-def nonnegative_float(name, value, infinite=False):
+def nonnegative_float(name: str, value: Any, infinite: bool = False) -> float:
     """Returns `value` as a float, or raises unless it is zero or more.
 
     Args:
@@ -43,7 +46,7 @@ def nonnegative_float(name, value, infinite=False):
     return number
 
 
-def probability(name, value):
+def probability(name: str, value: Any) -> float:
     """Returns `value` as a float, or raises unless it lies between 0 and 1.
 
     Example:
@@ -57,7 +60,14 @@ def probability(name, value):
     return number
 
 
-def integer(name, value, expected="an integer", *, least=-np.inf, most=np.inf):
+def integer(
+    name: str,
+    value: Any,
+    expected: str = "an integer",
+    *,
+    least: float = -np.inf,
+    most: float = np.inf,
+) -> int:
     """Returns `value` as Python's own int, or raises unless it is an integer in a range.
 
     Args:
@@ -78,7 +88,7 @@ def integer(name, value, expected="an integer", *, least=-np.inf, most=np.inf):
     return int(value)
 
 
-def positive_int(name, value):
+def positive_int(name: str, value: Any) -> int:
     """Returns `value` as an int, or raises unless it is a positive integer.
 
     Example:
@@ -89,7 +99,7 @@ def positive_int(name, value):
     return integer(name, value, "a positive integer", least=1)
 
 
-def nonnegative_int(name, value):
+def nonnegative_int(name: str, value: Any) -> int:
     """Returns `value` as an int, or raises unless it is an integer, zero or more.
 
     Example:
@@ -100,7 +110,7 @@ def nonnegative_int(name, value):
     return integer(name, value, "a non-negative integer", least=0)
 
 
-def pair(name, value):
+def pair(name: str, value: Any) -> tuple[int, int]:
     """Returns a pair of ints from a positive integer or a pair of them.
 
     Example:
@@ -117,7 +127,7 @@ def pair(name, value):
     return first, second
 
 
-def boolean(name, value):
+def boolean(name: str, value: Any) -> bool:
     """Returns `value`, or raises unless it is a boolean.
 
     Example:
@@ -130,7 +140,7 @@ def boolean(name, value):
     return value
 
 
-def choice(name, value, choices):
+def choice(name: str, value: Any, choices: Iterable) -> Any:
     """Returns `value`, or raises unless it is one of `choices`.
 
     Example:
@@ -143,7 +153,7 @@ def choice(name, value, choices):
     return value
 
 
-def norm(name, value):
+def norm(name: str, value: Any) -> int | str:
     """Returns 2 or `"inf"`, or raises unless `value` names one of these two norms.
 
     Args:
@@ -155,14 +165,21 @@ def norm(name, value):
     >>> norm("norm", "Linf"), norm("norm", np.inf), norm("norm", "l2"), norm("norm", 2)
     ('inf', 'inf', 2, 2)
     """
-    known = {"2": 2, "l2": 2, "inf": "inf", "linf": "inf", 2.0: 2, np.inf: "inf"}
+    known: dict[Any, int | str] = {
+        "2": 2,
+        "l2": 2,
+        "inf": "inf",
+        "linf": "inf",
+        2.0: 2,
+        np.inf: "inf",
+    }
     key = value.lower() if isinstance(value, str) else _number(value)
     if key not in known:
         raise invalid(name, '2 (or "l2") or "inf" (or "linf")', value)
     return known[key]
 
 
-def array(name, value, expected):
+def array(name: str, value: Any, expected: str) -> np.ndarray:
     """Returns `value` as an array with a batch axis, or raises: a dataset or generator is none.
 
     Args:
@@ -185,7 +202,7 @@ def array(name, value, expected):
     return found
 
 
-def instance(name, value, kind, expected):
+def instance(name: str, value: Any, kind: Any, expected: str) -> Any:
     """Returns `value`, or raises unless it is of a class.
 
     Args:
@@ -204,7 +221,7 @@ def instance(name, value, kind, expected):
     return value
 
 
-def labels(y, samples, classes):
+def labels(y: Any, samples: int, classes: int) -> np.ndarray:
     """Turns labels into class numbers, or raises naming what is wrong.
 
     Args:
@@ -232,7 +249,7 @@ def labels(y, samples, classes):
     return _from_one_hot(y) if one_hot else _from_numbers(y.reshape(samples), classes)
 
 
-def invalid(name, expected, value):
+def invalid(name: str, expected: str, value: Any) -> ValueError:
     """The `ValueError` of an argument that is not what it should be."""
     return ValueError(
         f"Invalid value received for argument `{name}`. Expected {expected}. "
@@ -240,7 +257,7 @@ def invalid(name, expected, value):
     )
 
 
-def _no_array(name, expected, value):
+def _no_array(name: str, expected: str, value: Any) -> ValueError:
     plain = isinstance(value, int | float | str | list | tuple)
     received = f"{name}={value!r}"[:200] if plain else f"a {type(value).__name__}"
     return ValueError(
@@ -248,7 +265,7 @@ def _no_array(name, expected, value):
     )
 
 
-def _number(value):
+def _number(value: Any) -> float:
     """A float, or NaN for what is no number: a string that reads as one and a boolean are none."""
     if isinstance(value, str | bytes | bool | np.bool_):
         return float("nan")
@@ -258,14 +275,14 @@ def _number(value):
         return float("nan")
 
 
-def _from_one_hot(y):
+def _from_one_hot(y: np.ndarray) -> np.ndarray:
     found = set(np.unique(y))
     if not (found <= {0, 1} or found <= {-1, 1}) or np.any((y == 1).sum(axis=1) != 1):
         raise _wrong_labels("rows with a single 1 and otherwise 0 (or -1)", "other rows")
     return y.argmax(axis=1)
 
 
-def _from_numbers(y, classes):
+def _from_numbers(y: np.ndarray, classes: int) -> np.ndarray:
     found = np.unique(y)
     if classes == 1:
         if not (set(found) <= {0, 1} or set(found) <= {-1, 1}):
@@ -277,7 +294,7 @@ def _from_numbers(y, classes):
     return y.astype(int)
 
 
-def _wrong_labels(expected, received):
+def _wrong_labels(expected: str, received: str) -> ValueError:
     return ValueError(
         f"Invalid value received for argument `y`. Expected {expected}. Received: {received}"
     )

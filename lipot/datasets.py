@@ -10,6 +10,8 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
+from lipot import extras
+
 _WINE_URL = (
     "https://archive.ics.uci.edu/ml/machine-learning-databases/wine-quality/winequality-red.csv"
 )
@@ -116,7 +118,8 @@ def names():
 
 
 def _digits(seed):
-    from sklearn.datasets import load_digits
+    with extras.named():
+        from sklearn.datasets import load_digits
 
     x, y = load_digits(return_X_y=True)
     x = (x / 16.0).astype("float32").reshape(-1, 8, 8, 1)
@@ -125,7 +128,8 @@ def _digits(seed):
 
 
 def _two_moons(seed):
-    from sklearn.datasets import make_moons
+    with extras.named():
+        from sklearn.datasets import make_moons
 
     x, y = make_moons(n_samples=3000, noise=0.05, random_state=seed)
     x, y = x.astype("float32"), y.astype("int32")
@@ -251,7 +255,8 @@ def _read_npz(file, keys):
 
 def _read_jpegs(file):
     """Decodes images stored end to end: image i is bytes offset[i] to offset[i + 1]."""
-    from PIL import Image
+    with extras.named():
+        from PIL import Image
 
     keys = [f"{key}_{part}" for part in ("train", "test") for key in ("jpeg", "offset", "y")]
     arrays = dict(zip(keys, _read_npz(file, keys)))
@@ -280,7 +285,8 @@ def _check_digest(arrays, expected, name, file):
 
 
 def _split(x, y, seed, *, stratify=False):
-    from sklearn.model_selection import train_test_split
+    with extras.named():
+        from sklearn.model_selection import train_test_split
 
     x_train, x_test, y_train, y_test = train_test_split(
         x, y, test_size=0.2, random_state=seed, stratify=y if stratify else None

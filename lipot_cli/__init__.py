@@ -26,7 +26,7 @@ def main(arguments=None):
     options = None
     try:
         options = _parser().parse_args(arguments)
-        options.run(options)
+        _run(options)
     except KeyboardInterrupt:
         # A terminal has just shown ^C, or half a progress bar.
         start = "\n" if sys.stderr.isatty() else ""
@@ -36,6 +36,16 @@ def main(arguments=None):
         print(f"lipot: error: {' '.join(str(error).split())}", file=sys.stderr)
         return 1
     return 0
+
+
+def _run(options):
+    try:
+        options.run(options)
+    except ModuleNotFoundError:
+        from lipot import extras
+
+        with extras.named():
+            raise
 
 
 def _how_to_go_on(options):

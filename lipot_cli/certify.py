@@ -17,7 +17,7 @@ def add_to(commands):
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add = command.add_argument
-    add("model", help="a .keras file")
+    add("model", help="a .keras file, or preset:NAME, such as preset:digits-hkr")
     add("data", help=f"scaled as the model was trained: {DATA_HELP}")
     add("--norm", type=str.lower, choices=NORMS, default="2", help="norm of the radii")
     add("--eps", type=nonnegative_float, nargs="+", help="radii (some of the norm, if left out)")
@@ -30,27 +30,37 @@ def _how_to_go_on(options):
 
 
 def _run(options):
-    import numpy as np
     from rich.console import Console
 
     from lipot import certify
+    from lipot.certificates.input_scale import input_scale
     from lipot_cli.points import labels_hint, read_model, read_points
 
     points = read_points(options.data, options.limit)
-    if not np.issubdtype(points.x.dtype, np.floating):
-        raise ValueError(
-            f"The inputs in {options.data} are not scaled. Expected floats, in the range the model "
-            f"was trained on. Received: {points.x.dtype}"
-        )
     x = points.x.astype("float32")
     model = read_model(options.model, x)
+    _check_scale(options, points.x.dtype, input_scale(model, x))
     certificate = certify(model, x, points.y, norm=options.norm)
     console = Console()
-    accuracy = f"{100 * certificate.correct.mean():.2f} %"
+    accuracy = " ".join(_counted(certificate.correct.mean(), len(x)))
     console.print(f"Accuracy on {len(x)} points: {accuracy}", highlight=False)
     print_certificate(console, model, certificate, options.eps or RADII[certificate.norm])
     if hint := labels_hint(certificate.predictions, points.y):
         console.print(hint, highlight=False, soft_wrap=True)
+
+
+def _check_scale(options, dtype, scale):
+    """Raises where a model was trained on inputs of another scale, or may well have been."""
+    expected = "Expected inputs in the range that the model was trained on"
+    if scale is not None and not scale.fits:
+        raise ValueError(
+            f"The inputs in {options.data} do not fit the model's own preprocessing. {expected}. "
+            f"Received: inputs that it brings to between {scale.low:.3g} and {scale.high:.3g}"
+        )
+    if scale is None and dtype.kind != "f":
+        raise ValueError(
+            f"The inputs in {options.data} are not scaled. {expected}, as floats. Received: {dtype}"
+        )
 
 
 def print_certificate(console, model, certificate, radii):
@@ -82,9 +92,10 @@ def print_certificate(console, model, certificate, radii):
     table = Table()
     table.add_column(f"l{certificate.norm} radius", justify="right")
     table.add_column("proven accuracy", justify="right")
+    table.add_column("95 % interval", justify="right")
     # Not "0": what is proven at no radius at all may well be right.
     for radius, share in [("> 0", certificate.accuracy(0.0)), *shares]:
-        table.add_row(radius, f"{100 * share:.2f} %")
+        table.add_row(radius, *_counted(share, len(certificate)))
     console.print(table)
 
 
@@ -103,3 +114,11 @@ def _constant(model, certificate):
         if certificate.norm == 2:
             raise
         return None
+
+
+def _counted(share, total):
+    """A share of some points and its confidence interval, as texts."""
+    from lipot.math.proportions import confidence_interval
+
+    low, high = confidence_interval(round(share * total), total)
+    return f"{100 * share:.2f} %", f"[{100 * low:.2f}, {100 * high:.2f}]"

@@ -18,7 +18,7 @@ def add_to(commands):
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add = command.add_argument
-    add("model", help="a .keras file")
+    add("model", help="a .keras file, or preset:NAME, such as preset:digits-hkr")
     add("data", help=f"as the model takes them: {DATA_HELP}")
     add("--norm", type=str.lower, choices=NORMS, default="2", help="norm of the attack")
     radii = [0.25, 0.5, 1.0]
@@ -42,6 +42,13 @@ def add_to(commands):
     add("--seed", type=seed, default=0, help="of everything random")
     add("--out", default="report.html", metavar="FILE", help="the page")
     add("--json", metavar="FILE", help="the report as data, for lipot report")
+    add(
+        "--note",
+        nargs=2,
+        action="append",
+        metavar=("NAME", "TEXT"),
+        help="for a leaderboard, such as: --note training '12 min on one GPU'",
+    )
     add("--no-sanity", action="store_true", help="leave out the checks for masked gradients")
     add("--resume", metavar="FOLDER", help="keeps what was found, to go on after a stop")
     command.set_defaults(run=_run, how_to_go_on=_how_to_go_on)
@@ -73,13 +80,14 @@ def _run(options):
         norm=options.norm,
         eps=options.eps,
         attacks=options.attacks[0] if len(options.attacks) == 1 else options.attacks,
-        name=pathlib.Path(options.model).stem,
-        clip_values=_clip_values(options, points, x),
+        name=pathlib.Path(options.model).stem.removeprefix("preset:"),
+        clip_values=_clip_values(options, points, x, model),
         outputs=options.outputs,
         batch_size=options.batch_size,
         seed=options.seed,
         resume=options.resume,
         sanity=not options.no_sanity,
+        notes=dict(options.note or ()),
     )
     print(report.table("terminal"))
     (found,) = report.evaluations
@@ -92,32 +100,24 @@ def _run(options):
     print(f"Page: {report.save_html(options.out)}")
 
 
-def _clip_values(options, points, x):
-    """The range that was given, or that of the data set, or one that shows in the points."""
-    from lipot import datasets
+def _clip_values(options, points, x, model):
+    """The range that was given, or that of the data set; `None` where it shows in the points."""
+    import numpy as np
+
+    from lipot.certificates.input_scale import input_scale
+    from lipot.evaluation.ranges import UnknownRange, find_range
 
     if options.range:
         return tuple(options.range)
-    if points.clip_values is not None:
+    # What is wrong with no points, or with infinite ones, is said later.
+    if points.clip_values is not None or x.size == 0 or not np.all(np.isfinite(x)):
         return points.clip_values
-    if options.data in datasets.names() or _lacks_range(x):
-        raise ValueError(
-            f"The inputs of {options.data} have no range. Expected the least and the greatest "
-            f"value that an attack may use, such as --range {x.min():.3g} {x.max():.3g}"
-        )
-    return None
-
-
-def _lacks_range(x):
-    """Whether points show no range; what is wrong with empty or infinite ones comes out later."""
-    import numpy as np
-
-    from lipot.evaluation.ranges import find_range
-
-    if x.size == 0 or not np.all(np.isfinite(x)):
-        return False
     try:
-        find_range(x)
-    except ValueError:
-        return True
-    return False
+        find_range(x, scale=input_scale(model, x))
+    except UnknownRange as error:
+        raise ValueError(
+            f"The range of the inputs of {options.data} is not known: {error.why}. Expected the "
+            "least and the greatest value that an attack may use, such as "
+            f"--range {x.min():.3g} {x.max():.3g}"
+        ) from error
+    return None

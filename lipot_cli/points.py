@@ -8,8 +8,10 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
-from lipot import datasets
+from lipot import datasets, models
 from lipot_cli.options import check_input
+
+_PRESET = "preset:"
 
 
 class Points(NamedTuple):
@@ -85,17 +87,8 @@ def _keys(source, names, choices):
 
 
 def read_model(path, x):
-    """Loads a model and checks that it takes the points `x`."""
-    check_input(path, "a model that `model.save` wrote")
-    # Keras would say that there is no such file.
-    if pathlib.Path(path).suffix == ".keras" and not zipfile.is_zipfile(path):
-        raise ValueError(
-            f"{path} is no model, or a damaged one. Expected a file that `model.save` wrote."
-        )
-    try:
-        model = keras.saving.load_model(path, compile=False)
-    except (KeyError, zipfile.BadZipFile, zlib.error) as error:
-        raise ValueError(f"{path} is no model that `model.save` wrote: {error}") from error
+    """Loads a model, of a file or by `preset:NAME`, and checks that it takes the points `x`."""
+    model = _preset(path) if path.startswith(_PRESET) else _load(path)
     inputs = getattr(model, "inputs", None) or ()
     # A model that is no graph of layers states no shape.
     expected = inputs[0].shape[1:] if len(inputs) == 1 else x.shape[1:]
@@ -105,6 +98,26 @@ def read_model(path, x):
             f"Received: {x.shape[1:]}"
         )
     return model
+
+
+def _preset(path):
+    name, known = path.removeprefix(_PRESET), models.presets()
+    if name not in known:
+        raise ValueError(f"There is no {path}. Expected one of: {', '.join(known)}")
+    return models.from_preset(name)
+
+
+def _load(path):
+    check_input(path, "a model that `model.save` wrote, or preset:NAME")
+    # Keras would say that there is no such file.
+    if pathlib.Path(path).suffix == ".keras" and not zipfile.is_zipfile(path):
+        raise ValueError(
+            f"{path} is no model, or a damaged one. Expected a file that `model.save` wrote."
+        )
+    try:
+        return keras.saving.load_model(path, compile=False)
+    except (KeyError, zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(f"{path} is no model that `model.save` wrote: {error}") from error
 
 
 def labels_hint(predictions, labels):

@@ -44,6 +44,7 @@ MADE = {
     "layers.OrthogonalConv2D": lambda make: make(6, 3, padding="circular"),
     "layers.OrthogonalConv2DTranspose": lambda make: make(4, 2, strides=2),
     "layers.PReLUlip": lambda make: make(alpha_initializer="random_normal"),
+    "layers.PadConv2D": lambda make: make(3, 3, padding="reflect"),
     "layers.PatchEmbedding": lambda make: make(2, 6),
     "layers.SDPResidualConv2D": lambda make: make(8, 3),
     "layers.SDPResidualDense": lambda make: make(8),

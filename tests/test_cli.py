@@ -96,6 +96,31 @@ def test_where_nothing_is_proven_no_table_contradicts_the_accuracy(tmp_path, cap
     assert "Nothing is proven" in shown and "0.00 %" not in shown.replace("100.00 %", "")
 
 
+def test_certify_takes_a_preset(capsys):
+    assert cli.main(["certify", "preset:digits-hkr", "digits", "--limit", "20"]) == 0
+    assert "Proven accuracy" in capsys.readouterr().out
+    assert cli.main(["certify", "preset:none", "digits"]) == 1
+    _assert_one_line(capsys.readouterr().err, "There is no preset:none. Expected one of: digits")
+
+
+def test_certify_takes_pixels_where_the_model_scales_them(tmp_path, capsys):
+    scaled = keras.Sequential(
+        [keras.Input((2,)), keras.layers.Rescaling(1 / 255), keras.layers.Dense(2)]
+    )
+    scaled.layers[-1].set_weights([np.eye(2), np.zeros(2)])
+    scaled.save(tmp_path / "scaled.keras")
+    pixels = np.array([[255, 0], [0, 200]], "uint8")
+    np.savez(tmp_path / "pixels.npz", x=pixels, y=[0, 1])
+    np.savez(tmp_path / "unit.npz", x=pixels / 255.0, y=[0, 1])
+    arguments = ["certify", str(tmp_path / "scaled.keras")]
+    assert cli.main([*arguments, str(tmp_path / "pixels.npz"), "--eps", "150"]) == 0
+    # 255 / sqrt(2) = 180 and 200 / sqrt(2) = 141; 1 - 0.975 ** (1 / 2) = 1.26 %.
+    shown = capsys.readouterr().out
+    assert "50.00 %" in shown and "[1.26, 98.74]" in shown
+    assert cli.main([*arguments, str(tmp_path / "unit.npz")]) == 1
+    _assert_one_line(capsys.readouterr().err, "do not fit the model's own preprocessing")
+
+
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [

@@ -35,6 +35,7 @@ def _evaluate(folder, name):
     np.savez(folder / "points.npz", **_points(30))
     arguments = [str(folder / f"{name}.keras"), str(folder / "points.npz"), "--eps", "0.1", "0.3"]
     arguments += ["--attacks", "fgsm", "pgd", "--out", str(folder / f"{name}.html"), "--no-sanity"]
+    arguments += ["--note", "training", "none at all"]
     assert cli.main(["evaluate", *arguments, "--json", str(folder / f"{name}.json")]) == 0
 
 
@@ -62,8 +63,12 @@ def test_report_puts_stored_evaluations_on_one_page(folder, capsys):
     out = folder / "both.html"
     assert cli.main(["report", *files, "--out", str(out), "--table", "markdown"]) == 0
     shown = capsys.readouterr().out
-    assert shown.startswith("| model |") and shown.rstrip().endswith(f"Page: {out}")
-    assert "Robustness of small and wide" in out.read_text()
+    assert shown.startswith("eps: l2 distance, inputs from 0 to 1; ") and shown.rstrip().endswith(
+        f"Page: {out}"
+    )
+    text = out.read_text()
+    assert "Robustness of small and wide" in text
+    assert "Leaderboard at 0.3 in l2" in text and text.count("none at all") == 4
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,11 @@
 """The documentation tells the truth: its code runs, its links lead somewhere, all is there."""
 
 import inspect
+import os
 import pathlib
 import re
+import subprocess
+import sys
 
 import keras
 import pytest
@@ -111,3 +114,18 @@ def test_every_make_target_in_the_prose_exists():
     for page in PAGES:
         used = set(re.findall(r"\bmake ([a-z-]+)`", page.read_text()))
         assert used <= targets, _name(page)
+
+
+def test_the_site_asks_for_nothing_from_elsewhere(tmp_path):
+    assert not re.search(r"^ *- *https?://", NAVIGATION, flags=re.MULTILINE)
+    for package in ("mkdocs", "material", "mathjax"):
+        pytest.importorskip(package, reason="The docs are not installed: make docs.")
+    build = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path)]
+    subprocess.run(build, cwd=ROOT, check=True, env={**os.environ, "NO_MKDOCS_2_WARNING": "1"})
+    assert (tmp_path / "javascripts" / "tex-svg-full.js").stat().st_size > 1_000_000
+    for page in tmp_path.glob("**/*.html"):
+        text = page.read_text()
+        assert re.findall(r'<(?:script|link|img)[^>]* (?:src|href)="https?://[^"]*"', text) == []
+        # From disk a folder is a listing, not a page.
+        links = re.findall(r'<a [^>]*href="([^"#?:]*)[^"]*"', text)
+        assert [link for link in links if link.endswith("/") or link in (".", "..")] == []

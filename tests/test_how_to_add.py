@@ -70,7 +70,7 @@ KINDS = {
     "An attack of the evaluation": (
         [],
         """
-        quiet = {"sanity": False, "views": False, "progress": False}
+        quiet = {"sanity": False, "views": False, "progress": False, "clip_values": (0, 1)}
         report = lipot.evaluate(model, x, y, "inf", [0.9], ["bim"], **quiet)
         assert report.table()["robust"][0] < 1.0
         try:
@@ -85,7 +85,7 @@ KINDS = {
         ["tests/evaluation/test_views.py::test_every_view_of_an_image_network_is_there"],
         """
         report = lipot.evaluate(
-            model, x, y, "inf", [0.1], ["fgsm"], sanity=False, progress=False
+            model, x, y, "inf", [0.1], ["fgsm"], clip_values=(0, 1), sanity=False, progress=False
         )
         view = report.evaluations[0].views["margins"]
         logits = model.predict(x, verbose=0)

@@ -180,6 +180,22 @@ def sum_over_replicas(tensor):
     return _engine.sum_over_replicas(tensor)
 
 
+def run_lite(path, inputs):
+    """Runs a .tflite file.
+
+    Args:
+        path: The file, of a model with one input and one output.
+        inputs: Float32 array `(n, ...)`.
+
+    Returns:
+        The outputs, an array `(n, ...)`.
+
+    Raises:
+        ValueError: The backend is not TensorFlow.
+    """
+    return _engine.run_lite(path, inputs)
+
+
 def is_concrete(tensor):
     """Tells whether a tensor has values now (False while a program is being traced)."""
     return _engine.is_concrete(tensor)

@@ -24,6 +24,12 @@ class Engine:
     def sum_over_replicas(self, tensor):
         return tensor
 
+    def run_lite(self, path, inputs):
+        raise ValueError(
+            "Invalid value received for argument `path`. Expected a format that is no .tflite: "
+            f"those need the TensorFlow backend. Received: {path} on {keras.backend.backend()}"
+        )
+
     def adjustable(self, number):
         return AdjustableVariable(number)
 

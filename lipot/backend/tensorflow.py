@@ -84,6 +84,15 @@ class TensorFlowEngine(Engine):
             return tensor
         return replica.all_reduce(self.tf.distribute.ReduceOp.SUM, tensor)
 
+    def run_lite(self, path, inputs):
+        interpreter = self.tf.lite.Interpreter(model_path=str(path))
+        place = interpreter.get_input_details()[0]["index"]
+        interpreter.resize_tensor_input(place, inputs.shape)
+        interpreter.allocate_tensors()
+        interpreter.set_tensor(place, inputs)
+        interpreter.invoke()
+        return interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
+
     def bits(self, tensor, dtype):
         return self.tf.bitcast(tensor, dtype)
 

@@ -3,21 +3,24 @@
 import dataclasses
 import inspect
 import math
+from collections.abc import Callable
+from html import escape
 from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
-from lipot import checks
+from lipot import checks, extras
 from lipot.certificates.graph import graph_of
 from lipot.certificates.head import find_head
 from lipot.certificates.node import computed_input_node
 from lipot.certificates.radius import radii
 from lipot.certificates.weights import check_finite
 from lipot.math.norms import vector_norm
+from lipot.math.proportions import confidence_interval
 
-_CERTIFIERS = {}
+_CERTIFIERS: dict[type, Callable] = {}
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -80,7 +83,8 @@ class Certificate:
         Returns:
             The axes.
         """
-        import matplotlib.pyplot as plt
+        with extras.named():
+            import matplotlib.pyplot as plt
 
         if eps is None:
             finite = self.radius[np.isfinite(self.radius)]
@@ -93,7 +97,7 @@ class Certificate:
         return ax
 
     def summary(self):
-        """Describes the certificate in a few lines."""
+        """Describes the certificate in a few lines; in brackets, 95 % confidence intervals."""
         certified = self.radius > 0.0
         map_ = f", features {self.lipschitz:.6g}-Lipschitz" if math.isfinite(self.lipschitz) else ""
         lines = [
@@ -105,8 +109,9 @@ class Certificate:
         if self.neighbors is not None:
             lines.append(self.neighbors.summary())
         if self.correct is not None:
-            lines.append(f"clean accuracy: {self.correct.mean():.2%}")
-            lines += [f"certified at {eps:g}: {self.accuracy(eps):.2%}" for eps in self._marks()]
+            lines.append(f"clean accuracy: {self._counted(self.correct.mean())}")
+            marks = self._marks()
+            lines += [f"certified at {eps:g}: {self._counted(self.accuracy(eps))}" for eps in marks]
         taken = self.rounding[certified] / (self.radius + self.rounding)[certified]
         if np.any(np.isfinite(taken)):
             lines.append(f"taken by floating point: {np.median(taken[np.isfinite(taken)]):.2%}")
@@ -114,6 +119,13 @@ class Certificate:
 
     def __len__(self):
         return len(self.radius)
+
+    def _repr_html_(self):
+        title, *facts = self.summary().splitlines()
+        rows = (fact.partition(": ") for fact in facts)
+        cells = (f"<th>{escape(name)}</th><td>{escape(value)}</td>" for name, _, value in rows)
+        body = "".join(f"<tr>{row}</tr>" for row in cells)
+        return f"<table><caption>Certificate: {escape(title)}</caption>{body}</table>"
 
     def __repr__(self):
         labelled = "" if self.correct is None else f", clean accuracy {self.correct.mean():.2%}"
@@ -153,6 +165,10 @@ class Certificate:
                 "Certified accuracy needs labels. Expected certify(model, x, y). Received: y=None"
             )
         return self.correct
+
+    def _counted(self, share):
+        low, high = confidence_interval(round(share * len(self)), len(self))
+        return f"{share:.2%} [{low:.1%}, {high:.1%}]"
 
     def _marks(self):
         """Quartiles of the radii that prove something, in two digits, whatever their scale."""

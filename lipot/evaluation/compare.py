@@ -34,7 +34,7 @@ def compare(models, x=None, y=None, norm=None, eps=None, attacks="standard", **s
     ...     for width in (2, 8)}
     >>> x = np.random.default_rng(0).uniform(size=(6, 4)).astype("float32")
     >>> report = lipot.compare(networks, x, [0, 1] * 3, norm=2, eps=0.1, attacks=["fgsm"],
-    ...                        sanity=False, views=False, progress=False)
+    ...                        clip_values=(0, 1), sanity=False, views=False, progress=False)
     >>> report.table()["model"].tolist()
     ['2 wide', '8 wide']
     """

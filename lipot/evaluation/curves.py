@@ -4,13 +4,16 @@ import itertools
 
 import numpy as np
 
+from lipot import extras
+
 # Colours of Okabe and Ito, told apart by colour-blind readers too.
 _COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 
 
 def plot(evaluations, ax=None):
     """Draws evaluations; see `RobustnessReport.plot`."""
-    import matplotlib.pyplot as plt
+    with extras.named():
+        import matplotlib.pyplot as plt
 
     place = {}
     if ax is None:

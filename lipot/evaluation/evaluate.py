@@ -8,6 +8,7 @@ import numpy as np
 from lipot import checks
 from lipot.evaluation import checkpoints, engine, proofs, suite
 from lipot.evaluation import sanity as sanity_checks
+from lipot.evaluation.about import about
 from lipot.evaluation.evaluation import Evaluation
 from lipot.evaluation.gradients import check_gradients
 from lipot.evaluation.progress import Bar, Silence
@@ -35,6 +36,7 @@ def evaluate(
     sanity=True,
     views=True,
     progress=True,
+    notes=None,
 ):
     r"""Measures how robust a Keras classifier is, in the worst case over a suite of attacks.
 
@@ -60,8 +62,9 @@ def evaluate(
             too, which needs Nevergrad and patience); the name of one attack, or a list of names
             and `lipot.evaluation.AttackSpec`s.
         name: What the report calls the model; its own name by default.
-        clip_values: Pair of the least and greatest value of an input. `None` recognizes [0, 1]
-            and [0, 255] and refuses anything else.
+        clip_values: Pair of the least and greatest value of an input. `None` recognizes images
+            in [0, 1], and in [0, 255] where the model's own first layers bring that down, and
+            refuses anything else.
         outputs: `"logits"` or `"probabilities"`, what the model returns; `"auto"` finds out.
         batch_size: Points attacked at once, and between two checkpoints.
         seed: Integer from 0 to 2**31, from which all randomness is derived.
@@ -71,6 +74,8 @@ def evaluate(
             et al. ask.
         views: Whether to make the pictures of the page.
         progress: Whether to show a progress bar with the time left.
+        notes: Dictionary of texts that a leaderboard shows of the model, such as
+            `{"training": "12 min on one GPU", "architecture": "ResNet-18"}`.
 
     Returns:
         A `RobustnessReport` of one evaluation.
@@ -91,7 +96,7 @@ def evaluate(
     >>> model.layers[0].set_weights([np.array([[1.0, -1.0], [0.0, 0.0]]), np.array([-1.0, 0.0])])
     >>> x = np.array([[0.9, 0.5], [0.1, 0.5]])
     >>> report = lipot.evaluate(model, x, [0, 1], norm=2, eps=[0.2, 0.5], attacks=["pgd"],
-    ...                         sanity=False, views=False, progress=False)
+    ...                         clip_values=(0, 1), sanity=False, views=False, progress=False)
     >>> report.table()[["eps", "clean", "robust", "certified"]].values.tolist()
     [[0.2, 1.0, 1.0, 1.0], [0.5, 1.0, 0.0, 0.0]]
     """
@@ -120,6 +125,7 @@ def evaluate(
         sanity=verdicts,
         settings=settings,
         versions=_versions(),
+        about=about(model, notes),
         views=_views(task, outcome, seed) if views else {},
         **_proofs(task, outcome),
     )

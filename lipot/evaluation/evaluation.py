@@ -1,12 +1,13 @@
 """The record of one model's evaluation: plain data that survives a trip through JSON."""
 
 import dataclasses
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from lipot.attacks.auto_attack import STANDS
 from lipot.certificates import holds_within
+from lipot.math.proportions import Interval, confidence_interval
 
 
 class Verdict(NamedTuple):
@@ -45,6 +46,7 @@ class Evaluation:
         settings: Everything the outcome depends on, as JSON values.
         versions: Dictionary from package to version.
         views: Dictionary from name to view, what the page draws besides the numbers.
+        about: Dictionary of texts about the model: its architecture, parameters, and notes.
     """
 
     name: str
@@ -61,23 +63,24 @@ class Evaluation:
     settings: dict = dataclasses.field(default_factory=dict)
     versions: dict = dataclasses.field(default_factory=dict)
     views: dict = dataclasses.field(default_factory=dict)
+    about: dict = dataclasses.field(default_factory=dict)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.labels)
 
     @property
-    def clean_accuracy(self):
+    def clean_accuracy(self) -> float:
         """Share of points that are classified rightly before any attack."""
         return float(np.mean(self.predictions == self.labels))
 
-    def robust_accuracy(self, eps):
+    def robust_accuracy(self, eps: float) -> float:
         """Share of points that every attack of size `eps` left standing, `eps` one of `self.eps`.
 
         The true share can only be lower: another attack may do better.
         """
         return float(np.mean(self._at(eps) == STANDS))
 
-    def certified_accuracy(self, eps):
+    def certified_accuracy(self, eps: float) -> float | None:
         """Share of points that are right with a proof at `eps`, any number.
 
         `None` where there is no certificate.
@@ -87,11 +90,35 @@ class Evaluation:
         right = self.predictions == self.labels
         return float(np.mean(right & holds_within(self.certified_radius, eps)))
 
-    def broken(self, attack, eps):
+    def interval(self, accuracy: float | None) -> Interval | None:
+        """95 % confidence interval of one of these accuracies, all of them counted on the points.
+
+        It says where the share of the whole distribution lies that the points were drawn from.
+
+        Returns:
+            `Interval`; `None` for `None`.
+        """
+        if accuracy is None:
+            return None
+        return confidence_interval(round(accuracy * len(self)), len(self))
+
+    @property
+    def units(self) -> str:
+        """What a radius measures: the norm, and the range of the inputs it is to be held against.
+
+        Example: "l2 distance, inputs from 0 to 255".
+        """
+        distance = f"{norm_name(self.norm)} distance"
+        if "data range" not in self.settings:
+            return f"{distance}, in units of the inputs"
+        low, high = self.settings["data range"]
+        return f"{distance}, inputs from {low:g} to {high:g}"
+
+    def broken(self, attack: str, eps: float) -> int:
         """Number of points that `attack` was the first to break at `eps`."""
         return int(np.sum(self._at(eps) == self.attacks.index(attack)))
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """The record as JSON values; `from_dict` reads them."""
         radius = self.certified_radius
         return {
@@ -109,11 +136,12 @@ class Evaluation:
             "sanity": [verdict._asdict() for verdict in self.sanity],
             "settings": self.settings,
             "versions": self.versions,
+            "about": self.about,
             "views": {name: view.to_dict() for name, view in self.views.items()},
         }
 
     @classmethod
-    def from_dict(cls, record):
+    def from_dict(cls, record: dict[str, Any]) -> "Evaluation":
         """Reads what `to_dict` wrote."""
         eps = tuple(record["eps"])
         radius = record["certified_radius"]
@@ -132,14 +160,14 @@ class Evaluation:
         }
         return cls(**fields)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         robust = ", ".join(f"{self.robust_accuracy(eps):.1%} at {eps:g}" for eps in self.eps)
         return (
             f"<Evaluation of {self.name!r} on {len(self)} points, norm {self.norm}: "
             f"clean {self.clean_accuracy:.1%}, robust {robust}>"
         )
 
-    def _at(self, eps):
+    def _at(self, eps: float) -> np.ndarray:
         if eps not in self.broken_by:
             raise ValueError(
                 f"Invalid value received for argument `eps`. Expected one of {self.eps}, where "
@@ -148,11 +176,22 @@ class Evaluation:
         return self.broken_by[eps]
 
 
-def _finite_or_text(radius):
+def norm_name(norm: int | str) -> str:
+    """A norm in words.
+
+    Example:
+
+    >>> norm_name(2), norm_name("inf")
+    ('l2', 'l-infinity')
+    """
+    return "l-infinity" if norm == "inf" else f"l{norm}"
+
+
+def _finite_or_text(radius: float) -> float | str:
     return float(radius) if np.isfinite(radius) else str(float(radius))
 
 
-def _views(records):
+def _views(records: dict) -> dict:
     if not records:
         return {}
     from lipot.evaluation.views import from_dict

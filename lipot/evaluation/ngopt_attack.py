@@ -8,7 +8,7 @@ from art.estimators.classification.classifier import ClassifierMixin
 from art.estimators.estimator import BaseEstimator
 from art.utils import check_and_transform_label_format
 
-from lipot import checks
+from lipot import checks, extras
 
 
 class NGOptCarlini(EvasionAttack):
@@ -88,12 +88,8 @@ class NGOptCarlini(EvasionAttack):
         return np.argmax(check_and_transform_label_format(y, nb_classes=classes), axis=1)
 
     def _optimizer(self, sample, seed):
-        try:
+        with extras.named():
             import nevergrad
-        except ImportError as error:
-            raise ImportError(
-                "This attack needs Nevergrad: pip install 'lipot[reference]'."
-            ) from error
         shift = nevergrad.p.Array(init=np.zeros(sample.shape)).set_mutation(sigma=self.sigma)
         shift.random_state = np.random.RandomState(seed)
         with warnings.catch_warnings():

@@ -1,11 +1,14 @@
 """The range of the data: found or asked for, and the way into [0, 1] where attacks work."""
 
+import warnings
 from typing import NamedTuple
 
 import numpy as np
 
 # Data whose largest value lies in a part of the range only are too dark to be recognized.
 _LEAST_SHARE = 0.5
+_TOPS = (1.0, 255.0)
+_LEAST_SIDE = 4
 
 
 class Range(NamedTuple):
@@ -49,37 +52,91 @@ class Range(NamedTuple):
         return (self.low + self.width * x.astype("float64")).astype("float32")
 
 
-def find_range(x, clip_values=None):
+class UnknownRange(ValueError):
+    """The range of some data shows neither in them nor in the model, and must be said.
+
+    Args:
+        why: What it cannot be told from, a clause.
+        x: The data.
+
+    Attributes:
+        why: The same clause.
+    """
+
+    def __init__(self, why, x):
+        super().__init__(
+            "Invalid value received for argument `clip_values`. Expected the pair of the least "
+            f"and the greatest value that an input may have, as {why}. Received: "
+            f"clip_values=None with points between {np.min(x):.4g} and {np.max(x):.4g}"
+        )
+        self.why = why
+
+
+def find_range(x, clip_values=None, scale=None):
     """Finds the range of some data, or raises an error that asks for it.
+
+    Only images have a range that shows: in [0, 1], or in [0, 255] where the model's own first
+    layers bring that down. A network trained on [0, 1] and shown the same images up to 255 would
+    answer nearly as before, and look robust against changes 255 times too small.
 
     Args:
         x: The data, finite.
         clip_values: Pair of the least and the greatest value, or `None` to recognize [0, 1] and
-            [0, 255].
+            [0, 255] of images.
+        scale: `InputScale` of the model on these data, or `None` where it is not known.
 
     Returns:
         A `Range`.
 
     Example:
 
-    >>> find_range(np.array([0.0, 0.25, 1.0]))[:2], find_range(np.array([0, 31, 240]))[:2]
-    ((0.0, 1.0), (0.0, 255.0))
+    >>> images = np.linspace(0.0, 1.0, 50).reshape(2, 5, 5, 1)
+    >>> find_range(images)[:2], find_range([[2.0, 31.0]], (0, 50))[:2]
+    ((0.0, 1.0), (0.0, 50.0))
     """
-    low, high = float(np.min(x)), float(np.max(x))
+    x = np.asarray(x)
     if clip_values is not None:
-        return _given(x, clip_values)
-    for top in (1.0, 255.0):
-        if low >= 0.0 and _LEAST_SHARE * top <= high <= top:
-            how = f"recognized: the points lie between {low:.4g} and {high:.4g}"
-            return Range(0.0, top, how)
-    raise ValueError(
-        "Invalid value received for argument `clip_values`. Expected the pair of the least and "
-        "the greatest value that an input may have, as the points look like neither [0, 1] nor "
-        f"[0, 255]. Received: clip_values=None with points between {low:.4g} and {high:.4g}"
+        return _given(x, clip_values, scale)
+    if not _are_images(x.shape):
+        raise UnknownRange(
+            f"only images have a range that shows, and an input of shape {x.shape[1:]} is none", x
+        )
+    low, high = float(np.min(x)), float(np.max(x))
+    top = next((t for t in _TOPS if low >= 0.0 and _LEAST_SHARE * t <= high <= t), None)
+    if top is None:
+        raise UnknownRange("the images look like neither [0, 1] nor [0, 255]", x)
+    if scale is not None and not scale.fits:
+        raise UnknownRange(f"{_brings_to(scale)}: it was not trained on such images", x)
+    if scale is None and top == _TOPS[-1]:
+        raise UnknownRange(
+            "nothing in the model tells whether it was trained on [0, 255]; where it "
+            "was trained on [0, 1], divide the images by 255",
+            x,
+        )
+    how = f"recognized: the images lie between {low:.4g} and {high:.4g}"
+    return Range(0.0, top, how if scale is None else f"{how}, and {_brings_to(scale)}")
+
+
+def _are_images(shape):
+    """Whether inputs are grey or colour images, by their shape."""
+    if len(shape) == 3:
+        rows, columns = shape[1:]
+        # Several series over time have this rank too.
+        return rows == columns >= _LEAST_SIDE
+    if len(shape) != 4:
+        return False
+    first, middle, last = shape[1:]
+    sides = (first, middle) if last in (1, 3) else (middle, last)
+    return (last in (1, 3) or first in (1, 3)) and min(sides) >= _LEAST_SIDE
+
+
+def _brings_to(scale):
+    return (
+        f"the model's own first layers bring them to between {scale.low:.3g} and {scale.high:.3g}"
     )
 
 
-def _given(x, clip_values):
+def _given(x, clip_values, scale):
     try:
         low, high = (float(value) for value in clip_values)
     except (TypeError, ValueError):
@@ -97,4 +154,12 @@ def _given(x, clip_values):
             f"{high:g}, as `clip_values` says. Received: {np.sum(outside)} values outside, "
             f"between {np.min(x):.4g} and {np.max(x):.4g}"
         )
-    return Range(low, high, "given")
+    if scale is None:
+        return Range(low, high, "given")
+    if not scale.fits:
+        warnings.warn(
+            f"The points lie between {np.min(x):.4g} and {np.max(x):.4g}, and {_brings_to(scale)}: "
+            "it was probably trained on points of another scale.",
+            stacklevel=5,
+        )
+    return Range(low, high, f"given, and {_brings_to(scale)}")

@@ -2,6 +2,8 @@
 
 import json
 import pathlib
+from collections.abc import Iterable
+from typing import Any
 
 from lipot.evaluation import curves, tables
 from lipot.evaluation.evaluation import Evaluation
@@ -21,14 +23,14 @@ class RobustnessReport:
     >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
     >>> x = np.random.default_rng(0).uniform(size=(6, 4)).astype("float32")
     >>> y = model.predict(x, verbose=0).argmax(axis=1)
-    >>> report = lipot.evaluate(model, x, y, norm=2, eps=0.1, attacks=["fgsm"], sanity=False,
-    ...                         views=False, progress=False)
+    >>> report = lipot.evaluate(model, x, y, norm=2, eps=0.1, attacks=["fgsm"], clip_values=(0, 1),
+    ...                         sanity=False, views=False, progress=False)
     >>> again = lipot.RobustnessReport.from_json(report.to_json())
     >>> again.table().equals(report.table())
     True
     """
 
-    def __init__(self, evaluations):
+    def __init__(self, evaluations: Iterable[Evaluation]) -> None:
         self.evaluations = tuple(evaluations)
         if not self.evaluations or not all(isinstance(e, Evaluation) for e in self.evaluations):
             raise ValueError(
@@ -36,19 +38,23 @@ class RobustnessReport:
                 f"Evaluation. Received: evaluations={evaluations!r}"
             )
 
-    def table(self, format="pandas"):
+    def table(self, format: str = "pandas", columns: str = "main") -> Any:
         """Lays out accuracies: a row for each model, norm and radius.
 
         Args:
-            format: `"pandas"` for a DataFrame with shares between 0 and 1; `"terminal"`,
-                `"markdown"` or `"latex"` for text with percentages.
+            format: `"pandas"` for a DataFrame with shares between 0 and 1, and the ends of their
+                95 % confidence intervals (Clopper-Pearson) in columns such as `"robust low"`;
+                `"terminal"`, `"markdown"` or `"latex"` for text with percentages, whose first
+                line says what a radius measures.
+            columns: `"main"`, or `"all"` for a column for each attack too: how many points it was
+                the first to break.
 
         Returns:
             A `pandas.DataFrame` or a string.
         """
-        return tables.table(self.evaluations, format)
+        return tables.table(self.evaluations, format, columns)
 
-    def plot(self, ax=None):
+    def plot(self, ax: Any = None) -> Any:
         """Draws accuracy against the radius: empirical as marks, certified as a curve.
 
         Args:
@@ -59,7 +65,7 @@ class RobustnessReport:
         """
         return curves.plot(self.evaluations, ax)
 
-    def to_json(self, path=None):
+    def to_json(self, path: str | pathlib.Path | None = None) -> str:
         """Writes the report as JSON.
 
         Args:
@@ -75,7 +81,7 @@ class RobustnessReport:
         return text
 
     @classmethod
-    def from_json(cls, source):
+    def from_json(cls, source: str | pathlib.Path) -> "RobustnessReport":
         """Reads what `to_json` wrote.
 
         Args:
@@ -84,8 +90,10 @@ class RobustnessReport:
         Returns:
             A `RobustnessReport`.
         """
-        is_text = isinstance(source, str) and source.lstrip().startswith("{")
-        content = source.encode() if is_text else pathlib.Path(source).read_bytes()
+        if isinstance(source, str) and source.lstrip().startswith("{"):
+            content = source.encode()
+        else:
+            content = pathlib.Path(source).read_bytes()
         try:
             record = json.loads(content)
             written = record["format"]
@@ -107,7 +115,7 @@ class RobustnessReport:
                 f"Received: one of format {FORMAT} that lacks or adds a part ({error})"
             ) from error
 
-    def save_html(self, path):
+    def save_html(self, path: str | pathlib.Path) -> pathlib.Path:
         """Writes one self-contained page.
 
         Args:
@@ -120,5 +128,8 @@ class RobustnessReport:
 
         return page.save(self, path)
 
-    def __repr__(self):
+    def _repr_html_(self) -> str:
+        return tables.notebook(self.evaluations)
+
+    def __repr__(self) -> str:
         return f"<RobustnessReport: {', '.join(repr(e) for e in self.evaluations)}>"

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from lipot import checks
+from lipot.certificates.input_scale import input_scale
 from lipot.evaluation.outputs import Outputs, find_outputs, predict
 from lipot.evaluation.ranges import Range, find_range
 from lipot.interop import art
@@ -56,7 +57,7 @@ def make_task(model, x, y, *, norm, eps, clip_values, outputs, batch_size):
     batch_size = checks.positive_int("batch_size", batch_size)
     norm, eps = checks.norm("norm", norm), _radii(eps)
     x = _points(model, x)
-    range_ = find_range(x, clip_values)
+    range_ = find_range(x, clip_values, input_scale(model, x))
     _warn_about_units(norm, eps, range_)
     values = predict(model, x, batch_size)
     found = find_outputs(model, values, outputs)

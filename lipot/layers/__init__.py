@@ -13,6 +13,7 @@ from lipot.layers.maxmin import MaxMin
 from lipot.layers.orthogonal_conv1d import OrthogonalConv1D
 from lipot.layers.orthogonal_conv2d import OrthogonalConv2D
 from lipot.layers.orthogonal_conv2d_transpose import OrthogonalConv2DTranspose
+from lipot.layers.pad_conv2d import PadConv2D
 from lipot.layers.partial_abs import PartialAbs
 from lipot.layers.position_embedding import PositionEmbedding
 from lipot.layers.prelu import PReLUlip

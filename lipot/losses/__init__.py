@@ -3,8 +3,8 @@
 from lipot.losses.adversarial_crossentropy import AdversarialCrossentropy
 from lipot.losses.adversarial_loss import AdversarialLoss
 from lipot.losses.alp import ALP
-from lipot.losses.gloro import GloRo, GloRoTRADES
 from lipot.losses.clipped_hinge import ClippedHingeCrossentropy
+from lipot.losses.gloro import GloRo, GloRoTRADES
 from lipot.losses.got import GOT
 from lipot.losses.hinge import CategoricalHinge, HingeMargin, MulticlassHinge, MultiMargin
 from lipot.losses.hkr import HKR, MulticlassHKR

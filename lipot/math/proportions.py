@@ -71,7 +71,7 @@ def at_least(count: int, total: int, share: float) -> float:
     return float(np.exp(ways + powers).sum())
 
 
-def _low(count, total, tail):
+def _low(count: int, total: int, tail: float) -> float:
     """The share at which so many points are just too improbable, from below."""
     low, high = 0.0, 1.0
     for _ in range(_HALVINGS if count else 0):

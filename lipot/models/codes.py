@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from lipot import checks
+from lipot import checks, extras
 
 
 def intrinsic_dimension(x, *, neighbors=10, samples=1000, seed=0):
@@ -56,8 +56,9 @@ def plot_codes(model, x, y, x_adv, *, seed=0):
     Reference:
         OT-Classifier, figure 5.
     """
-    from matplotlib.figure import Figure
-    from sklearn.manifold import TSNE
+    with extras.named():
+        from matplotlib.figure import Figure
+        from sklearn.manifold import TSNE
 
     y = np.asarray(y)
     codes = [model.encoder.predict(inputs, verbose=0) for inputs in (x, x_adv)]

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from lipot import extras
 from lipot.math.neighbors import SPARE
 
 
@@ -21,10 +22,8 @@ class FaissSearch:
     in_graph = False
 
     def __init__(self, points):
-        try:
+        with extras.named():
             import faiss
-        except ImportError as error:
-            raise ImportError('search="faiss" needs the package faiss-cpu.') from error
         self._points = np.array(points, "float32", order="C")
         self._index = faiss.IndexFlatL2(points.shape[1])
         self._index.add(self._points)

@@ -1,9 +1,12 @@
 """`Sequential` and `Model` with the conveniences of 1-Lipschitz networks."""
 
+import warnings
+
 import keras
 
 from lipot import checks
-from lipot.layers.base import Condensable, LipschitzLayer
+from lipot.layers.base import Condensable
+from lipot.models import one_lipschitz
 
 
 class Exportable:
@@ -42,7 +45,8 @@ class Sequential(Exportable, keras.Sequential):
         layers: List of layers.
         name: Name of the model.
         k_coef_lip: Positive float, the Lipschitz constant of the whole: each of the `n` lipot
-            layers is set to its `n`-th root.
+            layers that promise one is set to its `n`-th root. A layer that is not known to be
+            1-Lipschitz brings a warning.
         **kwargs: Arguments of `keras.Sequential`.
 
     Lipschitz bound:
@@ -63,6 +67,22 @@ class Sequential(Exportable, keras.Sequential):
         # Before an input among them builds them: a built layer's constant is fixed.
         _spread(self.k_coef_lip, layers or [])
         super().__init__(layers, name=name, **kwargs)
+
+    def add(self, layer, rebuild=True):
+        """Adds a layer, with a warning where it is not known to be 1-Lipschitz.
+
+        Args:
+            layer: Keras layer.
+            rebuild: As in `keras.Sequential.add`.
+        """
+        if not one_lipschitz.is_known(layer):
+            warnings.warn(
+                f"Layer '{getattr(layer, 'name', layer)}' of class {type(layer).__name__} is not "
+                f"known to be 1-Lipschitz, so `k_coef_lip` promises nothing of model '{self.name}'."
+                " lipot.lipschitz_constant(model) says what holds.",
+                stacklevel=2,
+            )
+        super().add(layer, rebuild=rebuild)
 
     def set_klip_factor(self, klip_factor):
         """Spreads a Lipschitz constant over the lipot layers, evenly on a logarithmic scale.
@@ -91,7 +111,7 @@ class Sequential(Exportable, keras.Sequential):
 
 
 def _spread(constant, layers):
-    scaled = [layer for layer in layers if isinstance(layer, LipschitzLayer)]
+    scaled = [layer for layer in layers if one_lipschitz.keeps_constant(layer)]
     for layer in scaled:
         layer.set_klip_factor(constant ** (1.0 / len(scaled)))
 

@@ -261,6 +261,11 @@ def test_a_certificate_describes_and_draws_itself():
     marks = [float(mark) for mark in re.findall(r"certified at ([\d.e+-]+):", summary)]
     np.testing.assert_allclose(marks, np.quantile(certificate.radius, [0.25, 0.5, 0.75]), rtol=0.05)
     assert "taken by floating point: 0.00%" in summary
+    # 0.025 ** (1 / 50)
+    assert "clean accuracy: 100.00% [92.9%, 100.0%]" in summary
+    page = certificate._repr_html_()
+    assert page.startswith("<table><caption>Certificate: 50 points, features 1-Lipschitz</caption>")
+    assert "<th>clean accuracy</th><td>100.00% [92.9%, 100.0%]</td>" in page
     line = certificate.plot(eps=[0.0, 0.5, 1.0]).lines[0]
     np.testing.assert_allclose(line.get_ydata(), 100 * certificate.accuracy([0.0, 0.5, 1.0]))
     axes = plt.figure().gca()

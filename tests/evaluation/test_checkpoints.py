@@ -14,7 +14,7 @@ import pytest
 import lipot
 from lipot.evaluation.checkpoints import Folder, digest, model_digest
 
-QUIET = {"sanity": False, "views": False, "progress": False}
+QUIET = {"sanity": False, "views": False, "progress": False, "clip_values": (0, 1)}
 
 # Slow enough to be killed in the middle, quick enough for a test.
 SCRIPT = """
@@ -34,7 +34,8 @@ x, y = rng.uniform(size=(40, 6)).astype("float32"), rng.integers(0, 3, 40)
 model = keras.Sequential([keras.Input((6,)), keras.layers.Dense(9, "relu"), keras.layers.Dense(3)])
 report = lipot.evaluate(
     model, x, y, 2, [0.02, 0.05, 0.1], [lipot.evaluation.AttackSpec("slow", slow)],
-    batch_size=3, resume=FOLDER, sanity=False, views=False, progress=False)
+    batch_size=3, resume=FOLDER, clip_values=(0, 1),
+    sanity=False, views=False, progress=False)
 """
 
 

@@ -9,7 +9,7 @@ import lipot
 X = np.random.default_rng(0).uniform(size=(8, 3)).astype("float32")
 Y = np.arange(8) % 2
 SETTINGS = {"norm": 2, "eps": 0.1, "attacks": ["fgsm"]}
-QUIET = {"sanity": False, "views": False, "progress": False}
+QUIET = {"sanity": False, "views": False, "progress": False, "clip_values": (0, 1)}
 
 
 def network(name="net"):

@@ -11,7 +11,8 @@ import lipot
 from lipot.evaluation import STANDS, SUITES, WRONG, AttackSpec, proofs, suite
 from lipot.interop.art import classifier
 
-QUIET = {"sanity": False, "views": False, "progress": False}
+QUIET = {"sanity": False, "views": False, "progress": False, "clip_values": (0, 1)}
+PIXELS = {**QUIET, "clip_values": (0, 255)}
 
 
 def linear(kernel, bias, *before, after=()):
@@ -69,7 +70,7 @@ def test_scores_squashes_ranges_and_labels_change_nothing():
 
     pixels = (255 * x).astype("float32")
     inside = linear(kernel, bias, keras.layers.Rescaling(1 / 255))
-    scaled = lipot.evaluate(inside, pixels, y, eps=[25.5, 51.0], **settings)
+    scaled = lipot.evaluate(inside, pixels, y, eps=[25.5, 51.0], **{**settings, **PIXELS})
     assert scaled.table()["robust"].tolist() == robust
     assert scaled.evaluations[0].settings["data range"] == [0.0, 255.0]
     assert scaled.table()["certified"].tolist() == plain.table()["certified"].tolist()
@@ -96,7 +97,8 @@ def test_a_stock_network_on_color_pixels_from_a_file(tmp_path):
     x = np.random.default_rng(0).integers(0, 256, (8, 6, 6, 3), dtype="uint8")
     y = model.predict(x, verbose=0).argmax(axis=1)
     attacks = ["pgd", "deepfool", "simba"]
-    report = lipot.evaluate(model, x, y, "inf", [1.0, 60.0], attacks, **QUIET)
+    quiet = {**QUIET, "clip_values": None}
+    report = lipot.evaluate(model, x, y, "inf", [1.0, 60.0], attacks, **quiet)
     (evaluation,) = report.evaluations
     assert evaluation.settings["data range"] == [0.0, 255.0]
     assert evaluation.settings["outputs"] == "probabilities"
@@ -281,7 +283,7 @@ REFUSED = {
     "labels of another shape": ({"y": np.eye(3)[Y]}, r"`y`. Expected shape \(6,\) or \(6, 2\)"),
     "unknown class": ({"y": Y + 1}, "`y`. Expected class numbers from 0 to 1"),
     "outside": ({"x": X + 0.5, "clip_values": (0, 1)}, "`x`. Expected values between 0 and 1"),
-    "unknown range": ({"x": X - 0.5}, "`clip_values`. Expected the pair"),
+    "unknown range": ({"clip_values": None}, "`clip_values`. Expected the pair"),
     "norm": ({"norm": 1}, r'`norm`. Expected 2 \(or "l2"\) or "inf"'),
     "eps": ({"eps": [0.1, -1]}, "`eps`. Expected a positive number"),
     "no eps": ({"eps": []}, "`eps`. Expected a positive number"),
@@ -332,4 +334,4 @@ def test_a_suite_leaves_out_what_does_not_fit_and_says_so():
 def test_tiny_radii_on_pixels_are_questioned():
     model = linear(np.eye(4, 2), [0, 0], keras.layers.Rescaling(1 / 255))
     with pytest.warns(UserWarning, match="radii are in units of the points"):
-        lipot.evaluate(model, 255 * X, Y, "inf", 8 / 255, ["fgsm"], **QUIET)
+        lipot.evaluate(model, 255 * X, Y, "inf", 8 / 255, ["fgsm"], **PIXELS)

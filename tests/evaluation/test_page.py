@@ -1,7 +1,9 @@
 """The page is complete, stands alone, and looks right in a browser where there is one."""
 
+import base64
 import dataclasses
 import html.parser
+import io
 import json
 import pathlib
 import re
@@ -10,11 +12,14 @@ import subprocess
 
 import keras
 import numpy as np
+import pandas
 import pytest
+from PIL import Image
 
 from lipot.evaluation import page, views
 from lipot.evaluation.evaluation import Evaluation, Verdict
 from lipot.evaluation.page import images, prose
+from lipot.evaluation.page.board import boards
 from lipot.evaluation.report import RobustnessReport
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
@@ -164,6 +169,31 @@ def test_the_checks_decide_whether_numbers_are_to_be_trusted(evaluation, checks,
     assert words in prose.trust(dataclasses.replace(evaluation, sanity=checks))
 
 
+def test_the_head_has_three_verdicts_and_says_what_a_radius_is(evaluation):
+    settings = {"data range": [0.0, 255.0], "data range is": "given"}
+    text = page.render(RobustnessReport([dataclasses.replace(evaluation, settings=settings)]))
+    head = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", text.partition("<main>")[0]))
+    assert "eps: l2 distance, inputs from 0 to 255. clean 100.0 %" in head
+    # 24 of 24 points, and 15: SciPy's beta quantiles.
+    assert "clean 100.0 % 95 % interval 85.8 – 100.0 right without an attack" in head
+    assert "robust 62.5 % 95 % interval 40.6 – 81.2 no attack of 0.5 in l2 broke; at most" in head
+    assert "The range of the inputs is given." in head
+    bare = dataclasses.replace(evaluation, certified_radius=None)
+    shown = re.sub(r"<[^>]+>|\s+", " ", page.render(RobustnessReport([bare])))
+    assert re.search(r"proven +– +no certificate of this model", shown)
+
+
+def test_the_data_can_be_saved_from_the_page_itself(evaluation, written):
+    found = re.findall(r'download="([^"]+)" href="data:[^,]+,([^"]+)"', written.read_text())
+    data = {name: base64.b64decode(text).decode() for name, text in found}
+    again = RobustnessReport.from_json(data["report.json"])
+    report = RobustnessReport([evaluation])
+    assert again.table(columns="all").equals(report.table(columns="all"))
+    read = pandas.read_csv(io.StringIO(data["report.csv"]))
+    assert read["robust"].tolist() == report.table()["robust"].tolist()
+    assert read["fgsm"].tolist() == [0, 6, 24]
+
+
 def test_words_of_the_user_are_text_not_markup(evaluation):
     named = dataclasses.replace(evaluation, name="<b>&'\"</b>", settings={"<i>": "<u>"})
     text = page.render(RobustnessReport([named]))
@@ -187,6 +217,53 @@ def test_several_models_and_norms_share_a_page(evaluation):
     assert '<p class="trust untested">' in page.render(RobustnessReport([unchecked]))
 
 
+def _ranked(evaluation):
+    """Three models of other standing: the second one falls least."""
+    robust = {eps: np.full(24, -1) for eps in evaluation.eps}
+    about = {"parameters": "999", "licence": "MIT"}
+    return [
+        dataclasses.replace(evaluation, name="weak", about={"parameters": "1,000"}),
+        dataclasses.replace(evaluation, name="strong", broken_by=robust, about=about),
+        dataclasses.replace(evaluation, name="unproven", certified_radius=None),
+        dataclasses.replace(evaluation, name="elsewhere", norm="inf"),
+    ]
+
+
+def test_a_leaderboard_ranks_models_that_were_attacked_alike(evaluation):
+    first, second = boards(_ranked(evaluation))
+    assert (first.title, second.title) == ("0.5 in l2", "0.5 in l-infinity")
+    assert first.columns == ("clean", "robust", "proven", "parameters", "licence")
+    assert [(row.rank, row.name, row.anchor) for row in first.rows] == [
+        *((1, "strong", "m1"), (2, "weak", "m0"), (3, "unproven", "m2"))
+    ]
+    assert [cell.text for cell in first.rows[2].cells] == ["100.0 %", "62.5 %", "–", "–", "–"]
+    assert [row.anchor for row in second.rows] == ["m3"]
+    twins = boards([evaluation, dataclasses.replace(evaluation, name="twin")])[0]
+    assert [row.rank for row in twins.rows] == [1, 1]
+
+
+def test_chromium_sorts_the_leaderboard(evaluation, tmp_path):
+    ranked = [dataclasses.replace(e, views={}) for e in _ranked(evaluation)[:3]]
+    text = page.render(RobustnessReport(ranked))
+    assert _Reader(text).ids.count("m1") == 1 and text.count("<script>") == 1
+    for column, clicks, expected in (
+        ("model", 1, ["weak", "unproven", "strong"]),
+        ("parameters", 1, ["weak", "strong", "unproven"]),
+        ("parameters", 2, ["unproven", "strong", "weak"]),
+        ("robust", 1, ["strong", "weak", "unproven"]),
+    ):
+        click = (
+            '<script>const b = [...document.querySelectorAll(".board button")].find('
+            f'b => b.textContent === "{column}"); for (let i = 0; i < {clicks}; i++) b.click();'
+        )
+        file = tmp_path / "board.html"
+        file.write_text(text.replace("</body>", f"{click}</script></body>"))
+        shown = _chromium(tmp_path, "--dump-dom", file.as_uri())
+        board = re.search(r'<table class="board">.*?</table>', shown.stdout, flags=re.DOTALL)[0]
+        assert re.findall(r'<a href="#m\d">(.*?)</a>', board) == expected
+        assert "CONSOLE" not in shown.stderr
+
+
 def test_many_classes_show_the_weakest(evaluation):
     labels = np.arange(24)
     many = dataclasses.replace(evaluation, labels=labels, predictions=labels, views={})
@@ -203,11 +280,6 @@ def test_colours_of_a_change():
 
 
 def _pixels(address):
-    import base64
-    import io
-
-    from PIL import Image
-
     data = base64.b64decode(address.partition("base64,")[2])
     return np.asarray(Image.open(io.BytesIO(data))).reshape(-1, 3).tolist()
 
@@ -243,7 +315,7 @@ frame.srcdoc = PAGE;
 </script></body>"""
 
 
-@pytest.mark.parametrize("width", [375, 1100])
+@pytest.mark.parametrize("width", [375, 390, 1280])
 def test_chromium_shows_every_figure_and_clips_no_label(written, tmp_path, width):
     probe = tmp_path / "probe.html"
     text = json.dumps(written.read_text()).replace("</", "<\\/")

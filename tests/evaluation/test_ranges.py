@@ -3,19 +3,53 @@
 import numpy as np
 import pytest
 
-from lipot.evaluation.ranges import Range, find_range
+from lipot.certificates.input_scale import InputScale
+from lipot.evaluation.ranges import Range, UnknownRange, find_range
+
+IMAGES = np.linspace(0.0, 1.0, 2 * 6 * 6 * 3).reshape(2, 6, 6, 3)
+FITS, OFF = InputScale(0.0, 1.0, True), InputScale(0.0, 0.004, False)
 
 
-def test_recognizes_the_two_usual_ranges():
-    assert find_range(np.array([0.0, 0.98]))[:2] == (0.0, 1.0)
-    assert find_range(np.array([3, 251], "uint8"))[:2] == (0.0, 255.0)
-    assert "recognized" in find_range(np.array([0.0, 1.0])).how
+@pytest.mark.parametrize("shape", [(6, 6, 6), (6, 6, 6, 1), (2, 6, 6, 3), (2, 3, 6, 6)])
+def test_recognizes_the_two_usual_ranges_of_images(shape):
+    images = np.linspace(0.0, 0.98, np.prod(shape)).reshape(shape)
+    assert find_range(images)[:2] == (0.0, 1.0)
+    assert find_range(images).how == "recognized: the images lie between 0 and 0.98"
+    pixels = (255 * images).astype("uint8")
+    found = find_range(pixels, scale=FITS)
+    assert found[:2] == (0.0, 255.0)
+    assert found.how.endswith("the model's own first layers bring them to between 0 and 1")
 
 
-@pytest.mark.parametrize("points", [[-0.1, 1.0], [0.0, 0.2], [0.0, 3.0], [0.0, 256.0]])
-def test_asks_where_neither_fits(points):
-    with pytest.raises(ValueError, match="Expected the pair of the least and the greatest"):
-        find_range(np.array(points))
+@pytest.mark.parametrize("low_high", [(-0.1, 1.0), (0.0, 0.2), (0.0, 3.0), (0.0, 256.0)])
+def test_asks_where_neither_fits(low_high):
+    low, high = low_high
+    with pytest.raises(UnknownRange, match=r"neither \[0, 1\] nor \[0, 255\]"):
+        find_range(low + (high - low) * IMAGES, scale=FITS)
+
+
+@pytest.mark.parametrize(
+    "shape", [(72,), (6, 12), (6, 4, 3), (8, 3, 3), (2, 36, 1), (1, 6, 6, 2), (2, 2, 6, 3)]
+)
+def test_asks_where_inputs_are_no_images(shape):
+    x = np.linspace(0.0, 1.0, 72).reshape(shape)
+    for scale in (None, FITS):
+        with pytest.raises(UnknownRange, match="only images have a range that shows"):
+            find_range(x, scale=scale)
+
+
+def test_pixels_need_a_model_that_was_trained_on_them():
+    with pytest.raises(UnknownRange, match="nothing in the model tells.*divide the images by 255"):
+        find_range(255 * IMAGES)
+    for images in (IMAGES, 255 * IMAGES):
+        with pytest.raises(UnknownRange, match="between 0 and 0.004: it was not trained on such"):
+            find_range(images, scale=OFF)
+
+
+def test_a_given_range_that_the_model_was_not_trained_on_warns():
+    with pytest.warns(UserWarning, match="probably trained on points of another scale"):
+        found = find_range(IMAGES, (0, 1), OFF)
+    assert found.how.startswith("given, and the model's own first layers bring them to between")
 
 
 def test_given_range_must_hold_the_data():

@@ -67,25 +67,53 @@ def test_json_of_something_else(source):
 def test_table():
     other = made("other", attacks=("pgd",), certified_radius=None)
     other.broken_by[1.0][0] = 0
-    frame = RobustnessReport([made(), other]).table()
+    report = RobustnessReport([made(), other])
+    frame = report.table(columns="all")
     assert frame["robust"].tolist() == [0.5, 0.25, 0.5, 0.25]
     assert frame["certified"].tolist()[:2] == [0.5, 0.25]
     assert frame["certified"].isna().tolist()[2:] == [True, True]
     assert frame["square"].isna().tolist() == [False, False, True, True]
     assert frame["pgd"].tolist() == [1, 1, 1, 2]
+    main = report.table()
+    assert main.equals(frame[main.columns]) and not {"pgd", "square"} & set(main.columns)
+    # Of 4 points: 1 - 0.975 ** (1 / 4) and 0.025 ** (1 / 4) where 1, or all but 1, are counted.
+    assert main["clean low"][0] == pytest.approx(0.19412, abs=1e-5)
+    assert main["robust low"][1] == pytest.approx(1 - 0.975 ** (1 / 4))
+    assert main["clean high"][0] == pytest.approx(0.975 ** (1 / 4))
+    assert main["certified high"].isna().tolist() == [False, False, True, True]
+    with pytest.raises(ValueError, match="`columns`. Expected one of"):
+        report.table(columns="few")
 
 
 def test_text_tables():
     report = RobustnessReport([made("a_b|c")])
     terminal, markdown, latex = (report.table(f) for f in ("terminal", "markdown", "latex"))
     assert "a_b|c" in terminal and "75.0" in terminal and "robust %" in terminal
+    assert "[19.4, 99.4]" in terminal
     assert "pgd 1, square 1" in terminal and max(map(len, terminal.splitlines())) <= 100
-    lines = markdown.splitlines()
-    assert len(lines) == 4 and lines[2].startswith("| a_b\\|c | 2 | 0.5 | 4 | 75.0 | 50.0 | 50.0 |")
-    assert r"a\_b\textbar{}c & 2 & 0.5 & 4 & 75.0 & 50.0 & 50.0 & 1 & 0 \\" in latex
-    assert latex.count(r"\\") == 3
+    first = "| a_b\\|c | 2 | 0.5 | 4 | 75.0 [19.4, 99.4] | 50.0 [6.8, 93.2] | 50.0 [6.8, 93.2] |"
+    assert markdown.splitlines()[4] == first
+    assert report.table("markdown", "all").splitlines()[4] == f"{first} 1 | 0 |"
+    row = r"a\_b\textbar{}c & 2 & 0.5 & 4 & 75.0 [19.4, 99.4] & 50.0 [6.8, 93.2]"
+    assert row in latex and latex.count(r"\\") == 4
     with pytest.raises(ValueError, match="`format`. Expected one of"):
         report.table("html")
+
+
+def test_the_first_line_says_what_a_radius_measures():
+    pixels = made(settings={"data range": [0.0, 255.0]})
+    said = "eps: l2 distance, inputs from 0 to 255"
+    report = RobustnessReport([pixels])
+    assert said in report.table("terminal").splitlines()[0]
+    assert report.table("markdown").startswith(f"{said}; in brackets: 95 % confidence")
+    assert report.table("latex").splitlines()[1].startswith(rf"\multicolumn{{7}}{{l}}{{{said};")
+    assert report.table()["inputs"].tolist() == ["0 to 255"] * 2
+    two = RobustnessReport([pixels, made("<old>", norm="inf")])
+    both = f"{said} (net); l-infinity distance, in units of the inputs (<old>)"
+    assert two.table("markdown").startswith(both)
+    page = two._repr_html_()
+    assert f"<caption>Accuracy under attack, {both};".replace("<old>", "&lt;old&gt;") in page
+    assert "<td>50.0 [6.8, 93.2]</td>" in page and page.count("<tr>") == 5
 
 
 def test_plot_draws_what_the_record_says():

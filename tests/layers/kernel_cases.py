@@ -34,6 +34,11 @@ CASES = {
         ({"filters": 4, "kernel_size": 3}, (5, 5, 2)),
         ({"filters": 4, "kernel_size": 3, "strides": 2, "padding": "reflect"}, (6, 6, 2)),
     ],
+    "PadConv2D": [
+        ({"filters": 4, "kernel_size": 3}, (5, 5, 2)),
+        ({"filters": 4, "kernel_size": 3, "strides": 2, "padding": "symmetric"}, (6, 6, 2)),
+        ({"filters": 4, "kernel_size": 3, "padding": "circular"}, (5, 5, 2)),
+    ],
     "OrthogonalConv1D": [
         ({"filters": 4, "kernel_size": 3}, (6, 4)),
         ({"filters": 8, "kernel_size": 2, "strides": 2, "padding": "valid"}, (6, 4)),

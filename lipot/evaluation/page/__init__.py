@@ -1,11 +1,16 @@
 """The page of a robustness report: one HTML file that needs nothing but a browser."""
 
+import base64
+import dataclasses
 import pathlib
 from typing import NamedTuple
 
 import jinja2
 
+from lipot.evaluation import tables
+from lipot.evaluation.evaluation import norm_name
 from lipot.evaluation.page import figures, prose
+from lipot.evaluation.page.board import boards
 from lipot.evaluation.page.sections import Drawing, Section, sections
 from lipot.evaluation.page.svg import MARKERS, SERIES
 
@@ -13,10 +18,21 @@ from lipot.evaluation.page.svg import MARKERS, SERIES
 _SIGNS = dict(zip(MARKERS, "●■▲◆▼✚✖★◀▶"))
 
 
+class _Card(NamedTuple):
+    """One accuracy at the head of the page: what it is, in percent, and how sure that is."""
+
+    title: str
+    share: str
+    interval: str
+    note: str
+
+
 class _Model(NamedTuple):
     """What the template shows of one evaluation."""
 
     name: str
+    range: str
+    cards: tuple
     verdict: str
     trust: str
     standing: str
@@ -29,7 +45,8 @@ class _Model(NamedTuple):
 def save(report, path):
     """Writes a report as one self-contained page.
 
-    The page holds its figures and its style; it asks for nothing else and runs no script.
+    The page holds its figures and its style; it asks for nothing else. That of one model runs no
+    script; that of several a few lines that sort the leaderboard.
 
     Args:
         report: `lipot.evaluation.RobustnessReport`.
@@ -57,8 +74,11 @@ def render(report):
     return environment.get_template("page.html").render(
         title=f"Robustness of {prose.listed(names)}",
         models=[_model(e, f"m{index}") for index, e in enumerate(report.evaluations)],
+        units=tables.units(report.evaluations),
+        boards=boards(report.evaluations) if len(report.evaluations) > 1 else [],
         curves=_curves(report.evaluations),
         table=_table(report.evaluations),
+        downloads=_downloads(report),
     )
 
 
@@ -74,6 +94,8 @@ def _model(evaluation, prefix):
     seconds = {name: f"{spent:.1f} s" for name, spent in evaluation.seconds.items()}
     return _Model(
         name=evaluation.name,
+        range=_range(evaluation),
+        cards=_cards(evaluation),
         verdict=prose.verdict(evaluation),
         trust=prose.trust(evaluation),
         standing=_standing(evaluation.sanity),
@@ -82,6 +104,44 @@ def _model(evaluation, prefix):
         sections=sections(evaluation, prefix),
         settings=[(name, _plain(value)) for name, value in {**settings, "time": seconds}.items()],
     )
+
+
+def _range(evaluation):
+    how = evaluation.settings.get("data range is")
+    return f"The range of the inputs is {how}." if how else ""
+
+
+def _cards(evaluation):
+    eps = prose.headline_eps(evaluation)
+    reach = f"{eps:g} in {norm_name(evaluation.norm)}"
+    accuracies = (
+        ("clean", evaluation.clean_accuracy, "right without an attack"),
+        ("robust", evaluation.robust_accuracy(eps), f"no attack of {reach} broke; at most this"),
+        ("proven", evaluation.certified_accuracy(eps), f"no attack of {reach} can; at least this"),
+    )
+    return tuple(_card(evaluation, *accuracy) for accuracy in accuracies)
+
+
+def _card(evaluation, title, share, note):
+    if share is None:
+        return _Card(title, "–", "", "no certificate of this model")
+    low, high = evaluation.interval(share)
+    interval = f"95 % interval {100 * low:.1f} – {100 * high:.1f}"
+    return _Card(title, prose.percent(share), interval, note)
+
+
+def _downloads(report):
+    """Names and addresses of the data behind the page, which are part of it."""
+    # The arrays of the views would double the page.
+    bare = [dataclasses.replace(evaluation, views={}) for evaluation in report.evaluations]
+    contents = (
+        ("report.json", "application/json", type(report)(bare).to_json()),
+        ("report.csv", "text/csv", report.table(columns="all").to_csv(index=False)),
+    )
+    return [
+        (name, f"data:{kind};base64,{base64.b64encode(text.encode()).decode()}")
+        for name, kind, text in contents
+    ]
 
 
 def _standing(verdicts):
@@ -116,14 +176,22 @@ def _table(evaluations):
             rows.append(
                 (
                     evaluation.name,
-                    f"{eps:g} in {figures.norm_name(evaluation.norm)}",
-                    prose.percent(evaluation.clean_accuracy),
-                    prose.percent(evaluation.robust_accuracy(eps)),
-                    "–" if proven is None else prose.percent(proven),
+                    f"{eps:g} in {norm_name(evaluation.norm)}",
+                    _share(evaluation, evaluation.clean_accuracy),
+                    _share(evaluation, evaluation.robust_accuracy(eps)),
+                    _share(evaluation, proven),
                     ", ".join(f"{name} {count}" for name, count in broken.items() if count) or "–",
                 )
             )
     return rows
+
+
+def _share(evaluation, share):
+    """The two lines of an accuracy in the table: itself, and its interval."""
+    if share is None:
+        return "–", ""
+    low, high = evaluation.interval(share)
+    return prose.percent(share), f"{100 * low:.1f} – {100 * high:.1f}"
 
 
 def _plain(value):

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from lipot.evaluation.evaluation import norm_name
 from lipot.evaluation.page.svg import FAINT, INK, MARKERS, SERIES, drawing
 
 _WIDE, _PANEL = 5.2, 2.5
@@ -149,17 +150,6 @@ def pale(number):
     color = SERIES[number % len(SERIES)]
     parts = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
     return [0.55 + 0.45 * part for part in parts]
-
-
-def norm_name(norm):
-    """`"l2"` or `"l-infinity"`.
-
-    Example:
-
-    >>> norm_name("inf")
-    'l-infinity'
-    """
-    return "l-infinity" if norm == "inf" else f"l{norm}"
 
 
 def _short(name):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from typing import ClassVar
 
 import numpy as np
 from keras import ops
@@ -28,7 +29,7 @@ class Conv2DTranspose(ImageMap):
 
     output_padding: None = None
 
-    paddings = ("same", "valid")
+    paddings: ClassVar[tuple[str, ...]] = ("same", "valid")
 
     def __post_init__(self):
         super().__post_init__()

@@ -1,0 +1,92 @@
+"""The leaderboard at the head of a page of several models, a row for each."""
+
+from typing import NamedTuple
+
+from lipot.evaluation.evaluation import norm_name
+from lipot.evaluation.page.prose import headline_eps
+
+# What is known of a model besides its accuracies, in this order; other notes come after.
+_FIRST = ("architecture", "parameters", "training")
+
+
+class Cell(NamedTuple):
+    """A cell: its text, a smaller second line, and what it is sorted by."""
+
+    text: str
+    more: str
+    order: str
+
+
+class Row(NamedTuple):
+    """A model: its rank, its name, the id of its report on the page, and its cells."""
+
+    rank: int
+    name: str
+    anchor: str
+    cells: tuple
+
+
+class Board(NamedTuple):
+    """Models that were attacked alike, best first.
+
+    Attributes:
+        title: Norm and radius.
+        columns: Names of the columns after rank and model.
+        rows: `Row`s.
+    """
+
+    title: str
+    columns: tuple
+    rows: tuple
+
+
+def boards(evaluations):
+    """Ranks evaluations by robust accuracy at their middle radius, then by proven and clean.
+
+    Args:
+        evaluations: `Evaluation`s, the number of each being that of its report on the page.
+
+    Returns:
+        A `Board` for each norm and radius: accuracies at different ones have no order.
+    """
+    groups = {}
+    for index, evaluation in enumerate(evaluations):
+        key = evaluation.norm, headline_eps(evaluation)
+        groups.setdefault(key, []).append((f"m{index}", evaluation))
+    return [_board(norm, eps, members) for (norm, eps), members in groups.items()]
+
+
+def _board(norm, eps, members):
+    ranked = sorted(members, key=lambda member: _merit(member[1], eps), reverse=True)
+    notes = dict.fromkeys(name for _, evaluation in members for name in evaluation.about)
+    facts = [*(n for n in _FIRST if n in notes), *(n for n in notes if n not in _FIRST)]
+    merits = [_merit(evaluation, eps) for _, evaluation in ranked]
+    rows = (
+        Row(1 + merits.index(merit), evaluation.name, anchor, _cells(evaluation, eps, facts))
+        for merit, (anchor, evaluation) in zip(merits, ranked)
+    )
+    columns = ("clean", "robust", "proven", *facts)
+    return Board(f"{eps:g} in {norm_name(norm)}", columns, tuple(rows))
+
+
+def _merit(evaluation, eps):
+    proven = evaluation.certified_accuracy(eps)
+    proven = -1.0 if proven is None else proven
+    return evaluation.robust_accuracy(eps), proven, evaluation.clean_accuracy
+
+
+def _cells(evaluation, eps, facts):
+    robust, proven, clean = _merit(evaluation, eps)
+    shares = (_share(evaluation, share) for share in (clean, robust, proven))
+    return (*shares, *(_fact(evaluation.about.get(name, "")) for name in facts))
+
+
+def _share(evaluation, share):
+    if share < 0.0:
+        return Cell("–", "", "-1")
+    low, high = evaluation.interval(share)
+    return Cell(f"{100 * share:.1f} %", f"{100 * low:.1f} – {100 * high:.1f}", f"{share:.6f}")
+
+
+def _fact(text):
+    return Cell(text or "–", "", text.replace(",", "") if text[:1].isdigit() else text)
