@@ -1,7 +1,21 @@
 """What the engines of all frameworks share."""
 
+from typing import Any, NamedTuple
+
 import keras
 from keras import ops
+
+
+class Replica(NamedTuple):
+    """One of the copies of a program that share a batch.
+
+    Attributes:
+        index: Its place among them, an integer or a tensor.
+        count: How many there are.
+    """
+
+    index: Any
+    count: int
 
 
 class Engine:
@@ -19,7 +33,16 @@ class Engine:
         return self.compile_over(model, function)
 
     def sum_over_replicas(self, tensor):
+        return ops.stop_gradient(tensor)
+
+    def gather_over_replicas(self, tensor):
         return tensor
+
+    def shards(self):
+        return 1
+
+    def replica(self):
+        return Replica(0, 1)
 
     def adjustable(self, number):
         return AdjustableVariable(number)

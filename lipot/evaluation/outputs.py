@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lipot import checks
+from lipot import batches, checks
 from lipot.interop.art import heads
 from lipot.math.probabilities import may_be_probabilities
 
@@ -71,7 +71,7 @@ def find_outputs(model, values, outputs="auto"):
 
 def predict(model, x, batch_size):
     """What the model itself returns, by its own `predict`, as float64 `(n, units)`."""
-    outputs = model.predict(x, batch_size=batch_size, verbose=0)
+    outputs = batches.predict(model, x, batch_size, verbose=0)
     if isinstance(outputs, dict | list | tuple):
         raise ValueError(
             "Invalid value received for argument `model`. Expected one array of outputs. "

@@ -7,6 +7,7 @@ from keras import ops
 from lipot import backend, checks
 from lipot.math.neighbors import nearest_neighbors, sort_by_distance
 from lipot.models.neighbor_memory import NeighborMemory
+from lipot.batches import padded
 from lipot.models.search import SEARCHES
 
 
@@ -116,6 +117,10 @@ class NeighborModel(keras.Model):
         inputs = as_float(inputs)
         embedded = self._embed(inputs)
         return self._finish(self._answer(inputs, embedded), embedded)
+
+    def predict(self, x, batch_size=None, **settings):
+        """As in Keras, for any number of points on any number of devices."""
+        return padded(super().predict, x, batch_size, **settings)
 
     def features(self, x, *, batch_size=256):
         """Computes the features that `combine` gives, before the head.
