@@ -58,6 +58,10 @@ class Points:
         if rows:
             yield _split(waiting, rows)[0]
 
+    def sample_shape(self):
+        """Shape of one point, that of the first."""
+        return next(self.batches(1))[0].shape[1:]
+
     def _chunks(self, size):
         if self.in_memory:
             for start in range(0, len(self._x), size):

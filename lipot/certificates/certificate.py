@@ -10,6 +10,7 @@ import numpy as np
 from keras import ops
 
 from lipot import checks
+from lipot.batches import Points, is_dataset
 from lipot.certificates.graph import graph_of
 from lipot.certificates.head import find_head
 from lipot.certificates.node import computed_input_node
@@ -17,6 +18,8 @@ from lipot.certificates.radius import radii
 from lipot.certificates.weights import check_finite
 
 _CERTIFIERS = {}
+# Points of a stream that a certifier of its own sees at once.
+_CHUNK = 4096
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -186,8 +189,11 @@ def certify(model, x, y=None, batch_size=256, **settings):
         model: A built Keras classifier with a graph (see `lipschitz_constant`) whose last layer
             is linear, or linear followed by a softmax or by the sigmoid of one unit; or an
             adapted `OTAD`.
-        x: `(n, ...)` array of finite inputs.
-        y: Labels: class numbers, one-hot rows, or for one output unit {0, 1} or {-1, 1}.
+        x: `(n, ...)` array or memory map of finite inputs, or a `tf.data.Dataset` or
+            `keras.utils.PyDataset` of batches of them, with or without labels. Beside the
+            certificate itself, memory is that of a batch.
+        y: Labels: class numbers, one-hot rows, or for one output unit {0, 1} or {-1, 1}. A data
+            set brings its own.
         batch_size: Number of points to run at once.
         **settings: For an `OTAD`, the Lipschitz constants of parts in which none can be proven,
             or one to use in place of what is: `head_lipschitz` from the features to the outputs,
@@ -218,12 +224,45 @@ def certify(model, x, y=None, batch_size=256, **settings):
                 f"{type(model).__name__}. Received: {name}={settings[name]!r}"
             )
     batch_size = checks.positive_int("batch_size", batch_size)
+    if certifier is not _certify_graph and (is_dataset(x) or isinstance(x, np.memmap)):
+        # What a certifier of its own prepares for all points is worth more points than a batch.
+        chunks = Points(x, y).batches(max(batch_size, _CHUNK))
+        return _joined([certifier(model, *chunk, batch_size, **settings) for chunk in chunks])
     return certifier(model, x, y, batch_size, **settings)
+
+
+def _joined(certificates):
+    """One certificate of the points of several, of one model."""
+    first = certificates[0]
+    columns = {
+        name: np.concatenate([getattr(certificate, name) for certificate in certificates])
+        for name in ("radius", "predictions", "correct", "rounding")
+        if getattr(first, name) is not None
+    }
+    neighbors = first.neighbors
+    if neighbors is not None:
+        parts = [certificate.neighbors for certificate in certificates]
+        neighbors = neighbors._replace(
+            set_radius=np.concatenate([part.set_radius for part in parts]),
+            margin_radius=np.concatenate([part.margin_radius for part in parts]),
+        )
+    return dataclasses.replace(first, **columns, neighbors=neighbors)
 
 
 def check_inputs(x, expected):
     """Returns inputs as an array of finite numbers of a shape with `None` for any size."""
-    x = checks.array("x", x, "an array of inputs, such as NumPy's")
+    x = check_shape(checks.array("x", x, "an array of inputs, such as NumPy's"), expected)
+    if x.dtype.kind not in "biuf" or not np.all(np.isfinite(x)):
+        bad = "" if x.dtype.kind not in "biuf" else f", {np.sum(~np.isfinite(x))} not finite"
+        raise ValueError(
+            "Invalid value received for argument `x`. Expected finite numbers. "
+            f"Received: dtype {x.dtype}{bad}"
+        )
+    return x
+
+
+def check_shape(x, expected):
+    """Returns an array, or raises unless its shape fits one with `None` for any size."""
     fits = len(x.shape) == len(expected) and all(
         e in (None, n) for e, n in zip(expected[1:], x.shape[1:])
     )
@@ -231,12 +270,6 @@ def check_inputs(x, expected):
         raise ValueError(
             f"Invalid value received for argument `x`. Expected at least one sample and shape "
             f"{expected}. Received: shape {x.shape}"
-        )
-    if x.dtype.kind not in "biuf" or not np.all(np.isfinite(x)):
-        bad = "" if x.dtype.kind not in "biuf" else f", {np.sum(~np.isfinite(x))} not finite"
-        raise ValueError(
-            "Invalid value received for argument `x`. Expected finite numbers. "
-            f"Received: dtype {x.dtype}{bad}"
         )
     return x
 
@@ -255,17 +288,33 @@ def _certify_graph(model, x, y, batch_size):
             "Invalid value received for argument `model`. Expected a model with one input. "
             f"Received: {len(core.inputs)} inputs"
         )
-    x = check_inputs(x, tuple(core.inputs[0].shape))
+    expected = tuple(core.inputs[0].shape)
+    if not is_dataset(x):
+        x = check_shape(checks.array("x", x, "an array of inputs, such as NumPy's"), expected)
+    points = Points(x, y if is_dataset(x) else None)
     check_finite(model)
-    inputs = [computed_input_node(t, (None, *x.shape[1:])) for t in core.inputs]
-    head = find_head(model, inputs)
-    labels = None if y is None else checks.labels(y, len(x), len(head.bias))
+    shape = (None, *points.sample_shape())
+    head = find_head(model, [computed_input_node(t, shape) for t in core.inputs])
+    units = len(head.bias)
+    labels = None if y is None else checks.labels(y, len(x), units)
+    parts, given = [], []
+    for batch, truth in points.batches(batch_size):
+        parts.append(_certify_batch(head, check_inputs(batch, expected)))
+        given.append(truth)
+    radius, predictions, rounding = (np.concatenate(column) for column in zip(*parts))
+    if given[0] is not None:
+        labels = checks.labels(np.concatenate(given), len(radius), units)
+    correct = None if labels is None else predictions == labels
+    return Certificate(radius, predictions, correct, head.node.lipschitz, rounding)
+
+
+def _certify_batch(head, x):
+    """Radii, predictions and rounding of some points."""
     norms = np.linalg.norm(x.reshape(len(x), -1).astype("float64"), axis=1)
-    found = radii(head, features_of(head, x, batch_size), norms)
+    found = radii(head, features_of(head, x, len(x)), norms)
     binary = len(head.bias) == 1
     predictions = (found.logits[:, 0] > 0).astype(int) if binary else found.logits.argmax(axis=1)
-    correct = None if labels is None else predictions == labels
-    return Certificate(found.radius, predictions, correct, head.node.lipschitz, found.rounding)
+    return found.radius, predictions, found.rounding
 
 
 def _features(head, batch):
