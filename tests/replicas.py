@@ -1,4 +1,4 @@
-"""Trains the same things on any number of devices: `python -m tests.replicas 2` prints what came out.
+"""Trains the same things on any number of devices: `python -m tests.replicas 2 fit` prints them.
 
 The devices of a framework are fixed once it starts, so that each number of them is a process of
 its own; `on_devices` runs one, once for all tests.
@@ -228,11 +228,7 @@ def _models(lipot, jax):
     hinge = keras.Sequential([*width, lipot.layers.FrobeniusDense(CLASSES)])
     hinge.compile(keras.optimizers.SGD(0.05), losses.MulticlassHKR(10.0), metrics=metrics)
     found = {"hinge-KR": hinge}
-    terms = [
-        loss
-        for name, loss in losses_by_name().items()
-        if isinstance(loss, losses.PairedLoss)
-    ]
+    terms = [loss for name, loss in losses_by_name().items() if isinstance(loss, losses.PairedLoss)]
     for name, attack in (
         ("PGD", lipot.attacks.PGD(0.05, steps=3, seed=1)),
         ("PGD, l2", lipot.attacks.PGD(0.2, steps=3, norm=2, seed=1)),

@@ -6,6 +6,7 @@ import pytest
 
 import lipot
 from lipot.batches import Points
+from lipot.evaluation.storage import held, like
 
 RNG = np.random.default_rng(0)
 X = RNG.uniform(size=(23, 5)).astype("float32")
@@ -107,8 +108,14 @@ def faulty_sources():
     yield Batches(length=0), "at least one point.*none"
     shapes = Batches(lambda rows: (X[rows, : 5 - (rows.start >= 6)], Y[rows]))
     yield shapes, r"points of one shape, \(5,\).*shape \(4,\) from point 6"
-    yield Batches(lambda rows: None if rows.start == 6 else (X[rows], Y[rows])), "6 batches.*after 3"
-    yield Batches(lambda rows: (X[rows], Y[:2])), r".*as many labels.*batch 0 .* labels of shape \(2,\)"
+    yield (
+        Batches(lambda rows: None if rows.start == 6 else (X[rows], Y[rows])),
+        "6 batches.*after 3",
+    )
+    yield (
+        Batches(lambda rows: (X[rows], Y[:2])),
+        r".*as many labels.*batch 0 .* labels of shape \(2,\)",
+    )
 
 
 @pytest.mark.parametrize("place", range(7))
@@ -123,3 +130,40 @@ def test_a_data_set_brings_its_own_labels():
         lipot.certify(network(), dataset(X, Y), Y)
     with pytest.raises(ValueError, match="one label for each of the 23 points.*3 labels"):
         Points(X, Y[:3])
+
+
+def test_an_evaluation_does_not_depend_on_the_source(tmp_path):
+    def evaluated(x, y, folder):
+        return lipot.evaluate(
+            model, x, y, 2, [0.05, 0.2], ["fgsm", "pgd"], batch_size=8, resume=folder,
+            clip_values=(0, 1), sanity=False, views=False, progress=False,
+        ).evaluations[0]  # fmt: skip
+
+    model = network()
+    expected = evaluated(X, Y, tmp_path / "expected")
+    assert any(np.any(row >= 0) for row in expected.broken_by.values())
+    for place, (x, y, _) in enumerate([*sources(tmp_path)][:3]):
+        found = evaluated(x, y, tmp_path / f"{place}")
+        assert found.settings == expected.settings
+        for eps in expected.eps:
+            np.testing.assert_array_equal(found.broken_by[eps], expected.broken_by[eps])
+        np.testing.assert_array_equal(found.certified_radius, expected.certified_radius)
+
+
+def test_a_memory_map_is_never_read_as_a_whole(tmp_path):
+    """A map of 400 MB, of another type than float32, is evaluated in a fraction of that."""
+    tracemalloc = pytest.importorskip("tracemalloc")
+    file = np.lib.format.open_memmap(tmp_path / "x.npy", "w+", "uint8", (50_000, 4000))
+    file[:] = 128
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input((4000,)), lipot.layers.FrobeniusDense(2)])
+    x = np.load(tmp_path / "x.npy", mmap_mode="r")
+    tracemalloc.start()
+    certificate = lipot.certify(model, x, batch_size=512)
+    points, _ = held(x, None)
+    tiled = like(points, 2)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(certificate) == len(points) == tiled.shape[1] == 50_000
+    assert float(tiled[1, -1, -1]) == 128.0
+    assert peak < 200e6

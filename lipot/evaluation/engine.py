@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lipot.attacks.auto_attack import STANDS, WRONG
+from lipot.evaluation import storage
 from lipot.evaluation.balls import distances, project
 
 
@@ -68,7 +69,7 @@ def run(task, specs, *, seed, store, progress):
 def _before(task, specs):
     wrong = task.predictions != task.y
     broken_by = np.tile(np.where(wrong, WRONG, STANDS), (len(task.eps), 1))
-    x_adv = np.tile(task.x, (len(task.eps), *[1] * task.x.ndim))
+    x_adv = storage.like(task.x, len(task.eps))
     return Outcome(broken_by, x_adv, {spec.name: 0.0 for spec in specs})
 
 

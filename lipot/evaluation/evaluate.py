@@ -51,8 +51,10 @@ def evaluate(
     Args:
         model: Built Keras classifier with outputs `(n, units)`: logits or probabilities, with
             whatever preprocessing inside.
-        x: Points `(n, ...)`, as the model takes them.
-        y: Labels: class numbers, or one-hot rows.
+        x: Points `(n, ...)`, as the model takes them: an array or a memory map, or a
+            `tf.data.Dataset` or `keras.utils.PyDataset` of batches `(x, y)`. What is in no memory
+            is read in parts; a data set is copied to a temporary file first.
+        y: Labels: class numbers, or one-hot rows; `None` for a data set, which brings its own.
         norm: `2` or `"inf"`; `"l2"`, `"linf"` and `np.inf` will do.
         eps: Radius or list of radii, in units of `x`.
         attacks: `"quick"` (PGD and Auto-PGD), `"standard"` (FGSM, PGD, MIM, DeepFool,

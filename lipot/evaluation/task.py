@@ -9,6 +9,7 @@ import numpy as np
 from lipot import checks
 from lipot.evaluation.outputs import Outputs, find_outputs, predict
 from lipot.evaluation.ranges import Range, find_range
+from lipot.evaluation.storage import held, in_parts
 from lipot.interop import art
 
 
@@ -55,6 +56,7 @@ def make_task(model, x, y, *, norm, eps, clip_values, outputs, batch_size):
     _check_model(model)
     batch_size = checks.positive_int("batch_size", batch_size)
     norm, eps = checks.norm("norm", norm), _radii(eps)
+    x, y = held(x, y)
     x = _points(model, x)
     range_ = find_range(x, clip_values)
     _warn_about_units(norm, eps, range_)
@@ -85,7 +87,9 @@ def _radii(eps):
 
 
 def _points(model, x):
-    x = checks.array("x", x, "an array of points, all of one shape")
+    # A memory map stays one: nothing here may read it as a whole.
+    if not isinstance(x, np.memmap):
+        x = checks.array("x", x, "an array of points, all of one shape")
     expected = getattr(model, "input_shape", None)
     expected = tuple(expected) if isinstance(expected, tuple | list) else (None,) * x.ndim
     fits = len(expected) == x.ndim and all(
@@ -96,9 +100,10 @@ def _points(model, x):
         raise _invalid("x", f"at least one point, and shape {shape}", f"shape {x.shape}")
     if x.dtype.kind not in "biuf":
         raise _invalid("x", "numbers", f"dtype {x.dtype}")
-    if not np.all(np.isfinite(x)):
-        raise _invalid("x", "finite numbers", f"{np.sum(~np.isfinite(x))} that are not")
-    return x.astype("float32")
+    missing = np.sum(in_parts(lambda part: [np.sum(~np.isfinite(part))], x))
+    if missing:
+        raise _invalid("x", "finite numbers", f"{missing} that are not")
+    return x if isinstance(x, np.memmap) else x.astype("float32")
 
 
 def _warn_about_units(norm, eps, range_):

@@ -1,4 +1,4 @@
-"""A batch that is spread over replicas: its rows, means and random numbers as one device has them."""
+"""A batch spread over replicas: its rows, means and random numbers as one device has them."""
 
 from keras import ops
 
