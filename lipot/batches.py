@@ -62,6 +62,10 @@ class Points:
         """Shape of one point, that of the first."""
         return next(self.batches(1))[0].shape[1:]
 
+    def count(self):
+        """How many points an array holds; `None` for a data set, which must be read to know."""
+        return len(self._x) if self.in_memory else None
+
     def _chunks(self, size):
         if self.in_memory:
             for start in range(0, len(self._x), size):

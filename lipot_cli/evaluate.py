@@ -3,7 +3,7 @@
 import argparse
 import pathlib
 
-from lipot_cli.options import DATA_HELP, check_output, positive_float, positive_int, seed
+from lipot_cli.options import DATA_HELP, check_output, positive_float, positive_int, seed, workers
 
 
 def add_to(commands):
@@ -44,6 +44,7 @@ def add_to(commands):
     add("--out", default="report.html", metavar="FILE", help="the page")
     add("--json", metavar="FILE", help="the report as data, for lipot report")
     add("--no-sanity", action="store_true", help="leave out the checks for masked gradients")
+    add("--workers", type=workers, metavar="N", help="processes, or ray://host:port of a cluster")
     add("--resume", metavar="FOLDER", help="keeps what was found, to go on after a stop")
     command.set_defaults(run=_run, how_to_go_on=_how_to_go_on)
 
@@ -81,6 +82,7 @@ def _run(options):
         seed=options.seed,
         resume=options.resume,
         sanity=not options.no_sanity,
+        workers=options.workers,
     )
     print(report.table("terminal"))
     (found,) = report.evaluations

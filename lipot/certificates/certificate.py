@@ -15,6 +15,7 @@ from lipot.certificates.graph import graph_of
 from lipot.certificates.head import find_head
 from lipot.certificates.node import computed_input_node
 from lipot.certificates.radius import radii
+from lipot.certificates.shared import by_workers, joined
 from lipot.certificates.weights import check_finite
 
 _CERTIFIERS = {}
@@ -172,7 +173,7 @@ def register_certifier(*model_classes):
     return register
 
 
-def certify(model, x, y=None, batch_size=256, **settings):
+def certify(model, x, y=None, batch_size=256, workers=None, **settings):
     r"""Certifies a classifier's predictions against every l2 perturbation of bounded size.
 
     Where the model is $x \mapsto W g(x) + b$ with $g$ proven $G$-Lipschitz, its prediction
@@ -195,6 +196,9 @@ def certify(model, x, y=None, batch_size=256, **settings):
         y: Labels: class numbers, one-hot rows, or for one output unit {0, 1} or {-1, 1}. A data
             set brings its own.
         batch_size: Number of points to run at once.
+        workers: Number of processes to share the points between, or the address
+            `"ray://host:port"` of a Ray cluster (`pip install "lipot[ray]"`); `None` for this
+            process alone. The model must load from a `.keras` file there.
         **settings: For an `OTAD`, the Lipschitz constants of parts in which none can be proven,
             or one to use in place of what is: `head_lipschitz` from the features to the outputs,
             `embedding_lipschitz` and `metric_lipschitz` from the inputs; and `spare`, how many
@@ -224,29 +228,13 @@ def certify(model, x, y=None, batch_size=256, **settings):
                 f"{type(model).__name__}. Received: {name}={settings[name]!r}"
             )
     batch_size = checks.positive_int("batch_size", batch_size)
+    if workers is not None:
+        return by_workers(certify, model, x, y, batch_size, workers, settings)
     if certifier is not _certify_graph and (is_dataset(x) or isinstance(x, np.memmap)):
         # What a certifier of its own prepares for all points is worth more points than a batch.
         chunks = Points(x, y).batches(max(batch_size, _CHUNK))
-        return _joined([certifier(model, *chunk, batch_size, **settings) for chunk in chunks])
+        return joined([certifier(model, *chunk, batch_size, **settings) for chunk in chunks])
     return certifier(model, x, y, batch_size, **settings)
-
-
-def _joined(certificates):
-    """One certificate of the points of several, of one model."""
-    first = certificates[0]
-    columns = {
-        name: np.concatenate([getattr(certificate, name) for certificate in certificates])
-        for name in ("radius", "predictions", "correct", "rounding")
-        if getattr(first, name) is not None
-    }
-    neighbors = first.neighbors
-    if neighbors is not None:
-        parts = [certificate.neighbors for certificate in certificates]
-        neighbors = neighbors._replace(
-            set_radius=np.concatenate([part.set_radius for part in parts]),
-            margin_radius=np.concatenate([part.margin_radius for part in parts]),
-        )
-    return dataclasses.replace(first, **columns, neighbors=neighbors)
 
 
 def check_inputs(x, expected):

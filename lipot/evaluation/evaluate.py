@@ -1,5 +1,6 @@
 """How robust is a model? One call from a Keras classifier to a report."""
 
+import contextlib
 import importlib.metadata
 
 import keras
@@ -12,8 +13,9 @@ from lipot.evaluation.evaluation import Evaluation
 from lipot.evaluation.gradients import check_gradients
 from lipot.evaluation.progress import Bar, Silence
 from lipot.evaluation.report import RobustnessReport
-from lipot.evaluation.task import make_task
+from lipot.evaluation.task import make_task, recipe, remake
 from lipot.interop import art
+from lipot.workers import Pool
 
 _PACKAGES = ("lipot", "keras", "numpy", "adversarial-robustness-toolbox", "nevergrad")
 
@@ -35,6 +37,7 @@ def evaluate(
     sanity=True,
     views=True,
     progress=True,
+    workers=None,
 ):
     r"""Measures how robust a Keras classifier is, in the worst case over a suite of attacks.
 
@@ -73,6 +76,10 @@ def evaluate(
             et al. ask.
         views: Whether to make the pictures of the page.
         progress: Whether to show a progress bar with the time left.
+        workers: Number of processes to attack with, or the address `"ray://host:port"` of a Ray
+            cluster (`pip install "lipot[ray]"`); `None` for this process alone. The result is
+            the same: chunks of `batch_size` points are attacked side by side. The model must
+            load from a `.keras` file there.
 
     Returns:
         A `RobustnessReport` of one evaluation.
@@ -105,8 +112,9 @@ def evaluate(
     settings = _settings(task, specs, left_out, seed)
     store = _store(resume, task, settings)
     name = model.name if name is None else str(name)
-    with Bar(name) if progress else Silence() as bar:
-        outcome = engine.run(task, specs, seed=seed, store=store, progress=bar)
+    pool = _pool(workers, task)
+    with Bar(name) if progress else Silence() as bar, pool or contextlib.nullcontext():
+        outcome = engine.run(task, specs, seed=seed, store=store, progress=bar, pool=pool)
         verdicts = ()
         if sanity:
             verdicts = sanity_checks.run(task, outcome, specs, seed=seed, store=store, progress=bar)
@@ -126,6 +134,12 @@ def evaluate(
         **_proofs(task, outcome),
     )
     return RobustnessReport([evaluation])
+
+
+def _pool(workers, task):
+    if workers is None:
+        return None
+    return Pool(workers, task.model, remake, recipe(task), most=len(task.x))
 
 
 def _proofs(task, outcome):

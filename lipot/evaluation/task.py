@@ -51,6 +51,19 @@ class Task(NamedTuple):
         return self.outputs.classes(predict(self.model, x, self.batch_size))
 
 
+def recipe(task):
+    """What `remake` needs beside the model to make a task that attacks as this one does."""
+    fields = ("norm", "eps", "range", "outputs", "batch_size")
+    return {"first": np.array(task.x[:1]), **{name: getattr(task, name) for name in fields}}
+
+
+def remake(model, *, first, **fields):
+    """Makes a `Task` of a model in another process; its points are the first one alone."""
+    target = _target(model, first, fields["range"], fields["outputs"])
+    labels = np.zeros(1, "int64")
+    return Task(model=model, target=target, x=first, y=labels, predictions=labels, **fields)
+
+
 def make_task(model, x, y, *, norm, eps, clip_values, outputs, batch_size):
     """Checks everything that `lipot.evaluate` is given; see there for the arguments."""
     _check_model(model)
