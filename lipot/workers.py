@@ -37,7 +37,7 @@ class Pool:
         self._ray = _ray()
         self._started = False
         count = check_workers(workers, most)
-        file = _saved(model)
+        file, state = _saved(model), _state(model)
         self._connect(workers, count)
         try:
             if count is None:
@@ -45,7 +45,9 @@ class Pool:
             made = self._ray.remote(num_cpus=1, max_restarts=-1, max_task_retries=_RETRIES)(_Worker)
             # Kept, since a worker that is started again reads it again.
             self._file, settings = self._ray.put(file), dict(settings or {})
-            self._workers = [made.remote(self._file, prepare, settings) for _ in range(count)]
+            self._workers = [
+                made.remote(self._file, state, prepare, settings) for _ in range(count)
+            ]
             self._check_loaded()
         except BaseException:
             self._close()
@@ -127,14 +129,16 @@ class Pool:
 class _Worker:
     """What runs in each process."""
 
-    def __init__(self, file, prepare, settings):
+    def __init__(self, file, state, prepare, settings):
         self._failure = None
         with tempfile.TemporaryDirectory() as folder:
             path = os.path.join(folder, "model.keras")
             with open(path, "wb") as stream:
                 stream.write(file)
             try:
-                self._prepared = prepare(keras.saving.load_model(path, compile=False), **settings)
+                model = keras.saving.load_model(path, compile=False)
+                _restore(model, state)
+                self._prepared = prepare(model, **settings)
             # Raised here, it would end the process, which Ray would start again and again.
             except Exception as error:
                 # Keras puts the cause behind the whole configuration.
@@ -186,6 +190,22 @@ def _saved(model):
         model.save(path)
         with open(path, "rb") as stream:
             return stream.read()
+
+
+def _state(model):
+    """What a model holds beside its trained weights, random states and kept kernels included.
+
+    A file has no kept kernels. Computed again by another program they could differ in the last
+    bit, and with them all that is found.
+    """
+    return [keras.ops.convert_to_numpy(v) for v in model.non_trainable_variables]
+
+
+def _restore(model, state):
+    variables = model.non_trainable_variables
+    if [tuple(v.shape) for v in variables] == [value.shape for value in state]:
+        for variable, value in zip(variables, state):
+            variable.assign(value)
 
 
 def _check_reachable(address):
