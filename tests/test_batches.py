@@ -135,7 +135,7 @@ def test_a_data_set_brings_its_own_labels():
 def test_an_evaluation_does_not_depend_on_the_source(tmp_path):
     def evaluated(x, y, folder):
         return lipot.evaluate(
-            model, x, y, 2, [0.05, 0.2], ["fgsm", "pgd"], batch_size=8, resume=folder,
+            model, x, y, 2, [0.05, 1.0], ["fgsm", "pgd"], batch_size=8, resume=folder,
             clip_values=(0, 1), sanity=False, views=False, progress=False,
         ).evaluations[0]  # fmt: skip
 
