@@ -3,7 +3,15 @@
 import argparse
 import pathlib
 
-from lipot_cli.options import DATA_HELP, NORMS, check_output, positive_float, positive_int, seed
+from lipot_cli.options import (
+    DATA_HELP,
+    NORMS,
+    check_output,
+    positive_float,
+    positive_int,
+    seed,
+    workers,
+)
 
 
 def add_to(commands):
@@ -50,6 +58,7 @@ def add_to(commands):
         help="for a leaderboard, such as: --note training '12 min on one GPU'",
     )
     add("--no-sanity", action="store_true", help="leave out the checks for masked gradients")
+    add("--workers", type=workers, metavar="N", help="processes, or ray://host:port of a cluster")
     add("--resume", metavar="FOLDER", help="keeps what was found, to go on after a stop")
     command.set_defaults(run=_run, how_to_go_on=_how_to_go_on)
 
@@ -88,6 +97,7 @@ def _run(options):
         resume=options.resume,
         sanity=not options.no_sanity,
         notes=dict(options.note or ()),
+        workers=options.workers,
     )
     print(report.table("terminal"))
     (found,) = report.evaluations

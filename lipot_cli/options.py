@@ -21,6 +21,11 @@ def positive_int(text):
     return _number(text, int, lambda value: value >= 1, "a positive integer")
 
 
+def workers(text):
+    """A number of processes, or the address of a cluster, from its text."""
+    return text if text.startswith("ray://") else positive_int(text)
+
+
 def positive_float(text):
     """A positive finite number from its text."""
     return _number(text, float, lambda value: 0.0 < value < math.inf, "a positive finite number")

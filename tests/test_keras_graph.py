@@ -190,3 +190,14 @@ def test_the_loss_of_a_custom_step_is_reported():
 def test_a_name_that_has_moved_is_said_with_the_version():
     with pytest.raises(NotImplementedError, match=f"Keras {keras.__version__} has no `_loss_tra"):
         keras_graph.update_loss(object(), 1.0, 1)
+
+
+def test_an_adam_tells_the_place_and_the_momentum_of_each_variable():
+    variables = [keras.Variable(np.full(n, n, "float32")) for n in (2, 3)]
+    adam = keras.optimizers.Adam(0.1)
+    adam.build(variables)
+    adam.apply([ops.ones(2), ops.ones(3)])
+    for place, variable in enumerate(variables):
+        assert keras_graph.index_in(adam, variable) == place, VERSION
+        momentum = keras_graph.momentum_of(adam, place)
+        np.testing.assert_allclose(to_numpy(momentum), np.full(variable.shape, 0.1), rtol=1e-6)

@@ -5,6 +5,7 @@ from keras import ops
 
 from lipot import backend, checks
 from lipot.attacks.ball import Ball, check_ball, example_norm
+from lipot.math import replicas
 
 
 @keras.saving.register_keras_serializable(package="lipot")
@@ -99,10 +100,19 @@ class Attack(keras.layers.Layer):
 
     def random_point(self, x):
         """Draws a point uniformly in the ball around `x`, clipped to the data range."""
-        shape = ops.shape(x)
+        point = ops.shape(x)[1:]
+        seed = self.seed_generator
         if self.norm == "inf":
-            noise = keras.random.uniform(shape, -1.0, 1.0, seed=self.seed_generator)
+            noise = replicas.draw(
+                lambda count: keras.random.uniform((count, *point), -1.0, 1.0, seed=seed),
+                ops.shape(x)[0],
+            )
             return self.ball.clip(x + self.eps * ops.cast(noise, x.dtype))
+        shift = replicas.draw(lambda count: self._shift((count, *point)), ops.shape(x)[0])
+        return self.ball.clip(x + ops.cast(shift, x.dtype))
+
+    def _shift(self, shape):
+        """Draws points uniformly in the l2 ball around 0."""
         direction = keras.random.normal(shape, seed=self.seed_generator)
         direction = direction / ops.maximum(example_norm(direction), 1e-12)
         broadcast = (shape[0],) + (1,) * (len(shape) - 1)
@@ -112,7 +122,7 @@ class Attack(keras.layers.Layer):
             dimension *= size
         # The share of a ball's volume within r of its centre is r^d.
         radius = self.eps * level ** (1.0 / dimension)
-        return self.ball.clip(x + ops.cast(radius * direction, x.dtype))
+        return radius * direction
 
     def get_config(self):
         return {

@@ -5,6 +5,7 @@ from keras import ops
 
 from lipot import checks
 from lipot.attacks.pgd import PGD
+from lipot.math import replicas
 from lipot.math.divergences import DIRECTIONS, directed_kl, steep_crossentropy
 
 
@@ -46,7 +47,11 @@ class TRADESPGD(PGD):
         self.noise = checks.positive_float("noise", noise)
 
     def start(self, x):
-        noise = keras.random.normal(ops.shape(x), stddev=self.noise, seed=self.seed_generator)
+        point, seed = ops.shape(x)[1:], self.seed_generator
+        noise = replicas.draw(
+            lambda count: keras.random.normal((count, *point), stddev=self.noise, seed=seed),
+            ops.shape(x)[0],
+        )
         return self.project(x + ops.cast(noise, x.dtype), x)
 
     def objective(self, forward, x, y):

@@ -174,8 +174,8 @@ def sum_over_replicas(tensor):
         tensor: Tensor that exists on each replica, such as the class counts of its share.
 
     Returns:
-        The sum on every replica; `tensor` itself outside a replica, and on JAX and PyTorch
-        (JAX programs see the whole batch however it is sharded).
+        The sum on every replica, cut from differentiation; `tensor` itself, cut likewise, outside
+        a replica, and on JAX and PyTorch (JAX programs see the whole batch however it is sharded).
     """
     return _engine.sum_over_replicas(tensor)
 
@@ -194,6 +194,37 @@ def run_lite(path, inputs):
         ValueError: The backend is not TensorFlow.
     """
     return _engine.run_lite(path, inputs)
+
+
+def gather_over_replicas(tensor):
+    """Joins the rows of a tensor over the replicas of the running `tf.distribute` strategy.
+
+    Args:
+        tensor: Tensor `(rows, ...)` that exists on each replica, with any number of rows.
+
+    Returns:
+        The rows of all replicas on every replica, in their order. The gradient of a row comes
+        back to the replica that it is from, added up over all. `tensor` itself outside a replica,
+        and on JAX and PyTorch.
+    """
+    return _engine.gather_over_replicas(tensor)
+
+
+def replica():
+    """Which replica of a `tf.distribute` strategy runs this code: `Replica(index, count)`.
+
+    It is `Replica(0, 1)` outside one, and on JAX and PyTorch: JAX programs see the whole batch
+    however it is sharded.
+    """
+    return _engine.replica()
+
+
+def shards():
+    """Over how many devices `keras.distribution` spreads a batch, which they must divide.
+
+    It is 1 without a distribution, and on TensorFlow and PyTorch.
+    """
+    return _engine.shards()
 
 
 def is_concrete(tensor):

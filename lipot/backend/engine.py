@@ -1,7 +1,21 @@
 """What the engines of all frameworks share."""
 
+from typing import Any, NamedTuple
+
 import keras
 from keras import ops
+
+
+class Replica(NamedTuple):
+    """One of the copies of a program that share a batch.
+
+    Attributes:
+        index: Its place among them, an integer or a tensor.
+        count: How many there are.
+    """
+
+    index: Any
+    count: int
 
 
 class Engine:
@@ -22,6 +36,9 @@ class Engine:
         return function
 
     def sum_over_replicas(self, tensor):
+        return ops.stop_gradient(tensor)
+
+    def gather_over_replicas(self, tensor):
         return tensor
 
     def run_lite(self, path, inputs):
@@ -29,6 +46,12 @@ class Engine:
             "Invalid value received for argument `path`. Expected a format that is no .tflite: "
             f"those need the TensorFlow backend. Received: {path} on {keras.backend.backend()}"
         )
+
+    def shards(self):
+        return 1
+
+    def replica(self):
+        return Replica(0, 1)
 
     def adjustable(self, number):
         return AdjustableVariable(number)

@@ -56,6 +56,13 @@ class JaxEngine(Engine):
 
         return call
 
+    def shards(self):
+        distribution = keras.distribution.distribution()
+        if distribution is None or distribution.batch_dim_name is None:
+            return 1
+        mesh = distribution.device_mesh
+        return dict(zip(mesh.axis_names, mesh.shape)).get(distribution.batch_dim_name, 1)
+
     def bits(self, tensor, dtype):
         return self.jax.lax.bitcast_convert_type(tensor, dtype)
 

@@ -239,6 +239,16 @@ def start_at_epoch(model: Any, epoch: int | None) -> None:
     model._initial_epoch = epoch
 
 
+def index_in(optimizer: Any, variable: Any) -> int:
+    """The place of a variable among those that a built optimizer updates."""
+    return _inside(optimizer, "_get_variable_index")(variable)
+
+
+def momentum_of(adam: Any, index: int) -> Any:
+    """The first moment that a built Adam keeps of the variable at a place."""
+    return _inside(adam, "_momentums")[index]
+
+
 def _inside(owner, name):
     try:
         return getattr(owner, name)

@@ -2,7 +2,7 @@
 
 import functools
 
-from lipot.backend.engine import Engine, constant_cotangent
+from lipot.backend.engine import Engine, Replica, constant_cotangent
 
 # Fused programs are compiled for multiples of so many rows.
 _ROWS = 32
@@ -79,10 +79,28 @@ class TensorFlowEngine(Engine):
         return call
 
     def sum_over_replicas(self, tensor):
-        replica = self.tf.distribute.get_replica_context()
-        if replica is None or replica.num_replicas_in_sync == 1:
-            return tensor
-        return replica.all_reduce(self.tf.distribute.ReduceOp.SUM, tensor)
+        context = self._shared_context()
+        if context is None:
+            return self.tf.stop_gradient(tensor)
+        # Left to the tape, a replica whose share has a static shape might not differentiate a sum
+        # that another one does, and each would wait for the other.
+        tensor = self.tf.stop_gradient(tensor)
+        return context.all_reduce(self.tf.distribute.ReduceOp.SUM, tensor)
+
+    def gather_over_replicas(self, tensor):
+        context = self._shared_context()
+        return tensor if context is None else context.all_gather(tensor, axis=0)
+
+    def replica(self):
+        context = self._shared_context()
+        if context is None:
+            return Replica(0, 1)
+        return Replica(context.replica_id_in_sync_group, context.num_replicas_in_sync)
+
+    def _shared_context(self):
+        """The context of this replica, or `None` where there is no other."""
+        context = self.tf.distribute.get_replica_context()
+        return None if context is None or context.num_replicas_in_sync == 1 else context
 
     def run_lite(self, path, inputs):
         interpreter = self.tf.lite.Interpreter(model_path=str(path))

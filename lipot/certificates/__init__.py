@@ -1,6 +1,6 @@
 """Lipschitz constants of whole models and certified radii."""
 
-from lipot.certificates import neighbors, stock
+from lipot.certificates import classifier, neighbors, stock
 from lipot.certificates.certificate import (
     Certificate,
     certify,

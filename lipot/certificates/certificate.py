@@ -9,18 +9,15 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras import ops
 
 from lipot import checks, extras
-from lipot.certificates.graph import graph_of
-from lipot.certificates.head import find_head
-from lipot.certificates.node import computed_input_node
-from lipot.certificates.radius import radii
-from lipot.certificates.weights import check_finite
-from lipot.math.norms import vector_norm
+from lipot.batches import Points, is_dataset
+from lipot.certificates.shared import by_workers, joined
 from lipot.math.proportions import confidence_interval
 
 _CERTIFIERS: dict[type, Callable] = {}
+# Points of a stream that a certifier of its own sees at once.
+_CHUNK = 4096
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -214,7 +211,7 @@ def register_certifier(*model_classes):
     return register
 
 
-def certify(model, x, y=None, batch_size=256, norm=2, **settings):
+def certify(model, x, y=None, batch_size=256, norm=2, workers=None, **settings):
     r"""Certifies a classifier's predictions against every perturbation of bounded size.
 
     Where the model is $x \mapsto W g(x) + b$ with $g$ proven $G$-Lipschitz, its prediction
@@ -234,10 +231,16 @@ def certify(model, x, y=None, batch_size=256, norm=2, **settings):
         model: A built Keras classifier with a graph (see `lipschitz_constant`) whose last layer
             is linear, or linear followed by a softmax or by the sigmoid of one unit; or an
             adapted `OTAD`.
-        x: `(n, ...)` array of finite inputs.
-        y: Labels: class numbers, one-hot rows, or for one output unit {0, 1} or {-1, 1}.
+        x: `(n, ...)` array or memory map of finite inputs, or a `tf.data.Dataset` or
+            `keras.utils.PyDataset` of batches of them, with or without labels. Beside the
+            certificate itself, memory is that of a batch.
+        y: Labels: class numbers, one-hot rows, or for one output unit {0, 1} or {-1, 1}. A data
+            set brings its own.
         batch_size: Number of points to run at once.
         norm: `2` or `"inf"`, the norm of the perturbation; `"l2"`, `"linf"` and `np.inf` will do.
+        workers: Number of processes to share the points between, or the address
+            `"ray://host:port"` of a Ray cluster (`pip install "lipot[ray]"`); `None` for this
+            process alone. The model must load from a `.keras` file there.
         **settings: For an `OTAD`, the Lipschitz constants of parts in which none can be proven,
             or one to use in place of what is: `head_lipschitz` from the features to the outputs,
             `embedding_lipschitz` and `metric_lipschitz` from the inputs; and `spare`, how many
@@ -259,8 +262,8 @@ def certify(model, x, y=None, batch_size=256, norm=2, **settings):
     [4.0]
     """
     norm = checks.norm("norm", norm)
-    known = (c for c in type(model).__mro__ if c in _CERTIFIERS)
-    certifier = _CERTIFIERS[next(known, keras.Model)]
+    known = next((c for c in type(model).__mro__ if c in _CERTIFIERS), keras.Model)
+    certifier = _CERTIFIERS[known]
     parameters = inspect.signature(certifier).parameters.values()
     names = {p.name for p in parameters if p.kind is p.KEYWORD_ONLY}
     told = {"norm": norm} if "norm" in names else {}
@@ -273,99 +276,15 @@ def certify(model, x, y=None, batch_size=256, norm=2, **settings):
                 f"{type(model).__name__}. Received: {name}={settings[name]!r}"
             )
     batch_size = checks.positive_int("batch_size", batch_size)
-    certificate = certifier(model, x, y, batch_size, **told, **settings)
-    if norm == 2:
-        return certificate
-    return certificate.in_linf(math.prod(np.shape(x)[1:]))
-
-
-def check_inputs(x, expected):
-    """Returns inputs as an array of finite numbers of a shape with `None` for any size."""
-    x = checks.array("x", x, "an array of inputs, such as NumPy's")
-    fits = len(x.shape) == len(expected) and all(
-        e in (None, n) for e, n in zip(expected[1:], x.shape[1:])
-    )
-    if not fits or len(x) == 0:
-        raise ValueError(
-            f"Invalid value received for argument `x`. Expected at least one sample and shape "
-            f"{expected}. Received: shape {x.shape}"
-        )
-    if x.dtype.kind not in "biuf" or not np.all(np.isfinite(x)):
-        bad = "" if x.dtype.kind not in "biuf" else f", {np.sum(~np.isfinite(x))} not finite"
-        raise ValueError(
-            "Invalid value received for argument `x`. Expected finite numbers. "
-            f"Received: dtype {x.dtype}{bad}"
-        )
-    return x
-
-
-def features_of(head, x, batch_size):
-    """Runs the models before a `Head`'s last layer; returns `(n, m)` in float64."""
-    starts = range(0, len(x), batch_size)
-    return np.concatenate([_features(head, x[i : i + batch_size]) for i in starts])
-
-
-@register_certifier(keras.Model)
-def _certify_graph(model, x, y, batch_size, *, norm=2):
-    core = graph_of(model)
-    if len(core.inputs) != 1:
-        raise ValueError(
-            "Invalid value received for argument `model`. Expected a model with one input. "
-            f"Received: {len(core.inputs)} inputs"
-        )
-    x = check_inputs(x, tuple(core.inputs[0].shape))
-    check_finite(model)
-    heads = _heads(model, core.inputs[0], x.shape, norm)
-    # Both take the model apart at the same layer.
-    features = features_of(heads[0], x, batch_size)
-    labels = None if y is None else checks.labels(y, len(x), len(heads[0].bias))
-    flat = x.reshape(len(x), -1).astype("float64")
-    found = [_from_head(head, features, flat, labels) for head in heads]
-    return found[0] if len(found) == 1 else _larger(*found, flat.shape[1])
-
-
-def _heads(model, tensor, shape, norm):
-    """A model taken apart with its constants in a norm; for l-infinity in both, where both work."""
-    heads, errors = [], []
-    for kind in (2,) if norm == 2 else ("inf", 2):
-        try:
-            inputs = [computed_input_node(tensor, (None, *shape[1:]), kind)]
-            heads.append(find_head(model, inputs))
-        except ValueError as error:
-            errors.append(error)
-    if not heads:
-        raise errors[0]
-    return heads
-
-
-def _from_head(head, features, flat, labels):
-    """The certificate of a model taken apart, in l-infinity if its constants are."""
-    norm = head.node.norm
-    found = radii(head, features, vector_norm(flat, norm, axis=1))
-    binary = len(head.bias) == 1
-    predictions = (found.logits[:, 0] > 0).astype(int) if binary else found.logits.argmax(axis=1)
-    correct = None if labels is None else predictions == labels
-    return Certificate(
-        found.radius, predictions, correct, head.node.lipschitz, found.rounding, norm=norm
-    )
-
-
-def _larger(linf, l2, values):
-    """The larger radius of two certificates of the same predictions, in l-infinity."""
-    other = l2.in_linf(values)
-    better = other.radius > linf.radius
-    return dataclasses.replace(
-        linf,
-        radius=np.where(better, other.radius, linf.radius),
-        rounding=np.where(better, other.rounding, linf.rounding),
-        lipschitz=min(linf.lipschitz, other.lipschitz),
-        proof=", or ".join([linf.proof, *([other.proof] if np.any(better) else [])]),
-    )
-
-
-def _features(head, batch):
-    for part in head.features:
-        batch = part(batch, training=False)
-    # NumPy has no bfloat16; the features of a model in float64 must stay as they are.
-    wide = keras.backend.result_type(batch.dtype, "float32")
-    return ops.convert_to_numpy(ops.cast(batch, wide)).astype("float64")
+    if workers is not None:
+        settings = {"norm": norm, **settings}
+        return by_workers(certify, model, x, y, batch_size, workers, settings)
+    settings = {**told, **settings}
+    points = Points(x, y)
+    if known is not keras.Model and (is_dataset(x) or isinstance(x, np.memmap)):
+        # What a certifier of its own prepares for all points is worth more points than a batch.
+        chunks = points.batches(max(batch_size, _CHUNK))
+        certificate = joined([certifier(model, *chunk, batch_size, **settings) for chunk in chunks])
+    else:
+        certificate = certifier(model, x, y, batch_size, **settings)
+    return certificate if norm == 2 else certificate.in_linf(math.prod(points.sample_shape()))

@@ -14,12 +14,8 @@ import numpy as np
 from keras import ops
 
 from lipot import checks
-from lipot.certificates.certificate import (
-    Certificate,
-    check_inputs,
-    features_of,
-    register_certifier,
-)
+from lipot.certificates.certificate import Certificate, register_certifier
+from lipot.certificates.classifier import check_inputs, features_of
 from lipot.certificates.graph import graph_of, walk
 from lipot.certificates.head import find_head
 from lipot.certificates.neighbor_sets import set_radii

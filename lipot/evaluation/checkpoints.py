@@ -112,10 +112,12 @@ def _damaged(file):
 def digest(*arrays):
     """SHA-256 of some arrays, their shapes and types included."""
     total = hashlib.sha256()
-    for array in arrays:
-        array = np.ascontiguousarray(array)
+    for array in map(np.asanyarray, arrays):
         total.update(f"{array.shape} {array.dtype};".encode())
-        total.update(array.tobytes())
+        # In parts, since an array may be a map of a file larger than the memory.
+        parts = [array] if array.ndim == 0 else np.array_split(array, len(array) // 4096 + 1)
+        for part in parts:
+            total.update(np.ascontiguousarray(part).tobytes())
     return total.hexdigest()
 
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lipot.attacks.auto_attack import STANDS, WRONG
+from lipot.evaluation import storage
 from lipot.evaluation.balls import distances, project
 
 
@@ -28,7 +29,7 @@ class Outcome(NamedTuple):
     seconds: dict
 
 
-def run(task, specs, *, seed, store, progress):
+def run(task, specs, *, seed, store, progress, pool=None):
     """Attacks every point until it breaks or no attack is left.
 
     Each step, an attack at a radius, goes to the points that stood when it began, in chunks. A
@@ -41,6 +42,8 @@ def run(task, specs, *, seed, store, progress):
         seed: Integer, from which each chunk's own is derived.
         store: `checkpoints.Folder` or `checkpoints.Memory`.
         progress: What is told of each step; see `lipot.evaluation.progress`.
+        pool: `lipot.workers.Pool` prepared with `task.remake`, to attack chunks side by side, or
+            `None`.
 
     Returns:
         An `Outcome`.
@@ -51,24 +54,38 @@ def run(task, specs, *, seed, store, progress):
         spec = specs[index]
         work_left = [specs[i].cost * len(_standing(outcome, s)) for i, s in steps[done:]]
         progress.plan(spec.name, work_left)
-        rows = _standing(outcome, step)
+        rows, missing = _standing(outcome, step), []
         for chunk, start in enumerate(range(0, len(rows), task.batch_size)):
             name = f"attack-{index:02d}-{step:02d}-{chunk:04d}"
             part = rows[start : start + task.batch_size]
-            found, tell = store.load(name), progress.skip
+            found = store.load(name)
             if found is None:
-                draws = _seed(seed, spec.name, step, chunk)
-                found, tell = _attack(task, spec, step, part, draws), progress.advance
-                store.save(name, found)
+                missing.append((name, part, _seed(seed, spec.name, step, chunk)))
+                continue
             _record(outcome, index, spec.name, part, found)
-            tell(spec.cost * len(part))
+            progress.skip(spec.cost * len(part))
+        jobs = ((spec, step, task.x[part], task.y[part], draws) for _, part, draws in missing)
+        for place, found, worker in _results(task, jobs, pool):
+            name, part, _ = missing[place]
+            store.save(name, found)
+            _record(outcome, index, spec.name, part, found)
+            progress.advance(spec.cost * len(part), worker, len(part))
     return outcome
+
+
+def _results(task, jobs, pool):
+    """Attacks the chunks of a step, here or by workers: `(place, found, worker)` as they come."""
+    if pool is not None:
+        yield from pool.map(attack, jobs)
+        return
+    for place, job in enumerate(jobs):
+        yield place, attack(task, *job), None
 
 
 def _before(task, specs):
     wrong = task.predictions != task.y
     broken_by = np.tile(np.where(wrong, WRONG, STANDS), (len(task.eps), 1))
-    x_adv = np.tile(task.x, (len(task.eps), *[1] * task.x.ndim))
+    x_adv = storage.like(task.x, len(task.eps))
     return Outcome(broken_by, x_adv, {spec.name: 0.0 for spec in specs})
 
 
@@ -81,17 +98,27 @@ def _standing(outcome, step):
     return np.flatnonzero(outcome.broken_by[step] == STANDS)
 
 
-def _attack(task, spec, step, rows, seed):
-    """Attacks some points: `level`, the index of the least radius each breaks at, and `x_adv`."""
+def attack(task, spec, step, x, y, seed):
+    """Attacks some points: `level`, the index of the least radius each breaks at, and `x_adv`.
+
+    Args:
+        task: `Task`; its own points are not looked at.
+        spec: `AttackSpec`.
+        step: Index of the radius.
+        x: Points to attack.
+        y: Their classes.
+        seed: Integer that all randomness comes from.
+    """
     started = time.perf_counter()
-    x, y = task.x[rows], task.y[rows]
+    # Of a memory map too, what is attacked is in memory.
+    x = np.array(x)
     distance = spec.searches_distance(task.norm)
     eps = task.eps[-1 if distance else step] / task.range.width
     with seeded(seed), warnings.catch_warnings():
         # ART's attacks warn of numerical matters that the judgement below does not rest on.
         warnings.simplefilter("ignore")
-        attack = spec.build(task.target, task.norm, eps, **spec.settings)
-        moved = task.run(attack, x, y)
+        built = spec.build(task.target, task.norm, eps, **spec.settings)
+        moved = task.run(built, x, y)
     steps = range(step, len(task.eps)) if distance else [step]
     level, x_adv = judge(task, x, y, moved, steps)
     broken = level < len(task.eps)

@@ -1,5 +1,6 @@
 """How robust is a model? One call from a Keras classifier to a report."""
 
+import contextlib
 import importlib.metadata
 
 import keras
@@ -13,8 +14,9 @@ from lipot.evaluation.evaluation import Evaluation
 from lipot.evaluation.gradients import check_gradients
 from lipot.evaluation.progress import Bar, Silence
 from lipot.evaluation.report import RobustnessReport
-from lipot.evaluation.task import make_task
+from lipot.evaluation.task import make_task, recipe, remake
 from lipot.interop import art
+from lipot.workers import Pool
 
 _PACKAGES = ("lipot", "keras", "numpy", "adversarial-robustness-toolbox", "nevergrad")
 
@@ -37,6 +39,7 @@ def evaluate(
     views=True,
     progress=True,
     notes=None,
+    workers=None,
 ):
     r"""Measures how robust a Keras classifier is, in the worst case over a suite of attacks.
 
@@ -53,8 +56,10 @@ def evaluate(
     Args:
         model: Built Keras classifier with outputs `(n, units)`: logits or probabilities, with
             whatever preprocessing inside.
-        x: Points `(n, ...)`, as the model takes them.
-        y: Labels: class numbers, or one-hot rows.
+        x: Points `(n, ...)`, as the model takes them: an array or a memory map, or a
+            `tf.data.Dataset` or `keras.utils.PyDataset` of batches `(x, y)`. What is in no memory
+            is read in parts; a data set is copied to a temporary file first.
+        y: Labels: class numbers, or one-hot rows; `None` for a data set, which brings its own.
         norm: `2` or `"inf"`; `"l2"`, `"linf"` and `np.inf` will do.
         eps: Radius or list of radii, in units of `x`.
         attacks: `"quick"` (PGD and Auto-PGD), `"standard"` (FGSM, PGD, MIM, DeepFool,
@@ -76,6 +81,10 @@ def evaluate(
         progress: Whether to show a progress bar with the time left.
         notes: Dictionary of texts that a leaderboard shows of the model, such as
             `{"training": "12 min on one GPU", "architecture": "ResNet-18"}`.
+        workers: Number of processes to attack with, or the address `"ray://host:port"` of a Ray
+            cluster (`pip install "lipot[ray]"`); `None` for this process alone. The result is
+            the same: chunks of `batch_size` points are attacked side by side. The model must
+            load from a `.keras` file there.
 
     Returns:
         A `RobustnessReport` of one evaluation.
@@ -108,8 +117,9 @@ def evaluate(
     settings = _settings(task, specs, left_out, seed)
     store = _store(resume, task, settings)
     name = model.name if name is None else str(name)
-    with Bar(name) if progress else Silence() as bar:
-        outcome = engine.run(task, specs, seed=seed, store=store, progress=bar)
+    pool = _pool(workers, task)
+    with Bar(name) if progress else Silence() as bar, pool or contextlib.nullcontext():
+        outcome = engine.run(task, specs, seed=seed, store=store, progress=bar, pool=pool)
         verdicts = ()
         if sanity:
             verdicts = sanity_checks.run(task, outcome, specs, seed=seed, store=store, progress=bar)
@@ -130,6 +140,12 @@ def evaluate(
         **_proofs(task, outcome),
     )
     return RobustnessReport([evaluation])
+
+
+def _pool(workers, task):
+    if workers is None:
+        return None
+    return Pool(workers, task.model, remake, recipe(task), most=len(task.x))
 
 
 def _proofs(task, outcome):

@@ -4,9 +4,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lipot import checks
+from lipot import batches, checks
+from lipot.evaluation.storage import in_parts
 from lipot.interop.art import heads
 from lipot.math.probabilities import may_be_probabilities
+
+# Batches of a memory map that `predict` sees at once.
+_BATCHES = 16
 
 
 class Outputs(NamedTuple):
@@ -71,7 +75,9 @@ def find_outputs(model, values, outputs="auto"):
 
 def predict(model, x, batch_size):
     """What the model itself returns, by its own `predict`, as float64 `(n, units)`."""
-    outputs = model.predict(x, batch_size=batch_size, verbose=0)
+    if isinstance(x, np.memmap) and len(x) > _BATCHES * batch_size:
+        return in_parts(lambda part: predict(model, part, batch_size), x, _BATCHES * batch_size)
+    outputs = batches.predict(model, np.asarray(x), batch_size, verbose=0)
     if isinstance(outputs, dict | list | tuple):
         raise ValueError(
             "Invalid value received for argument `model`. Expected one array of outputs. "

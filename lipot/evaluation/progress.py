@@ -26,6 +26,7 @@ class Bar:
         )
         self._name = name
         self._done = self._worked = self._ahead = 0.0
+        self._by_worker = {}
 
     def __enter__(self):
         self._bar.start()
@@ -41,9 +42,11 @@ class Bar:
         self._ahead = float(sum(work_left))
         self._show(description=f"{self._name}: {step}")
 
-    def advance(self, work):
-        """Says that some work was done."""
+    def advance(self, work, worker=None, points=0):
+        """Says that some work was done, and by which worker on how many points."""
         self._worked += work
+        if worker is not None:
+            self._by_worker[worker] = self._by_worker.get(worker, 0) + points
         self.skip(work)
 
     def skip(self, work):
@@ -53,10 +56,13 @@ class Bar:
         self._show()
 
     def _show(self, **changed):
-        left = ""
+        left, passed = "", time.monotonic() - self._started
         if self._worked and self._ahead:
-            seconds = (time.monotonic() - self._started) / self._worked * self._ahead
+            seconds = passed / self._worked * self._ahead
             left = f"about {datetime.timedelta(seconds=round(seconds))} left"
+        if self._by_worker:
+            paces = (f"{n / passed:.3g}" for _, n in sorted(self._by_worker.items()))
+            left = f"{left}; points per second by worker: {', '.join(paces)}".lstrip("; ")
         total = max(self._done + self._ahead, 1.0)
         self._bar.update(self._task, completed=self._done, total=total, left=left, **changed)
 
@@ -73,7 +79,7 @@ class Silence:
     def plan(self, step, work_left):
         """Does nothing."""
 
-    def advance(self, work):
+    def advance(self, work, worker=None, points=0):
         """Does nothing."""
 
     def skip(self, work):

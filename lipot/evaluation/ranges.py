@@ -147,8 +147,8 @@ def _given(x, clip_values, scale):
             f"lower one first. Received: clip_values={clip_values!r}"
         )
     # The ends as the data, in float32, can reach them.
-    outside = (x < np.float32(low)) | (x > np.float32(high))
-    if np.any(outside):
+    if np.min(x) < np.float32(low) or np.max(x) > np.float32(high):
+        outside = (x < np.float32(low)) | (x > np.float32(high))
         raise ValueError(
             f"Invalid value received for argument `x`. Expected values between {low:g} and "
             f"{high:g}, as `clip_values` says. Received: {np.sum(outside)} values outside, "

@@ -10,6 +10,7 @@ from lipot import checks
 from lipot.certificates.input_scale import input_scale
 from lipot.evaluation.outputs import Outputs, find_outputs, predict
 from lipot.evaluation.ranges import Range, find_range
+from lipot.evaluation.storage import held, in_parts
 from lipot.interop import art
 
 
@@ -51,11 +52,25 @@ class Task(NamedTuple):
         return self.outputs.classes(predict(self.model, x, self.batch_size))
 
 
+def recipe(task):
+    """What `remake` needs beside the model to make a task that attacks as this one does."""
+    fields = ("norm", "eps", "range", "outputs", "batch_size")
+    return {"first": np.array(task.x[:1]), **{name: getattr(task, name) for name in fields}}
+
+
+def remake(model, *, first, **fields):
+    """Makes a `Task` of a model in another process; its points are the first one alone."""
+    target = _target(model, first, fields["range"], fields["outputs"])
+    labels = np.zeros(1, "int64")
+    return Task(model=model, target=target, x=first, y=labels, predictions=labels, **fields)
+
+
 def make_task(model, x, y, *, norm, eps, clip_values, outputs, batch_size):
     """Checks everything that `lipot.evaluate` is given; see there for the arguments."""
     _check_model(model)
     batch_size = checks.positive_int("batch_size", batch_size)
     norm, eps = checks.norm("norm", norm), _radii(eps)
+    x, y = held(x, y)
     x = _points(model, x)
     range_ = find_range(x, clip_values, input_scale(model, x))
     _warn_about_units(norm, eps, range_)
@@ -86,7 +101,9 @@ def _radii(eps):
 
 
 def _points(model, x):
-    x = checks.array("x", x, "an array of points, all of one shape")
+    # A memory map stays one: nothing here may read it as a whole.
+    if not isinstance(x, np.memmap):
+        x = checks.array("x", x, "an array of points, all of one shape")
     expected = getattr(model, "input_shape", None)
     expected = tuple(expected) if isinstance(expected, tuple | list) else (None,) * x.ndim
     fits = len(expected) == x.ndim and all(
@@ -97,9 +114,10 @@ def _points(model, x):
         raise _invalid("x", f"at least one point, and shape {shape}", f"shape {x.shape}")
     if x.dtype.kind not in "biuf":
         raise _invalid("x", "numbers", f"dtype {x.dtype}")
-    if not np.all(np.isfinite(x)):
-        raise _invalid("x", "finite numbers", f"{np.sum(~np.isfinite(x))} that are not")
-    return x.astype("float32")
+    missing = np.sum(in_parts(lambda part: [np.sum(~np.isfinite(part))], x))
+    if missing:
+        raise _invalid("x", "finite numbers", f"{missing} that are not")
+    return x if isinstance(x, np.memmap) else x.astype("float32")
 
 
 def _warn_about_units(norm, eps, range_):

@@ -17,7 +17,7 @@ import numpy as np
 from keras import ops
 
 from lipot import checks
-from lipot.math import orthogonal
+from lipot.math import orthogonal, stiefel
 
 
 class TrainedMatrix(NamedTuple):
@@ -41,16 +41,16 @@ class Retraction:
     keeps_orthonormal = True
 
     def project(self, matrix):
-        return orthogonal.retract(matrix)
+        return stiefel.retract(matrix)
 
     def train(self, matrix, vector):
-        return TrainedMatrix(orthogonal.with_tangent_gradient(matrix), vector)
+        return TrainedMatrix(stiefel.with_tangent_gradient(matrix), vector)
 
     def train_stack(self, matrices):
-        return orthogonal.with_tangent_gradient(matrices)
+        return stiefel.with_tangent_gradient(matrices)
 
     def exact(self, matrix):
-        return _polar(orthogonal.retract(matrix), self.tolerance, self.maxiter)
+        return _polar(stiefel.retract(matrix), self.tolerance, self.maxiter)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,7 +99,7 @@ class Cholesky:
         return orthogonal.cholesky(matrices)
 
     def exact(self, matrix):
-        matrix = orthogonal.retract(orthogonal.cholesky(matrix))
+        matrix = stiefel.retract(orthogonal.cholesky(matrix))
         return _polar(matrix, self.tolerance, self.maxiter)
 
 

@@ -13,8 +13,6 @@ A parametrization is frozen and holds no weights. It answers:
 Weights and states are dictionaries of tensors by name.
 """
 
-import contextlib
-import contextvars
 import dataclasses
 import math
 from typing import Any, NamedTuple
@@ -24,7 +22,8 @@ from keras import ops
 
 from lipot import checks
 from lipot.layers import orthogonalizers
-from lipot.math import block_orthogonal, convolution, orthogonal, sdp, skew
+from lipot.layers.trained_weights import OneDraw, Started
+from lipot.math import block_orthogonal, convolution, orthogonal, sdp, skew, stiefel
 from lipot.math.kernel_norms import divide_by_norm, power_step, rounding_allowance
 from lipot.math.precision import widest_float
 
@@ -33,7 +32,6 @@ NORMALIZATIONS = ("operator", "average")
 _ROUNDING = 5e-7
 # Power iterations of a training step; the vector is kept from step to step.
 _SKEW_ITERATIONS = 2
-_DEFERRED = contextvars.ContextVar("deferred_retraction", default=False)
 
 
 class Site(NamedTuple):
@@ -297,7 +295,7 @@ class BlockOrthogonal(Parametrization):
         # In float64, where there is one: accelerators may multiply float32 with fewer bits.
         stack = ops.cast(stack, widest_float())
         # `exact` stops at what float32 can tell; one step more squares what is left.
-        return orthogonal.retract(self._ways.exact(stack))
+        return stiefel.retract(self._ways.exact(stack))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -345,64 +343,6 @@ class SDP(Parametrization):
         kernel = sdp.residual_kernel(weights["kernel"], weights["log_scale"])
         # K / sqrt(2) has norm one at most, and so has each of its columns.
         return kernel / _allowance(kernel.shape[-1], kernel.shape, site)
-
-
-class Started(keras.initializers.Initializer):
-    """Draws with an initializer and brings the drawn weight to where training shall start."""
-
-    def __init__(self, initializer, start):
-        self.initializer = initializer
-        self.start = start
-
-    def __call__(self, shape, dtype=None):
-        return self.start(self.initializer(shape, dtype=dtype))
-
-
-class OneDraw(keras.initializers.Initializer):
-    """Draws a stack of matrices as one: an initializer repeats itself when it is called again."""
-
-    def __init__(self, initializer):
-        self.initializer = initializer
-
-    def __call__(self, shape, dtype=None):
-        drawn = self.initializer((math.prod(shape[:-1]), shape[-1]), dtype=dtype)
-        return ops.reshape(drawn, shape)
-
-
-class Projection(keras.constraints.Constraint):
-    """Applies the user's constraint, then the parametrization's projection, after each step.
-
-    It belongs to the weight, not to the layer's configuration: the layer rebuilds it. An optimizer
-    that retracts by itself finds the matrices here, and steps within `deferred_retraction`.
-    """
-
-    def __init__(self, parametrization, constraint):
-        self.parametrization = parametrization
-        self.constraint = constraint
-
-    def __call__(self, weight):
-        weight = self.constrained(weight)
-        if _DEFERRED.get() and self.orthonormal(weight) is not None:
-            return weight
-        return self.parametrization.project(weight)
-
-    def constrained(self, weight):
-        """The weight after the user's own constraint."""
-        return weight if self.constraint is None else self.constraint(weight)
-
-    def orthonormal(self, weight):
-        """The weight as a stack of matrices that stay orthonormal, or `None`."""
-        return self.parametrization.orthonormal(weight)
-
-
-@contextlib.contextmanager
-def deferred_retraction():
-    """Within it constraints leave orthonormal weights to an optimizer that retracts by itself."""
-    token = _DEFERRED.set(True)
-    try:
-        yield
-    finally:
-        _DEFERRED.reset(token)
 
 
 def scaled(kernel, factor):

@@ -9,7 +9,8 @@ from keras import ops
 
 from lipot.layers.base import LipschitzLayer, arguments_of
 from lipot.layers.inference_cache import InferenceCache
-from lipot.layers.parametrizations import Projection, Site
+from lipot.layers.parametrizations import Site
+from lipot.layers.trained_weights import Projection
 
 
 class ParametrizedLayer(LipschitzLayer):

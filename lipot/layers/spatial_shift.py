@@ -31,7 +31,7 @@ class SpatialShift2D(LipschitzLayer):
         That of the input.
 
     Lipschitz bound:
-        `k_coef_lip`, in l-infinity too: a permutation of the values, of which zero padding drops some.
+        `k_coef_lip`, in l-infinity too: a permutation of the values; zero padding drops some.
 
     Raises:
         ValueError: An argument out of its range; at build, fewer than four channels to move.

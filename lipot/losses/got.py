@@ -80,17 +80,19 @@ class GOT(PairedLoss):
         self.built = True
 
     def per_example(self, batch):
-        cost = self.lambda_ * FEATURE_COSTS[self.feature_cost](batch.features, batch.features_adv)
-        cost = cost + LABEL_COSTS[self.label_cost](batch.logits, batch.logits_adv)
+        whole = batch.whole
+        cost = self.lambda_ * FEATURE_COSTS[self.feature_cost](whole.features, whole.features_adv)
+        cost = cost + LABEL_COSTS[self.label_cost](whole.logits, whole.logits_adv)
         # 2 stop(w) - w has the value of w and minus its gradient: one optimizer ascends w and
         # descends everything else.
         kernel = 2.0 * ops.stop_gradient(self.potential) - self.potential
-        potential = ops.matmul(ops.stop_gradient(batch.features), kernel)[:, 0]
+        potential = ops.matmul(ops.stop_gradient(whole.features), kernel)[:, 0]
         mask = None
         if self.label_matching:
-            classes = ops.argmax(batch.labels, axis=-1)
+            classes = ops.argmax(whole.labels, axis=-1)
             mask = classes[:, None] == classes[None, :]
-        return soft_c_transform(cost, potential, theta=self.theta, mask=mask) + potential
+        transformed = soft_c_transform(cost, potential, theta=self.theta, mask=mask)
+        return batch.own(transformed + potential)
 
     def get_config(self):
         return {

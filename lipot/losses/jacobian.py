@@ -39,9 +39,12 @@ class RandomJacobian(PairedLoss):
         self.seed_generator = keras.random.SeedGenerator(seed)
 
     def per_example(self, batch):
-        count, classes = ops.shape(batch.logits)
-        directions = ops.transpose(sphere_directions(classes, count, self.seed_generator))
-        return _penalty(batch, directions)
+        classes = batch.logits.shape[-1]
+
+        def directions(count):
+            return ops.transpose(sphere_directions(classes, count, self.seed_generator))
+
+        return _penalty(batch, batch.draw(directions))
 
     def get_config(self):
         return {**super().get_config(), "seed": self.seed}

@@ -4,10 +4,12 @@ import keras
 from keras import ops
 
 from lipot import checks
+from lipot.losses.weighted_loss import ReplicatedLoss
+from lipot.math import replicas
 
 
 @keras.saving.register_keras_serializable(package="lipot")
-class TripletLoss(keras.losses.Loss):
+class TripletLoss(ReplicatedLoss):
     r"""Asks every code to be nearer to its own class than to the others, by a margin.
 
     $$ \mathrm{mean}_{p,\, n}\; \max\left(0,\; m + |c_a - c_p| - |c_a - c_n| \right),
@@ -43,7 +45,9 @@ class TripletLoss(keras.losses.Loss):
         self.triplets = checks.choice("triplets", triplets, ("all", "hardest"))
 
     def call(self, y_true, y_pred):
-        distances, same, other = _pairs(y_true, y_pred)
+        return _per_anchor(self._costs, y_true, y_pred)
+
+    def _costs(self, distances, same, other):
         if self.triplets == "all":
             return _masked_mean(self._triplets(distances, other), same)
         far = ops.cast(3e4, distances.dtype)
@@ -63,7 +67,7 @@ class TripletLoss(keras.losses.Loss):
 
 
 @keras.saving.register_keras_serializable(package="lipot")
-class ContrastiveLoss(keras.losses.Loss):
+class ContrastiveLoss(ReplicatedLoss):
     r"""Draws pairs of one class together and pushes other pairs a margin apart.
 
     $$ \frac{1}{2}\,\mathrm{mean}_{p:\, y_p = y_a} |c_a - c_p|^2
@@ -90,7 +94,9 @@ class ContrastiveLoss(keras.losses.Loss):
         self.margin = checks.positive_float("margin", margin)
 
     def call(self, y_true, y_pred):
-        distances, same, other = _pairs(y_true, y_pred)
+        return _per_anchor(self._costs, y_true, y_pred)
+
+    def _costs(self, distances, same, other):
         pull = _masked_mean(ops.square(distances), same)
         push = _masked_mean(ops.square(ops.relu(self.margin - distances)), other)
         return 0.5 * (pull + push)
@@ -99,9 +105,14 @@ class ContrastiveLoss(keras.losses.Loss):
         return {**super().get_config(), "margin": self.margin}
 
 
+def _per_anchor(costs, labels, codes):
+    """Costs `(batch,)` of this replica's codes, among the codes of all."""
+    labels = replicas.gather(ops.reshape(labels, (-1,)))
+    return replicas.own(costs(*_pairs(labels, replicas.gather(codes))), ops.shape(codes)[0])
+
+
 def _pairs(labels, codes):
     """Returns distances and which pairs are of one class (not with itself) or of two."""
-    labels = ops.reshape(labels, (-1,))
     squares = ops.sum(ops.square(codes), axis=1)
     squares = squares[:, None] + squares[None] - 2.0 * ops.matmul(codes, ops.transpose(codes))
     # The root has no slope at 0, where a code meets itself.

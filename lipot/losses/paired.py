@@ -1,14 +1,30 @@
 """Losses over a batch and its adversarial counterpart: the record they read and their base."""
 
-import functools
-
 import keras
 from keras import ops
 
 from lipot import checks
 from lipot.backend import pullback
-from lipot.math import transport
+from lipot.math import replicas, transport
 from lipot.math.divergences import one_hot_labels
+
+
+class _once:
+    """`functools.cached_property` without its lock.
+
+    The replicas of TensorFlow are threads that wait for each other wherever rows are gathered:
+    one that holds a lock there would wait forever for another that waits for the lock.
+    """
+
+    def __init__(self, compute):
+        self._compute = compute
+
+    def __set_name__(self, owner, name):
+        self._name = name
+
+    def __get__(self, batch, owner=None):
+        value = vars(batch)[self._name] = self._compute(batch)
+        return value
 
 
 class PairedBatch:
@@ -37,7 +53,7 @@ class PairedBatch:
         self._variables = variables
         self._sliced = {}
 
-    @functools.cached_property
+    @_once
     def _clean(self):
         def outputs(x):
             logits, features = self._network(x)
@@ -45,7 +61,7 @@ class PairedBatch:
 
         return pullback(outputs, self.x, self._variables)
 
-    @functools.cached_property
+    @_once
     def _adversarial(self):
         if self.x_adv is self.x:
             return self._clean[:2]
@@ -68,7 +84,7 @@ class PairedBatch:
     def features_adv(self):
         return self._adversarial[1]
 
-    @functools.cached_property
+    @_once
     def labels(self):
         return one_hot_labels(self.y, self.logits_adv.shape[-1])
 
@@ -79,7 +95,8 @@ class PairedBatch:
     def sliced_transport(self, projections, seed):
         """Transports the adversarial logits onto the clean ones along random lines.
 
-        Two losses that ask for as many projections share one draw and one computation.
+        Two losses that ask for as many projections share one draw and one computation. The
+        transport is that of the global batch, and these are its rows.
 
         Args:
             projections: Number of lines.
@@ -89,11 +106,66 @@ class PairedBatch:
             A `lipot.math.transport.SlicedTransport`.
         """
         if projections not in self._sliced:
+            whole = self.whole
             lines = transport.sphere_directions(self.logits.shape[-1], projections, seed)
-            self._sliced[projections] = transport.sliced_wasserstein(
-                self.logits_adv, self.logits, lines
-            )
+            moved = transport.sliced_wasserstein(whole.logits_adv, whole.logits, lines)
+            self._sliced[projections] = transport.SlicedTransport(*map(self.own, moved))
         return self._sliced[projections]
+
+    @_once
+    def whole(self):
+        """The `WholeBatch`, for terms that compare examples with one another."""
+        return WholeBatch(self)
+
+    def own(self, values):
+        """Takes the rows of this batch out of values `(global batch, ...)` of `whole`."""
+        return replicas.own(values, ops.shape(self.x)[0])
+
+    def draw(self, rows):
+        """Draws something for each example, by a callable from a number of rows to a tensor."""
+        return replicas.draw(rows, ops.shape(self.x)[0])
+
+
+class WholeBatch:
+    """What a `PairedBatch` and those of all other replicas hold, joined when first read.
+
+    Under `tf.distribute` a replica sees its share of the global batch alone. A term that compares
+    examples with one another reads this instead, and `PairedBatch.own` gives it back its rows:
+    the terms of the replicas then add up to the term of the global batch, and their gradients do.
+
+    Args:
+        share: The `PairedBatch` of this replica.
+
+    Attributes:
+        logits: As in `PairedBatch`, with the rows of all replicas, and so are the others.
+        logits_adv: Of the adversarial inputs.
+        features: Of the clean inputs.
+        features_adv: Of the adversarial inputs.
+        labels: One-hot.
+    """
+
+    def __init__(self, share):
+        self._share = share
+
+    @_once
+    def logits(self):
+        return replicas.gather(self._share.logits)
+
+    @_once
+    def logits_adv(self):
+        return replicas.gather(self._share.logits_adv)
+
+    @_once
+    def features(self):
+        return replicas.gather(self._share.features)
+
+    @_once
+    def features_adv(self):
+        return replicas.gather(self._share.features_adv)
+
+    @_once
+    def labels(self):
+        return replicas.gather(self._share.labels)
 
 
 @keras.saving.register_keras_serializable(package="lipot")

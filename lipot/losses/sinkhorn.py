@@ -40,9 +40,11 @@ class SinkhornDivergence(PairedLoss):
         self.iterations = checks.positive_int("iterations", iterations)
 
     def per_example(self, batch):
-        return sinkhorn_divergence(
-            batch.logits_adv, batch.logits, eps=self.eps, iterations=self.iterations
+        whole = batch.whole
+        shares = sinkhorn_divergence(
+            whole.logits_adv, whole.logits, eps=self.eps, iterations=self.iterations
         )
+        return batch.own(shares)
 
     def get_config(self):
         return {**super().get_config(), "eps": self.eps, "iterations": self.iterations}

@@ -1,15 +1,45 @@
-"""The base of losses whose batch statistics depend on sample weights and on all replicas."""
+"""The bases of losses that are those of the global batch: on all replicas, with all weights."""
 
 import keras
 from keras import ops
 
-from lipot import backend
 from lipot.losses.labels import read_weights
+from lipot.math import replicas
 
 REDUCTION = "mean_with_sample_weight"
+_NOT_GIVEN = object()
 
 
-class WeightedLoss(keras.losses.Loss):
+class ReplicatedLoss(keras.losses.Loss):
+    """A loss whose shares on the replicas of `tf.distribute` add up to that of the global batch.
+
+    Keras averages over each replica on its own, which is right where all hold as many samples.
+    Here the sum over all replicas divides. The gradient on a replica is that of its share. The
+    value is the same on all, and times their number it is the loss: Keras shows that.
+
+    Keras calls a loss that is given as a metric without the argument `sample_weight`: then the
+    value is the whole loss, on every replica.
+
+    Subclasses define `call`, which returns the losses `(batch,)`.
+    """
+
+    def __call__(self, y_true, y_pred, sample_weight=_NOT_GIVEN):
+        with keras.name_scope(self.name):
+            given = None if sample_weight is _NOT_GIVEN else sample_weight
+            losses, weights = self._weighted_losses(y_true, y_pred, given)
+            reduced = _reduce(losses, weights, self.reduction)
+            if self.reduction in (None, "none"):
+                return reduced
+            spread = replicas.total if sample_weight is _NOT_GIVEN else replicas.even
+            return spread(reduced)
+
+    def _weighted_losses(self, y_true, y_pred, sample_weight):
+        """Computes the losses `(batch,)` and what each weighs."""
+        losses = self.call(y_true, ops.convert_to_tensor(y_pred))
+        return losses, read_weights(sample_weight, losses[:, None])
+
+
+class WeightedLoss(ReplicatedLoss):
     """A loss that equals the same loss on the batch with repeated samples, on all replicas at once.
 
     `keras.losses.Loss` multiplies by sample weights after `call`, too late for an expectation per
@@ -36,11 +66,6 @@ class WeightedLoss(keras.losses.Loss):
     def sample_losses(self, labels, scores, weights):
         """Computes the losses `(batch,)` whose mean, weighted by `weights`, is the loss."""
         raise TypeError(f"{type(self).__name__} must define sample_losses().")
-
-    def __call__(self, y_true, y_pred, sample_weight=None):
-        with keras.name_scope(self.name):
-            losses, weights = self._weighted_losses(y_true, y_pred, sample_weight)
-            return _reduce(losses, weights, self.reduction)
 
     def call(self, y_true, y_pred):
         """Computes the losses `(batch,)` of samples that all weigh the same."""
@@ -70,6 +95,6 @@ def _reduce(losses, weights, reduction):
         return ops.sum(weighted)
     # Keras scales the loss of one replica by 1 / replicas, since the gradients are added up:
     # dividing by the sum over the replicas already does so.
-    counted = weights if reduction == "mean_with_sample_weight" else ops.ones_like(weights)
-    divisor = backend.sum_over_replicas(ops.sum(counted))
-    return ops.sum(weighted) / ops.where(divisor > 0.0, divisor, 1.0)
+    if reduction == "mean_with_sample_weight":
+        return replicas.mean(losses, weights)
+    return replicas.mean(weighted)

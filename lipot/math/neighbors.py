@@ -8,6 +8,8 @@ from lipot.math.precision import widest_float
 
 # Candidates beyond those asked for, whose distances are computed again without cancellation.
 SPARE = 8
+# Points that are scored at once.
+_BLOCK = 65536
 
 
 class Neighbors(NamedTuple):
@@ -28,7 +30,8 @@ def nearest_neighbors(queries, points, squared_norms, count):
     $|x - p|^2 = |x|^2 - 2\,x \cdot p + |p|^2$ ranks all points with one matrix product; the
     rounding of that form is taken out by measuring the differences to the best few again. Far
     from the origin it cancels more than that can mend: subtract the mean of the points from both.
-    Memory is `batch * (n + count * d)` numbers beside the points.
+    Points are scored in blocks of which the best are kept: memory is of the order of
+    `batch * (65536 + n / 65536 * count + count * d)` numbers beside the points.
 
     Args:
         queries: Float tensor `(batch, d)`.
@@ -50,9 +53,18 @@ def nearest_neighbors(queries, points, squared_norms, count):
     total = points.shape[0]
     count = min(count, total)
     queries = ops.stop_gradient(ops.convert_to_tensor(queries))
-    scores = 2.0 * ops.matmul(queries, ops.transpose(points)) - squared_norms
-    _, candidates = ops.top_k(scores, min(count + SPARE, total))
-    return sort_by_distance(queries, points, candidates, count)
+    wanted, best, candidates = min(count + SPARE, total), [], []
+    for start in range(0, total, _BLOCK):
+        block, norms = points[start : start + _BLOCK], squared_norms[start : start + _BLOCK]
+        scores = 2.0 * ops.matmul(queries, ops.transpose(block)) - norms
+        values, places = ops.top_k(scores, min(wanted, block.shape[0]))
+        best.append(values)
+        candidates.append(places + start)
+    if len(best) > 1:
+        # Of equal scores the first is kept, as among all at once: blocks are in order.
+        _, places = ops.top_k(ops.concatenate(best, axis=1), wanted)
+        candidates = [ops.take_along_axis(ops.concatenate(candidates, axis=1), places, axis=1)]
+    return sort_by_distance(queries, points, candidates[0], count)
 
 
 def sort_by_distance(queries, points, candidates, count):

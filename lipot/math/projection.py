@@ -5,7 +5,7 @@ import math
 from keras import ops
 
 from lipot import checks
-from lipot.math import orthogonal
+from lipot.math import orthogonal, stiefel
 
 # With beta = 0.5 a singular value of 1e-8 grows to one within these, by 1.5 an iteration.
 _MAX_ITERATIONS = 60
@@ -48,7 +48,7 @@ def orthonormalize(matrix, *, eps_spectral=1e-3, eps_bjorck=1e-3, beta_bjorck=0.
         following = orthogonal.bjorck(current, 1, beta=beta_bjorck)
         return step + 1, following, ops.norm(following - current)
 
-    matrix = orthogonal.retract(matrix)
+    matrix = stiefel.retract(matrix)
     start = (0, matrix, ops.cast(2.0 * eps_bjorck, matrix.dtype))
     return ops.while_loop(moving, iterate, start)[1]
 

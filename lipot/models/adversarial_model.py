@@ -7,6 +7,7 @@ from lipot import checks
 from lipot.attacks.base import Attack
 from lipot.backend.keras_graph import final_squashing
 from lipot.losses.paired import PairedBatch, PairedLoss
+from lipot.losses.weighted_loss import ReplicatedLoss
 from lipot.models.first_batch import ChecksFirstBatch
 from lipot.models.random_state import SavesRandomState
 
@@ -138,8 +139,8 @@ class AdversarialModel(ChecksFirstBatch, SavesRandomState, keras.Model):
         )
 
 
-class _Mean(keras.losses.Loss):
-    """Averages values as Keras averages losses: with sample weights and over replicas."""
+class _Mean(ReplicatedLoss):
+    """Averages values as Keras averages losses, with sample weights, over the global batch."""
 
     def call(self, y_true, y_pred):
         return y_pred

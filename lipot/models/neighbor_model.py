@@ -1,10 +1,14 @@
 """Models that answer a query from stored training points near it."""
 
+import hashlib
+import math
+
 import keras
 import numpy as np
 from keras import ops
 
 from lipot import backend, checks
+from lipot.batches import Points, padded
 from lipot.math.neighbors import nearest_neighbors, sort_by_distance
 from lipot.models.neighbor_memory import NeighborMemory
 from lipot.models.search import SEARCHES
@@ -77,45 +81,38 @@ class NeighborModel(keras.Model):
         places among the K.
 
         Args:
-            x: Training inputs, array `(n, ...)`.
+            x: Training inputs: an array or memory map `(n, ...)`, or a `tf.data.Dataset` or
+                `keras.utils.PyDataset` of batches of them, whose labels are ignored. Beside what
+                is stored, memory is that of a batch.
             y: Ignored; taken so that the call looks like `fit`.
             batch_size: Points sent through the networks at once.
 
         Returns:
             The model.
         """
-        x = np.asarray(x, "float32")
-        if x.ndim < 2 or len(x) == 0 or not np.all(np.isfinite(x)):
-            raise ValueError(
-                "Invalid value received for argument `x`. Expected finite training points of "
-                f"shape (n, ...) with n > 0. Received: shape {x.shape}."
-            )
-        x = x[_first_occurrences(x)]
-        points, shape = self._in_batches(self._embed, x, batch_size)
-        features, feature_shape = self._in_batches(
-            lambda batch: self.backbone(batch, training=False),
-            points.reshape(-1, *shape),
-            batch_size,
-        )
-        if shape != feature_shape:
-            raise ValueError(
-                "Invalid value received for argument `backbone`. Expected features shaped like "
-                f"its inputs, {shape}. Received: features shaped {feature_shape}."
-            )
-        codes = None
-        if self.metric is not None:
-            codes, _ = self._in_batches(lambda b: self.metric(b, training=False), x, batch_size)
-        if not (np.all(np.isfinite(features)) and (codes is None or np.all(np.isfinite(codes)))):
-            raise ValueError("The backbone or the metric returns values that are not finite.")
-        self.memory.store(points, features, codes, shape)
+        seen, rows, first = set(), [], None
+        for batch, _ in Points(x).batches(checks.positive_int("batch_size", batch_size)):
+            batch = _training_points(batch)
+            first = batch[:1] if first is None else first
+            batch = batch[_unseen(batch, seen)]
+            if len(batch):
+                found, shape = self._learn(batch)
+                rows.append(found)
+        points, features, codes = zip(*rows)
+        codes = None if self.metric is None else np.concatenate(codes)
+        self.memory.store(np.concatenate(points), np.concatenate(features), codes, shape)
         self._forget_programs()
-        self(x[:1])
+        self(first)
         return self
 
     def call(self, inputs):
         inputs = as_float(inputs)
         embedded = self._embed(inputs)
         return self._finish(self._answer(inputs, embedded), embedded)
+
+    def predict(self, x, batch_size=None, **settings):
+        """As in Keras, for any number of points on any number of devices."""
+        return padded(super().predict, x, batch_size, **settings)
 
     def features(self, x, *, batch_size=256):
         """Computes the features that `combine` gives, before the head.
@@ -278,21 +275,24 @@ class NeighborModel(keras.Model):
                 f"{type(self).__name__} '{self.name}' holds no training points. Call adapt() first."
             )
 
-    def _in_batches(self, function, x, batch_size):
-        """Applies a function to all inputs; returns flat float32 rows and the sample shape."""
-        rows, shape = None, None
-        for start in range(0, len(x), batch_size):
-            batch = ops.convert_to_tensor(x[start : start + batch_size], dtype="float32")
-            out = ops.convert_to_numpy(function(batch))
-            if rows is None:
-                shape = out.shape[1:]
-                rows = np.empty((len(x), int(np.prod(shape))), "float32")
-            rows[start : start + len(out)] = out.reshape(len(out), -1)
+    def _learn(self, batch):
+        """What is stored of some points: flat rows, their features and codes; and a shape."""
+        embedded = self._embed(ops.convert_to_tensor(batch))
+        features = self.backbone(embedded, training=False)
+        shape = tuple(embedded.shape[1:])
+        if shape != tuple(features.shape[1:]):
+            raise ValueError(
+                "Invalid value received for argument `backbone`. Expected features shaped like "
+                f"its inputs, {shape}. Received: features shaped {tuple(features.shape[1:])}."
+            )
+        codes = features[:0] if self.metric is None else self.metric(batch, training=False)
+        rows = [_rows(part) for part in (embedded, features, codes)]
+        if not all(np.all(np.isfinite(part)) for part in rows):
+            raise ValueError("The backbone or the metric returns values that are not finite.")
         return rows, shape
 
     def _over_batches(self, name, answer, x, batch_size):
         self._check_adapted()
-        x = np.asarray(x, "float32")
         if SEARCHES[self.search].in_graph:
             if name not in self._programs:
                 self._programs[name] = backend.compile_over(self, answer)
@@ -302,7 +302,8 @@ class NeighborModel(keras.Model):
             def run(batch):
                 return answer(self, as_float(batch))
 
-        parts = [run(x[start : start + batch_size]) for start in range(0, len(x), batch_size)]
+        batches = Points(x).batches(batch_size)
+        parts = [run(np.asarray(batch, "float32")) for batch, _ in batches]
         return keras.tree.map_structure(
             lambda *leaves: np.concatenate([ops.convert_to_numpy(leaf) for leaf in leaves]), *parts
         )
@@ -323,11 +324,32 @@ def _flat(values):
     return ops.reshape(values, (ops.shape(values)[0], -1))
 
 
-def _first_occurrences(x):
+def _rows(values):
+    """Flat float32 rows of a tensor, as an array."""
+    values = ops.convert_to_numpy(values)
+    return values.reshape(len(values), math.prod(values.shape[1:])).astype("float32")
+
+
+def _training_points(batch):
+    batch = np.asarray(batch, "float32")
+    if batch.ndim < 2 or not np.all(np.isfinite(batch)):
+        raise ValueError(
+            "Invalid value received for argument `x`. Expected finite training points of "
+            f"shape (n, ...) with n > 0. Received: shape {batch.shape}."
+        )
+    return batch
+
+
+def _unseen(batch, seen):
+    """Rows that are in no batch before, nor above in this one; adds them to what was seen."""
+    places = []
     # Of the two zeros one, since bytes are compared.
-    rows = np.ascontiguousarray(x.reshape(len(x), -1) + np.float32(0.0))
-    keys = rows.view(np.dtype((np.void, rows.dtype.itemsize * rows.shape[1])))[:, 0]
-    return np.sort(np.unique(keys, return_index=True)[1])
+    for place, row in enumerate(np.ascontiguousarray(batch + np.float32(0.0))):
+        key = hashlib.blake2b(row, digest_size=16).digest()
+        if key not in seen:
+            seen.add(key)
+            places.append(place)
+    return places
 
 
 def _check_layer(name, part, optional=False):

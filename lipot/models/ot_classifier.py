@@ -5,7 +5,10 @@ from keras import ops
 
 from lipot import checks
 from lipot.attacks.base import Attack
+from lipot.backend import replica
 from lipot.backend.keras_graph import final_squashing, update_loss
+from lipot.losses.weighted_loss import ReplicatedLoss
+from lipot.math import replicas
 from lipot.math.divergences import crossentropy, one_hot_labels
 from lipot.models.first_batch import ChecksFirstBatch
 from lipot.models.random_state import SavesRandomState
@@ -177,7 +180,7 @@ class OTClassifier(ChecksFirstBatch, SavesRandomState, keras.Model):
         def classification(call):
             codes = call(self.encoder, x)
             logits = ops.cast(call(self.classifier, codes), "float32")
-            loss = self._loss(logits, y, sample_weight) + call.penalty()
+            loss = self._loss(logits, y, sample_weight) + _share(call.penalty())
             return self.optimizer.scale_loss(loss), (codes, logits, loss)
 
         step = weight_gradients([self.encoder, self.classifier], classification)
@@ -187,7 +190,7 @@ class OTClassifier(ChecksFirstBatch, SavesRandomState, keras.Model):
         _apply(self.optimizer, step)
         if self.discriminator is not None and self.encoder.trainable_variables:
             self._ascend_encoder(x)
-        update_loss(self, loss, ops.shape(x)[0])
+        update_loss(self, loss * replica().count, ops.shape(x)[0])
         self._update_accuracy(logits, y, sample_weight)
         return self.compute_metrics(x, y, logits, sample_weight)
 
@@ -195,37 +198,41 @@ class OTClassifier(ChecksFirstBatch, SavesRandomState, keras.Model):
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         codes = self.encoder(x, training=False)
         logits = ops.cast(self.classifier(codes, training=False), "float32")
-        penalty = total(self.encoder.losses + self.classifier.losses)
+        penalty = _share(total(self.encoder.losses + self.classifier.losses))
         loss = self._loss(logits, y, sample_weight) + penalty
         if self.discriminator is not None:
             call = lambda network, z: network(z, training=False)  # noqa: E731
-            self._divergence.update_state(self._gap(call, codes))
-        update_loss(self, loss, ops.shape(codes)[0])
+            self._divergence.update_state(replicas.total(self._gap(call, codes)))
+        update_loss(self, loss * replica().count, ops.shape(codes)[0])
         self._update_accuracy(logits, y, sample_weight)
         return self.compute_metrics(x, y, logits, sample_weight)
 
     def _gap(self, call, codes):
-        """What the discriminator gives codes of the prior above those of the encoder."""
-        ideal = ops.cast(self.prior.sample(ops.shape(codes)[0]), codes.dtype)
-        scores = [ops.cast(call(self.discriminator, z), "float32") for z in (ideal, codes)]
-        return ops.mean(scores[0]) - ops.mean(scores[1])
+        """What the discriminator gives codes of the prior above those of the encoder.
+
+        It is the share of this replica: the gap of the global batch is the sum of all.
+        """
+        ideal = replicas.draw(self.prior.sample, ops.shape(codes)[0])
+        pair = (ops.cast(ideal, codes.dtype), codes)
+        scores = [ops.cast(call(self.discriminator, z), "float32") for z in pair]
+        return replicas.mean(scores[0]) - replicas.mean(scores[1])
 
     def _ascend_discriminator(self, codes):
         def separation(call):
             gap = self._gap(call, codes)
             # It runs twice, on the prior's codes and on the encoder's: one penalty of the two.
-            loss = -self.weight * gap + 0.5 * call.penalty()
+            loss = -self.weight * gap + 0.5 * _share(call.penalty())
             return self.discriminator_optimizer.scale_loss(loss), gap
 
         step = weight_gradients([self.discriminator], separation)
         _apply(self.discriminator_optimizer, step)
-        self._divergence.update_state(step.auxiliary)
+        self._divergence.update_state(replicas.total(step.auxiliary))
 
     def _ascend_encoder(self, x):
         def plausibility(call):
             codes = call(self.encoder, x)
             scores = ops.cast(self.discriminator(codes, training=False), "float32")
-            return self.encoder_optimizer.scale_loss(-self.weight * ops.mean(scores)), ()
+            return self.encoder_optimizer.scale_loss(-self.weight * replicas.mean(scores)), ()
 
         _apply(self.encoder_optimizer, weight_gradients([self.encoder], plausibility))
 
@@ -278,7 +285,12 @@ def _apply(optimizer, step):
         optimizer.apply(step.gradients, step.variables)
 
 
-class _Crossentropy(keras.losses.Loss):
+def _share(penalty):
+    """What each replica adds of a penalty on weights, since their gradients are added up."""
+    return penalty / replica().count
+
+
+class _Crossentropy(ReplicatedLoss):
     def call(self, y_true, y_pred):
         return crossentropy(y_true, y_pred)
 

@@ -1,11 +1,12 @@
-"""Adam for networks with orthonormal kernels: steps that stay on their manifold, and cost little."""
+"""Adam for orthonormal kernels: steps that stay on their manifold, for little."""
 
 import keras
 from keras import ops
 
 from lipot import checks
-from lipot.layers.parametrizations import deferred_retraction
-from lipot.math import orthogonal
+from lipot.backend import keras_graph
+from lipot.layers.trained_weights import deferred_retraction
+from lipot.math import stiefel
 
 
 @keras.saving.register_keras_serializable(package="lipot")
@@ -26,8 +27,8 @@ class ManifoldAdam(keras.optimizers.Adam):
     $$
 
     so that `turn * learning_rate` is the root mean square of the angles, in radians, by which a
-    step turns the columns, whatever the width. The drift $\|W^\top W - I\|_2$ is followed by a power
-    iteration, for the price of four products with a vector. Where it passes `drift`, the kernel is
+    step turns the columns, whatever the width. The drift $\|W^\top W - I\|_2$ is followed by a
+    power iteration, for the price of four products with a vector. Where it passes `drift`, the kernel is
     brought back and the momentum is made tangent again.
 
     A step that is not finite leaves an orthonormal kernel as it is.
@@ -88,7 +89,7 @@ class ManifoldAdam(keras.optimizers.Adam):
             matrices = self._matrices(variable, variable)
             if matrices is None:
                 continue
-            key = self._get_variable_index(variable)
+            key = keras_graph.index_in(self, variable)
             self._manifolds[key] = variable.constraint
             leading, rank = tuple(matrices.shape[:-2]), min(matrices.shape[-2:])
             self._sizes[key] = self.add_variable(
@@ -103,7 +104,7 @@ class ManifoldAdam(keras.optimizers.Adam):
             super().apply(grads, trainable_variables)
 
     def update_step(self, gradient, variable, learning_rate):
-        index = self._get_variable_index(variable)
+        index = keras_graph.index_in(self, variable)
         if index in self._manifolds:
             self._turn(index, gradient, variable, learning_rate)
         else:
@@ -111,7 +112,8 @@ class ManifoldAdam(keras.optimizers.Adam):
 
     def _turn(self, index, gradient, variable, learning_rate):
         """One step of an orthonormal kernel."""
-        momentum, size, probe = self._momentums[index], self._sizes[index], self._probes[index]
+        momentum = keras_graph.momentum_of(self, index)
+        size, probe = self._sizes[index], self._probes[index]
         gradient = ops.cast(gradient, variable.dtype)
         by_matrix = self._manifolds[index].orthonormal
         step, powers = ops.cast(self.iterations + 1, variable.dtype), []
@@ -138,11 +140,11 @@ class ManifoldAdam(keras.optimizers.Adam):
 
     def _brought_back(self, matrices, momentum, probe):
         """Matrices and momentum, retracted where the drift asks for it, and the new probe."""
-        found, probe = orthogonal.followed_drift(matrices, probe)
+        found, probe = stiefel.followed_drift(matrices, probe)
 
         def back():
-            near = orthogonal.retract(matrices)
-            return near, orthogonal.tangent(near, momentum)
+            near = stiefel.retract(matrices)
+            return near, stiefel.tangent(near, momentum)
 
         # NaN compares as false.
         matrices, momentum = ops.cond(

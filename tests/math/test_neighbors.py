@@ -1,9 +1,15 @@
 """Nearest neighbors against scikit-learn."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
+import pytest
 from keras import ops
 from sklearn.neighbors import NearestNeighbors
 
+from lipot.math import neighbors
 from lipot.math.neighbors import nearest_neighbors
 
 
@@ -34,3 +40,40 @@ def test_gives_all_points_where_there_are_too_few():
     found = nearest_neighbors(points, points, ops.sum(points**2, axis=1), 5)
     np.testing.assert_array_equal(np.asarray(found.indices), [[0, 1], [1, 0]])
     np.testing.assert_array_equal(np.asarray(found.distances), [[0.0, 2.0], [0.0, 2.0]])
+
+
+@pytest.mark.parametrize("block", [3, 64, 499])
+def test_points_in_blocks_give_what_all_at_once_give(block, monkeypatch):
+    rng = np.random.default_rng(1)
+    # Whole numbers: no rounding, and many equal distances, whose order is that of the points.
+    points = rng.integers(0, 4, size=(500, 6)).astype("float32")
+    queries = rng.integers(0, 4, size=(30, 6)).astype("float32")
+    arrays = *map(ops.convert_to_tensor, (queries, points, np.sum(points**2, axis=1))), 7
+    expected = nearest_neighbors(*arrays)
+    monkeypatch.setattr(neighbors, "_BLOCK", block)
+    found = nearest_neighbors(*arrays)
+    for ours, theirs in zip(found, expected):
+        np.testing.assert_array_equal(np.asarray(ours), np.asarray(theirs))
+
+
+@pytest.mark.slow
+def test_memory_of_a_search_does_not_grow_with_the_points():
+    """The program over a million points works in a fraction of the scores of all at once."""
+    script = """
+import resource, sys
+import numpy as np
+from lipot import backend
+from lipot.math.neighbors import nearest_neighbors
+points = np.random.default_rng(0).normal(size=(int(sys.argv[1]), 8)).astype("float32")
+arrays = points[:512], points, np.sum(points**2, axis=1)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+backend.compile(lambda *tensors: nearest_neighbors(*tensors, 5))(*arrays)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    used = [
+        int(subprocess.check_output([sys.executable, "-c", script, count], env=environment))
+        for count in ("65536", "1000000")
+    ]
+    # All scores at once would take 512 x 10^6 x 4 bytes, 2 million kilobytes.
+    assert used[1] - used[0] < 800_000

@@ -5,7 +5,7 @@ import pytest
 from keras import ops
 
 from lipot import backend
-from lipot.math import orthogonal
+from lipot.math import orthogonal, stiefel
 from tests.helpers import to_numpy
 
 SHAPES = [(6, 6), (9, 4), (4, 9), (1, 5), (7, 1)]
@@ -57,9 +57,9 @@ def test_cholesky_is_orthonormal_and_keeps_the_span(shape):
 def test_retraction_never_exceeds_one_and_comes_back(shape, size):
     start = polar_factor(random_matrix(shape))
     moved = (start + size * random_matrix(shape, 1)).astype("float32")
-    once = to_numpy(orthogonal.retract(ops.convert_to_tensor(moved)))
+    once = to_numpy(stiefel.retract(ops.convert_to_tensor(moved)))
     assert np.linalg.norm(once, 2) <= 1.0 + 1e-6
-    many = to_numpy(orthogonal.retract(ops.convert_to_tensor(moved), 1e-5, 60))
+    many = to_numpy(stiefel.retract(ops.convert_to_tensor(moved), 1e-5, 60))
     np.testing.assert_allclose(many, polar_factor(moved), atol=2e-3)
 
 
@@ -102,7 +102,7 @@ def test_the_tangent_is_how_the_polar_factor_moves(shape):
     matrix, direction = polar(rng.normal(size=shape)), rng.normal(size=shape)
     step = 1e-5
     moved = (polar(matrix + step * direction) - polar(matrix - step * direction)) / (2 * step)
-    found = orthogonal.tangent(*map(ops.convert_to_tensor, (matrix, direction)))
+    found = stiefel.tangent(*map(ops.convert_to_tensor, (matrix, direction)))
     np.testing.assert_allclose(to_numpy(found), moved, atol=1e-5)
 
 
@@ -111,10 +111,10 @@ def test_only_the_tangent_part_of_a_gradient_passes():
     weights = ops.convert_to_tensor(np.random.default_rng(1).normal(size=(6, 3)))
 
     def function(matrix):
-        return ops.sum(weights * orthogonal.with_tangent_gradient(matrix))
+        return ops.sum(weights * stiefel.with_tangent_gradient(matrix))
 
     value, gradient = backend.value_and_input_gradient(function, matrix)
     np.testing.assert_allclose(to_numpy(value), np.sum(to_numpy(weights * matrix)), rtol=1e-5)
-    expected = to_numpy(orthogonal.tangent(matrix, weights))
+    expected = to_numpy(stiefel.tangent(matrix, weights))
     np.testing.assert_allclose(to_numpy(gradient), expected, atol=1e-5)
     assert np.abs(expected - to_numpy(weights)).max() > 0.1

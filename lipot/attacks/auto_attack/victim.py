@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from lipot import backend
+from lipot import backend, batches
 from lipot.math.probabilities import may_be_probabilities
 
 OUTPUTS = ("auto", "logits")
@@ -42,7 +42,7 @@ class Victim:
 
     def logits(self, x):
         """Float32 logits by `model.predict`, the model's own arithmetic."""
-        outputs = np.asarray(self.model.predict(x, verbose=0))
+        outputs = np.asarray(batches.predict(self.model, x, verbose=0))
         if outputs.ndim != 2:
             raise ValueError(
                 "Invalid value received for argument `model`. Expected outputs of shape "

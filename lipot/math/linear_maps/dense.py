@@ -4,7 +4,7 @@ import dataclasses
 
 from keras import ops
 
-from lipot.math import orthogonal
+from lipot.math import stiefel
 from lipot.math.linear_maps.linear_map import LinearMap
 from lipot.math.rounding import spectral_norm
 
@@ -48,7 +48,7 @@ class Dense(LinearMap):
 
     def apply_orthonormal(self, inputs, kernel):
         """`apply` with an orthonormal kernel whose gradient is tangent."""
-        return orthogonal.orthonormal_product(inputs, kernel)
+        return stiefel.orthonormal_product(inputs, kernel)
 
     def norm(self, kernel, input_shape):
         """Proven bound of the operator norm: the largest singular value."""

@@ -17,7 +17,7 @@ import math
 import numpy as np
 from keras import ops
 
-from lipot.math import orthogonal
+from lipot.math import orthogonal, stiefel
 from lipot.math.norms import row_sums
 from lipot.math.rounding import LayerBound, spectral_norm
 
@@ -56,7 +56,7 @@ class LinearMap:
 
     def apply_orthonormal(self, inputs, kernel):
         """`apply` with a kernel that is orthonormal as a matrix, and whose gradient is tangent."""
-        matrix = orthogonal.with_tangent_gradient(orthogonal.as_matrix(kernel))
+        matrix = stiefel.with_tangent_gradient(orthogonal.as_matrix(kernel))
         return self.apply(inputs, ops.reshape(matrix, kernel.shape))
 
     def copies(self, input_shape):

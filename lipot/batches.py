@@ -1,0 +1,199 @@
+"""Points batch by batch, wherever they are kept, and `predict` for any number of them."""
+
+import keras
+import numpy as np
+
+from lipot import backend, checks
+
+_INFINITE = -1
+
+
+class Points:
+    """Inputs, and their labels where there are any, that are read batch by batch.
+
+    Whatever the source gives at once, what comes out are NumPy batches of the size asked for, the
+    last one smaller, so that results do not depend on how the data are stored. One pass holds one
+    batch of the source and one of what is asked for.
+
+    Args:
+        x: Array or memory map `(n, ...)`; or a `tf.data.Dataset` or `keras.utils.PyDataset` of
+            batches `x`, `(x, y)` or `(x, y, sample_weight)`, the weights ignored.
+        y: Labels `(n, ...)` of an array of inputs; a data set brings its own.
+
+    Raises:
+        ValueError: If there are no points, no end of them, or points of several shapes, or if
+            the source ends before it said; the last two once the place is reached.
+
+    Example:
+
+    >>> points = Points(np.arange(10.0).reshape(5, 2), [0, 1, 0, 1, 0])
+    >>> [(len(x), y.tolist()) for x, y in points.batches(2)]
+    [(2, [0, 1]), (2, [0, 1]), (1, [0])]
+    """
+
+    def __init__(self, x, y=None):
+        self.in_memory = not is_dataset(x)
+        if self.in_memory:
+            x = checks.array("x", x, "an array of inputs, such as NumPy's")
+            y = None if y is None else checks.array("y", y, "an array of labels")
+        elif y is not None:
+            raise checks.invalid("y", "None, since a data set `x` brings its own labels", y)
+        self._x, self._y = x, y
+        if self.in_memory and y is not None and len(y) != len(x):
+            raise _invalid(f"one label for each of the {len(x)} points", f"{len(y)} labels", "y")
+
+    def batches(self, size):
+        """Yields `(x, y)` of `size` rows each, the last of fewer; `y` is `None` without labels."""
+        waiting, rows, shape, seen = [], 0, None, 0
+        for x, y in self._chunks(size):
+            shape = _same_shape(shape, x, seen)
+            seen += len(x)
+            waiting, rows = [*waiting, (x, y)], rows + len(x)
+            while rows >= size:
+                joined, waiting = _split(waiting, size)
+                rows -= size
+                yield joined
+        if seen == 0:
+            raise _invalid("at least one point", "none")
+        if rows:
+            yield _split(waiting, rows)[0]
+
+    def sample_shape(self):
+        """Shape of one point, that of the first."""
+        return next(self.batches(1))[0].shape[1:]
+
+    def count(self):
+        """How many points an array holds; `None` for a data set, which must be read to know."""
+        return len(self._x) if self.in_memory else None
+
+    def _chunks(self, size):
+        if self.in_memory:
+            for start in range(0, len(self._x), size):
+                y = None if self._y is None else self._y[start : start + size]
+                yield self._x[start : start + size], y
+        elif isinstance(self._x, keras.utils.PyDataset):
+            yield from _of_py_dataset(self._x)
+        else:
+            yield from _of_tf_dataset(self._x)
+
+
+def is_dataset(x):
+    """Whether points come from a `tf.data.Dataset` or a `keras.utils.PyDataset`."""
+    return isinstance(x, keras.utils.PyDataset) or (
+        hasattr(x, "element_spec") and hasattr(x, "as_numpy_iterator")
+    )
+
+
+def predict(model, x, batch_size=None, **settings):
+    """Calls a model's own `predict`, whatever the number of points.
+
+    Under `keras.distribution` the devices must divide every batch, and Keras fails at a last one
+    that they do not, leaving the model without weights. Here that batch is padded with copies of
+    the last point, whose outputs are dropped.
+
+    Args:
+        model: Keras model.
+        x: Array `(n, ...)`, or anything else that `predict` takes; only arrays are padded.
+        batch_size: Points at once, rounded up to what the devices divide; Keras's 32 by default.
+        **settings: Other arguments of `predict`.
+
+    Returns:
+        What `predict` returns.
+
+    Example:
+
+    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Rescaling(2.0)])
+    >>> predict(model, np.ones((3, 2)), verbose=0).shape
+    (3, 2)
+    """
+    return padded(model.predict, x, batch_size, **settings)
+
+
+def padded(run, x, batch_size=None, **settings):
+    """`predict`, with the method that does it given: see there."""
+    shards = backend.shards()
+    if shards == 1 or not isinstance(x, np.ndarray) or len(x) == 0:
+        return run(x, batch_size=batch_size, **settings)
+    size = -(-(batch_size or 32) // shards) * shards
+    whole = np.concatenate([x, np.repeat(x[-1:], -len(x) % shards, axis=0)])
+    outputs = run(whole, batch_size=size, **settings)
+    return keras.tree.map_structure(lambda output: output[: len(x)], outputs)
+
+
+def _of_py_dataset(data):
+    count = data.num_batches
+    if count is None:
+        raise _invalid("a data set that ends", f"a {type(data).__name__} without a length")
+    for index in range(count):
+        try:
+            element = data[index]
+        except (IndexError, StopIteration) as error:
+            raise _ended(index, count) from error
+        if element is None:
+            raise _ended(index, count)
+        yield _pair(element, index)
+
+
+def _of_tf_dataset(data):
+    count = int(data.cardinality())
+    if count == _INFINITE:
+        raise _invalid("a data set that ends", "one that repeats without end")
+    index = 0
+    for element in data.as_numpy_iterator():
+        yield _pair(element, index)
+        index += 1
+    # Unknown cardinalities are below infinite ones.
+    if index < count:
+        raise _ended(index, count)
+
+
+def _pair(element, index):
+    parts = element if isinstance(element, tuple | list) else (element,)
+    x = np.asarray(keras.ops.convert_to_numpy(parts[0]))
+    y = None
+    if len(parts) > 1 and parts[1] is not None:
+        y = np.asarray(keras.ops.convert_to_numpy(parts[1]))
+    if x.ndim == 0 or (y is not None and y.shape[:1] != x.shape[:1]):
+        labels = "" if y is None else f" and labels of shape {y.shape}"
+        raise _invalid(
+            "batches of points, each with as many labels",
+            f"batch {index} with points of shape {x.shape}{labels}",
+        )
+    return x, y
+
+
+def _same_shape(shape, x, seen):
+    if shape is not None and x.shape[1:] != shape:
+        raise _invalid(
+            f"points of one shape, {shape} as the first ones",
+            f"shape {x.shape[1:]} from point {seen} on",
+        )
+    return x.shape[1:]
+
+
+def _split(waiting, size):
+    """Takes `size` rows off the front of a list of pairs; returns them joined, and the rest."""
+    taken, rest = [], []
+    for x, y in waiting:
+        room = size - sum(len(part) for part, _ in taken)
+        if room > 0:
+            taken.append((x[:room], None if y is None else y[:room]))
+        if len(x) > room:
+            rest.append((x[room:], None if y is None else y[room:]))
+    if any(y is None for _, y in taken) != all(y is None for _, y in taken):
+        raise _invalid("labels in every batch or in none", "batches of both kinds")
+    if len(taken) == 1:
+        return taken[0], rest
+    xs, ys = zip(*taken)
+    return (np.concatenate(xs), None if ys[0] is None else np.concatenate(ys)), rest
+
+
+def _ended(index, count):
+    return _invalid(f"{count} batches, as the data set says it has", f"the end after {index}")
+
+
+def _invalid(expected, received, argument="x"):
+    return ValueError(
+        f"Invalid value received for argument `{argument}`. Expected {expected}. "
+        f"Received: {received}"
+    )

@@ -1,0 +1,131 @@
+"""The certificate of a Keras classifier whose graph is known."""
+
+import dataclasses
+
+import keras
+import numpy as np
+from keras import ops
+
+from lipot import checks
+from lipot.batches import Points, is_dataset
+from lipot.certificates.certificate import Certificate, register_certifier
+from lipot.certificates.graph import graph_of
+from lipot.certificates.head import find_head
+from lipot.certificates.node import computed_input_node
+from lipot.certificates.radius import radii
+from lipot.certificates.shared import joined
+from lipot.certificates.weights import check_finite
+from lipot.math.norms import vector_norm
+
+
+def check_inputs(x, expected):
+    """Returns inputs as an array of finite numbers of a shape with `None` for any size."""
+    x = check_shape(checks.array("x", x, "an array of inputs, such as NumPy's"), expected)
+    if x.dtype.kind not in "biuf" or not np.all(np.isfinite(x)):
+        bad = "" if x.dtype.kind not in "biuf" else f", {np.sum(~np.isfinite(x))} not finite"
+        raise ValueError(
+            "Invalid value received for argument `x`. Expected finite numbers. "
+            f"Received: dtype {x.dtype}{bad}"
+        )
+    return x
+
+
+def check_shape(x, expected):
+    """Returns an array, or raises unless its shape fits one with `None` for any size."""
+    fits = len(x.shape) == len(expected) and all(
+        e in (None, n) for e, n in zip(expected[1:], x.shape[1:])
+    )
+    if not fits or len(x) == 0:
+        raise ValueError(
+            f"Invalid value received for argument `x`. Expected at least one sample and shape "
+            f"{expected}. Received: shape {x.shape}"
+        )
+    return x
+
+
+def features_of(head, x, batch_size):
+    """Runs the models before a `Head`'s last layer; returns `(n, m)` in float64."""
+    starts = range(0, len(x), batch_size)
+    return np.concatenate([_features(head, x[i : i + batch_size]) for i in starts])
+
+
+@register_certifier(keras.Model)
+def certify_graph(model, x, y, batch_size, *, norm=2):
+    """Certifies a model by a walk over its graph; see `lipot.certify`."""
+    core = graph_of(model)
+    if len(core.inputs) != 1:
+        raise ValueError(
+            "Invalid value received for argument `model`. Expected a model with one input. "
+            f"Received: {len(core.inputs)} inputs"
+        )
+    expected = tuple(core.inputs[0].shape)
+    if not is_dataset(x):
+        x = check_shape(checks.array("x", x, "an array of inputs, such as NumPy's"), expected)
+    points = Points(x, y if is_dataset(x) else None)
+    check_finite(model)
+    heads = _heads(model, core.inputs[0], (None, *points.sample_shape()), norm)
+    units = len(heads[0].bias)
+    labels = None if y is None else checks.labels(y, len(x), units)
+    parts, given = [], []
+    for batch, truth in points.batches(batch_size):
+        parts.append(_certify_batch(heads, check_inputs(batch, expected)))
+        given.append(truth)
+    certificate = joined(parts)
+    if given[0] is not None:
+        labels = checks.labels(np.concatenate(given), len(certificate), units)
+    if labels is None:
+        return certificate
+    return dataclasses.replace(certificate, correct=certificate.predictions == labels)
+
+
+def _heads(model, tensor, shape, norm):
+    """A model taken apart with its constants in a norm; for l-infinity in both, where both work."""
+    heads, errors = [], []
+    for kind in (2,) if norm == 2 else ("inf", 2):
+        try:
+            inputs = [computed_input_node(tensor, shape, kind)]
+            heads.append(find_head(model, inputs))
+        except ValueError as error:
+            errors.append(error)
+    if not heads:
+        raise errors[0]
+    return heads
+
+
+def _certify_batch(heads, x):
+    """Certificate of some points, in l-infinity by the better of two where there are two."""
+    features, flat = features_of(heads[0], x, len(x)), x.reshape(len(x), -1).astype("float64")
+    found = [_from_head(head, features, flat) for head in heads]
+    return found[0] if len(found) == 1 else _larger(*found, flat.shape[1])
+
+
+def _from_head(head, features, flat):
+    """The certificate of a model taken apart, in l-infinity if its constants are."""
+    norm = head.node.norm
+    found = radii(head, features, vector_norm(flat, norm, axis=1))
+    binary = len(head.bias) == 1
+    predictions = (found.logits[:, 0] > 0).astype(int) if binary else found.logits.argmax(axis=1)
+    return Certificate(
+        found.radius, predictions, None, head.node.lipschitz, found.rounding, norm=norm
+    )
+
+
+def _larger(linf, l2, values):
+    """The larger radius of two certificates of the same predictions, in l-infinity."""
+    other = l2.in_linf(values)
+    better = other.radius > linf.radius
+    return dataclasses.replace(
+        linf,
+        radius=np.where(better, other.radius, linf.radius),
+        rounding=np.where(better, other.rounding, linf.rounding),
+        lipschitz=min(linf.lipschitz, other.lipschitz),
+        proof=", or ".join([linf.proof, *([other.proof] if np.any(better) else [])]),
+    )
+
+
+def _features(head, batch):
+    for part in head.features:
+        batch = part(batch, training=False)
+    # NumPy has no bfloat16; the features of a model in float64 must stay as they are.
+    wide = keras.backend.result_type(batch.dtype, "float32")
+    return ops.convert_to_numpy(ops.cast(batch, wide)).astype("float64")

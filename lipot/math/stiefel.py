@@ -1,0 +1,246 @@
+r"""The manifold of orthonormal matrices: tangent directions, drift and the way back.
+
+A matrix `(m, n)` is orthonormal when its `min(m, n)` singular values are one. Functions take a stack
+of matrices `(..., m, n)` as well as one, except for the two that carry a gradient of their own.
+"""
+
+from keras import ops
+
+from lipot.math import orthogonal
+
+# Power iterations end below the eigenvalue that they look for: by less than a fifth.
+_ROOM = 1.25
+
+
+def retract(matrix, tolerance=0.05, iterations=40):
+    r"""Brings a perturbed orthonormal matrix back: Björck steps, as many as the drift asks for.
+
+    One step maps a singular value $1 + \delta$ to $1 - \tfrac32\delta^2 + O(\delta^3)$: after a
+    small optimizer step one is enough, and whether it is is known before it is done. With
+    $E = W^\top W - I$ the step leaves $-\tfrac34 E^2 - \tfrac14 E^3$, of norm at most
+    $\tfrac34 r^2 + \tfrac14 r^3$ for $r \ge \|E\|_2$, of which a power iteration tells $r$.
+    Where a singular value may lie above $\sqrt{2.5}$ the matrix is first divided by its norm, so that
+    no step, however long, diverges.
+
+    Args:
+        matrix: `(m, n)`.
+        tolerance: Drift $\|W^\top W - I\|_2$ that may be left.
+        iterations: Positive int, the largest number of steps; each lets a small singular value
+            grow by a half, so that 40 bring back one of 1e-6.
+
+    Returns:
+        `(m, n)` with singular values in `[0, 1]` (up to rounding), those that are not lost within
+        the tolerance of one. A matrix that is not finite comes back as it is.
+
+    Example:
+
+    >>> from keras import ops
+    >>> w = retract(ops.diag([1.01, 0.99]))
+    >>> [round(float(w[i, i]), 4) for i in range(2)]
+    [0.9998, 0.9999]
+    >>> w = retract(ops.diag([20.0, 1.0]))
+    >>> [round(float(w[i, i]), 2) for i in range(2)]
+    [1.0, 1.0]
+    """
+    if matrix.shape[-2] < matrix.shape[-1]:
+        return orthogonal.transposed(retract(orthogonal.transposed(matrix), tolerance, iterations))
+    first = _scaled_bjorck_step(matrix)
+
+    def unfinished(step, current, left):
+        # A comparison with NaN is false: what is not finite ends the loop.
+        return ops.logical_and(step < iterations, left > tolerance)
+
+    def iterate(step, current, left):
+        return (step + 1, *_scaled_bjorck_step(current))
+
+    start = (ops.convert_to_tensor(1, "int32"), *first)
+    return ops.while_loop(unfinished, iterate, start)[1]
+
+
+def drift(matrix):
+    r"""Tells how far a matrix is from orthonormal, $\|W^\top W - I\|_2$.
+
+    Args:
+        matrix: `(..., m, n)`.
+
+    Returns:
+        Tensor of the leading shape: an estimate with a quarter of room, at most the Frobenius norm.
+
+    Example:
+
+    >>> from keras import ops
+    >>> round(float(drift(ops.diag([1.1, 1.0]))), 4)   # 1.1^2 - 1
+    0.21
+    """
+    tall = matrix if matrix.shape[-2] >= matrix.shape[-1] else orthogonal.transposed(matrix)
+    return _distance_from_identity(ops.matmul(orthogonal.transposed(tall), tall))
+
+
+def followed_drift(matrix, probe):
+    r"""Follows the drift $\|W^\top W - I\|_2$ from step to step, by one power iteration a step.
+
+    Args:
+        matrix: `(..., m, n)`.
+        probe: `(..., min(m, n), 1)`, the vectors reached at the last step.
+
+    Returns:
+        `(drift, probe)`: estimates from below of the leading shape, and the vectors reached.
+    """
+    tall = matrix if matrix.shape[-2] >= matrix.shape[-1] else orthogonal.transposed(matrix)
+    size = ops.norm(probe, axis=(-2, -1), keepdims=True)
+    # Where there was no drift at all no direction is left to follow.
+    unit_probe = ops.where(size > 0, probe / ops.maximum(size, 1e-30), _generic(probe))
+    image = ops.matmul(orthogonal.transposed(tall), ops.matmul(tall, unit_probe)) - unit_probe
+    return ops.norm(image, axis=(-2, -1)), image
+
+
+def _distance_from_identity(gram):
+    error = gram - ops.eye(gram.shape[-1], dtype=gram.dtype)
+    frobenius = ops.sqrt(ops.sum(ops.square(error), axis=(-2, -1)))
+    return ops.minimum(_ROOM * _largest_eigenvalue(error), frobenius)
+
+
+def _scaled_bjorck_step(matrix):
+    """One step on a tall matrix, and a bound of the drift that it leaves."""
+    gram = ops.matmul(orthogonal.transposed(matrix), matrix)
+    # Should the estimate miss, the next step divides.
+    square = _ROOM * _largest_eigenvalue(gram)
+    far = square > 2.5
+    before = _distance_from_identity(gram)
+    # Up to 2.5 squares end in [0, 1]; one that is divided may end near zero.
+    left = ops.where(far, ops.ones_like(before), 0.75 * before**2 + 0.25 * before**3)
+    scale = ops.where(far, ops.rsqrt(square), ops.ones_like(square))[..., None, None]
+    matrix = scale * (1.5 * matrix - 0.5 * scale**2 * ops.matmul(matrix, gram))
+    return matrix, ops.max(left)
+
+
+def _largest_eigenvalue(gram, iterations=8):
+    """Estimates the largest size of an eigenvalue of symmetric matrices from below."""
+    vector = _generic(gram)
+    for _ in range(iterations):
+        vector = ops.matmul(gram, vector)
+        vector = vector / ops.maximum(ops.norm(vector, axis=(-2, -1), keepdims=True), 1e-30)
+    return ops.norm(ops.matmul(gram, vector), axis=(-2, -1))
+
+
+def _generic(matrices):
+    """A unit vector for each matrix, at right angles to no eigenvector one is likely to meet."""
+    size = matrices.shape[-2]
+    vector = ops.cos(ops.arange(size, dtype=matrices.dtype) ** 1.5)
+    vector = vector / ops.norm(vector)
+    return ops.broadcast_to(vector[:, None], (*matrices.shape[:-1], 1))
+
+
+def tangent(matrix, direction):
+    r"""Projects a direction onto the tangent space of the orthonormal matrices.
+
+    That is $D - \tfrac12 W (W^\top D + D^\top W)$: to first order $W + D$ then stays orthonormal,
+    and what is taken away is at right angles to all that do.
+
+    Args:
+        matrix: Orthonormal `(m, n)`.
+        direction: `(m, n)`.
+
+    Returns:
+        `(m, n)`
+
+    Reference:
+        Edelman, Arias and Smith, "The geometry of algorithms with orthogonality constraints"
+        (SIAM Journal on Matrix Analysis, 1998).
+
+    Example:
+
+    >>> from keras import ops
+    >>> w = ops.eye(2)
+    >>> ops.convert_to_numpy(tangent(w, ops.array([[5.0, 1.0], [3.0, 7.0]]))).tolist()
+    [[0.0, -1.0], [1.0, 0.0]]
+    """
+    if matrix.shape[-2] < matrix.shape[-1]:
+        return orthogonal.transposed(
+            tangent(orthogonal.transposed(matrix), orthogonal.transposed(direction))
+        )
+    inner = ops.matmul(orthogonal.transposed(matrix), direction)
+    return direction - 0.5 * ops.matmul(matrix, inner + orthogonal.transposed(inner))
+
+
+@ops.custom_gradient
+def with_tangent_gradient(matrix):
+    """Returns an orthonormal matrix as it is; of its gradient only the tangent part passes.
+
+    Args:
+        matrix: Orthonormal `(m, n)`.
+
+    Returns:
+        `matrix`, whose gradient is `tangent(matrix, gradient)`.
+
+    Example:
+
+    >>> from keras import ops
+    >>> ops.convert_to_numpy(with_tangent_gradient(ops.eye(2))).tolist()
+    [[1.0, 0.0], [0.0, 1.0]]
+    """
+
+    def gradient(*arguments, upstream=None):
+        # Frameworks hand over the gradient by position or by name.
+        return tangent(matrix, arguments[0] if upstream is None else upstream)
+
+    return matrix, gradient
+
+
+@ops.custom_gradient
+def orthonormal_product(inputs, matrix):
+    r"""`inputs @ matrix`; of the gradient of an orthonormal matrix only a tangent part passes.
+
+    With $y = x W$, upstream gradient $D$ and $G = x^\top D$, the part is that of the canonical
+    metric, $G - W G^\top W$. Backpropagation computes $d = D W^\top$, the gradient of the inputs,
+    anyway, and $W G^\top W = (W D^\top)(x W) = d^\top y$: one product of the size of $G$'s, where
+    `tangent` costs two of the size of $W^\top W$. Whichever is smaller for the number of rows at
+    hand is done.
+
+    Args:
+        inputs: `(..., m)`.
+        matrix: Orthonormal `(m, n)`, in the dtype of the inputs.
+
+    Returns:
+        `(..., n)`
+
+    Reference:
+        Edelman, Arias and Smith, "The geometry of algorithms with orthogonality constraints"
+        (SIAM Journal on Matrix Analysis, 1998), section 2.4.
+
+    Example:
+
+    >>> from keras import ops
+    >>> ops.convert_to_numpy(orthonormal_product(ops.array([[3.0, 4.0]]), ops.eye(2))).tolist()
+    [[3.0, 4.0]]
+    """
+    outputs = ops.matmul(inputs, matrix)
+
+    def gradient(*arguments, upstream=None):
+        # Frameworks hand over the gradient by position or by name.
+        upstream = arguments[0] if upstream is None else upstream
+        of_inputs = ops.matmul(upstream, ops.transpose(matrix))
+        x, y = orthogonal.as_matrix(inputs), orthogonal.as_matrix(outputs)
+        direct = ops.matmul(ops.transpose(x), orthogonal.as_matrix(upstream))
+        return of_inputs, _canonical(matrix, direct, orthogonal.as_matrix(of_inputs), y)
+
+    return outputs, gradient
+
+
+def _canonical(matrix, gradient, of_inputs, outputs):
+    """`G - W G^T W`, by the cheaper of two ways."""
+
+    def from_activations():
+        return gradient - ops.matmul(ops.transpose(of_inputs), outputs)
+
+    def from_matrix():
+        if matrix.shape[0] < matrix.shape[1]:
+            inner = ops.matmul(matrix, ops.transpose(gradient))
+            return gradient - ops.matmul(inner, matrix)
+        return gradient - ops.matmul(matrix, ops.matmul(ops.transpose(gradient), matrix))
+
+    rows = outputs.shape[0]
+    if rows is not None:
+        return from_activations() if rows <= 2 * min(matrix.shape) else from_matrix()
+    few = ops.shape(outputs)[0] <= 2 * min(matrix.shape)
+    return ops.cond(few, from_activations, from_matrix)

@@ -1,0 +1,234 @@
+"""Processes that share work on one model, by Ray: here only what is asked of it."""
+
+import contextlib
+import os
+import socket
+import sys
+import tempfile
+
+import keras
+
+from lipot import checks
+
+# How often one piece of work is begun again when its worker is lost.
+_RETRIES = 10
+
+
+class Pool:
+    """Workers that each hold a copy of a model and run functions on it.
+
+    The model travels once to each, as a `.keras` file. A worker that is lost is started again,
+    and so is the work that it had. To be used as a context manager.
+
+    Args:
+        workers: Number of processes to start on this machine, or the address `"ray://host:port"`
+            of a Ray cluster, where there is one for each of its processors.
+        model: Keras model.
+        prepare: Function of a module, from the model and `settings` to what the work is done on.
+        settings: Dictionary of further arguments of `prepare`.
+        most: How many pieces of work there can be: more workers are an error.
+
+    Raises:
+        ImportError: If Ray is not installed.
+        ValueError: If there is no such cluster, or a worker cannot load the model.
+    """
+
+    def __init__(self, workers, model, prepare, settings=None, most=None):
+        self._ray = _ray()
+        self._started = False
+        count = check_workers(workers, most)
+        file, state = _saved(model), _state(model)
+        self._connect(workers, count)
+        try:
+            if count is None:
+                count = max(1, min(int(self._ray.cluster_resources().get("CPU", 1)), most or 2**20))
+            made = self._ray.remote(num_cpus=1, max_restarts=-1, max_task_retries=_RETRIES)(_Worker)
+            # Kept, since a worker that is started again reads it again.
+            self._file, settings = self._ray.put(file), dict(settings or {})
+            self._workers = [
+                made.remote(self._file, state, prepare, settings) for _ in range(count)
+            ]
+            self._check_loaded()
+        except BaseException:
+            self._close()
+            raise
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self._close()
+
+    def map(self, function, jobs):
+        """Runs a function of a module on jobs, each on the next worker that is free.
+
+        Args:
+            function: Callable `(prepared, *job)`.
+            jobs: Iterable of tuples, read as workers get free.
+
+        Yields:
+            `(place, result, worker)` as they come: the job's place, what it gave and the number
+            of the worker.
+        """
+        running, jobs = {}, enumerate(jobs)
+        for number in range(len(self._workers)):
+            self._begin(function, jobs, number, running)
+        while running:
+            (ready,), _ = self._ray.wait(list(running))
+            place, number = running.pop(ready)
+            result = self._result(ready)
+            self._begin(function, jobs, number, running)
+            yield place, result, number
+
+    def _begin(self, function, jobs, number, running):
+        for place, job in jobs:
+            running[self._workers[number].run.remote(function, job)] = place, number
+            return
+
+    def _result(self, reference):
+        try:
+            return self._ray.get(reference)
+        except self._ray.exceptions.RayTaskError as error:
+            # The error itself, as it would be without workers.
+            raise (error.cause if isinstance(error.cause, Exception) else error) from None
+
+    def _connect(self, workers, count):
+        if self._ray.is_initialized():
+            return
+        environment = {"KERAS_BACKEND": keras.backend.backend(), "TF_CPP_MIN_LOG_LEVEL": "3"}
+        if isinstance(workers, str):
+            _check_reachable(workers)
+            self._ray.init(workers, runtime_env={"env_vars": environment}, logging_level="ERROR")
+        else:
+            threads = str(max(1, (os.cpu_count() or 1) // count))
+            environment["TF_NUM_INTRAOP_THREADS"] = environment["TF_NUM_INTEROP_THREADS"] = threads
+            environment["PYTHONPATH"] = os.pathsep.join(filter(None, [os.getcwd(), *sys.path]))
+            with _environment(environment):
+                self._ray.init(
+                    num_cpus=count, include_dashboard=False, log_to_driver=False,
+                    logging_level="ERROR", _skip_env_hook=True,
+                )  # fmt: skip
+        self._started = True
+
+    def _check_loaded(self):
+        failures = self._ray.get([worker.failure.remote() for worker in self._workers])
+        for failure in filter(None, failures):
+            raise ValueError(
+                "Invalid value received for argument `model`. Expected a model that every worker "
+                "can load from a .keras file, with its classes in a module that workers import. "
+                f"Received: {failure}"
+            )
+
+    def _close(self):
+        for worker in getattr(self, "_workers", ()):
+            self._ray.kill(worker)
+        if self._started:
+            self._ray.shutdown()
+
+
+class _Worker:
+    """What runs in each process."""
+
+    def __init__(self, file, state, prepare, settings):
+        self._failure = None
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "model.keras")
+            with open(path, "wb") as stream:
+                stream.write(file)
+            try:
+                model = keras.saving.load_model(path, compile=False)
+                _restore(model, state)
+                self._prepared = prepare(model, **settings)
+            # Raised here, it would end the process, which Ray would start again and again.
+            except Exception as error:
+                # Keras puts the cause behind the whole configuration.
+                text = str(error).rpartition("Exception encountered: ")[2]
+                self._failure = f"{type(error).__name__}: {' '.join(text.split())[:300]}"
+
+    def failure(self):
+        """Why the model could not be loaded, or `None`."""
+        return self._failure
+
+    def run(self, function, job):
+        return function(self._prepared, *job)
+
+
+def check_workers(workers, most=None):
+    """Checks the argument `workers`; returns their number, or `None` for those of a cluster.
+
+    Args:
+        workers: Positive integer or `"ray://host:port"`.
+        most: How many can have work, or `None`.
+
+    Example:
+
+    >>> check_workers(2, most=10), check_workers("ray://localhost:10001")
+    (2, None)
+    """
+    if isinstance(workers, str):
+        host, colon, port = workers.removeprefix("ray://").rpartition(":")
+        if not (workers.startswith("ray://") and host and colon and port.isdigit()):
+            raise checks.invalid("workers", 'a positive integer or "ray://host:port"', workers)
+        return None
+    count = checks.positive_int("workers", workers)
+    if most is not None and count > most:
+        raise checks.invalid("workers", f"at most {most}, the number of points", workers)
+    return count
+
+
+def _ray():
+    try:
+        import ray
+    except ImportError as error:
+        raise ImportError("`workers` needs Ray: pip install 'lipot[ray]'.") from error
+    return ray
+
+
+def _saved(model):
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "model.keras")
+        model.save(path)
+        with open(path, "rb") as stream:
+            return stream.read()
+
+
+def _state(model):
+    """What a model holds beside its trained weights, random states and kept kernels included.
+
+    A file has no kept kernels. Computed again by another program they could differ in the last
+    bit, and with them all that is found.
+    """
+    return [keras.ops.convert_to_numpy(v) for v in model.non_trainable_variables]
+
+
+def _restore(model, state):
+    variables = model.non_trainable_variables
+    if [tuple(v.shape) for v in variables] == [value.shape for value in state]:
+        for variable, value in zip(variables, state):
+            variable.assign(value)
+
+
+def _check_reachable(address):
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=5).close()
+    except OSError as error:
+        raise ValueError(
+            "Invalid value received for argument `workers`. Expected the address of a Ray cluster "
+            f"that is running. Received: workers={address!r}, where nothing answers ({error})"
+        ) from error
+
+
+@contextlib.contextmanager
+def _environment(values):
+    """Sets environment variables, which processes started inside inherit."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

@@ -1,0 +1,134 @@
+"""Workers share an evaluation and change nothing in it, whatever happens to them."""
+
+import json
+import os
+import signal
+import socket
+import threading
+
+import keras
+import numpy as np
+import pytest
+
+import lipot
+from lipot.workers import Pool, check_workers
+
+RNG = np.random.default_rng(0)
+X = RNG.uniform(size=(40, 6)).astype("float32")
+Y = RNG.integers(0, 3, 40)
+QUIET = {"sanity": False, "views": False, "progress": False}
+
+
+def network():
+    keras.utils.set_random_seed(0)
+    layers = [lipot.layers.SpectralDense(8), lipot.layers.GroupSort2()]
+    return keras.Sequential([keras.Input((6,)), *layers, lipot.layers.FrobeniusDense(3)])
+
+
+def evaluated(model, folder, **settings):
+    attacks = ["fgsm", "pgd", "deepfool", "square"]
+    report = lipot.evaluate(
+        model, X, Y, 2, [0.05, 0.2], attacks, batch_size=7, resume=folder, **QUIET, **settings
+    )
+    record = report.evaluations[0].to_dict()
+    assert record.pop("seconds").keys() == set(attacks)
+    return record, {file.name: kept(file) for file in folder.glob("*.npz")}
+
+
+def kept(file):
+    with np.load(file) as arrays:
+        return {name: arrays[name].tolist() for name in arrays if name != "seconds"}
+
+
+@pytest.fixture(scope="module")
+def ray():
+    return pytest.importorskip("ray")
+
+
+@pytest.mark.parametrize(
+    ("workers", "words"),
+    [
+        (0, "a positive integer"),
+        (True, "a positive integer"),
+        (2.5, "a positive integer"),
+        ("two", '"ray://host:port"'),
+        ("ray://nowhere", '"ray://host:port"'),
+        (11, "at most 10, the number of points"),
+    ],
+)
+def test_what_no_number_of_workers_is(workers, words):
+    with pytest.raises(ValueError, match=f"argument `workers`. Expected .*{words}"):
+        check_workers(workers, most=10)
+
+
+def test_more_workers_than_points_is_an_error(ray):
+    with pytest.raises(ValueError, match="at most 3, the number of points.*workers=4"):
+        lipot.evaluate(network(), X[:3], Y[:3], 2, 0.1, "fgsm", workers=4, **QUIET)
+    with pytest.raises(ValueError, match="at most 3, the number of points.*workers=4"):
+        lipot.certify(network(), X[:3], workers=4)
+
+
+def test_a_cluster_that_is_not_there_is_said(ray):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with pytest.raises(ValueError, match="Ray cluster that is running.*nothing answers"):
+        lipot.certify(network(), X, workers=f"ray://127.0.0.1:{port}")
+
+
+def test_without_ray_it_is_asked_for(monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "ray", None)
+    with pytest.raises(ImportError, match=r"lipot\[ray\]"):
+        lipot.certify(network(), X, workers=2)
+
+
+@pytest.mark.slow
+def test_two_workers_find_what_one_process_finds(ray, tmp_path):
+    model = network()
+    alone = evaluated(model, tmp_path / "alone")
+    shared = evaluated(model, tmp_path / "shared", workers=2)
+    assert json.dumps(shared[0]) == json.dumps(alone[0])
+    assert shared[1] == alone[1]
+    assert not ray.is_initialized()
+    expected, found = (lipot.certify(model, X, Y, 7, workers=workers) for workers in (None, 2))
+    for name in ("radius", "predictions", "correct", "rounding"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+
+
+@pytest.mark.slow
+def test_lost_workers_change_nothing(ray, tmp_path):
+    def pid(prepared):
+        return os.getpid()
+
+    model = network()
+    alone = evaluated(model, tmp_path / "alone")
+    pids, original = [], Pool.map
+
+    def watched(pool, function, jobs):
+        # Whoever is there when a step begins: a worker dies in the middle of each of three.
+        running = ray.get([worker.run.remote(pid, ()) for worker in pool._workers])
+        if len(pids) < 3:
+            pids.append(running[len(pids) % 2])
+            threading.Timer(0.02, os.kill, (pids[-1], signal.SIGKILL)).start()
+        yield from original(pool, function, jobs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Pool, "map", watched)
+        shared = evaluated(model, tmp_path / "shared", workers=2)
+    assert len(pids) == 3
+    assert json.dumps(shared[0]) == json.dumps(alone[0])
+    assert shared[1] == alone[1]
+
+
+@pytest.mark.slow
+def test_a_model_that_a_worker_cannot_load_is_said(ray):
+    @keras.saving.register_keras_serializable("here")
+    class Unknown(keras.layers.Layer):
+        def call(self, x):
+            return x
+
+    model = keras.Sequential([keras.Input((6,)), Unknown(), keras.layers.Dense(3)])
+    with pytest.raises(
+        ValueError, match="argument `model`. Expected a model that every worker.*Un"
+    ):
+        lipot.evaluate(model, X, Y, 2, 0.1, "fgsm", workers=1, **QUIET)

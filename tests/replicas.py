@@ -1,0 +1,262 @@
+"""Trains the same things on any number of devices: `python -m tests.replicas 2 fit` prints them.
+
+The devices of a framework are fixed once it starts, so that each number of them is a process of
+its own; `on_devices` runs one, once for all tests.
+"""
+
+import contextlib
+import functools
+import json
+import os
+import subprocess
+import sys
+import tempfile
+
+import keras
+import numpy as np
+
+from tests.public_classes import make, public_classes
+
+SAMPLES, FEATURES, CLASSES = 21, 5, 3
+RNG = np.random.default_rng(0)
+X = RNG.uniform(0.2, 0.8, size=(SAMPLES, FEATURES)).astype("float32")
+SHIFT = 0.2 * RNG.normal(size=X.shape).astype("float32")
+# Class 2 is in few rows, so that some replicas never see it.
+Y = np.array([0, 2, 1, 2, 0, 0, 1, 1, 0, 1, 0, 1, 0, 0, 1, 2, 2, 1, 0, 0, 1])
+WEIGHTS = RNG.integers(0, 4, size=SAMPLES).astype("float32")
+# Two replicas hold rows of one length; of four, in the second batch, 2, 2, 1 and none.
+BATCHES = (slice(0, 8), slice(8, 13), slice(13, 21))
+STEPS = 20
+# The labels of each loss that does not take one-hot rows.
+BINARY = {"HKR", "KR", "HingeMargin", "TauBinaryCrossentropy"}
+NUMBERS = {"TauSparseCategoricalCrossentropy", "TripletLoss", "ContrastiveLoss"}
+
+
+@functools.cache
+def on_devices(count, part):
+    """What `python -m tests.replicas count part` prints, as a dictionary."""
+    environment = {
+        **os.environ,
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        "CUDA_VISIBLE_DEVICES": "",
+        "JAX_PLATFORMS": "cpu",
+        "XLA_FLAGS": f"--xla_force_host_platform_device_count={count}",
+        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+    }
+    command = [sys.executable, "-m", "tests.replicas", str(count), part]
+    run = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
+    assert run.returncode == 0, run.stderr[-3000:]
+    return json.loads(run.stdout.splitlines()[-1])
+
+
+def losses_by_name():
+    """An instance of every public loss, paired ones and others."""
+    keras.utils.set_random_seed(11)
+    names = {*public_classes("losses", keras.losses.Loss)}
+    names |= {*public_classes("losses", keras.layers.Layer)} - {"PairedLoss"}
+    return {name: make("losses", name) for name in sorted(names)}
+
+
+def labels(name):
+    """All labels, in the form that a loss reads."""
+    if name in BINARY:
+        return (Y[:, None] > 0).astype("float32")
+    return Y if name in NUMBERS else np.eye(CLASSES, dtype="float32")[Y]
+
+
+class Trial:
+    """One loss that trains a small network by plain gradient descent."""
+
+    def __init__(self, name, loss):
+        self.paired = isinstance(loss, keras.layers.Layer)
+        self.loss, self.labels = loss, labels(name)
+        rng = np.random.default_rng(1)
+        # No square root of 0: two samples must not have one code.
+        start = [rng.normal(size=(FEATURES, 6)), rng.normal(size=(6, CLASSES))]
+        self.weights = [keras.Variable(w.astype("float32")) for w in start]
+        if self.paired and not loss.built:
+            loss.build((None, 6))
+        trained = list(loss.trainable_variables) if self.paired else []
+        self.variables = self.weights + trained
+        self.optimizer = keras.optimizers.SGD(0.05)
+        self.optimizer.build(self.variables)
+        self.units = 1 if name in BINARY else CLASSES
+
+    def network(self, x):
+        features = keras.ops.tanh(keras.ops.matmul(x, self.weights[0]))
+        logits = keras.ops.matmul(features, self.weights[1])
+        return logits[:, : self.units], features
+
+    def value(self, x, shift, y, weights):
+        """The loss as training has it, and as a metric shows it."""
+        from lipot.losses import PairedBatch
+        from lipot.math import replicas
+
+        if not self.paired:
+            scores = self.network(x)[0]
+            return self.loss(y, scores, weights), self.loss(y, scores)
+        terms = self.loss(PairedBatch(self.network, x, y, x + shift))
+        return replicas.even(replicas.mean(terms, weights)), replicas.total(replicas.mean(terms))
+
+
+def strategy_of(count):
+    """A `tf.distribute` strategy over so many devices; of one, what runs without any."""
+    import tensorflow as tf
+
+    if count == 1:
+        return tf.distribute.get_strategy()
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    device = tf.config.LogicalDeviceConfiguration()
+    tf.config.set_logical_device_configuration(cpu, [device] * count)
+    return tf.distribute.MirroredStrategy([f"CPU:{index}" for index in range(count)])
+
+
+def descend(count):
+    """Twenty steps of every loss on TensorFlow, batch by batch."""
+    import tensorflow as tf
+
+    strategy = strategy_of(count)
+    with strategy.scope():
+        trials = {name: Trial(name, loss) for name, loss in losses_by_name().items()}
+
+    def step(shares):
+        found = []
+        for trial, share in zip(trials.values(), shares):
+            with tf.GradientTape() as tape:
+                value, metric = trial.value(*share)
+            gradients = tape.gradient(value, trial.variables)
+            trial.optimizer.apply(gradients, trial.variables)
+            found.append((value, metric))
+        return found
+
+    def share(context, batch):
+        rows = np.arange(SAMPLES)[batch]
+        size = -(-len(rows) // count)
+        index = int(context.replica_id_in_sync_group)
+        rows = rows[index * size : (index + 1) * size]
+        arrays = ((X, SHIFT, trial.labels, WEIGHTS) for trial in trials.values())
+        return [tuple(tf.constant(array[rows]) for array in one) for one in arrays]
+
+    run = tf.function(lambda shares: strategy.run(step, args=(shares,)), autograph=False)
+    shares = [
+        strategy.experimental_distribute_values_from_function(functools.partial(share, batch=batch))
+        for batch in BATCHES
+    ]
+    values, metrics = [], []
+    for index in range(STEPS):
+        found = run(shares[index % len(BATCHES)])
+        local = [[strategy.experimental_local_results(v) for v in pair] for pair in found]
+        values.append([float(sum(value)) for value, _ in local])
+        metrics.append([[float(v) for v in metric] for _, metric in local])
+    return {
+        name: {
+            "values": [step[place] for step in values],
+            "metrics": [step[place] for step in metrics],
+            "weights": [w.numpy().tolist() for w in trial.variables],
+        }
+        for place, (name, trial) in enumerate(trials.items())
+    }
+
+
+@contextlib.contextmanager
+def spread(count):
+    """What is made inside trains on so many devices, on TensorFlow and JAX."""
+    if keras.backend.backend() == "jax":
+        devices = keras.distribution.list_devices()
+        assert len(devices) == count
+        keras.distribution.set_distribution(keras.distribution.DataParallel(devices=devices))
+        yield
+    else:
+        with strategy_of(count).scope():
+            yield
+
+
+def fit(count):
+    """Stock `fit` of a hinge-KR network, of adversarial training and of an OT-Classifier."""
+    import lipot
+
+    # JAX shards a batch only where the devices divide it.
+    jax = keras.backend.backend() == "jax"
+    rows = slice(0, 16 if jax else SAMPLES)
+    data = X[rows], np.eye(CLASSES, dtype="float32")[Y[rows]]
+    settings = {"batch_size": 8, "epochs": 7, "shuffle": False, "verbose": 0}
+    found = {}
+    with spread(count):
+        for name, model in _models(lipot, jax).items():
+            keras.utils.set_random_seed(3)
+            found[name] = {
+                "history": model.fit(*data, **settings, validation_data=data).history,
+                "weights": [w.tolist() for w in model.get_weights()],
+            }
+    return found
+
+
+def on_shards(count):
+    """What `keras.distribution` must not break, on numbers of points that no device divides."""
+    import lipot
+    from lipot.batches import predict
+
+    labels, folder = Y, tempfile.mkdtemp()
+    with spread(count):
+        network = _models(lipot, jax=True)["hinge-KR"]
+        network.fit(X[:16], np.eye(CLASSES)[Y[:16]], batch_size=8, shuffle=False, verbose=0)
+        double = keras.Sequential([keras.Input((FEATURES,)), keras.layers.Rescaling(2.0)])
+        head = keras.layers.Dense(CLASSES, kernel_initializer="ones")
+        otad = lipot.OTAD(double, head, neighbors=3).adapt(X)
+        found = {}
+        for name, model in (("network", network), ("OTAD", otad)):
+            model.save(f"{folder}/model.keras")
+            loaded = keras.saving.load_model(f"{folder}/model.keras")
+            certificate = lipot.certify(model, X, labels, batch_size=8)
+            found[name] = {
+                "predict": predict(model, X, 8, verbose=0).tolist(),
+                "loaded": predict(loaded, X, 8, verbose=0).tolist(),
+                "radius": certificate.radius.tolist(),
+            }
+        found["OTAD"]["method"] = otad.predict(X + 0.01, batch_size=8, verbose=0).tolist()
+        found["OTAD"]["features"] = otad.features(X + 0.01, batch_size=8).tolist()
+        report = lipot.evaluate(network, X, labels, 2, [0.05], "quick", sanity=False, views=False)
+        found["broken by"] = report.evaluations[0].broken_by[0.05].tolist()
+    return found
+
+
+def _models(lipot, jax):
+    keras.utils.set_random_seed(7)
+    losses, layers = lipot.losses, keras.layers
+    width = [keras.Input((FEATURES,)), lipot.layers.SpectralDense(6), lipot.layers.GroupSort2()]
+    metrics = ["accuracy", losses.MulticlassKR(), lipot.metrics.CategoricalProvableAvgRobustness()]
+    hinge = keras.Sequential([*width, lipot.layers.FrobeniusDense(CLASSES)])
+    hinge.compile(keras.optimizers.SGD(0.05), losses.MulticlassHKR(10.0), metrics=metrics)
+    found = {"hinge-KR": hinge}
+    terms = [loss for name, loss in losses_by_name().items() if isinstance(loss, losses.PairedLoss)]
+    for name, attack in (
+        ("PGD", lipot.attacks.PGD(0.05, steps=3, seed=1)),
+        ("PGD, l2", lipot.attacks.PGD(0.2, steps=3, norm=2, seed=1)),
+        ("TRADESPGD", lipot.attacks.TRADESPGD(0.05, steps=3, noise=0.02, seed=1)),
+    ):
+        network = [keras.Input((FEATURES,)), layers.Dense(6, "tanh"), layers.Dense(CLASSES)]
+        chosen = terms if name == "PGD" else [losses.AdversarialCrossentropy()]
+        model = lipot.AdversarialModel(keras.Sequential(network), attack, chosen)
+        model.compile(keras.optimizers.SGD(1e-3 if name == "PGD" else 0.05))
+        found[name] = model
+    if not jax:
+        found["OTClassifier"] = _ot_classifier(lipot)
+    return found
+
+
+def _ot_classifier(lipot):
+    def network(inputs, units):
+        penalty = keras.regularizers.L2(1e-2)
+        layer = keras.layers.Dense(units, kernel_regularizer=penalty)
+        return keras.Sequential([keras.Input((inputs,)), layer])
+
+    prior = lipot.models.StandardNormal(2, seed=5)
+    parts = network(FEATURES, 2), network(2, CLASSES), network(2, 1)
+    model = lipot.OTClassifier(*parts, prior=prior)
+    model.compile(*(keras.optimizers.SGD(0.05) for _ in range(3)))
+    return model
+
+
+if __name__ == "__main__":
+    parts = {"descend": descend, "fit": fit, "shards": on_shards}
+    print(json.dumps(parts[sys.argv[2]](int(sys.argv[1]))))
