@@ -1,7 +1,7 @@
 r"""The manifold of orthonormal matrices: tangent directions, drift and the way back.
 
-A matrix `(m, n)` is orthonormal when its `min(m, n)` singular values are one. Functions take a stack
-of matrices `(..., m, n)` as well as one, except for the two that carry a gradient of their own.
+A matrix `(m, n)` is orthonormal when its `min(m, n)` singular values are one. Functions take a
+stack of matrices `(..., m, n)` as well as one, except for `orthonormal_product`.
 """
 
 from keras import ops
@@ -19,8 +19,8 @@ def retract(matrix, tolerance=0.05, iterations=40):
     small optimizer step one is enough, and whether it is is known before it is done. With
     $E = W^\top W - I$ the step leaves $-\tfrac34 E^2 - \tfrac14 E^3$, of norm at most
     $\tfrac34 r^2 + \tfrac14 r^3$ for $r \ge \|E\|_2$, of which a power iteration tells $r$.
-    Where a singular value may lie above $\sqrt{2.5}$ the matrix is first divided by its norm, so that
-    no step, however long, diverges.
+    Where a singular value may lie above $\sqrt{2.5}$ the matrix is first divided by its norm, so
+    that no step, however long, diverges.
 
     Args:
         matrix: `(m, n)`.
@@ -64,7 +64,8 @@ def drift(matrix):
         matrix: `(..., m, n)`.
 
     Returns:
-        Tensor of the leading shape: an estimate with a quarter of room, at most the Frobenius norm.
+        Tensor of the leading shape: an estimate with a quarter of room, at most the Frobenius
+        norm.
 
     Example:
 

@@ -28,8 +28,8 @@ class ManifoldAdam(keras.optimizers.Adam):
 
     so that `turn * learning_rate` is the root mean square of the angles, in radians, by which a
     step turns the columns, whatever the width. The drift $\|W^\top W - I\|_2$ is followed by a
-    power iteration, for the price of four products with a vector. Where it passes `drift`, the kernel is
-    brought back and the momentum is made tangent again.
+    power iteration, for the price of four products with a vector. Where it passes `drift`, the
+    kernel is brought back and the momentum is made tangent again.
 
     A step that is not finite leaves an orthonormal kernel as it is.
 

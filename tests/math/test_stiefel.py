@@ -1,0 +1,167 @@
+"""Tests of the manifold of orthonormal matrices against NumPy, and no collapse of kernels."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from lipot import backend, layers
+from lipot.math import stiefel
+from tests.helpers import numeric_gradient, to_numpy
+
+SHAPES = [(12, 12), (20, 6), (6, 20)]
+
+
+def orthonormal(shape, seed=0):
+    u, _, v = np.linalg.svd(np.random.default_rng(seed).normal(size=shape), full_matrices=False)
+    return (u @ v).astype("float32")
+
+
+@pytest.mark.parametrize("rows", [3, 200])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_product_passes_on_the_canonical_gradient(shape, rows):
+    rng = np.random.default_rng(0)
+    w = orthonormal(shape)
+    x = rng.normal(size=(rows, shape[0])).astype("float32")
+    d = rng.normal(size=(rows, shape[1])).astype("float32")
+
+    def of_matrix(matrix):
+        return stiefel.orthonormal_product(ops.convert_to_tensor(x), matrix)
+
+    def of_inputs(inputs):
+        return stiefel.orthonormal_product(inputs, ops.convert_to_tensor(w))
+
+    y, found = backend.vjp(of_matrix, ops.convert_to_tensor(w), ops.convert_to_tensor(d))
+    np.testing.assert_allclose(to_numpy(y), x @ w, atol=1e-4)
+    g = x.T.astype("float64") @ d
+    np.testing.assert_allclose(to_numpy(found), g - w @ g.T @ w, atol=2e-3)
+    _, found = backend.vjp(of_inputs, ops.convert_to_tensor(x), ops.convert_to_tensor(d))
+    np.testing.assert_allclose(to_numpy(found), d @ w.T, atol=1e-4)
+
+
+def test_the_product_keeps_leading_axes():
+    w = orthonormal((6, 4))
+    x = np.random.default_rng(0).normal(size=(2, 3, 5, 6)).astype("float32")
+    found = stiefel.orthonormal_product(ops.convert_to_tensor(x), ops.convert_to_tensor(w))
+    np.testing.assert_allclose(to_numpy(found), x @ w, atol=1e-5)
+
+
+@pytest.mark.parametrize("batch", [4, 300])
+def test_a_dense_layer_compiled_for_any_batch_trains_as_by_hand(batch):
+    # The batch is unknown to the program, and decides how the gradient is projected.
+    layer = layers.SpectralDense(8, use_bias=False)
+    model = keras.Sequential([keras.Input((8,)), layer])
+    start = to_numpy(layer.kernel).astype("float64")
+    rng = np.random.default_rng(0)
+    x, y = (rng.normal(size=(batch, 8)).astype("float32") for _ in range(2))
+    model.compile(keras.optimizers.SGD(1e-3), "mse")
+    model.fit(x, y, batch_size=batch, verbose=0)
+    g = x.T @ (2 * (x @ start - y) / (batch * 8))
+    u, _, v = np.linalg.svd(start - 1e-3 * (g - start @ g.T @ start))
+    np.testing.assert_allclose(to_numpy(layer.kernel), u @ v, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_drift_is_the_norm_of_the_error(shape):
+    w = orthonormal(shape) + 0.05 * np.random.default_rng(1).normal(size=shape)
+    small = w if shape[0] >= shape[1] else w.T
+    true = np.linalg.norm(small.T @ small - np.eye(min(shape)), 2)
+    assert true <= float(stiefel.drift(ops.convert_to_tensor(w.astype("float32")))) <= 1.3 * true
+
+
+@pytest.mark.parametrize("shape", [(3, 12, 12), (20, 6), (6, 20)])
+def test_followed_drift_ends_at_the_norm_of_the_error(shape):
+    rng = np.random.default_rng(1)
+    w = 0.05 * rng.normal(size=shape) + orthonormal(shape[-2:])
+    probe = rng.normal(size=(*shape[:-2], min(shape[-2:]), 1)).astype("float32")
+    for _ in range(100):
+        found, probe = stiefel.followed_drift(ops.convert_to_tensor(w.astype("float32")), probe)
+    small = w if shape[-2] >= shape[-1] else np.swapaxes(w, -1, -2)
+    error = np.swapaxes(small, -1, -2) @ small - np.eye(min(shape[-2:]))
+    np.testing.assert_allclose(to_numpy(found), np.linalg.norm(error, 2, axis=(-2, -1)), rtol=0.01)
+
+
+def test_followed_drift_starts_anew_where_there_was_none():
+    identity = ops.eye(4)
+    _, probe = stiefel.followed_drift(identity, ops.zeros((4, 1)))
+    found, _ = stiefel.followed_drift(1.1 * identity, ops.zeros((4, 1)))
+    assert float(found) == pytest.approx(0.21, rel=1e-4)
+
+
+def test_retraction_lets_go_of_what_is_not_finite():
+    bad = ops.convert_to_tensor(np.full((3, 3), np.nan, "float32"))
+    assert not np.any(np.isfinite(to_numpy(stiefel.retract(bad))))
+
+
+OPTIMIZERS = {
+    "SGD": lambda rate: keras.optimizers.SGD(rate, momentum=0.9),
+    "Adam": keras.optimizers.Adam,
+    "AdamW": keras.optimizers.AdamW,
+    "Lion": keras.optimizers.Lion,
+    "Muon": keras.optimizers.Muon,
+}
+WIDTHS = [64, 256, *(pytest.param(width, marks=pytest.mark.slow) for width in (1024, 2048))]
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("rate", [1e-4, 1e-3, 1e-2, 1e-1])
+def test_no_optimizer_lets_a_dense_kernel_collapse(name, width, rate):
+    _check_kernels(layers.SpectralDense(width), (None, width), OPTIMIZERS[name](rate))
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("rate", [1e-3, 1e-1])
+@pytest.mark.parametrize("layer", [layers.SpectralConv2D, layers.OrthogonalConv2D])
+def test_no_optimizer_lets_a_convolution_collapse(name, rate, layer):
+    _check_kernels(layer(24, 3), (None, 9, 9, 24), OPTIMIZERS[name](rate))
+
+
+def _check_kernels(layer, input_shape, optimizer):
+    """Three steps on gradients of low rank, Adam's dearest; singular values after each."""
+    layer.build(input_shape)
+    matrices = [w for w in layer.trainable_variables if len(w.shape) > 1]
+    optimizer.build(matrices)
+    rng = np.random.default_rng(0)
+    for _ in range(3):
+        gradients = []
+        for weight in matrices:
+            left = rng.normal(size=(*weight.shape[:-1], 4))
+            low = left @ rng.normal(size=(4, weight.shape[-1]))
+            gradients.append(ops.convert_to_tensor(low.astype("float32")))
+        optimizer.apply(gradients)
+        for weight in matrices:
+            kernel = to_numpy(weight)
+            if isinstance(layer, layers.SpectralConv2D):
+                kernel = kernel.reshape(-1, kernel.shape[-1])
+            values = np.linalg.svd(kernel, compute_uv=False)
+            assert values.max() <= 1.0 + 1e-5
+            assert values.min() >= 0.95
+
+
+def test_gradient_of_the_loss_against_finite_differences_on_the_manifold():
+    # Along a curve of orthonormal matrices the loss changes as the canonical gradient says.
+    rng = np.random.default_rng(0)
+    w = orthonormal((5, 5)).astype("float64")
+    x, target = rng.normal(size=(7, 5)), rng.normal(size=(7, 5))
+    skew = rng.normal(size=(5, 5))
+    skew = skew - skew.T
+
+    def loss_at(t):
+        step = np.linalg.solve(np.eye(5) - t[0] / 2 * skew, np.eye(5) + t[0] / 2 * skew)
+        return np.sum((x @ (w @ step) - target) ** 2)
+
+    slope = numeric_gradient(loss_at, np.zeros(1), 1e-5)[0]
+    upstream = 2 * (x @ w - target)
+
+    def of_matrix(matrix):
+        return stiefel.orthonormal_product(ops.convert_to_tensor(x.astype("float32")), matrix)
+
+    _, found = backend.vjp(
+        of_matrix,
+        ops.convert_to_tensor(w.astype("float32")),
+        ops.convert_to_tensor(upstream.astype("float32")),
+    )
+    # The canonical metric counts a rotation by half.
+    along = np.sum(to_numpy(found) * (w @ skew)) / 2
+    assert along == pytest.approx(slope, rel=1e-3)

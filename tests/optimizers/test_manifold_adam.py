@@ -1,0 +1,146 @@
+"""Tests of ManifoldAdam: a step by hand, drift, and what it leaves to Adam."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from lipot import layers
+from lipot.optimizers import ManifoldAdam
+from tests.helpers import check_serializable, to_numpy
+
+
+def built(units=2, features=2, layer=layers.SpectralDense):
+    found = layer(units)
+    found.build((None, features))
+    return found
+
+
+def tangent(kernel, rng):
+    """A random canonical gradient `G - W G^T W`."""
+    g = rng.normal(size=kernel.shape)
+    return (g - kernel @ g.T @ kernel).astype("float32")
+
+
+def test_two_steps_by_hand():
+    layer = built()
+    layer.kernel.assign(np.eye(2))
+    adam = ManifoldAdam(0.01, beta_1=0.5, beta_2=0.75, epsilon=0.0, turn=2.0, drift=0.5)
+    adam.build([layer.kernel])
+    turn = np.array([[0.0, 3.0], [-3.0, 0.0]], "float32")
+    # |G|_F^2 / r = 18 / 2 = 9: after the correction of its start the step is 0.02 G / 3.
+    adam.apply([turn])
+    np.testing.assert_allclose(to_numpy(layer.kernel), np.eye(2) - 0.02 * turn / 3, atol=1e-7)
+    # m = (0.5 * 1.5 G/G...): moments 0.75 G of 0.75, sizes 9 * 0.4375 of 0.4375, once more alike.
+    adam.apply([turn])
+    np.testing.assert_allclose(to_numpy(layer.kernel), np.eye(2) - 0.04 * turn / 3, atol=1e-6)
+
+
+def test_all_other_variables_get_plain_adam():
+    rng = np.random.default_rng(0)
+    ours, theirs = ([keras.Variable(np.ones((3, 4), "float32"))] for _ in range(2))
+    optimizers = ManifoldAdam(0.1), keras.optimizers.Adam(0.1)
+    for _ in range(3):
+        gradient = rng.normal(size=(3, 4)).astype("float32")
+        for optimizer, variables in zip(optimizers, (ours, theirs)):
+            optimizer.apply([ops.convert_to_tensor(gradient)], variables)
+    np.testing.assert_array_equal(to_numpy(ours[0]), to_numpy(theirs[0]))
+
+
+@pytest.mark.parametrize("shape", [(64, 64), (96, 32), (32, 96)])
+@pytest.mark.parametrize("rate", [1e-4, 1e-3, 1e-2, 1e-1])
+def test_singular_values_stay_within_the_drift(shape, rate):
+    rng = np.random.default_rng(1)
+    layer = built(shape[1], shape[0])
+    adam = ManifoldAdam(rate)
+    adam.build([layer.kernel])
+    toward = rng.normal(size=shape)
+    for _ in range(40):
+        kernel = to_numpy(layer.kernel).astype("float64")
+        # The same direction again and again: momentum leaves the manifold fastest.
+        gradient = toward - kernel @ toward.T @ kernel + 0.3 * tangent(kernel, rng)
+        adam.apply([ops.convert_to_tensor(gradient.astype("float32"))])
+        values = np.linalg.svd(to_numpy(layer.kernel), compute_uv=False)
+        assert values.min() > 0.97 and values.max() < 1.02
+
+
+def test_a_stack_of_matrices_turns_each_by_itself():
+    layer = layers.OrthogonalConv2D(4, 3)
+    layer.build((None, 8, 8, 4))
+    adam = ManifoldAdam(1e-2)
+    weights = layer.trainable_variables
+    adam.build(weights)
+    rng = np.random.default_rng(2)
+    for _ in range(20):
+        adam.apply(
+            [ops.convert_to_tensor(rng.normal(size=w.shape).astype("float32")) for w in weights]
+        )
+    for weight in weights:
+        if len(weight.shape) > 1:
+            values = np.linalg.svd(to_numpy(weight), compute_uv=False)
+            np.testing.assert_allclose(values, 1.0, atol=0.06)
+
+
+def test_a_step_that_is_not_finite_leaves_the_kernel():
+    layer = built(4, 4)
+    adam = ManifoldAdam(1e-2)
+    adam.build([layer.kernel])
+    adam.apply([ops.convert_to_tensor(tangent(to_numpy(layer.kernel), np.random.default_rng(0)))])
+    before = to_numpy(layer.kernel)
+    bad = np.zeros((4, 4), "float32")
+    bad[0, 0] = np.nan
+    adam.apply([ops.convert_to_tensor(bad)])
+    after = to_numpy(layer.kernel)
+    assert np.all(np.isfinite(after))
+    # Momentum goes on.
+    assert np.abs(after - before).max() < 0.3
+    adam.apply([ops.convert_to_tensor(np.zeros((4, 4), "float32"))])
+    assert np.all(np.isfinite(to_numpy(layer.kernel)))
+
+
+def test_stock_optimizers_retract_again_after_it():
+    # What it defers ends with its step.
+    layer = built(8, 8)
+    adam = ManifoldAdam(1e-3)
+    adam.build([layer.kernel])
+    adam.apply([ops.zeros((8, 8))])
+    sgd = keras.optimizers.SGD(1.0)
+    sgd.build([layer.kernel])
+    sgd.apply([0.3 * ops.ones((8, 8))])
+    values = np.linalg.svd(to_numpy(layer.kernel), compute_uv=False)
+    np.testing.assert_allclose(values, 1.0, atol=0.03)
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_a_network_trains_with_fit(jit_compile):
+    keras.utils.set_random_seed(0)
+    x = np.random.default_rng(0).normal(size=(256, 8)).astype("float32")
+    # Orthonormal matrices that are not square are in one piece: each leads to each.
+    y = x @ np.linalg.qr(np.random.default_rng(1).normal(size=(8, 4)))[0].astype("float32")
+    model = keras.Sequential([keras.Input((8,)), layers.SpectralDense(8), layers.SpectralDense(4)])
+    model.compile(ManifoldAdam(3e-3), "mse", jit_compile=jit_compile)
+    history = model.fit(x, y, epochs=30, batch_size=32, verbose=0)
+    assert history.history["loss"][-1] < 0.05 * history.history["loss"][0]
+
+
+def test_round_trips(tmp_path):
+    check_serializable(ManifoldAdam(0.1, turn=3.0, drift=0.1))
+    model = keras.Sequential([keras.Input((4,)), layers.SpectralDense(4)])
+    model.compile(ManifoldAdam(1e-2), "mse")
+    x = np.eye(4, dtype="float32")
+    model.fit(x, -x, verbose=0)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    for a, b in zip(model.optimizer.variables, loaded.optimizer.variables):
+        np.testing.assert_array_equal(to_numpy(a), to_numpy(b))
+    for each in (model, loaded):
+        each.fit(x, -x, verbose=0, shuffle=False)
+    np.testing.assert_allclose(
+        to_numpy(model.layers[0].kernel), to_numpy(loaded.layers[0].kernel), atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("name", ["turn", "drift"])
+def test_bad_arguments_are_named(name):
+    with pytest.raises(ValueError, match=f"`{name}`"):
+        ManifoldAdam(**{name: -1.0})
