@@ -22,18 +22,30 @@ import keras
 import numpy as np
 
 from benchmarks.common import DEEL_LIP, write_result
-from lipot import layers
+from lipot import layers, optimizers
 
 ORTHOGONALIZERS = ("retraction", "bjorck", "cholesky")
-SHAPES = {"mlp": (784,), "cnn": (28, 28, 1), "resnet": (32, 32, 3)}
+# The retraction with the optimizer that was made for it, in the place of Adam.
+MANIFOLD = "manifold_adam"
+# Inputs, and for dense networks width and number of the hidden layers.
+DENSE = {"mlp": (784, 256, 3), "mlp1024": (784, 1024, 3), "mlp2048": (3072, 2048, 2)}
+SHAPES = {name: shape[:1] for name, shape in DENSE.items()}
+SHAPES |= {"cnn": (28, 28, 1), "resnet": (32, 32, 3)}
 # Steps of the networks relative to --steps: a step of the residual network takes seconds.
-SHARES = {"mlp": 1.0, "cnn": 1.0, "resnet": 0.05}
+SHARES = {"mlp": 1.0, "mlp1024": 0.5, "mlp2048": 0.2, "cnn": 1.0, "resnet": 0.05}
 
 
-def mlp(dense, activation):
-    """784-256-256-256-10."""
-    hidden = [layer for _ in range(3) for layer in (dense(256), activation())]
-    return keras.Sequential([keras.Input((784,)), *hidden, dense(10)])
+def mlp(dense, activation, inputs, width, depth):
+    """Dense layers, such as 784-256-256-256-10."""
+    hidden = [layer for _ in range(depth) for layer in (dense(width), activation())]
+    return keras.Sequential([keras.Input((inputs,)), *hidden, dense(10)])
+
+
+def mlps(dense, activation):
+    """The dense networks by name, each as a function that builds it."""
+    return {
+        name: functools.partial(mlp, dense, activation, *shape) for name, shape in DENSE.items()
+    }
 
 
 def cnn(conv, dense, activation, pool):
@@ -66,7 +78,7 @@ def plain_networks(activation, pool):
 
     dense = keras.layers.Dense
     return {
-        "mlp": lambda: mlp(dense, activation),
+        **mlps(dense, activation),
         "cnn": lambda: cnn(conv, dense, activation, pool),
         "resnet": lambda: resnet(conv, dense, activation, keras.layers.Add),
     }
@@ -74,6 +86,7 @@ def plain_networks(activation, pool):
 
 def lipschitz_networks(orthogonalizer):
     """The 1-Lipschitz twins."""
+    orthogonalizer = "retraction" if orthogonalizer == MANIFOLD else orthogonalizer
 
     def dense(units):
         return layers.SpectralDense(units, orthogonalizer=orthogonalizer)
@@ -86,7 +99,7 @@ def lipschitz_networks(orthogonalizer):
 
     sort = layers.GroupSort2
     return {
-        "mlp": lambda: mlp(dense, sort),
+        **mlps(dense, sort),
         "cnn": lambda: cnn(conv, dense, sort, layers.ScaledL2NormPooling2D),
         "resnet": lambda: resnet(orthogonal, dense, sort, keras.layers.Average),
     }
@@ -108,8 +121,9 @@ def spent(work, parts):
 def measure(models, x, y, arguments):
     """Interleaves the models; returns the median of each and its ratio to the plain one."""
     how = {"batch_size": arguments.batch_size, "verbose": 0}
-    for model in models.values():
-        model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    for name, model in models.items():
+        optimizer = optimizers.ManifoldAdam() if name == MANIFOLD else "adam"
+        model.compile(optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=True))
         model.fit(x[:512], y[:512], **how)
         model.predict(x[:512], **how)
     times = {name: {"train": [], "predict": []} for name in models}
@@ -156,7 +170,7 @@ def main():
         figures["deel-lip 1.5.0, measured apart"] = {"mlp": 13.8, "cnn": 2.3}
     # Where the other Python lies is nobody's business.
     settings = {**vars(arguments), "deel": bool(arguments.deel)}
-    print(write_result("training_step", figures, seed=arguments.seed, settings=settings))
+    print(write_result(arguments.name, figures, seed=arguments.seed, settings=settings))
 
 
 def parse():
@@ -165,8 +179,9 @@ def parse():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", nargs="*", default=list(ORTHOGONALIZERS))
+    parser.add_argument("--only", nargs="*", default=[*ORTHOGONALIZERS, MANIFOLD])
     parser.add_argument("--networks", nargs="+", default=["mlp", "cnn"], choices=SHAPES)
+    parser.add_argument("--name", default="training_step", help="of the result")
     parser.add_argument("--deel", metavar="PYTHON", help="Python that has deel-lip 1.5.0")
     return parser.parse_args()
 

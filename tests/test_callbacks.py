@@ -108,6 +108,8 @@ def test_monitor_writes_the_singular_values_of_numpy(target, tmp_path):
         np.testing.assert_allclose(record["singular_values"], _singular_values(kernel), rtol=1e-5)
     largest = [_singular_values(kernel)[0] for kernel in snapshots.epochs]
     np.testing.assert_allclose(history[f"hidden_{target}_sigma_max"], largest, rtol=1e-5)
+    drifts = [np.abs(np.square(_singular_values(k)) - 1).max() for k in snapshots.epochs]
+    np.testing.assert_allclose(history[f"hidden_{target}_drift"], drifts, rtol=1e-4, atol=1e-6)
 
 
 def test_monitor_after_each_epoch_appends_and_feeds_other_loggers(tmp_path):

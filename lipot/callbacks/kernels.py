@@ -50,14 +50,15 @@ class CondenseCallback(Configurable):
 
 @keras.saving.register_keras_serializable(package="lipot")
 class MonitorCallback(Configurable):
-    """Writes the singular values of kernels to a file while training runs.
+    r"""Writes the singular values of kernels to a file while training runs.
 
     Each line of `logdir/singular_values.jsonl` is one JSON object: the `epoch` (from 0), the
     `step` (batches so far), the `layer`, the `target`, and either `largest` or
     `singular_values`, in descending order. Lines are appended.
 
     After each epoch the largest values also enter the epoch's logs as
-    `{layer}_{target}_sigma_max`, so `fit` returns them in its history, and a
+    `{layer}_{target}_sigma_max`, and as `{layer}_{target}_drift` how far the kernel $W$ is from
+    orthonormal, $\|W^\top W - I\|_2$. So `fit` returns them in its history, and a
     `keras.callbacks.CSVLogger` or `TensorBoard` that comes later in the list of callbacks
     records them.
 
@@ -137,6 +138,7 @@ class MonitorCallback(Configurable):
         if logs is not None:
             for name, singular_values in values.items():
                 logs[f"{name}_{self.target}_sigma_max"] = singular_values[0]
+                logs[f"{name}_{self.target}_drift"] = max(abs(s * s - 1) for s in singular_values)
 
     def _kernel(self, name):
         layer = self.model.get_layer(name)
