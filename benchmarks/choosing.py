@@ -34,6 +34,13 @@ def _hkr(figures):
         yield f"MNIST: proven at l2 {radius}", f"{100 * figures['certified'][radius]:.2f} %"
 
 
+def _certified(figures):
+    found = figures["summary"]
+    yield "MNIST: accuracy", f"{100 * found['clean']['mean']:.2f} %"
+    for radius in ("0.5", "1.0", "1.58"):
+        yield f"MNIST: proven at l2 {radius}", f"{100 * found[radius]['mean']:.2f} %"
+
+
 def _soundness(figures):
     changed = sum(found["changed"] for found in figures.values() if isinstance(found, dict))
     yield "MNIST: proven predictions that attacks changed", f"{changed} of {figures['points']}"
@@ -96,7 +103,7 @@ def _throughput(figures):
 
 _METHODS = (
     ("hinge-KR", "hkr_mnist", "python -m benchmarks.hkr_mnist", _hkr),
-    ("margin cross-entropy", "margin_mnist", "python -m benchmarks.margin_mnist", _hkr),
+    ("EMMA", "certified_mnist", "python -m benchmarks.certified_mnist", _certified),
     ("hinge-KR", "soundness", "python -m benchmarks.soundness", _soundness),
     ("hinge-KR", "training_step", "python -m benchmarks.training_step", _training_step),
     ("GOT, OTJR", "transport/mnist", "python -m benchmarks.transport.mnist", _adversarial),

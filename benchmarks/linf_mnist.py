@@ -19,7 +19,6 @@ import numpy as np
 
 import lipot
 from benchmarks.common import percent, write_result
-from benchmarks.margin_mnist import points
 from lipot.recipes.linf_dist import compile_linf_dist, linf_distance_network
 
 EPS = 0.3
@@ -118,6 +117,15 @@ class Moved(keras.utils.PyDataset):
 
     def on_epoch_end(self):
         self.order = self.rng.permutation(len(self.x))
+
+
+def points(holdout):
+    """What to train on, with targets for the loss, and what to certify, with integer labels."""
+    data = lipot.datasets.load("mnist")
+    if not holdout:
+        return (data.x_train, data.y_train_onehot), (data.x_test, data.y_test)
+    kept = data.x_train[:-holdout], data.y_train_onehot[:-holdout]
+    return kept, (data.x_train[-holdout:], data.y_train[-holdout:])
 
 
 def attacked(model, x, y, certificate, count, seed):
