@@ -8,6 +8,9 @@ from lipot.backend import keras_graph
 from lipot.layers.trained_weights import deferred_retraction
 from lipot.math import stiefel
 
+# Directions in which the drift of a kernel is followed.
+_FOLLOWED = 8
+
 
 @keras.saving.register_keras_serializable(package="lipot")
 class ManifoldAdam(keras.optimizers.Adam):
@@ -27,9 +30,10 @@ class ManifoldAdam(keras.optimizers.Adam):
     $$
 
     so that `turn * learning_rate` is the root mean square of the angles, in radians, by which a
-    step turns the columns, whatever the width. The drift $\|W^\top W - I\|_2$ is followed by a
-    power iteration, for the price of four products with a vector. Where it passes `drift`, the
-    kernel is brought back and the momentum is made tangent again.
+    step turns the columns, whatever the width. The drift $\|W^\top W - I\|_2$ grows along a
+    few directions, which a subspace iteration follows and brings back at each step, for six
+    products with eight vectors. Where more than these pass `drift`, the whole kernel is brought
+    back and the momentum is made tangent again.
 
     A step that is not finite leaves an orthonormal kernel as it is.
 
@@ -40,8 +44,7 @@ class ManifoldAdam(keras.optimizers.Adam):
         epsilon: Small number beside the root of the second moment.
         turn: Positive float, the angle of a step for each unit of the learning rate. The default
             makes a step at width 256 as long as Adam's.
-        drift: Positive float, at which a kernel is brought back: singular values then lie within
-            half of it from one.
+        drift: Positive float, at which a whole kernel is brought back.
         name: Name of the optimizer.
         **kwargs: Arguments of `keras.optimizers.Adam`.
 
@@ -72,7 +75,7 @@ class ManifoldAdam(keras.optimizers.Adam):
         beta_2=0.999,
         epsilon=1e-7,
         turn=16.0,
-        drift=0.02,
+        drift=0.015,
         name="manifold_adam",
         **kwargs,
     ):
@@ -84,7 +87,7 @@ class ManifoldAdam(keras.optimizers.Adam):
         if self.built:
             return
         super().build(var_list)
-        self._sizes, self._probes, self._manifolds = {}, {}, {}
+        self._sizes, self._directions, self._manifolds = {}, {}, {}
         for variable in var_list:
             matrices = self._matrices(variable, variable)
             if matrices is None:
@@ -95,8 +98,11 @@ class ManifoldAdam(keras.optimizers.Adam):
             self._sizes[key] = self.add_variable(
                 (*leading, 1, 1), "zeros", variable.dtype, name=f"{variable.name}_size"
             )
-            self._probes[key] = self.add_variable(
-                (*leading, rank, 1), "random_normal", variable.dtype, name=f"{variable.name}_probe"
+            self._directions[key] = self.add_variable(
+                (*leading, rank, min(_FOLLOWED, rank)),
+                "random_normal",
+                variable.dtype,
+                name=f"{variable.name}_directions",
             )
 
     def apply(self, grads, trainable_variables=None):
@@ -113,7 +119,7 @@ class ManifoldAdam(keras.optimizers.Adam):
     def _turn(self, index, gradient, variable, learning_rate):
         """One step of an orthonormal kernel."""
         momentum = keras_graph.momentum_of(self, index)
-        size, probe = self._sizes[index], self._probes[index]
+        size, directions = self._sizes[index], self._directions[index]
         gradient = ops.cast(gradient, variable.dtype)
         by_matrix = self._manifolds[index].orthonormal
         step, powers = ops.cast(self.iterations + 1, variable.dtype), []
@@ -131,16 +137,16 @@ class ManifoldAdam(keras.optimizers.Adam):
         v = ops.where(finite, v + (1.0 - self.beta_2) * (square - v), v)
         length = self.turn * ops.cast(learning_rate, variable.dtype) / powers[0]
         moved = matrices - length * m / (ops.sqrt(v / powers[1]) + self.epsilon)
-        moved, m, vector = self._brought_back(moved, m, ops.convert_to_tensor(probe))
+        moved, m, vector = self._brought_back(moved, m, ops.convert_to_tensor(directions))
 
         self.assign(size, v)
-        self.assign(probe, vector)
+        self.assign(directions, vector)
         self.assign(momentum, ops.reshape(m, gradient.shape))
         self.assign(variable, ops.reshape(moved, gradient.shape))
 
-    def _brought_back(self, matrices, momentum, probe):
-        """Matrices and momentum, retracted where the drift asks for it, and the new probe."""
-        found, probe = stiefel.followed_drift(matrices, probe)
+    def _brought_back(self, matrices, momentum, directions):
+        """Matrices and momentum, retracted where the drift asks for it, and the new directions."""
+        matrices, directions, left = stiefel.deflate(matrices, directions)
 
         def back():
             near = stiefel.retract(matrices)
@@ -148,9 +154,9 @@ class ManifoldAdam(keras.optimizers.Adam):
 
         # NaN compares as false.
         matrices, momentum = ops.cond(
-            ops.max(found) > self.drift, back, lambda: (matrices, momentum)
+            ops.max(left) > self.drift, back, lambda: (matrices, momentum)
         )
-        return matrices, momentum, probe
+        return matrices, momentum, directions
 
     @staticmethod
     def _matrices(variable, weight):

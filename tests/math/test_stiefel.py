@@ -69,23 +69,49 @@ def test_drift_is_the_norm_of_the_error(shape):
     assert true <= float(stiefel.drift(ops.convert_to_tensor(w.astype("float32")))) <= 1.3 * true
 
 
-@pytest.mark.parametrize("shape", [(3, 12, 12), (20, 6), (6, 20)])
-def test_followed_drift_ends_at_the_norm_of_the_error(shape):
+@pytest.mark.parametrize("shape", [(3, 30, 12), (12, 12), (6, 20)])
+def test_deflation_takes_the_drift_of_a_few_directions_away(shape):
+    # Two singular values off, the others at one; four directions to follow.
     rng = np.random.default_rng(1)
-    w = 0.05 * rng.normal(size=shape) + orthonormal(shape[-2:])
-    probe = rng.normal(size=(*shape[:-2], min(shape[-2:]), 1)).astype("float32")
-    for _ in range(100):
-        found, probe = stiefel.followed_drift(ops.convert_to_tensor(w.astype("float32")), probe)
-    small = w if shape[-2] >= shape[-1] else np.swapaxes(w, -1, -2)
-    error = np.swapaxes(small, -1, -2) @ small - np.eye(min(shape[-2:]))
-    np.testing.assert_allclose(to_numpy(found), np.linalg.norm(error, 2, axis=(-2, -1)), rtol=0.01)
+    u, _, v = np.linalg.svd(rng.normal(size=shape), full_matrices=False)
+    values = np.ones(min(shape[-2:]))
+    values[:2] = 1.1, 0.95
+    w = ops.convert_to_tensor(((u * values) @ v).astype("float32"))
+    directions = rng.normal(size=(*shape[:-2], min(shape[-2:]), 4)).astype("float32")
+    for _ in range(8):
+        w, directions, left = stiefel.deflate(w, directions)
+    found = np.linalg.svd(to_numpy(w), compute_uv=False)
+    np.testing.assert_allclose(found, 1.0, atol=2e-3)
+    assert np.all(to_numpy(left) < 2e-3)
 
 
-def test_followed_drift_starts_anew_where_there_was_none():
-    identity = ops.eye(4)
-    _, probe = stiefel.followed_drift(identity, ops.zeros((4, 1)))
-    found, _ = stiefel.followed_drift(1.1 * identity, ops.zeros((4, 1)))
-    assert float(found) == pytest.approx(0.21, rel=1e-4)
+def test_deflation_by_hand():
+    # On span(e2) exactly: T = 1.1^2 - 1 = 0.21, and 1 - T/2 + 3 T^2/8 - 5 T^3/16 = 0.90864.
+    found = stiefel.deflate(ops.diag([1.0, 1.1]), ops.convert_to_tensor([[0.0], [2.0]]))
+    np.testing.assert_allclose(to_numpy(found.matrix), np.diag([1.0, 1.1 * 0.90864]), atol=1e-4)
+    np.testing.assert_allclose(to_numpy(found.directions), [[0.0], [0.21]], atol=1e-6)
+    assert float(found.left) == pytest.approx(0.21, rel=1e-5)
+
+
+def test_deflation_says_how_much_more_there_is_than_it_follows():
+    rng = np.random.default_rng(2)
+    w = orthonormal((10, 10)) * np.linspace(1.0, 1.1, 10, dtype="float32")
+    directions = rng.normal(size=(10, 3)).astype("float32")
+    found = stiefel.deflate(ops.convert_to_tensor(w), directions)
+    assert 0.03 < float(found.left) < 0.21
+
+
+def test_deflation_leaves_what_is_far_off_to_the_retraction():
+    far = 2.0 * orthonormal((5, 5))
+    found = stiefel.deflate(ops.convert_to_tensor(far), np.eye(5, 2, dtype="float32"))
+    np.testing.assert_array_equal(to_numpy(found.matrix), far)
+    assert np.isinf(float(found.left))
+
+
+def test_deflation_starts_anew_where_there_was_no_drift():
+    _, directions, _ = stiefel.deflate(ops.eye(4), ops.zeros((4, 2)))
+    found = stiefel.deflate(1.1 * ops.eye(4), directions)
+    assert float(found.left) == pytest.approx(0.21, rel=1e-4)
 
 
 def test_retraction_lets_go_of_what_is_not_finite():
