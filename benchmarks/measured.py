@@ -15,6 +15,14 @@ _COMMANDS = {
     "auto_attack_plain": "auto_attack --points 150 --networks plain --name auto_attack_plain",
     "interrupted_evaluation": "interrupted_evaluation --points 100",
     "orthogonalizers": "orthogonalizers --epochs 1 --only retraction bjorck",
+    "manifold_adam": (
+        "orthogonalizers --epochs 1 --only retraction manifold_adam --seeds 0 1 2 "
+        "--name manifold_adam"
+    ),
+    "training_step_wide": (
+        "training_step --networks mlp mlp1024 mlp2048 cnn --only retraction manifold_adam "
+        "--steps 20 --rounds 3 --name training_step_wide"
+    ),
     "training_step": (
         "training_step --steps 20 --rounds 3 --networks mlp cnn resnet --only retraction "
         "--deel PYTHON"
@@ -172,8 +180,10 @@ def interrupted(record):
 PAGES = {
     DOCS / "speed.md": (
         ("A training step", "training_step", training_step),
+        ("By width and optimizer", "training_step_wide", training_step),
         ("How orthogonal", "orthogonality", orthogonality),
         ("What the fast way loses", "orthogonalizers", orthogonalizers),
+        ("What ManifoldAdam loses", "manifold_adam", orthogonalizers),
         ("MNIST, for clean and proven accuracy", "certified_mnist", certified_mnist),
     ),
     DOCS / "auto-attack.md": (

@@ -100,6 +100,16 @@ def _training_step(record):
         )
 
 
+def _wide_step(record):
+    for network, width in (("mlp", 256), ("mlp1024", 1024), ("mlp2048", 2048)):
+        rows = record["figures"][network]
+        yield (
+            f"The same with `ManifoldAdam`, dense network of width {width}",
+            f"{rows['manifold_adam']['train_cpu_ratio']:.1f}x",
+            f"with Adam {rows['retraction']['train_cpu_ratio']:.1f}x",
+        )
+
+
 def _deel_lip(figures):
     """deel-lip's ratios: those of the same run if it was there, else those measured apart."""
     found = figures.get(DEEL_LIP)
@@ -149,6 +159,7 @@ _ROWS = (
     ("linf_mnist", _linf),
     ("hkr_mnist", _mnist),
     ("training_step", _training_step),
+    ("training_step_wide", _wide_step),
     ("orthogonality", _orthogonality),
     ("art_attacks", _attacks),
     ("evaluate_mnist", _evaluation),

@@ -280,11 +280,10 @@ def certify(model, x, y=None, batch_size=256, norm=2, workers=None, **settings):
         settings = {"norm": norm, **settings}
         return by_workers(certify, model, x, y, batch_size, workers, settings)
     settings = {**told, **settings}
-    points = Points(x, y)
     if known is not keras.Model and (is_dataset(x) or isinstance(x, np.memmap)):
         # What a certifier of its own prepares for all points is worth more points than a batch.
-        chunks = points.batches(max(batch_size, _CHUNK))
+        chunks = Points(x, y).batches(max(batch_size, _CHUNK))
         certificate = joined([certifier(model, *chunk, batch_size, **settings) for chunk in chunks])
     else:
         certificate = certifier(model, x, y, batch_size, **settings)
-    return certificate if norm == 2 else certificate.in_linf(math.prod(points.sample_shape()))
+    return certificate if norm == 2 else certificate.in_linf(math.prod(Points(x).sample_shape()))

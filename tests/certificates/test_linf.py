@@ -358,7 +358,16 @@ def test_evaluate_proves_more_than_l2_does():
     x = rng.uniform(size=(30, 9)).astype("float32")
     y = to_numpy(model(x)).argmax(axis=1)
     report = lipot.evaluate(
-        model, x, y, "inf", [0.01, 0.1], ["pgd"], sanity=False, views=False, progress=False
+        model,
+        x,
+        y,
+        "inf",
+        [0.01, 0.1],
+        ["pgd"],
+        clip_values=(0.0, 1.0),
+        sanity=False,
+        views=False,
+        progress=False,
     )
     table = report.table()
     certified = lipot.certify(model, x, y, norm="inf")

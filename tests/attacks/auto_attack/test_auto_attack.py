@@ -226,7 +226,7 @@ def test_no_weight_and_no_statistic_changes():
 def test_what_the_model_itself_gets_right_stands():
     model = network()
     clean = model.predict(X, verbose=0)
-    model.predict = lambda x, verbose=0: clean
+    model.predict = lambda x, **settings: clean
     result = AutoAttack(0.5, steps=5, attacks=["apgd-ce"]).run(model, X, clean.argmax(axis=1))
     assert result.robust_accuracy == 1.0
     np.testing.assert_array_equal(result.x_adv, X)
