@@ -13,7 +13,7 @@ import lipot
 from benchmarks.common import write_result
 from lipot import layers, losses, optimizers
 
-FIGURE = Path("docs/images/drift.svg")
+FIGURE = Path("docs/images/drift.png")
 OPTIMIZERS = {"Adam": keras.optimizers.Adam, "ManifoldAdam": optimizers.ManifoldAdam}
 
 
@@ -71,8 +71,7 @@ def plot(found, file):
     axes.spines[["top", "right"]].set_visible(False)
     figure.tight_layout()
     file.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(file)
-    figure.savefig(file.with_suffix(".png"), dpi=120)
+    figure.savefig(file, dpi=120)
 
 
 def main():
