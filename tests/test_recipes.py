@@ -23,7 +23,9 @@ def _short(method):
     return {"minutes": 0.02} if method == "certified" else {"epochs": 1}
 
 
-CASES = [(method, "digits") for method in recipes.METHODS]
+# What searches its settings takes as long as all the others.
+_SLOW = {"certified": pytest.mark.slow}
+CASES = [pytest.param(m, "digits", marks=_SLOW.get(m, ())) for m in recipes.METHODS]
 # Vectors take another encoder and no embedding.
 CASES += [("ot-classifier", "two_moons"), pytest.param("otad", "two_moons", marks=pytest.mark.slow)]
 

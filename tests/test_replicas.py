@@ -34,7 +34,8 @@ def test_replicas_descend_the_loss_of_the_global_batch(name, count):
         close(ours, theirs, 1e-4)
 
 
-@pytest.mark.parametrize("count", [2, pytest.param(4, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("count", [2, 4])
 def test_fit_on_devices_is_fit_on_one(count):
     if BACKEND == "torch":
         pytest.skip("Keras has no distribution on PyTorch.")

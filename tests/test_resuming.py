@@ -79,6 +79,7 @@ def test_the_rate_of_compiled_steps_follows_the_clock(clock):
     assert float(model.optimizer.learning_rate) == 0.0
 
 
+@pytest.mark.slow
 def test_numbers_of_the_loss_follow_the_clock(clock):
     radius = Eps()
     budget = TimeBudget(11.5 / 60, loss_params={"eps": ([0.0, 1.15], [0.0, 0.5])})

@@ -1,12 +1,14 @@
 """What the engines of all frameworks share."""
 
-from typing import Any, NamedTuple
+import dataclasses
+from typing import Any
 
 import keras
 from keras import ops
 
 
-class Replica(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Replica:
     """One of the copies of a program that share a batch.
 
     Attributes:

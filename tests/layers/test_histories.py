@@ -311,23 +311,21 @@ def test_every_layer_with_a_kernel_is_known():
     assert set(CASES) <= set(names)
 
 
-@pytest.mark.parametrize("name", kernel_layers())
+# Each goes through many histories, for ten seconds and more: the others are slow tests.
+BY_DEFAULT = ("SpectralDense", "OrthogonalConv2D")
+LAYERS = [
+    name if name in BY_DEFAULT else pytest.param(name, marks=pytest.mark.slow)
+    for name in kernel_layers()
+]
+
+
+@pytest.mark.parametrize("name", LAYERS)
 def test_weights_changed_without_training(name, tmp_path):
     subject = Subject(name, *first_case(name), tmp_path)
     assert disagreements(subject, WITHOUT_TRAINING) == {}
 
 
-# Each trains in nine ways, for ten seconds: the others are slow tests.
-TRAINED_BY_DEFAULT = ("SpectralDense", "OrthogonalConv2D")
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        name if name in TRAINED_BY_DEFAULT else pytest.param(name, marks=pytest.mark.slow)
-        for name in kernel_layers()
-    ],
-)
+@pytest.mark.parametrize("name", LAYERS)
 def test_weights_changed_by_training(name, tmp_path):
     subject = Subject(name, *first_case(name), tmp_path)
     assert disagreements(subject, TRAINING) == {}
