@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from lipot import checks
+from lipot import backend, checks
 from lipot.backend import keras_graph
 from lipot.layers.trained_weights import deferred_retraction
 from lipot.math import stiefel
@@ -153,9 +153,11 @@ class ManifoldAdam(keras.optimizers.Adam):
             return near, stiefel.tangent(near, momentum)
 
         # NaN compares as false.
-        matrices, momentum = ops.cond(
-            ops.max(left) > self.drift, back, lambda: (matrices, momentum)
-        )
+        far = ops.max(left) > self.drift
+        if backend.is_concrete(far):
+            # JAX would compile both branches anew at each step.
+            return (*(back() if far else (matrices, momentum)), directions)
+        matrices, momentum = ops.cond(far, back, lambda: (matrices, momentum))
         return matrices, momentum, directions
 
     @staticmethod
