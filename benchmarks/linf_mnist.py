@@ -137,7 +137,7 @@ def attacked(model, x, y, certificate, count, seed):
     for group in np.array_split(rows, max(1, len(rows) // 500)):
         eps = float(certificate.radius[group].min())
         attack = lipot.attacks.AutoAttack(eps, norm="inf", seed=seed)
-        moved = np.asarray(attack(model, x[group], y[group]))
+        moved = attack.run(model, x[group], y[group]).x_adv
         found = model.predict(moved, batch_size=512, verbose=0).argmax(axis=1)
         broken += int(np.sum(found != certificate.predictions[group]))
     return {"attacked": len(rows), "broken": broken, "seconds": time.monotonic() - started}

@@ -69,7 +69,8 @@ def _spread(row):
 
 def _lipnext(record):
     figures = record["figures"]
-    setting = f"CIFAR-10 (JPEG), LipNeXt, {record['settings']['minutes']:g} minutes on one GPU"
+    minutes, points = record["settings"]["minutes"], record["settings"]["points"]
+    setting = f"CIFAR-10 (JPEG), LipNeXt, {minutes:g} minutes on one GPU, {points} test images"
     proven = figures["certified"]["36/255"]
     yield f"{setting}: accuracy", f"{100 * figures['clean']:.1f} %", ""
     theirs = "LiResNet with generated data, its README 78.1 %"
