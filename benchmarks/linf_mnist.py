@@ -19,104 +19,53 @@ import numpy as np
 
 import lipot
 from benchmarks.common import percent, write_result
+from lipot import callbacks
 from lipot.recipes.linf_dist import compile_linf_dist, linf_distance_network
 
 EPS = 0.3
 PUBLISHED = {"clean": 0.9854, "certified at 0.3": 0.9309}
 
 
-class Clock(keras.callbacks.Callback):
-    """Schedules everything by the share of the time that is spent, and keeps the state."""
+class Exponents(keras.callbacks.Callback):
+    """Raises the exponents by the share of the time that is spent."""
 
-    def __init__(self, options, folder):
+    def __init__(self, budget, last):
         super().__init__()
-        self.options, self.folder = options, folder
-        self.norms = lipot.callbacks.DistanceNormScheduler(1, last=options.p_end)
-        self.state = folder / "state.json"
-        self.spent = json.loads(self.state.read_text()) if self.state.exists() else {}
-        self.spent = {"seconds": 0.0, "epochs": 0, **self.spent}
-        self._last = None
-
-    @property
-    def share(self):
-        """Share of the time that is spent."""
-        return min(1.0, self.spent["seconds"] / (60 * self.options.minutes))
+        self.budget = budget
+        self.norms = callbacks.DistanceNormScheduler(1, last=last)
 
     def on_train_begin(self, logs=None):
         self.norms.set_model(self.model)
-        if (self.folder / "model.weights.h5").exists():
-            self.model.load_weights(self.folder / "model.weights.h5")
-        self._last = time.monotonic()
 
     def on_train_batch_begin(self, batch, logs=None):
-        share = self.share
-        self.norms.apply(share)
-        if self.options.loss == "clipped":
-            self.model.loss.weight.assign(self.options.weight * max(0.0, 1.0 - share / 0.875))
-        rate = self.options.learning_rate * (0.002 + 0.998 * 0.5 * (1.0 + np.cos(np.pi * share)))
-        self.model.optimizer.learning_rate = rate * min(1.0, (share + 1e-6) / 0.02)
-
-    def on_train_batch_end(self, batch, logs=None):
-        now = time.monotonic()
-        self.spent["seconds"] += now - self._last
-        self._last = now
-        self.model.stop_training = self.share >= 1.0
-
-    def on_epoch_end(self, epoch, logs=None):
-        self.spent["epochs"] += 1
-        # Weights first: a state without them would start the schedules anew on old weights.
-        draft = self.folder / "draft.weights.h5"
-        self.model.save_weights(draft)
-        draft.replace(self.folder / "model.weights.h5")
-        self.state.write_text(json.dumps(self.spent))
-        # Not the time that saving takes.
-        self._last = time.monotonic()
+        self.norms.apply(self.budget.spent / self.budget.minutes)
 
 
 def train(options, folder):
     """Trains, or goes on training, until the time is spent; returns the model and what it took."""
+    file, kept = folder / "model.keras", folder / "spent.json"
+    if kept.exists():
+        return keras.saving.load_model(file), json.loads(kept.read_text())
     (x, y), _ = points(options.holdout)
     model = linf_distance_network((28, 28, 1), 10, options.width, options.depth)
     compile_linf_dist(model, EPS, options.learning_rate)
     model.loss.min_margin = options.min_margin
     model.loss.scale = options.scale
+    fading = {"weight": ([options.weight, 0.0], [0.0, 0.875])}
     if options.loss == "hinge":
+        fading = {}
         hinge = lipot.losses.CategoricalHinge(options.min_margin)
         model.compile(model.optimizer, hinge, metrics=["accuracy"])
-    clock = Clock(options, folder)
-    if options.shift:
-        # Moved outside of the model: what is certified has no augmentation in it.
-        x = Moved(x, y, options.batch_size, options.shift, options.seed + clock.spent["epochs"])
-        y = None
-    arguments = {} if y is None else {"y": y, "batch_size": options.batch_size}
-    if clock.share < 1.0:
-        model.fit(x, epochs=10_000, verbose=2, callbacks=[clock], **arguments)
-    else:
-        model.load_weights(folder / "model.weights.h5")
-    return model, {"minutes": clock.spent["seconds"] / 60, "epochs": clock.spent["epochs"]}
-
-
-class Moved(keras.utils.PyDataset):
-    """Batches of images that are each moved by at most some pixels."""
-
-    def __init__(self, x, y, batch_size, pixels, seed):
-        super().__init__()
-        self.x, self.y, self.batch_size, self.pixels = x, y, batch_size, pixels
-        self.rng = np.random.default_rng(seed)
-        self.order = self.rng.permutation(len(x))
-
-    def __len__(self):
-        return len(self.x) // self.batch_size
-
-    def __getitem__(self, index):
-        rows = self.order[index * self.batch_size :][: self.batch_size]
-        images = np.pad(self.x[rows], [(0, 0), *[(self.pixels, self.pixels)] * 2, (0, 0)])
-        size, moves = self.x.shape[1], self.rng.integers(2 * self.pixels + 1, size=(len(rows), 2))
-        moved = [image[i : i + size, j : j + size] for image, (i, j) in zip(images, moves)]
-        return np.stack(moved), self.y[rows]
-
-    def on_epoch_end(self):
-        self.order = self.rng.permutation(len(self.x))
+    budget = callbacks.TimeBudget(options.minutes, options.learning_rate, 0.02, fading)
+    backup = callbacks.Backup(folder / "training", keeps=[budget])
+    steps = [backup, budget, Exponents(budget, options.p_end)]
+    history = model.fit(
+        x, y, batch_size=options.batch_size, epochs=10_000, verbose=2, callbacks=steps
+    )
+    spent = {"minutes": budget.spent, "epochs": history.epoch[-1] + 1}
+    model.save(file)
+    kept.write_text(json.dumps(spent))
+    return model, spent
 
 
 def points(holdout):
@@ -189,7 +138,6 @@ def main():
     print(certificate.summary())
     print(f"clean {percent(figures['clean'])}, certified at {EPS}: ", end="")
     print(percent(certificate.accuracy(EPS)))
-    model.save(folder / "model.keras")
     settings = {**vars(options), "published for l-inf-dist net": PUBLISHED}
     print(write_result(options.name, figures, seed=options.seed, settings=settings))
     if options.attack:
@@ -211,7 +159,6 @@ def parsed():
     parser.add_argument("--scale", type=float, default=3.0)
     parser.add_argument("--weight", type=float, default=0.2, help="of the cross-entropy, at first")
     parser.add_argument("--p-end", type=float, default=1000.0)
-    parser.add_argument("--shift", type=int, default=0, help="pixels, of the training images")
     parser.add_argument("--holdout", type=int, default=0, help="training images to certify")
     parser.add_argument("--attack", type=int, default=0, help="certificates to attack")
     parser.add_argument("--seed", type=int, default=0)

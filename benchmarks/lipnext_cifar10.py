@@ -85,8 +85,7 @@ def certify(options):
         "note": data.note,
     }
     print(certificate.summary())
-    settings = {**vars(options), "trained on": options.trained_on}
-    print(write_result("lipnext_cifar10", figures, seed=options.seed, settings=settings))
+    print(write_result("lipnext_cifar10", figures, seed=options.seed, settings=vars(options)))
 
 
 def main():

@@ -32,7 +32,7 @@ def _rows(name, read):
     record = read_result(name)
     if record is None:
         return []
-    trained_on = record["settings"].get("trained on")
+    trained_on = record["settings"].get("trained_on")
     machine = f"{trained_on or str(record['environment']['cores']) + ' cores'}, {record['date']}"
     source = f"[{name}](benchmarks/results/{name}.json), {machine}"
     return [f"| {what} | {ours} | {theirs} | {source} |" for what, ours, theirs in read(record)]

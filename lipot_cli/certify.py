@@ -118,7 +118,7 @@ def _constant(model, certificate):
 
 def _counted(share, total):
     """A share of some points and its confidence interval, as texts."""
-    from lipot.math.proportions import confidence_interval
+    from lipot.math.proportions import share_interval
 
-    low, high = confidence_interval(round(share * total), total)
+    low, high = share_interval(share, total)
     return f"{100 * share:.2f} %", f"[{100 * low:.2f}, {100 * high:.2f}]"

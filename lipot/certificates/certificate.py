@@ -13,7 +13,7 @@ import numpy as np
 from lipot import checks, extras
 from lipot.batches import Points, is_dataset
 from lipot.certificates.shared import by_workers, joined
-from lipot.math.proportions import confidence_interval
+from lipot.math.proportions import share_interval
 
 _CERTIFIERS: dict[type, Callable] = {}
 # Points of a stream that a certifier of its own sees at once.
@@ -164,7 +164,7 @@ class Certificate:
         return self.correct
 
     def _counted(self, share):
-        low, high = confidence_interval(round(share * len(self)), len(self))
+        low, high = share_interval(share, len(self))
         return f"{share:.2%} [{low:.1%}, {high:.1%}]"
 
     def _marks(self):

@@ -7,7 +7,7 @@ import numpy as np
 
 from lipot.attacks.auto_attack import STANDS
 from lipot.certificates import holds_within
-from lipot.math.proportions import Interval, confidence_interval
+from lipot.math.proportions import Interval, share_interval
 
 
 class Verdict(NamedTuple):
@@ -100,7 +100,7 @@ class Evaluation:
         """
         if accuracy is None:
             return None
-        return confidence_interval(round(accuracy * len(self)), len(self))
+        return share_interval(accuracy, len(self))
 
     @property
     def units(self) -> str:

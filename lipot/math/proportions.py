@@ -48,6 +48,24 @@ def confidence_interval(count: int, total: int, level: float = 0.95) -> Interval
     return Interval(_low(count, total, tail), 1.0 - _low(total - count, total, tail))
 
 
+def share_interval(share: float, total: int) -> Interval:
+    """`confidence_interval` of a share of so many points.
+
+    Args:
+        share: From 0 to 1, a number of points over `total`.
+        total: Positive int, how many points there are.
+
+    Returns:
+        `Interval`.
+
+    Example:
+
+    >>> share_interval(0.5, 10) == confidence_interval(5, 10)
+    True
+    """
+    return confidence_interval(round(share * total), total)
+
+
 def at_least(count: int, total: int, share: float) -> float:
     """Probability that at least `count` of `total` independent points are counted.
 
