@@ -125,7 +125,10 @@ def descend(count):
             with tf.GradientTape() as tape:
                 value, metric = trial.value(*share)
             gradients = tape.gradient(value, trial.variables)
-            trial.optimizer.apply(gradients, trial.variables)
+            # TensorFlow may step while it still computes what no gradient waits for: those of a
+            # loss that is linear in the scores do not need its value.
+            with tf.control_dependencies([value, metric, *gradients]):
+                trial.optimizer.apply(gradients, trial.variables)
             found.append((value, metric))
         return found
 
