@@ -115,7 +115,7 @@ def _clip_values(options, points, x, model):
     import numpy as np
 
     from lipot.certificates.input_scale import input_scale
-    from lipot.evaluation.ranges import UnknownRange, find_range
+    from lipot.evaluation.run.ranges import UnknownRange, find_range
 
     if options.range:
         return tuple(options.range)

@@ -10,7 +10,7 @@ import pytest
 
 from lipot import certify, cli, datasets, demo, recipes
 from lipot.demo import measure, training
-from lipot.evaluation.views.counterfactual import step_across
+from lipot.evaluation.page.views.counterfactual import step_across
 from lipot.interop import art
 from lipot_cli.points import labels_hint
 

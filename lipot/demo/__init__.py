@@ -13,7 +13,7 @@ from rich.table import Table
 from lipot import datasets, evaluation, recipes
 from lipot.certificates import certify
 from lipot.demo import figures, measure, training
-from lipot.evaluation.views.counterfactual import step_across
+from lipot.evaluation.page.views.counterfactual import step_across
 from lipot.interop import art
 
 

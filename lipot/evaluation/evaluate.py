@@ -7,14 +7,15 @@ import keras
 import numpy as np
 
 from lipot import checks
-from lipot.evaluation import checkpoints, engine, proofs, suite
-from lipot.evaluation import sanity as sanity_checks
-from lipot.evaluation.about import about
-from lipot.evaluation.evaluation import Evaluation
-from lipot.evaluation.gradients import check_gradients
-from lipot.evaluation.progress import Bar, Silence
-from lipot.evaluation.report import RobustnessReport
-from lipot.evaluation.task import make_task, recipe, remake
+from lipot.evaluation.attacks import suite
+from lipot.evaluation.record.about import about
+from lipot.evaluation.record.report import RobustnessReport
+from lipot.evaluation.record.result import Evaluation
+from lipot.evaluation.run import checkpoints, engine, proofs
+from lipot.evaluation.run.progress import Bar, Silence
+from lipot.evaluation.run.task import make_task, recipe, remake
+from lipot.evaluation.sanity import checks as sanity_checks
+from lipot.evaluation.sanity.gradients import check_gradients
 from lipot.interop import art
 from lipot.workers import Pool
 
@@ -199,7 +200,7 @@ def _store(resume, task, settings):
 
 
 def _views(task, outcome, seed):
-    from lipot.evaluation import views
+    from lipot.evaluation.page import views
 
     middle = len(task.eps) // 2
     target = task.target

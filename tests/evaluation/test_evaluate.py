@@ -8,7 +8,9 @@ import pytest
 from art.attacks.evasion import FastGradientMethod
 
 import lipot
-from lipot.evaluation import STANDS, SUITES, WRONG, AttackSpec, proofs, suite
+from lipot.evaluation import STANDS, SUITES, WRONG, AttackSpec
+from lipot.evaluation.attacks import suite
+from lipot.evaluation.run import proofs
 from lipot.interop.art import classifier
 
 QUIET = {"sanity": False, "views": False, "progress": False, "clip_values": (0, 1)}

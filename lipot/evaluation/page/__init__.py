@@ -7,12 +7,12 @@ from typing import NamedTuple
 
 import jinja2
 
-from lipot.evaluation import tables
-from lipot.evaluation.evaluation import norm_name
 from lipot.evaluation.page import figures, prose
 from lipot.evaluation.page.board import boards
 from lipot.evaluation.page.sections import Drawing, Section, sections
 from lipot.evaluation.page.svg import MARKERS, SERIES
+from lipot.evaluation.record import tables
+from lipot.evaluation.record.result import norm_name
 
 # The signs that stand for Matplotlib's markers in the key.
 _SIGNS = dict(zip(MARKERS, "●■▲◆▼✚✖★◀▶"))

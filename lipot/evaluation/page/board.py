@@ -2,8 +2,8 @@
 
 from typing import NamedTuple
 
-from lipot.evaluation.evaluation import norm_name
 from lipot.evaluation.page.prose import headline_eps
+from lipot.evaluation.record.result import norm_name
 
 # What is known of a model besides its accuracies, in this order; other notes come after.
 _FIRST = ("architecture", "parameters", "training")

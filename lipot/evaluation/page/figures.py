@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from lipot.evaluation.evaluation import norm_name
 from lipot.evaluation.page.svg import FAINT, INK, MARKERS, SERIES, drawing
+from lipot.evaluation.record.result import norm_name
 
 _WIDE, _PANEL = 5.2, 2.5
 _LONGEST_NAME = 24

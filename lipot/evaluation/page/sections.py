@@ -4,8 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lipot.evaluation import views
-from lipot.evaluation.page import figures, images
+from lipot.evaluation.page import figures, images, views
 from lipot.evaluation.page.prose import headline_eps, percent
 from lipot.evaluation.page.svg import SERIES
 

@@ -1,0 +1,341 @@
+"""The page is complete, stands alone, and looks right in a browser where there is one."""
+
+import base64
+import dataclasses
+import html.parser
+import io
+import json
+import pathlib
+import re
+import shutil
+import subprocess
+
+import keras
+import numpy as np
+import pandas
+import pytest
+from PIL import Image
+
+from lipot.evaluation import page
+from lipot.evaluation.page import images, prose, views
+from lipot.evaluation.page.board import boards
+from lipot.evaluation.record.report import RobustnessReport
+from lipot.evaluation.record.result import Evaluation, Verdict
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
+FIGURES = {
+    "curves",
+    "classes",
+    "gallery",
+    "cross-sections",
+    "singular-values",
+    "activations",
+    "embedding",
+}
+RNG = np.random.default_rng(0)
+PASSED = Verdict("larger radius", True, "Accuracy falls to 0 % as the radius grows.")
+FAILED = Verdict("black box", False, "Attacks without gradients broke more points.")
+SKIPPED = Verdict("transfer", None, "There was no second model.")
+
+
+def _evaluation(name="small net", norm=2, checks=(PASSED, SKIPPED), shape=(6, 6, 1)):
+    """A record as an evaluation leaves it, of a network that learned nothing."""
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential(
+        [
+            keras.Input(shape),
+            keras.layers.Conv2D(3, 3, activation="relu"),
+            keras.layers.Flatten(),
+            keras.layers.Dense(8, "relu", name="a_layer_whose_name_is_very_long_indeed"),
+            keras.layers.Dense(3),
+        ]
+    )
+    x = RNG.uniform(size=(24, *shape)).astype("float32")
+    y = model.predict(x, verbose=0).argmax(axis=1)
+    x_adv = np.clip(x + 0.2 * RNG.normal(size=x.shape), 0.0, 1.0).astype("float32")
+    stands = np.full(24, -1)
+    stands[:6], stands[6:9] = 0, 1
+    return Evaluation(
+        name=name,
+        norm=norm,
+        eps=(0.25, 0.5, 1.0),
+        attacks=("fgsm", "pgd"),
+        labels=y,
+        predictions=y,
+        broken_by={0.25: np.full(24, -1), 0.5: stands, 1.0: np.zeros(24, int)},
+        seconds={"fgsm": 0.5, "pgd": 2.0},
+        certified_radius=RNG.uniform(0.0, 0.6, size=24),
+        certificate_note="by the product of the layers",
+        sanity=checks,
+        settings={"seed": 0, "clip_values": [0, 1]},
+        versions={"keras": "3.0"},
+        views=views.compute(model, x, y, x_adv, eps=0.5, norm=norm, clip_values=(0.0, 1.0)),
+    )
+
+
+@pytest.fixture(scope="module")
+def evaluation():
+    return _evaluation()
+
+
+@pytest.fixture(scope="module")
+def written(evaluation, tmp_path_factory):
+    """The page of one model, as a file."""
+    path = tmp_path_factory.mktemp("page") / "deep" / "report.html"
+    return RobustnessReport([evaluation]).save_html(path)
+
+
+class _Reader(html.parser.HTMLParser):
+    """Collects ids, figures and what is asked for from elsewhere; fails on crossed tags."""
+
+    void = {"meta", "link", "img", "br"}
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.ids, self.figures, self.addresses, self.alts = [], [], set(), [], []
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag, attributes):
+        attributes = dict(attributes)
+        if tag not in self.void:
+            self.open.append(tag)
+        self.ids += [attributes["id"]] if "id" in attributes else []
+        self.figures |= {attributes["data-figure"]} if "data-figure" in attributes else set()
+        self.addresses += [attributes[k] for k in ("src", "href", "xlink:href") if k in attributes]
+        if tag == "img":
+            self.alts.append(attributes["alt"])
+        if attributes.get("role") == "img":
+            self.alts.append(attributes["aria-label"])
+
+    def handle_startendtag(self, tag, attributes):
+        self.handle_starttag(tag, attributes)
+        if tag not in self.void:
+            self.open.pop()
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def test_the_page_is_whole_and_stands_alone(written):
+    text = written.read_text()
+    read = _Reader(text)
+    assert read.figures == FIGURES
+    assert len(set(read.ids)) == len(read.ids)
+    assert all(address.startswith(("data:", "#")) for address in read.addresses)
+    assert all(address[1:] in read.ids for address in read.addresses if address[0] == "#")
+    assert all(len(alt) > 10 for alt in read.alts) and len(read.alts) == 24 + 11
+    assert "<script" not in text and "@import" not in text
+    assert set(re.findall(r"https?://[\w./-]+", text)) <= {
+        "http://www.w3.org/2000/svg",
+        "http://www.w3.org/1999/xlink",
+    }
+
+
+def test_no_colour_is_left_that_a_dark_page_would_hide(written):
+    drawn = re.findall(r"<svg.*?</svg>", written.read_text(), flags=re.DOTALL)
+    left = {color for svg in drawn for color in re.findall(r"#[0-9a-f]{6}\b", svg)}
+    # The lines on the pale regions of a cross-section, which are pale on every page.
+    assert left <= {"#111111"}
+    assert all("<style" not in svg and "<metadata" not in svg for svg in drawn)
+
+
+def test_the_same_report_makes_the_same_page(evaluation, written):
+    assert page.render(RobustnessReport([evaluation])) == written.read_text()
+    again = RobustnessReport.from_json(RobustnessReport([evaluation]).to_json())
+    assert page.render(again) == written.read_text()
+
+
+def test_the_verdict_says_what_was_measured(evaluation):
+    proven = 100 * np.mean(evaluation.certified_radius > 0.5)
+    assert prose.verdict(evaluation) == (
+        "small net gets 100.0 % of 24 points right. When an attacker may move each input by 0.5 "
+        "in l2, 62.5 % stay right under the worse of fgsm and pgd, and "
+        f"{proven:.1f} % provably do."
+    )
+    bare = dataclasses.replace(evaluation, certified_radius=None, attacks=("a", "b", "c"))
+    assert prose.verdict(bare).endswith("under the worst of 3 attacks; nothing is proven.")
+
+
+@pytest.mark.parametrize(
+    ("checks", "words"),
+    [
+        ((PASSED, SKIPPED), "1 of 1 sanity checks passed"),
+        ((PASSED, FAILED), "Do not rely on the accuracy under attack: 1 of 2"),
+        ((SKIPPED,), "No sanity check was run"),
+    ],
+)
+def test_the_checks_decide_whether_numbers_are_to_be_trusted(evaluation, checks, words):
+    assert words in prose.trust(dataclasses.replace(evaluation, sanity=checks))
+
+
+def test_the_head_has_three_verdicts_and_says_what_a_radius_is(evaluation):
+    settings = {"data range": [0.0, 255.0], "data range is": "given"}
+    text = page.render(RobustnessReport([dataclasses.replace(evaluation, settings=settings)]))
+    head = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", text.partition("<main>")[0]))
+    assert "eps: l2 distance, inputs from 0 to 255. clean 100.0 %" in head
+    # 24 of 24 points, and 15: SciPy's beta quantiles.
+    assert "clean 100.0 % 95 % interval 85.8 – 100.0 right without an attack" in head
+    assert "robust 62.5 % 95 % interval 40.6 – 81.2 no attack of 0.5 in l2 broke; at most" in head
+    assert "The range of the inputs is given." in head
+    bare = dataclasses.replace(evaluation, certified_radius=None)
+    shown = re.sub(r"<[^>]+>|\s+", " ", page.render(RobustnessReport([bare])))
+    assert re.search(r"proven +– +no certificate of this model", shown)
+
+
+def test_the_data_can_be_saved_from_the_page_itself(evaluation, written):
+    found = re.findall(r'download="([^"]+)" href="data:[^,]+,([^"]+)"', written.read_text())
+    data = {name: base64.b64decode(text).decode() for name, text in found}
+    again = RobustnessReport.from_json(data["report.json"])
+    report = RobustnessReport([evaluation])
+    assert again.table(columns="all").equals(report.table(columns="all"))
+    read = pandas.read_csv(io.StringIO(data["report.csv"]))
+    assert read["robust"].tolist() == report.table()["robust"].tolist()
+    assert read["fgsm"].tolist() == [0, 6, 24]
+
+
+def test_words_of_the_user_are_text_not_markup(evaluation):
+    named = dataclasses.replace(evaluation, name="<b>&'\"</b>", settings={"<i>": "<u>"})
+    text = page.render(RobustnessReport([named]))
+    assert "<b>" not in text and "<i>" not in text and "<u>" not in text
+    _Reader(text)
+
+
+def test_several_models_and_norms_share_a_page(evaluation):
+    second = dataclasses.replace(_evaluation("other", norm="inf", checks=(FAILED,)), views={})
+    absent = {"gallery": views.Absent("There is no gallery: no images.")}
+    third = dataclasses.replace(evaluation, name="third", certified_radius=None, views=absent)
+    text = page.render(RobustnessReport([evaluation, second, third]))
+    read = _Reader(text)
+    assert len(set(read.ids)) == len(read.ids)
+    assert "Robustness of small net, other and third" in text
+    # One figure of curves for each norm.
+    assert text.count('data-figure="curves"') == 2
+    assert "There is no gallery: no images." in text and "It was not asked for." in text
+    assert text.count('<p class="trust suspicious">') == 1
+    unchecked = dataclasses.replace(evaluation, sanity=())
+    assert '<p class="trust untested">' in page.render(RobustnessReport([unchecked]))
+
+
+def _ranked(evaluation):
+    """Three models of other standing: the second one falls least."""
+    robust = {eps: np.full(24, -1) for eps in evaluation.eps}
+    about = {"parameters": "999", "licence": "MIT"}
+    return [
+        dataclasses.replace(evaluation, name="weak", about={"parameters": "1,000"}),
+        dataclasses.replace(evaluation, name="strong", broken_by=robust, about=about),
+        dataclasses.replace(evaluation, name="unproven", certified_radius=None),
+        dataclasses.replace(evaluation, name="elsewhere", norm="inf"),
+    ]
+
+
+def test_a_leaderboard_ranks_models_that_were_attacked_alike(evaluation):
+    first, second = boards(_ranked(evaluation))
+    assert (first.title, second.title) == ("0.5 in l2", "0.5 in l-infinity")
+    assert first.columns == ("clean", "robust", "proven", "parameters", "licence")
+    assert [(row.rank, row.name, row.anchor) for row in first.rows] == [
+        *((1, "strong", "m1"), (2, "weak", "m0"), (3, "unproven", "m2"))
+    ]
+    assert [cell.text for cell in first.rows[2].cells] == ["100.0 %", "62.5 %", "–", "–", "–"]
+    assert [row.anchor for row in second.rows] == ["m3"]
+    twins = boards([evaluation, dataclasses.replace(evaluation, name="twin")])[0]
+    assert [row.rank for row in twins.rows] == [1, 1]
+
+
+def test_chromium_sorts_the_leaderboard(evaluation, tmp_path):
+    ranked = [dataclasses.replace(e, views={}) for e in _ranked(evaluation)[:3]]
+    text = page.render(RobustnessReport(ranked))
+    assert _Reader(text).ids.count("m1") == 1 and text.count("<script>") == 1
+    for column, clicks, expected in (
+        ("model", 1, ["weak", "unproven", "strong"]),
+        ("parameters", 1, ["weak", "strong", "unproven"]),
+        ("parameters", 2, ["unproven", "strong", "weak"]),
+        ("robust", 1, ["strong", "weak", "unproven"]),
+    ):
+        click = (
+            '<script>const b = [...document.querySelectorAll(".board button")].find('
+            f'b => b.textContent === "{column}"); for (let i = 0; i < {clicks}; i++) b.click();'
+        )
+        file = tmp_path / "board.html"
+        file.write_text(text.replace("</body>", f"{click}</script></body>"))
+        shown = _chromium(tmp_path, "--dump-dom", file.as_uri())
+        board = re.search(r'<table class="board">.*?</table>', shown.stdout, flags=re.DOTALL)[0]
+        assert re.findall(r'<a href="#m\d">(.*?)</a>', board) == expected
+        assert "CONSOLE" not in shown.stderr
+
+
+def test_many_classes_show_the_weakest(evaluation):
+    labels = np.arange(24)
+    many = dataclasses.replace(evaluation, labels=labels, predictions=labels, views={})
+    text = page.render(RobustnessReport([many]))
+    assert "Only the 20 classes that fare worst" in text
+    assert "class 0: 100.0 % clean, 0.0 % under attack" in text
+    assert "class 23:" not in text
+
+
+def test_colours_of_a_change():
+    grey = np.array([[[-1.0]], [[0.0]], [[1.0]]])
+    assert _pixels(images.change(grey, 1.0)) == [[178, 24, 43], [255, 255, 255], [33, 102, 172]]
+    assert _pixels(images.picture(grey, -1.0, 1.0)) == [[0] * 3, [128] * 3, [255] * 3]
+
+
+def _pixels(address):
+    data = base64.b64decode(address.partition("base64,")[2])
+    return np.asarray(Image.open(io.BytesIO(data))).reshape(-1, 3).tolist()
+
+
+def _chromium(folder, *arguments):
+    """Runs a headless Chromium and returns what it wrote to both streams."""
+    if CHROMIUM is None:
+        pytest.skip("There is no Chromium here.")
+    command = [CHROMIUM, "--headless=new", "--no-sandbox", "--disable-gpu"]
+    command += [f"--user-data-dir={folder}/profile", "--enable-logging=stderr", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+
+
+_PROBE = """<!doctype html><body><iframe id="page" style="width:WIDTHpx;height:900px"></iframe>
+<pre id="found"></pre><script>
+const frame = document.getElementById("page");
+frame.onload = () => {
+  const inside = frame.contentDocument, root = inside.documentElement, wide = [];
+  const drawings = [...inside.querySelectorAll("svg, img")].map(e => e.getBoundingClientRect());
+  for (const svg of inside.querySelectorAll("svg")) {
+    const box = svg.getBoundingClientRect();
+    for (const part of svg.querySelectorAll("g[id*='text_']")) {
+      const text = part.getBoundingClientRect();
+      if (text.left < box.left - 1 || text.right > box.right + 1 ||
+          text.top < box.top - 1 || text.bottom > box.bottom + 1) wide.push(part.id);
+    }
+  }
+  document.getElementById("found").textContent = JSON.stringify({
+    overflow: root.scrollWidth - root.clientWidth, clipped: wide,
+    flat: drawings.filter(b => b.width < 40 || b.height < 20).length, count: drawings.length});
+};
+frame.srcdoc = PAGE;
+</script></body>"""
+
+
+@pytest.mark.parametrize("width", [375, 390, 1280])
+def test_chromium_shows_every_figure_and_clips_no_label(written, tmp_path, width):
+    probe = tmp_path / "probe.html"
+    text = json.dumps(written.read_text()).replace("</", "<\\/")
+    probe.write_text(_PROBE.replace("WIDTH", str(width)).replace("PAGE", text))
+    shown = _chromium(tmp_path, "--dump-dom", "--virtual-time-budget=5000", probe.as_uri())
+    found = json.loads(re.search(r'<pre id="found">(.*?)</pre>', shown.stdout)[1])
+    assert found == {"overflow": 0, "clipped": [], "flat": 0, "count": 24 + 11}
+    assert "CONSOLE" not in shown.stderr
+
+
+def test_chromium_prints_the_page(written, tmp_path):
+    printed = tmp_path / "page.pdf"
+    shown = _chromium(tmp_path, f"--print-to-pdf={printed}", written.as_uri())
+    assert printed.read_bytes().startswith(b"%PDF") and printed.stat().st_size > 20_000
+    assert "CONSOLE" not in shown.stderr
+
+
+def test_the_template_is_part_of_the_package():
+    settings = (pathlib.Path(__file__).parents[2] / "pyproject.toml").read_text()
+    declared = re.search(r'"lipot.evaluation.page" = \[(.*?)\]', settings)[1]
+    for file in pathlib.Path(page.__file__).parent.iterdir():
+        if file.suffix not in (".py", "") and file.is_file():
+            assert f'"*{file.suffix}"' in declared
