@@ -1,1 +1,1 @@
-"""What an evaluation found: the record of each model, the report of several, its tables and curves."""
+"""What an evaluation found: the record of a model, the report of several, tables and curves."""

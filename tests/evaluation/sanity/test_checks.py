@@ -12,7 +12,7 @@ from lipot.evaluation.run.checkpoints import Memory
 from lipot.evaluation.run.engine import Outcome, run
 from lipot.evaluation.run.progress import Silence
 from lipot.evaluation.run.task import make_task
-from lipot.evaluation.sanity.checks import checks as sanity
+from lipot.evaluation.sanity import checks as sanity
 
 
 @pytest.fixture(scope="module")
