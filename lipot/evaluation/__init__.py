@@ -4,7 +4,8 @@ import lipot.interop.art  # Before ART itself, whose first import it keeps quiet
 from lipot.attacks.auto_attack import STANDS, WRONG
 from lipot.evaluation.attacks.code import CodeAttack
 from lipot.evaluation.attacks.ngopt import NGOptCarlini
-from lipot.evaluation.attacks.suite import ATTACKS, SUITES, AttackSpec
+from lipot.evaluation.attacks.spec import AttackSpec
+from lipot.evaluation.attacks.suite import ATTACKS, SUITES
 from lipot.evaluation.compare import compare
 from lipot.evaluation.evaluate import evaluate
 from lipot.evaluation.record.report import RobustnessReport

@@ -3,6 +3,8 @@
 import numpy as np
 from art.attacks.evasion import HopSkipJump
 
+from lipot.evaluation.attacks.spec import EVERY_POINT, STANDARD, AttackSpec, order
+
 
 class StartedHopSkipJump(HopSkipJump):
     """ART's HopSkipJump, started from the nearest misclassified point of a pool.
@@ -51,3 +53,26 @@ def nearest_of_another_class(x, classes, pool, pool_classes):
     nearest = np.argmin(distances, axis=1)
     found = np.isfinite(np.min(distances, axis=1)).reshape(-1, *[1] * (x.ndim - 1))
     return np.where(found, pool[nearest], x)
+
+
+def _build(target, norm, eps, *, steps, queries):
+    return StartedHopSkipJump(
+        target,
+        norm=order(norm),
+        max_iter=steps,
+        max_eval=queries,
+        init_eval=min(100, queries),
+        batch_size=EVERY_POINT,
+        verbose=False,
+    )
+
+
+SPEC = AttackSpec(
+    "hopskipjump",
+    _build,
+    {"steps": 10, "queries": 500},
+    (2, "inf"),
+    needs_gradient=False,
+    cost=4000,
+    suites=STANDARD,
+)

@@ -1,5 +1,6 @@
 """The Carlini-Wagner attack without gradients, by Nevergrad's NGOpt."""
 
+import importlib.util
 import warnings
 
 import numpy as np
@@ -9,6 +10,7 @@ from art.estimators.estimator import BaseEstimator
 from art.utils import check_and_transform_label_format
 
 from lipot import checks, extras
+from lipot.evaluation.attacks.spec import EXHAUSTIVE, AttackSpec
 
 
 class NGOptCarlini(EvasionAttack):
@@ -112,3 +114,25 @@ class NGOptCarlini(EvasionAttack):
     def _check_params(self):
         for name in ("sigma", "budget", "constant"):
             checks.positive_float(name, getattr(self, name))
+
+
+def _build(target, norm, eps, *, budget, sigma):
+    return NGOptCarlini(target, budget=budget, sigma=sigma, seed=int(np.random.randint(2**31)))
+
+
+def _no_nevergrad(target, norm):
+    if importlib.util.find_spec("nevergrad"):
+        return None
+    return "It needs Nevergrad: pip install 'lipot[reference]'."
+
+
+SPEC = AttackSpec(
+    "ngopt",
+    _build,
+    {"budget": 850, "sigma": 0.1},
+    (2, "inf"),
+    needs_gradient=False,
+    cost=20000,
+    obstacle=_no_nevergrad,
+    suites=EXHAUSTIVE,
+)
