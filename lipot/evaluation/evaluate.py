@@ -8,6 +8,7 @@ import numpy as np
 
 from lipot import checks
 from lipot.evaluation.attacks import suite
+from lipot.evaluation.page import views
 from lipot.evaluation.record.about import about
 from lipot.evaluation.record.report import RobustnessReport
 from lipot.evaluation.record.result import Evaluation
@@ -16,7 +17,6 @@ from lipot.evaluation.run.progress import Bar, Silence
 from lipot.evaluation.run.task import make_task, recipe, remake
 from lipot.evaluation.sanity import checks as sanity_checks
 from lipot.evaluation.sanity.gradients import check_gradients
-from lipot.interop import art
 from lipot.workers import Pool
 
 _PACKAGES = ("lipot", "keras", "numpy", "adversarial-robustness-toolbox", "nevergrad")
@@ -200,28 +200,11 @@ def _store(resume, task, settings):
 
 
 def _views(task, outcome, seed):
-    from lipot.evaluation.page import views
-
     middle = len(task.eps) // 2
-    target = task.target
-    if task.range.preprocessing is not None:
-        target = art.classifier(
-            task.model,
-            clip_values=task.range[:2],
-            outputs=task.outputs.attacked,
-            input_shape=task.x.shape[1:],
-        )
-    return views.compute(
-        task.model,
-        task.x,
-        task.y,
-        outcome.x_adv[middle],
-        eps=task.eps[middle],
-        norm=task.norm,
-        clip_values=task.range[:2],
-        seed=seed,
-        target=target,
-    )
+    names = np.array([*outcome.seconds, ""])
+    # Neither "stands" nor "wrong" is an attack's index.
+    broken_by = np.maximum(outcome.broken_by[middle], -1)
+    return views.compute(task, outcome.x_adv[middle], attacks=names[broken_by], seed=seed)
 
 
 def _versions():

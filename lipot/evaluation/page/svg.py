@@ -6,13 +6,12 @@ import re
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-# Colours of series as they are on a light page; style.css holds their names and those of the dark.
-SERIES = (
-    *("#0072b2", "#d55e00", "#007a59", "#b0508f", "#6a51c7"),
-    *("#8c6d00", "#555555", "#a3352c", "#2b7a8c", "#4c7a1d"),
-)
-INK, FAINT = "#1b1f24", "#8b9098"
-MARKERS = "osD^vPX*<>"
+from lipot.evaluation.record.palette import FAINT, INK, SERIES
+
+# Inches: a figure as wide as the text, and a panel beside others.
+WIDE, PANEL = 5.2, 2.5
+MOST_ROWS = 40
+_LONGEST_NAME = 24
 
 _NAMES = {
     **{color: f"var(--series-{index})" for index, color in enumerate(SERIES)},
@@ -61,6 +60,18 @@ def drawing(name, width, height, draw):
         buffer = io.StringIO()
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
     return _inlined(buffer.getvalue(), name)
+
+
+def pale(number):
+    """The colour of a class as a background: its series colour, mixed with white."""
+    color = SERIES[number % len(SERIES)]
+    parts = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    return [0.55 + 0.45 * part for part in parts]
+
+
+def short(name):
+    """A name that fits beside an axis."""
+    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
 
 
 def _inlined(text, name):

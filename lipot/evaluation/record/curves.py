@@ -1,17 +1,14 @@
-"""Accuracy against the radius, empirical and certified."""
-
-import itertools
+"""Accuracy against the radius, empirical and certified: the one plot of it."""
 
 import numpy as np
 
 from lipot import extras
-
-# Colours of Okabe and Ito, told apart by colour-blind readers too.
-_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+from lipot.evaluation.record.palette import MARKERS, SERIES
+from lipot.evaluation.record.result import norm_name
 
 
 def plot(evaluations, ax=None):
-    """Draws evaluations; see `RobustnessReport.plot`."""
+    """Draws evaluations with a legend; see `RobustnessReport.plot`."""
     with extras.named():
         import matplotlib.pyplot as plt
 
@@ -20,31 +17,52 @@ def plot(evaluations, ax=None):
         ax = plt.figure(figsize=(6.0, 4.2), layout="constrained").gca()
         # Below the axes no curve can run behind it.
         place = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.16), "ncols": 2}
-    norms = {str(evaluation.norm) for evaluation in evaluations}
-    for evaluation, color in zip(evaluations, itertools.cycle(_COLORS)):
-        # Two dollars in a name would enclose a formula.
-        name = evaluation.name.replace("$", r"\$")
-        name = name if len(norms) == 1 else f"{name} (l{evaluation.norm})"
-        _draw(ax, evaluation, name if len(evaluations) > 1 else "", color)
-    norm = norms.pop() if len(norms) == 1 else ""
-    ax.set(xlabel=f"l{norm} radius of the attack", ylabel="accuracy (%)", ylim=(-2, 102))
-    ax.set_xlim(left=0.0)
-    ax.grid(alpha=0.3)
+    norms = {evaluation.norm for evaluation in evaluations}
+    names = [_label(evaluation, len(evaluations), len(norms)) for evaluation in evaluations]
+    draw(ax, evaluations, names)
     ax.legend(frameon=False, **place)
     return ax
 
 
-def _draw(ax, evaluation, name, color):
-    eps = [0.0, *evaluation.eps]
-    attacked = [evaluation.robust_accuracy(radius) for radius in evaluation.eps]
-    empirical = 100.0 * np.array([evaluation.clean_accuracy, *attacked])
-    prefix = f"{name}, " if name else ""
+def draw(ax, evaluations, names=None):
+    """Draws evaluations: under attack as marks and steps, proven as a dashed line over a shade.
+
+    Args:
+        ax: Matplotlib axes.
+        evaluations: `Evaluation`s, the place of each being that of its colour and its mark.
+        names: What a legend calls each; none by default.
+    """
+    names = names or [None] * len(evaluations)
+    for index, (evaluation, name) in enumerate(zip(evaluations, names)):
+        color, marker = SERIES[index % len(SERIES)], MARKERS[index % len(MARKERS)]
+        _draw(ax, evaluation, name, color, marker)
+    norms = {norm_name(evaluation.norm) for evaluation in evaluations}
+    ax.set(xlim=(0.0, max(e.eps[-1] for e in evaluations)), ylim=(0, 101), ylabel="accuracy (%)")
+    ax.set_xlabel(f"{norms.pop() if len(norms) == 1 else ''} radius of the attack".lstrip())
+    ax.grid(True, alpha=0.35)
+
+
+def _draw(ax, evaluation, name, color, marker):
+    eps = np.array([0.0, *evaluation.eps])
+    held = [evaluation.clean_accuracy, *map(evaluation.robust_accuracy, evaluation.eps)]
+    prefix = name and f"{name}, "
     # Measured at the marks alone; what fell within a radius falls within all beyond, so a step is
     # what is known between them, and stays above what is proven.
-    style = {"color": color, "linewidth": 0.8, "clip_on": False, "drawstyle": "steps-post"}
-    ax.plot(eps, empirical, "o-", label=f"{prefix}under attack", **style)
+    style = {"color": color, "clip_on": False, "zorder": 3, "drawstyle": "steps-post"}
+    label = None if name is None else f"{prefix}under attack"
+    ax.plot(eps, 100 * np.array(held), marker=marker, markersize=5, label=label, **style)
     if evaluation.certified_radius is None:
         return
-    radii = np.linspace(0.0, eps[-1], 200)
-    certified = [100.0 * evaluation.certified_accuracy(radius) for radius in radii]
-    ax.plot(radii, certified, "--", color=color, label=f"{prefix}proven")
+    radii = np.linspace(0.0, eps[-1], 201)
+    proven = [100 * evaluation.certified_accuracy(radius) for radius in radii]
+    label = None if name is None else f"{prefix}proven"
+    ax.fill_between(radii, proven, color=color, alpha=0.12, linewidth=0)
+    ax.plot(radii, proven, "--", color=color, linewidth=1.2, label=label)
+
+
+def _label(evaluation, models, norms):
+    if models == 1:
+        return ""
+    # Two dollars in a name would enclose a formula.
+    name = evaluation.name.replace("$", r"\$")
+    return name if norms == 1 else f"{name} (l{evaluation.norm})"

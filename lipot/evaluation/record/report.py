@@ -5,6 +5,7 @@ import pathlib
 from collections.abc import Iterable
 from typing import Any
 
+from lipot.evaluation import page
 from lipot.evaluation.record import curves, tables
 from lipot.evaluation.record.result import Evaluation
 
@@ -124,8 +125,6 @@ class RobustnessReport:
         Returns:
             The path as a `pathlib.Path`.
         """
-        from lipot.evaluation import page
-
         return page.save(self, path)
 
     def _repr_html_(self) -> str:

@@ -7,6 +7,7 @@ import numpy as np
 
 from lipot.attacks.auto_attack import STANDS
 from lipot.certificates import holds_within
+from lipot.evaluation.record.view import View
 from lipot.math.proportions import Interval, share_interval
 
 
@@ -156,7 +157,7 @@ class Evaluation:
             },
             "certified_radius": None if radius is None else np.array([float(r) for r in radius]),
             "sanity": tuple(Verdict(**verdict) for verdict in record["sanity"]),
-            "views": _views(record["views"]),
+            "views": {name: View.from_dict(view) for name, view in record["views"].items()},
         }
         return cls(**fields)
 
@@ -189,11 +190,3 @@ def norm_name(norm: int | str) -> str:
 
 def _finite_or_text(radius: float) -> float | str:
     return float(radius) if np.isfinite(radius) else str(float(radius))
-
-
-def _views(records: dict) -> dict:
-    if not records:
-        return {}
-    from lipot.evaluation.page.views import from_dict
-
-    return {name: from_dict(record) for name, record in records.items()}

@@ -65,7 +65,7 @@ def remake(model, *, first, **fields):
     return Task(model=model, target=target, x=first, y=labels, predictions=labels, **fields)
 
 
-def make_task(model, x, y, *, norm, eps, clip_values, outputs, batch_size):
+def make_task(model, x, y, *, norm, eps, clip_values=None, outputs="auto", batch_size=256):
     """Checks everything that `lipot.evaluate` is given; see there for the arguments."""
     _check_model(model)
     batch_size = checks.positive_int("batch_size", batch_size)

@@ -21,6 +21,8 @@ from lipot.evaluation.page import images, prose, views
 from lipot.evaluation.page.board import boards
 from lipot.evaluation.record.report import RobustnessReport
 from lipot.evaluation.record.result import Evaluation, Verdict
+from lipot.evaluation.record.view import Absent
+from lipot.evaluation.run.task import make_task
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
 FIGURES = {
@@ -69,7 +71,11 @@ def _evaluation(name="small net", norm=2, checks=(PASSED, SKIPPED), shape=(6, 6,
         sanity=checks,
         settings={"seed": 0, "clip_values": [0, 1]},
         versions={"keras": "3.0"},
-        views=views.compute(model, x, y, x_adv, eps=0.5, norm=norm, clip_values=(0.0, 1.0)),
+        views=views.compute(
+            make_task(model, x, y, norm=norm, eps=0.5, clip_values=(0.0, 1.0)),
+            x_adv,
+            attacks=["fgsm"] * 6 + ["pgd"] * 18,
+        ),
     )
 
 
@@ -203,7 +209,7 @@ def test_words_of_the_user_are_text_not_markup(evaluation):
 
 def test_several_models_and_norms_share_a_page(evaluation):
     second = dataclasses.replace(_evaluation("other", norm="inf", checks=(FAILED,)), views={})
-    absent = {"gallery": views.Absent("There is no gallery: no images.")}
+    absent = {"gallery": Absent("There is no gallery: no images.")}
     third = dataclasses.replace(evaluation, name="third", certified_radius=None, views=absent)
     text = page.render(RobustnessReport([evaluation, second, third]))
     read = _Reader(text)
@@ -334,7 +340,7 @@ def test_chromium_prints_the_page(written, tmp_path):
 
 
 def test_the_template_is_part_of_the_package():
-    settings = (pathlib.Path(__file__).parents[2] / "pyproject.toml").read_text()
+    settings = (pathlib.Path(__file__).parents[3] / "pyproject.toml").read_text()
     declared = re.search(r'"lipot.evaluation.page" = \[(.*?)\]', settings)[1]
     for file in pathlib.Path(page.__file__).parent.iterdir():
         if file.suffix not in (".py", "") and file.is_file():

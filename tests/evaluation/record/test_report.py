@@ -119,6 +119,7 @@ def test_the_first_line_says_what_a_radius_measures():
 def test_plot_draws_what_the_record_says():
     ax = RobustnessReport([made(), made("other", certified_radius=None)]).plot()
     lines = {line.get_label(): line for line in ax.get_lines()}
+    assert len({line.get_color() for line in lines.values()}) == 2
     assert set(lines) == {"net, under attack", "net, proven", "other, under attack"}
     assert lines["net, under attack"].get_xydata().tolist() == [[0, 75], [0.5, 50], [1, 25]]
     # Between the marks no less is claimed than what is known: never below what is proven.

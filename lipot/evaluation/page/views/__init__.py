@@ -1,43 +1,37 @@
-"""Views of a model: what stands beside the numbers of an evaluation, as arrays and words."""
+"""The registry of the views: what stands beside the numbers, as arrays and words and as shown."""
 
-import warnings
+import importlib
 
-import numpy as np
+from lipot.evaluation.page.section import Section
+from lipot.evaluation.page.views.subject import make_subject
+from lipot.evaluation.record.view import Absent, DoesNotApply
 
-from lipot.evaluation.page.views.activations import Activations, activations
-from lipot.evaluation.page.views.cross_sections import CrossSections, cross_sections
-from lipot.evaluation.page.views.embedding import Embedding, embedding
-from lipot.evaluation.page.views.gallery import Gallery, gallery
-from lipot.evaluation.page.views.singular_values import SingularValues, singular_values
-from lipot.evaluation.page.views.subject import Subject
-from lipot.evaluation.record.per_class import PerClass, per_class
-from lipot.evaluation.record.view import Absent, DoesNotApply, View
-from lipot.interop import art
+# A file of this folder each, in the order of the page.
+_FILES = (
+    "gallery",
+    "cross_sections",
+    "singular_values",
+    "activations",
+    "embedding",
+)
 
-from_dict = View.from_dict
-
-_MAKERS = {
-    "gallery": gallery,
-    "cross_sections": cross_sections,
-    "singular_values": singular_values,
-    "activations": activations,
-    "embedding": embedding,
+VIEWS = {
+    spec.name: spec
+    for spec in (
+        importlib.import_module(f"lipot.evaluation.page.views.{file}").SPEC for file in _FILES
+    )
 }
 
 
-def compute(model, x, y, x_adv, *, eps, norm, clip_values=None, seed=0, target=None):
+def compute(task, x_adv, *, eps=None, attacks=None, seed=0):
     """Makes every view of a model on some points.
 
     Args:
-        model: Keras classifier.
-        x: Clean inputs `(n, ...)`.
-        y: Class numbers `(n,)`.
-        x_adv: What an attack made of them, shaped like `x`.
-        eps: Radius of the attack.
-        norm: `"inf"` or 2.
-        clip_values: Least and greatest value of an input, or `None`.
+        task: `lipot.evaluation.run.task.Task`: the model, its points, and what may change them.
+        x_adv: What an attack made of the points, shaped like them.
+        eps: Radius of the attack; by default the middle one of the task's.
+        attacks: Name of the attack that broke each point, empty where none did, `(n,)`.
         seed: Seed of the random directions and of t-SNE.
-        target: Estimator from `lipot.interop.art.classifier`, where there is one already.
 
     Returns:
         Dict from a name (`gallery`, `cross_sections`, `singular_values`, `activations`,
@@ -46,37 +40,50 @@ def compute(model, x, y, x_adv, *, eps, norm, clip_values=None, seed=0, target=N
 
     Example:
 
-    >>> import keras
+    >>> import keras, numpy as np
+    >>> from lipot.evaluation.run.task import make_task
     >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3), keras.layers.Dense(2)])
-    >>> x = np.random.default_rng(0).normal(size=(8, 4)).astype("float32")
-    >>> found = compute(model, x, np.array([0, 1] * 4), x + 0.1, eps=0.2, norm=2)
+    >>> x = np.random.default_rng(0).uniform(size=(8, 4)).astype("float32")
+    >>> task = make_task(model, x, [0, 1] * 4, norm=2, eps=0.2, clip_values=(0, 1))
+    >>> found = compute(task, x + 0.1)
     >>> len(found["singular_values"].layers), found["gallery"].reason[:20]
     (2, 'There is no gallery:')
     """
-    subject = _subject(model, x, y, x_adv, eps, norm, clip_values, seed, target)
-    return {name: _made(maker, subject) for name, maker in _MAKERS.items()}
+    eps = task.eps[len(task.eps) // 2] if eps is None else eps
+    subject = make_subject(task, x_adv, eps=eps, attacks=attacks, seed=seed)
+    return {name: _made(spec, subject) for name, spec in VIEWS.items()}
 
 
-def _subject(model, x, y, x_adv, eps, norm, clip_values, seed, target):
-    x, x_adv, y = np.asarray(x, "float32"), np.asarray(x_adv, "float32"), np.asarray(y)
-    if x.shape != x_adv.shape or y.shape != (len(x),) or len(x) == 0:
-        raise ValueError(
-            "Invalid value received for argument `x_adv`. Expected inputs shaped like `x`, at "
-            f"least one, and a class number for each. Received: shapes {x.shape}, {x_adv.shape} "
-            f"and {y.shape}"
+def sections(evaluation, prefix):
+    """Returns the `Section` of every view of one evaluation.
+
+    Args:
+        evaluation: `lipot.evaluation.Evaluation`.
+        prefix: Start of every id, different for every model of a page.
+    """
+    return [
+        _section(spec, evaluation.views.get(name), prefix)._replace(
+            name=_dashed(name), title=spec.title
         )
-    if target is None:
-        with warnings.catch_warnings():
-            # That a final softmax is taken off matters to no picture.
-            warnings.simplefilter("ignore")
-            target = art.classifier(model, clip_values=clip_values, input_shape=x.shape[1:])
-    logits, logits_adv = target.predict(x), target.predict(x_adv)
-    return Subject(model, target, x, y, x_adv, logits, logits_adv, eps, norm, clip_values, seed)
+        for name, spec in VIEWS.items()
+    ]
 
 
-def _made(maker, subject):
+def _section(spec, view, prefix):
+    if view is None:
+        return Section(absent="It was not asked for.")
+    if isinstance(view, Absent):
+        return Section(absent=view.reason)
+    return spec.section(view, f"{prefix}-{_dashed(spec.name)}")
+
+
+def _dashed(name):
+    return name.replace("_", "-")
+
+
+def _made(spec, subject):
     try:
-        return maker(subject)
+        return spec.compute(subject)
     except DoesNotApply as error:
         return Absent(str(error))
     except Exception as error:

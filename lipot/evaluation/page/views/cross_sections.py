@@ -4,6 +4,9 @@ import dataclasses
 
 import numpy as np
 
+from lipot.evaluation.page.section import Drawing, Section
+from lipot.evaluation.page.svg import PANEL, drawing, pale
+from lipot.evaluation.page.views.spec import ViewSpec
 from lipot.evaluation.page.views.subject import lengths, margins_and_gradients, telling_rows
 from lipot.evaluation.record.view import DoesNotApply, View
 
@@ -40,7 +43,7 @@ class CrossSections(View):
     eps: float
 
 
-def cross_sections(subject):
+def compute(subject):
     """Makes the `CrossSections` of a `Subject`."""
     if subject.x[0].size < 2:
         raise DoesNotApply("There are no cross-sections: an input here is a single number.")
@@ -53,8 +56,7 @@ def cross_sections(subject):
     for row, axes in enumerate(zip(steepest, across)):
         shift = steps @ np.stack([axis.ravel() for axis in axes])
         classes.append(_classes(chosen, row, shift).reshape(_GRID, _GRID))
-        order = np.inf if subject.norm == "inf" else subject.norm
-        sizes.append(np.linalg.norm(shift, ord=order, axis=1).reshape(_GRID, _GRID))
+        sizes.append(np.linalg.norm(shift, ord=subject.order, axis=1).reshape(_GRID, _GRID))
     classes = np.stack(classes)
     centers = classes[:, _GRID // 2, _GRID // 2]
     outside = classes != centers[:, None, None]
@@ -84,8 +86,8 @@ def _directions(subject):
 
 def _reach(subject, steepest):
     """How far the picture goes: past the decision in most panels, but not further than needed."""
-    order = np.inf if subject.norm == "inf" else subject.norm
-    unit = np.median([subject.eps / np.linalg.norm(axis.ravel(), ord=order) for axis in steepest])
+    lengths_in_norm = [np.linalg.norm(axis.ravel(), ord=subject.order) for axis in steepest]
+    unit = np.median(subject.eps / np.array(lengths_in_norm))
     distances = np.linspace(0.0, _FAR, 61)[1:] * unit
     met = []
     for row, axis in enumerate(steepest):
@@ -107,3 +109,63 @@ def _classes(subject, row, shifts):
 
 def _unit(vectors):
     return vectors / np.maximum(lengths(vectors), 1e-12)
+
+
+def section(view, prefix):
+    """Returns the `Section` that shows it; `prefix` starts every id."""
+    drawings = []
+    for index, label in enumerate(view.labels):
+        free = view.free[index]
+        distance = f"another at {free:.2g}" if np.isfinite(free) else "no other in sight"
+        alt = (
+            f"Decision regions around a point of class {label}: {distance} on this plane, attack "
+            f"radius {view.eps:g}."
+        )
+        svg = _draw_cross_section(f"{prefix}-{index}", view, index)
+        drawings.append(Drawing(svg, alt, f"class {label}, {distance}"))
+    text = (
+        "The class the network sees on planes through test points (the cross). To the right goes "
+        "the direction in which its class loses ground fastest, upwards a random one at right "
+        f"angles. Full line: what an attack of {view.eps:g} can reach. Dotted circle: how far the "
+        "region of the class reaches on this plane in l2. Points may leave the range of the data."
+    )
+    numbers = np.unique(view.classes)
+    key = tuple((_css(pale(number)), f"class {number}") for number in numbers)
+    return Section(text, tuple(drawings), key, panels=True)
+
+
+def _draw_cross_section(name, shown, index):
+    """One plane through a point: regions of classes, the ball of the attack, the point."""
+    reach = shown.offsets[-1]
+    plane = shown.classes[index]
+
+    def draw(axes):
+        axes.imshow(
+            np.array([pale(number) for number in plane.ravel()]).reshape(*plane.shape, 3),
+            extent=(-reach, reach, -reach, reach),
+            origin="lower",
+            interpolation="nearest",
+        )
+        # Dark ink on pale regions, whatever the page around them.
+        axes.contour(
+            shown.offsets, shown.offsets, shown.sizes[index], [shown.eps], colors="#111111"
+        )
+        if np.isfinite(shown.free[index]):
+            turn = np.linspace(0, 2 * np.pi, 181)
+            circle = shown.free[index] * np.array([np.cos(turn), np.sin(turn)])
+            axes.plot(*circle, ":", color="#111111", linewidth=1.3)
+        axes.plot(0, 0, "x", color="#111111", markersize=6, markeredgewidth=1.8)
+        axes.set(xlim=(-reach, reach), ylim=(-reach, reach), xticks=(-reach, 0, reach), yticks=())
+        axes.set_xticklabels([f"{-reach:.2g}", "0", f"{reach:.2g}"])
+        labels = axes.get_xticklabels()
+        labels[0].set_horizontalalignment("left")
+        labels[-1].set_horizontalalignment("right")
+
+    return drawing(name, PANEL, 2.75, draw)
+
+
+def _css(color):
+    return f"rgb({', '.join(str(round(255 * part)) for part in color)})"
+
+
+SPEC = ViewSpec("cross_sections", "Decision regions around some points", compute, section)

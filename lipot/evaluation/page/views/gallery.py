@@ -5,8 +5,12 @@ import dataclasses
 import numpy as np
 
 from lipot.certificates import certify
+from lipot.evaluation.page.images import change, picture
+from lipot.evaluation.page.section import Cell, Section
 from lipot.evaluation.page.views.counterfactual import step_across, walk_across
+from lipot.evaluation.page.views.spec import ViewSpec
 from lipot.evaluation.page.views.subject import lengths, telling_rows
+from lipot.evaluation.record.result import norm_name
 from lipot.evaluation.record.view import DoesNotApply, View
 
 _SHOWN = 6
@@ -26,9 +30,15 @@ class Gallery(View):
         seen_clean: Predicted class numbers of `clean`.
         seen_adversarial: Of `adversarial`.
         seen_counterfactual: Of `counterfactual`.
+        attacks: Name of the attack that broke each, empty where none did.
+        attack_distances: Size of the change by the attack, in its norm, `(n,)`.
+        confidences: Probability that the network gives to the class it sees in the clean image,
+            `(n,)`: the softmax of its logits.
+        confidences_adversarial: To the class it sees in the attacked one.
         distances: l2 length of the change to the counterfactual, `(n,)`.
         low: Least value of a pixel.
         high: Greatest value of a pixel.
+        norm: Norm of the attack, `2` or `"inf"`.
         counterfactual_is: How the counterfactuals were made, in one sentence.
     """
 
@@ -39,18 +49,23 @@ class Gallery(View):
     seen_clean: np.ndarray
     seen_adversarial: np.ndarray
     seen_counterfactual: np.ndarray
+    attacks: tuple
+    attack_distances: np.ndarray
+    confidences: np.ndarray
+    confidences_adversarial: np.ndarray
     distances: np.ndarray
     low: float
     high: float
+    norm: int | str
     counterfactual_is: str
 
 
-def gallery(subject):
+def compute(subject):
     """Makes the `Gallery` of a `Subject` of images."""
     as_images(subject.x[:1])
     chosen = subject.take(telling_rows(subject, _SHOWN))
     found, how = _counterfactuals(chosen)
-    ends = subject.clip_values or (float(subject.x.min()), float(subject.x.max()))
+    changes = (chosen.x_adv - chosen.x).reshape(len(chosen.x), -1)
     return Gallery(
         clean=as_images(chosen.x),
         adversarial=as_images(chosen.x_adv),
@@ -59,9 +74,14 @@ def gallery(subject):
         seen_clean=chosen.logits.argmax(axis=1).astype("int32"),
         seen_adversarial=chosen.logits_adv.argmax(axis=1).astype("int32"),
         seen_counterfactual=found.after.astype("int32"),
+        attacks=tuple(map(str, chosen.attacks)),
+        attack_distances=np.linalg.norm(changes, ord=subject.order, axis=1),
+        confidences=_confidences(chosen.logits),
+        confidences_adversarial=_confidences(chosen.logits_adv),
         distances=lengths(found.moved - chosen.x).reshape(-1),
-        low=float(np.min(ends[0])),
-        high=float(np.max(ends[1])),
+        low=subject.clip_values[0],
+        high=subject.clip_values[1],
+        norm=subject.norm,
         counterfactual_is=how,
     )
 
@@ -89,6 +109,12 @@ def as_images(x):
     )
 
 
+def _confidences(logits):
+    """Probability of the likeliest class of each row: the largest softmax."""
+    shifted = logits.astype("float64") - logits.max(axis=1, keepdims=True)
+    return 1.0 / np.exp(shifted).sum(axis=1)
+
+
 def _counterfactuals(subject):
     if _is_one_lipschitz(subject.model, subject.x[:1]):
         how = (
@@ -113,3 +139,58 @@ def _is_one_lipschitz(model, sample):
     except ValueError:
         # A model that cannot be certified is not known to be 1-Lipschitz.
         return False
+
+
+def section(view, prefix):
+    """Returns the `Section` that shows it; `prefix` starts every id."""
+    text = (
+        "Each row: an image, what the attack adds to it (magnified), with the attack and how far "
+        "it went, the two together, and the counterfactual with its distance: how much must "
+        "change before the network means another class. Percentages: how sure the network is, by "
+        "the softmax of its outputs. "
+        f"{view.counterfactual_is}"
+    )
+    if view.clean.shape[-1] == 1:
+        text += " In the change, blue is more and red is less."
+    return Section(text, examples=tuple(_examples(view)))
+
+
+def _examples(view):
+    changes = view.adversarial - view.clean
+    reach = float(np.abs(changes).max())
+    for row, label in enumerate(view.labels):
+        seen, attacked, other = (
+            int(numbers[row])
+            for numbers in (view.seen_clean, view.seen_adversarial, view.seen_counterfactual)
+        )
+        how_sure = f"{100 * view.confidences[row]:.0f} %"
+        how_sure_after = f"{100 * view.confidences_adversarial[row]:.0f} %"
+        attack, far = _attack(view, row), f"l2 {view.distances[row]:.2f}"
+        yield (
+            Cell(
+                picture(view.clean[row], view.low, view.high),
+                f"Image of class {label}, seen as {seen} with confidence {how_sure}",
+                f"{label}, seen as {seen}, {how_sure}",
+            ),
+            Cell(change(changes[row], reach), f"What the attack changes in it: {attack}", attack),
+            Cell(
+                picture(view.adversarial[row], view.low, view.high),
+                f"The image under attack, seen as {attacked} with confidence {how_sure_after}",
+                f"seen as {attacked}, {how_sure_after}",
+            ),
+            Cell(
+                picture(view.counterfactual[row], view.low, view.high),
+                f"The counterfactual, at a distance of {far}, seen as {other}",
+                f"seen as {other}, {far}",
+            ),
+        )
+
+
+def _attack(view, row):
+    if not view.attack_distances[row]:
+        return "no attack broke it"
+    size = f"{norm_name(view.norm)} {view.attack_distances[row]:.2g}"
+    return f"{view.attacks[row]}, {size}" if view.attacks[row] else size
+
+
+SPEC = ViewSpec("gallery", "What the attack does, and what it would take", compute, section)

@@ -7,6 +7,9 @@ import numpy as np
 from keras import ops
 
 from lipot.backend.keras_graph import all_layers
+from lipot.evaluation.page.section import Drawing, Section
+from lipot.evaluation.page.svg import INK, MOST_ROWS, SERIES, WIDE, drawing, short
+from lipot.evaluation.page.views.spec import ViewSpec
 from lipot.evaluation.record.view import DoesNotApply, View
 
 _WITH_A_KERNEL = (
@@ -34,7 +37,7 @@ class SingularValues(View):
     values: tuple
 
 
-def singular_values(subject):
+def compute(subject):
     """Makes the `SingularValues` of a `Subject`'s model."""
     names, values = [], []
     for layer in all_layers(subject.model)[1:]:
@@ -59,3 +62,40 @@ def _kernel(layer):
         return None
     kernel = np.asarray(ops.convert_to_numpy(ops.cast(kernel, "float32")), "float64")
     return kernel if kernel.ndim >= 2 else None
+
+
+def section(view, prefix):
+    """Returns the `Section` that shows it; `prefix` starts every id."""
+    text = (
+        "The factors by which each kernel stretches what it reads; of a convolution, on one "
+        "patch. Dotted: 1, where lengths are kept."
+    )
+    if len(view.layers) > MOST_ROWS:
+        text += f" The first {MOST_ROWS} layers."
+    ranges = [
+        f"{layer} from {values.min():.3g} to {values.max():.3g}"
+        for layer, values in zip(view.layers, view.values)
+    ]
+    svg = _draw_singular_values(prefix, view)
+    return Section(text, (Drawing(svg, f"{'; '.join(ranges)}."),))
+
+
+def _draw_singular_values(name, shown):
+    """A row of singular values for each layer."""
+    pairs = list(zip(shown.layers, shown.values))[:MOST_ROWS]
+
+    def draw(axes):
+        rows = np.arange(len(pairs))[::-1]
+        for row, (_, values) in zip(rows, pairs):
+            axes.plot(values, np.full(len(values), row), "|", color=SERIES[0], alpha=0.6)
+        axes.axvline(1.0, color=INK, linewidth=0.8, linestyle=":")
+        largest = max(float(values.max(initial=1.0)) for _, values in pairs)
+        axes.set(xlim=(0, 1.05 * largest), ylim=(-0.7, len(rows) - 0.3))
+        axes.set_yticks(rows, [short(layer) for layer, _ in pairs])
+        axes.set_xlabel("singular values")
+        axes.grid(True, axis="x")
+
+    return drawing(name, WIDE, 0.9 + 0.28 * len(pairs), draw)
+
+
+SPEC = ViewSpec("singular_values", "Singular values of the layers", compute, section)

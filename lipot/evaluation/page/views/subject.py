@@ -1,38 +1,60 @@
-"""What the views look at: a model, points, and what an attack made of them."""
+"""What the views look at: a task, and what an attack made of its points."""
 
+import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from lipot.interop import art
+
 
 class Subject(NamedTuple):
-    """A model with clean and attacked points.
+    """A task with what an attack made of its points, or some of them.
 
     Attributes:
-        model: Keras model.
-        target: ART estimator of it, which gives logits and their gradients.
+        task: `lipot.evaluation.run.task.Task`.
+        target: ART estimator of the model on inputs as they are, which gives logits and their
+            gradients.
         x: Clean inputs, float32 `(n, ...)`.
         y: Class numbers `(n,)`.
         x_adv: Attacked inputs, shaped like `x`.
+        attacks: Name of the attack that broke each, empty where none did, `(n,)`.
         logits: Of the clean inputs, `(n, classes)`.
         logits_adv: Of the attacked inputs.
         eps: Radius of the attack.
-        norm: `"inf"` or 2.
-        clip_values: Least and greatest value of an input, or `None`.
         seed: Integer.
     """
 
-    model: Any
+    task: Any
     target: Any
     x: Any
     y: Any
     x_adv: Any
+    attacks: Any
     logits: Any
     logits_adv: Any
     eps: float
-    norm: Any
-    clip_values: Any
     seed: int
+
+    @property
+    def model(self):
+        """The Keras model."""
+        return self.task.model
+
+    @property
+    def norm(self):
+        """`"inf"` or 2."""
+        return self.task.norm
+
+    @property
+    def order(self):
+        """The norm as NumPy takes it."""
+        return np.inf if self.norm == "inf" else self.norm
+
+    @property
+    def clip_values(self):
+        """Least and greatest value of an input."""
+        return self.task.range[:2]
 
     @property
     def right(self):
@@ -46,8 +68,37 @@ class Subject(NamedTuple):
 
     def take(self, rows):
         """Returns the subject with some of its points."""
-        parts = ("x", "y", "x_adv", "logits", "logits_adv")
+        parts = ("x", "y", "x_adv", "attacks", "logits", "logits_adv")
         return self._replace(**{name: getattr(self, name)[rows] for name in parts})
+
+
+def make_subject(task, x_adv, *, eps, attacks, seed):
+    """Makes the `Subject` of a task; see `lipot.evaluation.page.views.compute`."""
+    x, x_adv = np.asarray(task.x, "float32"), np.asarray(x_adv, "float32")
+    if x.shape != x_adv.shape:
+        raise ValueError(
+            "Invalid value received for argument `x_adv`. Expected inputs shaped like the points, "
+            f"{x.shape}. Received: shape {x_adv.shape}"
+        )
+    attacks = np.full(len(x), "") if attacks is None else np.asarray(attacks, str)
+    target = _target(task)
+    logits, logits_adv = target.predict(x), target.predict(x_adv)
+    return Subject(task, target, x, task.y, x_adv, attacks, logits, logits_adv, eps, seed)
+
+
+def _target(task):
+    """The estimator of a task on inputs as they are: a picture is no place for another unit."""
+    if task.range.preprocessing is None:
+        return task.target
+    with warnings.catch_warnings():
+        # That a final softmax is taken off matters to no picture.
+        warnings.simplefilter("ignore")
+        return art.classifier(
+            task.model,
+            clip_values=task.range[:2],
+            outputs=task.outputs.attacked,
+            input_shape=task.x.shape[1:],
+        )
 
 
 def telling_rows(subject, count):
@@ -57,7 +108,7 @@ def telling_rows(subject, count):
 
     >>> import numpy as np
     >>> logits, attacked = np.eye(2)[[0, 0, 1, 1]], np.eye(2)[[0, 1, 1, 0]]
-    >>> nothing = dict.fromkeys(("model", "target", "eps", "norm", "clip_values", "seed"))
+    >>> nothing = dict.fromkeys(("task", "target", "attacks", "eps", "seed"))
     >>> subject = Subject(x=logits, y=np.array([0, 0, 1, 1]), x_adv=attacked, logits=logits,
     ...                   logits_adv=attacked, **nothing)
     >>> telling_rows(subject, 3).tolist()
