@@ -20,7 +20,7 @@ EVERY_FILE = [
 
 # A room may import those of its own line and of the lines above, never from below.
 ORDER = (
-    ("backend", "checks", "batches", "extras", "workers"),
+    ("backend", "checks", "batches", "extras", "progress", "workers"),
     ("math",),
     ("layers", "initializers", "constraints", "regularizers"),
     ("losses", "optimizers"),

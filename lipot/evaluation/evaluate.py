@@ -13,10 +13,10 @@ from lipot.evaluation.record.about import about
 from lipot.evaluation.record.report import RobustnessReport
 from lipot.evaluation.record.result import Evaluation
 from lipot.evaluation.run import checkpoints, engine, proofs
-from lipot.evaluation.run.progress import Bar, Silence
 from lipot.evaluation.run.task import make_task, recipe, remake
 from lipot.evaluation.sanity import checks as sanity_checks
 from lipot.evaluation.sanity.gradients import check_gradients
+from lipot.progress import Bar, Silence
 from lipot.workers import Pool
 
 _PACKAGES = ("lipot", "keras", "numpy", "adversarial-robustness-toolbox", "nevergrad")

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lipot.attacks.auto_attack import STANDS, WRONG
+from lipot.attacks.survivors import survivors
 from lipot.evaluation.run import storage
 from lipot.evaluation.run.ball import distances, project
 
@@ -41,7 +42,7 @@ def run(task, specs, *, seed, store, progress, pool=None):
         specs: `AttackSpec`s in the order to run them.
         seed: Integer, from which each chunk's own is derived.
         store: `checkpoints.Folder` or `checkpoints.Memory`.
-        progress: What is told of each step; see `lipot.evaluation.run.progress`.
+        progress: What is told of each step; see `lipot.progress`.
         pool: `lipot.workers.Pool` prepared with `task.remake`, to attack chunks side by side, or
             `None`.
 
@@ -49,12 +50,12 @@ def run(task, specs, *, seed, store, progress, pool=None):
         An `Outcome`.
     """
     outcome = _before(task, specs)
-    steps = [(index, step) for index, spec in enumerate(specs) for step in _steps(task, spec)]
-    for done, (index, step) in enumerate(steps):
+    steps = _steps(task, specs)
+    for (place, index, step), rows in survivors(steps, lambda at: _standing(outcome, at)):
         spec = specs[index]
-        work_left = [specs[i].cost * len(_standing(outcome, s)) for i, s in steps[done:]]
-        progress.plan(spec.name, work_left)
-        rows, missing = _standing(outcome, step), []
+        ahead = [specs[at.index].cost * _standing(outcome, at).sum() for at in steps[place:]]
+        progress.plan(spec.name, ahead)
+        missing = []
         for chunk, start in enumerate(range(0, len(rows), task.batch_size)):
             name = f"attack-{index:02d}-{step:02d}-{chunk:04d}"
             part = rows[start : start + task.batch_size]
@@ -70,6 +71,7 @@ def run(task, specs, *, seed, store, progress, pool=None):
             store.save(name, found)
             _record(outcome, index, spec.name, part, found)
             progress.advance(spec.cost * len(part), worker, len(part))
+    progress.plan("attacked", [])
     return outcome
 
 
@@ -89,13 +91,26 @@ def _before(task, specs):
     return Outcome(broken_by, x_adv, {spec.name: 0.0 for spec in specs})
 
 
-def _steps(task, spec):
-    """Indices of the radii that an attack runs at; the first stands for all where one run does."""
-    return range(1 if spec.searches_distance(task.norm) else len(task.eps))
+class _Step(NamedTuple):
+    """An attack at a radius: its place among the steps, and both their indices."""
+
+    place: int
+    index: int
+    radius: int
+
+
+def _steps(task, specs):
+    """Every attack at every radius; the least one stands for all where one run serves all."""
+    pairs = [
+        (index, radius)
+        for index, spec in enumerate(specs)
+        for radius in range(1 if spec.searches_distance(task.norm) else len(task.eps))
+    ]
+    return [_Step(place, *pair) for place, pair in enumerate(pairs)]
 
 
 def _standing(outcome, step):
-    return np.flatnonzero(outcome.broken_by[step] == STANDS)
+    return outcome.broken_by[step.radius] == STANDS
 
 
 def attack(task, spec, step, x, y, seed):
@@ -144,10 +159,7 @@ def judge(task, x, y, moved, steps):
     x_adv = x.copy()
     # An attack that diverged found nothing.
     moved = np.where(np.isfinite(moved), moved, x)
-    for step in steps:
-        todo = np.flatnonzero(level == len(task.eps))
-        if len(todo) == 0:
-            break
+    for step, todo in survivors(steps, lambda _: level == len(task.eps)):
         inside = project(moved[todo], x[todo], task.eps[step], task.norm, task.range[:2])
         wrong = task.classes(inside) != y[todo]
         hit = todo[wrong]

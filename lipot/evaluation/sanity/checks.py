@@ -4,11 +4,13 @@ Masked gradients lead attacks astray: the model looks robust to them and is not.
 compares attacks that ought to come out in a known order.
 """
 
+import itertools
 from typing import Any, NamedTuple
 
 import numpy as np
 from art.attacks.evasion import ProjectedGradientDescent
 
+from lipot.attacks.survivors import survivors
 from lipot.evaluation.attacks.suite import ATTACKS
 from lipot.evaluation.record.result import Verdict
 from lipot.evaluation.run.engine import judge, seeded
@@ -162,10 +164,10 @@ def _unbounded(probe):
     # Every point of the range lies within this radius of every other.
     diameter = 1.0 if task.norm == "inf" else float(np.sqrt(np.prod(task.x.shape[1:])))
     standing = np.ones(len(probe.rows), bool)
-    for loss in ("crossentropy", "margin"):
-        for step in (diameter / _STEPS, diameter / (10 * _STEPS)):
-            if standing.any():
-                standing[standing] = ~_ascend(probe, loss, diameter, step, probe.rows[standing])
+    steps = (diameter / _STEPS, diameter / (10 * _STEPS))
+    ascents = itertools.product(("crossentropy", "margin"), steps)
+    for (loss, step), rows in survivors(ascents, lambda _: standing):
+        standing[rows] = ~_ascend(probe, loss, diameter, step, probe.rows[rows])
     left = int(standing.sum())
     if left <= 0.01 * len(probe.rows):
         return True, f"Without a bound on the change, PGD breaks all but {left} points."

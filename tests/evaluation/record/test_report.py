@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lipot.evaluation import Evaluation, RobustnessReport, Verdict
-from lipot.evaluation.run.progress import Bar
+from lipot.progress import Bar
 
 
 def made(name="net", **changed):

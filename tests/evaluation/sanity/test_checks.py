@@ -10,9 +10,9 @@ import lipot
 from lipot.evaluation.attacks import suite
 from lipot.evaluation.run.checkpoints import Memory
 from lipot.evaluation.run.engine import Outcome, run
-from lipot.evaluation.run.progress import Silence
 from lipot.evaluation.run.task import make_task
 from lipot.evaluation.sanity import checks as sanity
+from lipot.progress import Silence
 
 
 @pytest.fixture(scope="module")

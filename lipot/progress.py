@@ -1,16 +1,18 @@
-"""Shows how far an evaluation is, and how long it will take."""
+"""The one display of how far something is, and how long it will take."""
 
 import datetime
 import time
 
+from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 
 class Bar:
-    """A progress bar over all the work that is left, which shrinks as points break.
+    """A progress bar over all the work that is left, on the standard error stream.
 
-    Work is counted in model evaluations, by the rough cost of each attack. The time left is that
-    of the work left at the pace so far. To be used as a context manager.
+    Work is counted in any unit, such as model evaluations by the rough cost of each attack, and
+    what is left of it may shrink as points break. The time left is that of the work left at the
+    pace so far. To be used as a context manager.
 
     Args:
         name: What is being done.
@@ -23,6 +25,7 @@ class Bar:
             TextColumn("{task.percentage:>3.0f}%"),
             TimeElapsedColumn(),
             TextColumn("{task.fields[left]}"),
+            console=Console(stderr=True),
         )
         self._name = name
         self._done = self._worked = self._ahead = 0.0
