@@ -34,9 +34,8 @@ def compute(task, x_adv, *, eps=None, attacks=None, seed=0):
         seed: Seed of the random directions and of t-SNE.
 
     Returns:
-        Dict from a name (`gallery`, `cross_sections`, `singular_values`, `activations`,
-        `embedding`) to its `View`; where a view does not apply to the model, an `Absent` that
-        says why.
+        Dict from the name of each view to its `View`; where a view does not apply to the model,
+        an `Absent` that says why.
 
     Example:
 

@@ -1,6 +1,7 @@
 """The registry makes every view, keeps it in JSON, and loses none to another's failure."""
 
 import json
+import pathlib
 
 import keras
 import numpy as np
@@ -8,19 +9,19 @@ import pytest
 
 from lipot import models
 from lipot.evaluation.page import views
-from lipot.evaluation.record.view import View
+from lipot.evaluation.record.view import Absent, View
 from tests.evaluation.page.views.cases import RNG, linear, views_of
 
 
 def test_every_view_of_an_image_network_is_there(of_images):
-    kinds = {name: type(view).__name__ for name, view in of_images.views.items()}
-    assert kinds == {
-        "gallery": "Gallery",
-        "cross_sections": "CrossSections",
-        "singular_values": "SingularValues",
-        "activations": "Activations",
-        "embedding": "Embedding",
-    }
+    assert list(of_images.views) == list(views.VIEWS)
+    assert not any(isinstance(view, Absent) for view in of_images.views.values())
+
+
+def test_every_file_of_a_view_is_in_the_registry():
+    folder = pathlib.Path(views.__file__).parent
+    written = {file.stem for file in folder.glob("*.py") if "\nSPEC = " in file.read_text()}
+    assert written == set(views._FILES) and len(views.VIEWS) == len(written)
 
 
 def test_views_survive_json(of_images):
