@@ -96,7 +96,7 @@ def _run(options):
         seed=options.seed,
         resume=options.resume,
         sanity=not options.no_sanity,
-        notes=dict(options.note or ()),
+        notes={"data": pathlib.Path(options.data).name, **dict(options.note or ())},
         workers=options.workers,
     )
     print(report.table("terminal"))

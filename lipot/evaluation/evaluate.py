@@ -9,7 +9,7 @@ import numpy as np
 from lipot import checks
 from lipot.evaluation.attacks import suite
 from lipot.evaluation.page import views
-from lipot.evaluation.record.about import about
+from lipot.evaluation.record.about import about, circumstances
 from lipot.evaluation.record.report import RobustnessReport
 from lipot.evaluation.record.result import Evaluation
 from lipot.evaluation.run import checkpoints, engine, proofs
@@ -137,6 +137,7 @@ def evaluate(
         settings=settings,
         versions=_versions(),
         about=about(model, notes),
+        circumstances=circumstances(task.x.shape, max(task.outputs.units, 2)),
         views=_views(task, outcome, seed) if views else {},
         **_proofs(task, outcome),
     )

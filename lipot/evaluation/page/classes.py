@@ -4,7 +4,8 @@ import numpy as np
 
 from lipot.evaluation.page.prose import headline_eps, percent
 from lipot.evaluation.page.section import Drawing, Section
-from lipot.evaluation.page.svg import FAINT, INK, SERIES, WIDE, drawing
+from lipot.evaluation.page.svg import WIDE, drawing
+from lipot.evaluation.record.palette import ACCENT, FAINT, INK
 from lipot.evaluation.record.per_class import PerClass, per_class
 
 _MOST_CLASSES = 20
@@ -14,7 +15,7 @@ def section(evaluation, prefix):
     """Returns the `Section` of an `Evaluation`; `prefix` starts every id."""
     eps = headline_eps(evaluation)
     shown = per_class(evaluation, eps)
-    title, text = f"Class by class, at {eps:g}", "Bars: what stands under every attack. "
+    text = f"Bars: what stands under every attack of {eps:g}. "
     if shown.certified is not None:
         text += "Narrow bars: what is proven to stand. "
     text += "Strokes: what is right without an attack."
@@ -27,7 +28,7 @@ def section(evaluation, prefix):
     ]
     svg = _bars(f"{prefix}-classes", shown)
     drawings = (Drawing(svg, f"{'; '.join(rows)}."),)
-    return Section(text, drawings, name="classes", title=title)
+    return Section(text, drawings, name="classes", title="Class by class")
 
 
 def _weakest(shown):
@@ -48,9 +49,9 @@ def _bars(name, shown):
     def draw(axes):
         rows = np.arange(len(shown.classes))[::-1]
         axes.hlines(rows, 100 * shown.attacked, 100, color=FAINT, linewidth=0.6, alpha=0.5)
-        axes.barh(rows, 100 * shown.attacked, 0.62, color=SERIES[0], alpha=0.55, linewidth=0)
+        axes.barh(rows, 100 * shown.attacked, 0.62, color=ACCENT, alpha=0.55, linewidth=0)
         if shown.certified is not None:
-            axes.barh(rows, 100 * shown.certified, 0.26, color=SERIES[0], linewidth=0)
+            axes.barh(rows, 100 * shown.certified, 0.26, color=ACCENT, linewidth=0)
         axes.plot(100 * shown.clean, rows, "|", color=INK, markersize=11, markeredgewidth=2)
         axes.set_yticks(rows, [f"{c} ({n})" for c, n in zip(shown.classes, shown.points)])
         axes.set(xlim=(0, 101), ylim=(-0.7, len(rows) - 0.3), xlabel="accuracy (%)")

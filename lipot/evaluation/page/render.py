@@ -3,13 +3,15 @@
 import base64
 import dataclasses
 import functools
+import json
 import pathlib
 from typing import NamedTuple
 
 import jinja2
+import numpy as np
 
 from lipot.evaluation.page import classes, prose
-from lipot.evaluation.page.board import boards
+from lipot.evaluation.page.board import Cell, boards, share_cell
 from lipot.evaluation.page.section import Drawing
 from lipot.evaluation.page.svg import WIDE, drawing
 from lipot.evaluation.page.views import sections
@@ -19,6 +21,8 @@ from lipot.evaluation.record.result import norm_name
 
 # The signs that stand for Matplotlib's markers in the key.
 _SIGNS = dict(zip(MARKERS, "●■▲◆▼✚✖★◀▶"))
+# Radii between 0 and the largest at which a pointer can read what is proven.
+_READINGS = 200
 
 
 class _Card(NamedTuple):
@@ -31,9 +35,12 @@ class _Card(NamedTuple):
 
 
 class _Model(NamedTuple):
-    """What the template shows of one evaluation."""
+    """What the template shows of one evaluation, in the colour of its curve."""
 
     name: str
+    color: str
+    sign: str
+    facts: list
     range: str
     cards: tuple
     verdict: str
@@ -41,15 +48,33 @@ class _Model(NamedTuple):
     standing: str
     checks: tuple
     certificate_note: str
-    sections: list
     settings: list
+
+
+class _Part(NamedTuple):
+    """A part of the page: what it shows of each model, side by side."""
+
+    name: str
+    short: str
+    title: str
+    text: str
+    sections: list
+
+
+class _Curves(NamedTuple):
+    """The figure of one norm: its drawing, its models, and what a pointer reads off it."""
+
+    drawing: Drawing
+    key: list
+    proven: bool
+    data: str
 
 
 def save(report, path):
     """Writes a report as one self-contained page.
 
-    The page holds its figures and its style; it asks for nothing else. That of one model runs no
-    script; that of several a few lines that sort the leaderboard.
+    The page holds its figures and its style; it asks for nothing else. A few lines of script sort
+    its tables and read values off its curves; it is whole without them.
 
     Args:
         report: `lipot.evaluation.RobustnessReport`.
@@ -76,7 +101,8 @@ def render(report):
     names = dict.fromkeys(evaluation.name for evaluation in report.evaluations)
     return environment.get_template("page.html").render(
         title=f"Robustness of {prose.listed(names)}",
-        models=[_model(e, f"m{index}") for index, e in enumerate(report.evaluations)],
+        models=[_model(e, *_look(index)) for index, e in enumerate(report.evaluations)],
+        parts=_parts(report.evaluations),
         units=tables.units(report.evaluations),
         boards=boards(report.evaluations) if len(report.evaluations) > 1 else [],
         curves=_curves(report.evaluations),
@@ -85,7 +111,32 @@ def render(report):
     )
 
 
-def _model(evaluation, prefix):
+def _look(index):
+    """Colour and sign of a model, the same wherever it is shown."""
+    color = f"var(--series-{index % len(SERIES)})"
+    return color, _SIGNS[MARKERS[index % len(MARKERS)]]
+
+
+def _parts(evaluations):
+    """Every part of the page with the sections of all models."""
+    shown = []
+    for index, evaluation in enumerate(evaluations):
+        prefix = f"m{index}"
+        shown.append([classes.section(evaluation, prefix), *sections(evaluation, prefix)])
+    return [_part(list(same)) for same in zip(*shown)]
+
+
+def _part(same):
+    """One part: words that hold for every model stand above it once."""
+    texts = {section.text for section in same}
+    text = texts.pop() if len(texts) == 1 else ""
+    if text:
+        same = [section._replace(text="") for section in same]
+    name = same[0].name
+    return _Part(name, name.replace("-", " ").capitalize(), same[0].title, text, same)
+
+
+def _model(evaluation, color, sign):
     checks = tuple(
         (verdict, {True: "passed", False: "failed", None: "not run"}[verdict.passed])
         for verdict in evaluation.sanity
@@ -97,6 +148,9 @@ def _model(evaluation, prefix):
     seconds = {name: f"{spent:.1f} s" for name, spent in evaluation.seconds.items()}
     return _Model(
         name=evaluation.name,
+        color=color,
+        sign=sign,
+        facts=_facts(evaluation),
         range=_range(evaluation),
         cards=_cards(evaluation),
         verdict=prose.verdict(evaluation),
@@ -104,9 +158,25 @@ def _model(evaluation, prefix):
         standing=_standing(evaluation.sanity),
         checks=checks,
         certificate_note=evaluation.certificate_note,
-        sections=[classes.section(evaluation, prefix), *sections(evaluation, prefix)],
         settings=[(name, _plain(value)) for name, value in {**settings, "time": seconds}.items()],
     )
+
+
+def _facts(evaluation):
+    """Pairs of what the head says of a model, its data, and when and where it was evaluated."""
+    about, found = evaluation.about, evaluation.circumstances
+    model = [
+        about.get("architecture"),
+        about.get("parameters") and f"{about['parameters']} parameters",
+    ]
+    named = {
+        "model": ", ".join(filter(None, model)),
+        "data": ", ".join(filter(None, (about.get("data"), found.get("data")))),
+        "attacks": prose.listed(evaluation.attacks),
+        "date": found.get("date"),
+        "machine": found.get("machine"),
+    }
+    return [(name, text) for name, text in named.items() if text]
 
 
 def _range(evaluation):
@@ -157,46 +227,62 @@ def _standing(verdicts):
 
 def _curves(evaluations):
     """A figure for each norm: radii of different norms share no axis."""
+    looks = [_look(index) for index in range(len(evaluations))]
     found = []
     for norm in dict.fromkeys(evaluation.norm for evaluation in evaluations):
-        shown = [evaluation for evaluation in evaluations if evaluation.norm == norm]
-        svg = drawing(
-            f"curves-{norm}", WIDE, 3.1, functools.partial(curves.draw, evaluations=shown)
-        )
+        places = [index for index, e in enumerate(evaluations) if e.norm == norm]
+        shown = [evaluations[index] for index in places]
+        draw = functools.partial(curves.draw, evaluations=shown, places=places)
+        svg = drawing(f"curves-{norm}", WIDE, 3.1, draw)
         alt = " ".join(prose.describe_curve(evaluation) for evaluation in shown)
-        key = [
-            (f"var(--series-{index % len(SERIES)})", _SIGNS[MARKERS[index % len(MARKERS)]], e.name)
-            for index, e in enumerate(shown)
-        ]
-        found.append((Drawing(svg, alt), key, any(e.certified_radius is not None for e in shown)))
+        key = [(*looks[index], e.name) for index, e in zip(places, shown)]
+        proven = any(e.certified_radius is not None for e in shown)
+        found.append(_Curves(Drawing(svg, alt), key, proven, _readable(shown, key)))
     return found
+
+
+def _readable(evaluations, key):
+    """The values behind curves as JSON, for the script."""
+    reach = max(evaluation.eps[-1] for evaluation in evaluations)
+    models = []
+    for evaluation, (color, sign, name) in zip(evaluations, key):
+        radii = np.linspace(0.0, reach, _READINGS + 1)
+        proven = [evaluation.certified_accuracy(radius) for radius in radii]
+        held = [evaluation.clean_accuracy, *map(evaluation.robust_accuracy, evaluation.eps)]
+        models.append(
+            {
+                "sign": sign,
+                "color": color,
+                "name": name,
+                "eps": [0, *evaluation.eps],
+                "held": [round(share, 4) for share in held],
+                "proven": None if None in proven else [round(share, 4) for share in proven],
+            }
+        )
+    norm = norm_name(evaluations[0].norm)
+    return json.dumps({"reach": reach, "norm": norm, "models": models}, ensure_ascii=False)
 
 
 def _table(evaluations):
     rows = []
     for evaluation in evaluations:
         for eps in evaluation.eps:
-            proven = evaluation.certified_accuracy(eps)
+            shares = (
+                evaluation.clean_accuracy,
+                evaluation.robust_accuracy(eps),
+                evaluation.certified_accuracy(eps),
+            )
             broken = {name: evaluation.broken(name, eps) for name in evaluation.attacks}
+            first = ", ".join(f"{name} {count}" for name, count in broken.items() if count) or "–"
             rows.append(
                 (
-                    evaluation.name,
-                    f"{eps:g} in {norm_name(evaluation.norm)}",
-                    _share(evaluation, evaluation.clean_accuracy),
-                    _share(evaluation, evaluation.robust_accuracy(eps)),
-                    _share(evaluation, proven),
-                    ", ".join(f"{name} {count}" for name, count in broken.items() if count) or "–",
+                    Cell(evaluation.name, "", evaluation.name),
+                    Cell(f"{eps:g} in {norm_name(evaluation.norm)}", "", f"{eps:.9f}"),
+                    *(share_cell(evaluation, share) for share in shares),
+                    Cell(first, "", f"{sum(broken.values())}"),
                 )
             )
     return rows
-
-
-def _share(evaluation, share):
-    """The two lines of an accuracy in the table: itself, and its interval."""
-    if share is None:
-        return "–", ""
-    low, high = evaluation.interval(share)
-    return prose.percent(share), f"{100 * low:.1f} – {100 * high:.1f}"
 
 
 def _plain(value):

@@ -6,7 +6,7 @@ import re
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from lipot.evaluation.record.palette import FAINT, INK, SERIES
+from lipot.evaluation.record.palette import ACCENT, FAINT, INK, SERIES
 
 # Inches: a figure as wide as the text, and a panel beside others.
 WIDE, PANEL = 5.2, 2.5
@@ -15,6 +15,7 @@ _LONGEST_NAME = 24
 
 _NAMES = {
     **{color: f"var(--series-{index})" for index, color in enumerate(SERIES)},
+    ACCENT: "var(--model)",
     INK: "currentColor",
     FAINT: "var(--faint)",
 }
@@ -39,6 +40,8 @@ _SETTINGS = {
 def drawing(name, width, height, draw):
     """Draws on fresh axes and returns the figure as an `<svg>` element.
 
+    Its attribute `data-axes` holds left, top, right and bottom of the axes as shares of its size.
+
     Args:
         name: Prefix of the ids inside, different for every figure of a page.
         width: Width in inches.
@@ -56,10 +59,13 @@ def drawing(name, width, height, draw):
     # Ids that depend on the salt alone make the same page from the same report.
     with rc_context({**_SETTINGS, "svg.hashsalt": name}):
         figure = Figure(figsize=(width, height), layout="constrained")
-        draw(figure.subplots())
+        axes = figure.subplots()
+        draw(axes)
         buffer = io.StringIO()
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
-    return _inlined(buffer.getvalue(), name)
+        left, bottom, right, top = axes.get_position().extents
+    ends = " ".join(f"{end:.4f}" for end in (left, 1 - top, right, 1 - bottom))
+    return _inlined(buffer.getvalue(), name).replace("<svg", f'<svg data-axes="{ends}"', 1)
 
 
 def pale(number):

@@ -1,6 +1,9 @@
-"""What a leaderboard says of a model besides its accuracies."""
+"""What a report says besides its accuracies: of the model, of the data, of when and where."""
 
 import collections
+import datetime
+import os
+import platform
 
 import keras
 
@@ -29,6 +32,32 @@ def about(model: keras.Model, notes: dict | None = None) -> dict[str, str]:
     notes = checks.instance("notes", notes or {}, dict, "a dictionary of texts, or None")
     found = {"architecture": _architecture(model), "parameters": f"{model.count_params():,}"}
     return {**found, **{str(name): str(text) for name, text in notes.items()}}
+
+
+def circumstances(shape: tuple, classes: int) -> dict[str, str]:
+    """Says what points an evaluation is about, when it is made, and on what machine.
+
+    Args:
+        shape: Shape of the points, `(n, ...)`.
+        classes: Number of classes of the model.
+
+    Returns:
+        Dictionary from `"data"`, `"date"` and `"machine"` to texts.
+
+    Example:
+
+    >>> circumstances((60, 8, 8, 1), 10)["data"]
+    '60 points of 8 x 8 x 1, 10 classes'
+    """
+    size = " x ".join(map(str, shape[1:]))
+    devices = {device.partition(":")[0] for device in keras.distribution.list_devices()}
+    device = ", ".join(sorted(devices - {"cpu"})) or "no accelerator"
+    machine = f"{platform.system()} on {platform.machine()}, {os.cpu_count()} cores, {device}"
+    return {
+        "data": f"{shape[0]} points of {size}, {classes} classes",
+        "date": datetime.date.today().isoformat(),
+        "machine": f"{machine}, {keras.backend.backend()}",
+    }
 
 
 def _architecture(model: keras.Model) -> str:

@@ -24,16 +24,18 @@ def plot(evaluations, ax=None):
     return ax
 
 
-def draw(ax, evaluations, names=None):
+def draw(ax, evaluations, names=None, places=None):
     """Draws evaluations: under attack as marks and steps, proven as a dashed line over a shade.
 
     Args:
         ax: Matplotlib axes.
-        evaluations: `Evaluation`s, the place of each being that of its colour and its mark.
+        evaluations: `Evaluation`s.
         names: What a legend calls each; none by default.
+        places: Number of the colour and the mark of each; in their order by default.
     """
     names = names or [None] * len(evaluations)
-    for index, (evaluation, name) in enumerate(zip(evaluations, names)):
+    places = range(len(evaluations)) if places is None else places
+    for index, evaluation, name in zip(places, evaluations, names):
         color, marker = SERIES[index % len(SERIES)], MARKERS[index % len(MARKERS)]
         _draw(ax, evaluation, name, color, marker)
     norms = {norm_name(evaluation.norm) for evaluation in evaluations}

@@ -7,3 +7,5 @@ SERIES = (
 )
 MARKERS = "osD^vPX*<>"
 INK, FAINT = "#1b1f24", "#8b9098"
+# Stands for the colour of the model that a figure is about, which the page knows.
+ACCENT = "#0072b3"

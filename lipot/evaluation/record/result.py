@@ -48,6 +48,7 @@ class Evaluation:
         versions: Dictionary from package to version.
         views: Dictionary from name to view, what the page draws besides the numbers.
         about: Dictionary of texts about the model: its architecture, parameters, and notes.
+        circumstances: Dictionary of texts about the data, the date and the machine.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Evaluation:
     versions: dict = dataclasses.field(default_factory=dict)
     views: dict = dataclasses.field(default_factory=dict)
     about: dict = dataclasses.field(default_factory=dict)
+    circumstances: dict = dataclasses.field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -138,6 +140,7 @@ class Evaluation:
             "settings": self.settings,
             "versions": self.versions,
             "about": self.about,
+            "circumstances": self.circumstances,
             "views": {name: view.to_dict() for name, view in self.views.items()},
         }
 

@@ -6,9 +6,10 @@ import numpy as np
 
 from lipot.evaluation.page.prose import percent
 from lipot.evaluation.page.section import Drawing, Section
-from lipot.evaluation.page.svg import MOST_ROWS, SERIES, WIDE, drawing, short
+from lipot.evaluation.page.svg import MOST_ROWS, WIDE, drawing, short
 from lipot.evaluation.page.views.hidden import features, layer_outputs
 from lipot.evaluation.page.views.spec import ViewSpec
+from lipot.evaluation.record.palette import ACCENT, INK
 from lipot.evaluation.record.view import View
 
 _POINTS = 256
@@ -84,7 +85,7 @@ def section(view, prefix):
     if view.layers:
         alt = "; ".join(f"{layer}: {percent(c)}" for layer, c in zip(view.layers, view.change))
         drawings.append(Drawing(_draw_layer_changes(f"{prefix}-layers", view), f"{alt}."))
-    key = (("var(--series-0)", "clean inputs"), ("var(--series-1)", "under attack"))
+    key = (("var(--model)", "clean inputs"), ("currentColor", "under attack, dotted"))
     return Section(text, tuple(drawings), key)
 
 
@@ -93,9 +94,9 @@ def _draw_channels(name, shown):
 
     def draw(axes):
         numbers = np.arange(1, len(shown.clean) + 1)
-        axes.fill_between(numbers, shown.clean, color=SERIES[0], alpha=0.25, linewidth=0)
-        axes.plot(numbers, shown.clean, color=SERIES[0], linewidth=1.4)
-        axes.plot(numbers, shown.adversarial, color=SERIES[1], linewidth=1.2)
+        axes.fill_between(numbers, shown.clean, color=ACCENT, alpha=0.25, linewidth=0)
+        axes.plot(numbers, shown.clean, color=ACCENT, linewidth=1.4)
+        axes.plot(numbers, shown.adversarial, ":", color=INK, linewidth=1.2)
         axes.set(xlim=(1, max(2, len(numbers))), xlabel="channel, strongest first")
         axes.set_ylim(bottom=0)
         axes.set_ylabel("mean magnitude")
@@ -110,7 +111,7 @@ def _draw_layer_changes(name, shown):
 
     def draw(axes):
         rows = np.arange(len(names))[::-1]
-        axes.barh(rows, 100 * values, 0.6, color=SERIES[1], linewidth=0)
+        axes.barh(rows, 100 * values, 0.6, color=ACCENT, linewidth=0)
         axes.set_yticks(rows, [short(layer) for layer in names])
         axes.set(ylim=(-0.7, len(rows) - 0.3), xlabel="change under attack (% of the output)")
         axes.grid(True, axis="x")

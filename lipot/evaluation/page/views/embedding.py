@@ -6,9 +6,10 @@ import numpy as np
 
 from lipot.evaluation.page.prose import percent
 from lipot.evaluation.page.section import Drawing, Section
-from lipot.evaluation.page.svg import SERIES, drawing
+from lipot.evaluation.page.svg import drawing
 from lipot.evaluation.page.views.hidden import features
 from lipot.evaluation.page.views.spec import ViewSpec
+from lipot.evaluation.record.palette import SERIES
 from lipot.evaluation.record.view import DoesNotApply, View
 
 _POINTS = 250

@@ -8,8 +8,9 @@ from keras import ops
 
 from lipot.backend.keras_graph import all_layers
 from lipot.evaluation.page.section import Drawing, Section
-from lipot.evaluation.page.svg import INK, MOST_ROWS, SERIES, WIDE, drawing, short
+from lipot.evaluation.page.svg import MOST_ROWS, WIDE, drawing, short
 from lipot.evaluation.page.views.spec import ViewSpec
+from lipot.evaluation.record.palette import ACCENT, INK
 from lipot.evaluation.record.view import DoesNotApply, View
 
 _WITH_A_KERNEL = (
@@ -87,7 +88,7 @@ def _draw_singular_values(name, shown):
     def draw(axes):
         rows = np.arange(len(pairs))[::-1]
         for row, (_, values) in zip(rows, pairs):
-            axes.plot(values, np.full(len(values), row), "|", color=SERIES[0], alpha=0.6)
+            axes.plot(values, np.full(len(values), row), "|", color=ACCENT, alpha=0.6)
         axes.axvline(1.0, color=INK, linewidth=0.8, linestyle=":")
         largest = max(float(values.max(initial=1.0)) for _, values in pairs)
         axes.set(xlim=(0, 1.05 * largest), ylim=(-0.7, len(rows) - 0.3))
