@@ -165,18 +165,19 @@ def _model(evaluation, color, sign):
 def _facts(evaluation):
     """Pairs of what the head says of a model, its data, and when and where it was evaluated."""
     about, found = evaluation.about, evaluation.circumstances
-    model = [
-        about.get("architecture"),
-        about.get("parameters") and f"{about['parameters']} parameters",
-    ]
+    count = about.get("parameters")
     named = {
-        "model": ", ".join(filter(None, model)),
-        "data": ", ".join(filter(None, (about.get("data"), found.get("data")))),
+        "model": _joined(about.get("architecture"), count and f"{count} parameters"),
+        "data": _joined(about.get("data"), found.get("data")),
         "attacks": prose.listed(evaluation.attacks),
         "date": found.get("date"),
         "machine": found.get("machine"),
     }
     return [(name, text) for name, text in named.items() if text]
+
+
+def _joined(*texts):
+    return ", ".join(filter(None, texts))
 
 
 def _range(evaluation):
