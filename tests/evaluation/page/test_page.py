@@ -1,30 +1,24 @@
-"""The page is complete, stands alone, and looks right in a browser where there is one."""
+"""The page is complete and stands alone."""
 
 import base64
 import dataclasses
 import html.parser
 import io
-import json
 import pathlib
 import re
-import shutil
-import subprocess
 
-import keras
 import numpy as np
 import pandas
 import pytest
 from PIL import Image
 
 from lipot.evaluation import page
-from lipot.evaluation.page import images, prose, views
+from lipot.evaluation.page import images, prose
 from lipot.evaluation.page.board import boards
 from lipot.evaluation.record.report import RobustnessReport
-from lipot.evaluation.record.result import Evaluation, Verdict
 from lipot.evaluation.record.view import Absent
-from lipot.evaluation.run.task import make_task
+from tests.evaluation.page.cases import FAILED, PASSED, SKIPPED, made, ranked
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
 FIGURES = {
     "curves",
     "classes",
@@ -34,61 +28,6 @@ FIGURES = {
     "activations",
     "embedding",
 }
-RNG = np.random.default_rng(0)
-PASSED = Verdict("larger radius", True, "Accuracy falls to 0 % as the radius grows.")
-FAILED = Verdict("black box", False, "Attacks without gradients broke more points.")
-SKIPPED = Verdict("transfer", None, "There was no second model.")
-
-
-def _evaluation(name="small net", norm=2, checks=(PASSED, SKIPPED), shape=(6, 6, 1)):
-    """A record as an evaluation leaves it, of a network that learned nothing."""
-    keras.utils.set_random_seed(0)
-    model = keras.Sequential(
-        [
-            keras.Input(shape),
-            keras.layers.Conv2D(3, 3, activation="relu"),
-            keras.layers.Flatten(),
-            keras.layers.Dense(8, "relu", name="a_layer_whose_name_is_very_long_indeed"),
-            keras.layers.Dense(3),
-        ]
-    )
-    x = RNG.uniform(size=(24, *shape)).astype("float32")
-    y = model.predict(x, verbose=0).argmax(axis=1)
-    x_adv = np.clip(x + 0.2 * RNG.normal(size=x.shape), 0.0, 1.0).astype("float32")
-    stands = np.full(24, -1)
-    stands[:6], stands[6:9] = 0, 1
-    return Evaluation(
-        name=name,
-        norm=norm,
-        eps=(0.25, 0.5, 1.0),
-        attacks=("fgsm", "pgd"),
-        labels=y,
-        predictions=y,
-        broken_by={0.25: np.full(24, -1), 0.5: stands, 1.0: np.zeros(24, int)},
-        seconds={"fgsm": 0.5, "pgd": 2.0},
-        certified_radius=RNG.uniform(0.0, 0.6, size=24),
-        certificate_note="by the product of the layers",
-        sanity=checks,
-        settings={"seed": 0, "clip_values": [0, 1]},
-        versions={"keras": "3.0"},
-        views=views.compute(
-            make_task(model, x, y, norm=norm, eps=0.5, clip_values=(0.0, 1.0)),
-            x_adv,
-            attacks=["fgsm"] * 6 + ["pgd"] * 18,
-        ),
-    )
-
-
-@pytest.fixture(scope="module")
-def evaluation():
-    return _evaluation()
-
-
-@pytest.fixture(scope="module")
-def written(evaluation, tmp_path_factory):
-    """The page of one model, as a file."""
-    path = tmp_path_factory.mktemp("page") / "deep" / "report.html"
-    return RobustnessReport([evaluation]).save_html(path)
 
 
 class _Reader(html.parser.HTMLParser):
@@ -209,7 +148,7 @@ def test_words_of_the_user_are_text_not_markup(evaluation):
 
 
 def test_several_models_and_norms_share_a_page(evaluation):
-    second = dataclasses.replace(_evaluation("other", norm="inf", checks=(FAILED,)), views={})
+    second = dataclasses.replace(made("other", norm="inf", checks=(FAILED,)), views={})
     absent = {"gallery": Absent("There is no gallery: no images.")}
     third = dataclasses.replace(evaluation, name="third", certified_radius=None, views=absent)
     text = page.render(RobustnessReport([evaluation, second, third]))
@@ -224,20 +163,8 @@ def test_several_models_and_norms_share_a_page(evaluation):
     assert '<p class="trust untested">' in page.render(RobustnessReport([unchecked]))
 
 
-def _ranked(evaluation):
-    """Three models of other standing: the second one falls least."""
-    robust = {eps: np.full(24, -1) for eps in evaluation.eps}
-    about = {"parameters": "999", "licence": "MIT", "data": "the same for all"}
-    return [
-        dataclasses.replace(evaluation, name="weak", about={"parameters": "1,000"}),
-        dataclasses.replace(evaluation, name="strong", broken_by=robust, about=about),
-        dataclasses.replace(evaluation, name="unproven", certified_radius=None),
-        dataclasses.replace(evaluation, name="elsewhere", norm="inf"),
-    ]
-
-
 def test_a_leaderboard_ranks_models_that_were_attacked_alike(evaluation):
-    first, second = boards(_ranked(evaluation))
+    first, second = boards(ranked(evaluation))
     assert (first.title, second.title) == ("0.5 in l2", "0.5 in l-infinity")
     assert first.columns == ("clean", "robust", "proven", "checks", "parameters", "licence")
     assert [(row.rank, row.name, row.anchor) for row in first.rows] == [
@@ -248,58 +175,6 @@ def test_a_leaderboard_ranks_models_that_were_attacked_alike(evaluation):
     assert [row.anchor for row in second.rows] == ["m3"]
     twins = boards([evaluation, dataclasses.replace(evaluation, name="twin")])[0]
     assert [row.rank for row in twins.rows] == [1, 1]
-
-
-def _after(text, script, tmp_path):
-    """What Chromium makes of a page once a script has run on it."""
-    file = tmp_path / "scripted.html"
-    file.write_text(text.replace("</body>", f"<script>{script}</script></body>"))
-    shown = _chromium(tmp_path, "--dump-dom", file.as_uri())
-    assert "CONSOLE" not in shown.stderr
-    return shown.stdout
-
-
-@pytest.mark.parametrize(
-    ("column", "clicks", "expected"),
-    [
-        pytest.param("model", 1, ["weak", "unproven", "strong"], marks=pytest.mark.slow),
-        pytest.param("parameters", 1, ["weak", "strong", "unproven"], marks=pytest.mark.slow),
-        ("parameters", 2, ["unproven", "strong", "weak"]),
-        pytest.param("robust", 1, ["strong", "weak", "unproven"], marks=pytest.mark.slow),
-    ],
-)
-def test_chromium_sorts_the_leaderboard(column, clicks, expected, evaluation, tmp_path):
-    ranked = [dataclasses.replace(e, views={}) for e in _ranked(evaluation)[:3]]
-    text = page.render(RobustnessReport(ranked))
-    assert _Reader(text).ids.count("m1") == 1 and text.count("<script>") == 1
-    click = (
-        'const b = [...document.querySelectorAll(".board button")].find('
-        f'b => b.textContent === "{column}"); for (let i = 0; i < {clicks}; i++) b.click();'
-    )
-    shown = _after(text, click, tmp_path)
-    board = re.search(r'<table class="board sortable">.*?</table>', shown, flags=re.DOTALL)[0]
-    assert re.findall(r'<a href="#m\d">(.*?)</a>', board) == expected
-
-
-def test_chromium_reads_values_off_the_curves(evaluation, tmp_path):
-    bare = [dataclasses.replace(evaluation, name="<one>", views={})]
-    bare.append(dataclasses.replace(bare[0], name="unproven", certified_radius=None))
-    point = """
-        const svg = document.querySelector("figure[data-curves] svg");
-        const box = svg.getBoundingClientRect();
-        const [left, , right] = svg.dataset.axes.split(" ").map(Number);
-        const x = box.left + box.width * (left + 0.7 * (right - left));
-        svg.dispatchEvent(new PointerEvent("pointermove", {clientX: x, bubbles: true}));"""
-    shown = _after(page.render(RobustnessReport(bare)), point, tmp_path)
-    read = re.search(r'<ul class="readout"[^>]*>(.*?)</ul>', shown, flags=re.DOTALL)[1]
-    lines = re.findall(r"<li>(.*?)</li>", re.sub(r"<span.*?</span>", "", read))
-    # The largest radius is 1, and between 0.5 and 1 what stood at 0.5 is what is known.
-    proven = 100 * np.mean(evaluation.certified_radius >= 0.7)
-    assert lines == [
-        "l2 radius 0.700",
-        f"&lt;one&gt;: 62.5 % under attack of 0.5, {proven:.1f} % proven",
-        "unproven: 62.5 % under attack of 0.5",
-    ]
 
 
 def test_the_head_says_what_when_and_where(evaluation):
@@ -351,55 +226,6 @@ def test_colours_of_a_change():
 def _pixels(address):
     data = base64.b64decode(address.partition("base64,")[2])
     return np.asarray(Image.open(io.BytesIO(data))).reshape(-1, 3).tolist()
-
-
-def _chromium(folder, *arguments):
-    """Runs a headless Chromium and returns what it wrote to both streams."""
-    if CHROMIUM is None:
-        pytest.skip("There is no Chromium here.")
-    command = [CHROMIUM, "--headless=new", "--no-sandbox", "--disable-gpu"]
-    command += [f"--user-data-dir={folder}/profile", "--enable-logging=stderr", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
-
-
-_PROBE = """<!doctype html><body><iframe id="page" style="width:WIDTHpx;height:900px"></iframe>
-<pre id="found"></pre><script>
-const frame = document.getElementById("page");
-frame.onload = () => {
-  const inside = frame.contentDocument, root = inside.documentElement, wide = [];
-  const drawings = [...inside.querySelectorAll("svg, img")].map(e => e.getBoundingClientRect());
-  for (const svg of inside.querySelectorAll("svg")) {
-    const box = svg.getBoundingClientRect();
-    for (const part of svg.querySelectorAll("g[id*='text_']")) {
-      const text = part.getBoundingClientRect();
-      if (text.left < box.left - 1 || text.right > box.right + 1 ||
-          text.top < box.top - 1 || text.bottom > box.bottom + 1) wide.push(part.id);
-    }
-  }
-  document.getElementById("found").textContent = JSON.stringify({
-    overflow: root.scrollWidth - root.clientWidth, clipped: wide,
-    flat: drawings.filter(b => b.width < 40 || b.height < 20).length, count: drawings.length});
-};
-frame.srcdoc = PAGE;
-</script></body>"""
-
-
-@pytest.mark.parametrize("width", [375, 390, 1280])
-def test_chromium_shows_every_figure_and_clips_no_label(written, tmp_path, width):
-    probe = tmp_path / "probe.html"
-    text = json.dumps(written.read_text()).replace("</", "<\\/")
-    probe.write_text(_PROBE.replace("WIDTH", str(width)).replace("PAGE", text))
-    shown = _chromium(tmp_path, "--dump-dom", "--virtual-time-budget=5000", probe.as_uri())
-    found = json.loads(re.search(r'<pre id="found">(.*?)</pre>', shown.stdout)[1])
-    assert found == {"overflow": 0, "clipped": [], "flat": 0, "count": 24 + 11}
-    assert "CONSOLE" not in shown.stderr
-
-
-def test_chromium_prints_the_page(written, tmp_path):
-    printed = tmp_path / "page.pdf"
-    shown = _chromium(tmp_path, f"--print-to-pdf={printed}", written.as_uri())
-    assert printed.read_bytes().startswith(b"%PDF") and printed.stat().st_size > 20_000
-    assert "CONSOLE" not in shown.stderr
 
 
 def test_the_template_is_part_of_the_package():
