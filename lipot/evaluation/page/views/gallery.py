@@ -16,6 +16,8 @@ from lipot.evaluation.record.view import DoesNotApply, View
 _SHOWN = 6
 # Above 1 by what training and float32 leave of an orthonormal kernel.
 _ONE_LIPSCHITZ = 1.01
+# Between a number and what belongs to it, where no line of a narrow caption may end.
+_GLUE = "\u00a0"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -163,20 +165,22 @@ def _examples(view):
             int(numbers[row])
             for numbers in (view.seen_clean, view.seen_adversarial, view.seen_counterfactual)
         )
-        how_sure = f"{100 * view.confidences[row]:.0f} %"
-        how_sure_after = f"{100 * view.confidences_adversarial[row]:.0f} %"
-        attack, far = _attack(view, row), f"l2 {view.distances[row]:.2f}"
+        sure, sure_after = (
+            f"{100 * shares[row]:.0f}{_GLUE}%"
+            for shares in (view.confidences, view.confidences_adversarial)
+        )
+        attack, far = _attack(view, row), f"l2{_GLUE}{view.distances[row]:.2f}"
         yield (
             Cell(
                 picture(view.clean[row], view.low, view.high),
-                f"Image of class {label}, seen as {seen} with confidence {how_sure}",
-                f"{label}, seen as {seen}, {how_sure}",
+                f"Image of class {label}, seen as {seen} with confidence {sure}",
+                f"{label}, seen as {seen}, {sure}",
             ),
             Cell(change(changes[row], reach), f"What the attack changes in it: {attack}", attack),
             Cell(
                 picture(view.adversarial[row], view.low, view.high),
-                f"The image under attack, seen as {attacked} with confidence {how_sure_after}",
-                f"seen as {attacked}, {how_sure_after}",
+                f"The image under attack, seen as {attacked} with confidence {sure_after}",
+                f"seen as {attacked}, {sure_after}",
             ),
             Cell(
                 picture(view.counterfactual[row], view.low, view.high),
@@ -189,7 +193,7 @@ def _examples(view):
 def _attack(view, row):
     if not view.attack_distances[row]:
         return "no attack broke it"
-    size = f"{norm_name(view.norm)} {view.attack_distances[row]:.2g}"
+    size = f"{norm_name(view.norm)}{_GLUE}{view.attack_distances[row]:.2g}"
     return f"{view.attacks[row]}, {size}" if view.attacks[row] else size
 
 

@@ -55,6 +55,7 @@ def test_the_gallery_names_the_attack_how_far_it_went_and_how_sure_the_network_i
     np.testing.assert_allclose(found.attack_distances, [1.25, 0.0])
     np.testing.assert_allclose(found.confidences, [1 / (1 + np.exp(-1))] * 2, rtol=1e-5)
     np.testing.assert_allclose(found.confidences_adversarial[0], 1 / (1 + np.exp(-0.75)), rtol=1e-5)
-    captions = [[cell.caption for cell in row] for row in gallery.section(found, "m0").examples]
+    rows = gallery.section(found, "m0").examples
+    captions = [[cell.caption.replace("\u00a0", " ") for cell in row] for row in rows]
     assert captions[0][:3] == ["0, seen as 0, 73 %", "pgd, l2 1.2", "seen as 1, 68 %"]
     assert captions[1][1:3] == ["no attack broke it", "seen as 0, 73 %"]
