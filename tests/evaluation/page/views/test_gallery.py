@@ -44,18 +44,19 @@ def test_the_counterfactual_of_a_1_lipschitz_network_mirrors_the_point():
 def test_the_gallery_names_the_attack_how_far_it_went_and_how_sure_the_network_is():
     last = keras.layers.Dense(2, use_bias=False)
     model = keras.Sequential([keras.Input((4, 4, 1)), keras.layers.Flatten(), last])
-    last.set_weights([np.eye(16, 2)])
+    # Twice the first two pixels: rows that no one takes for probabilities.
+    last.set_weights([2.0 * np.eye(16, 2)])
     x = np.zeros((2, 4, 4, 1), "float32")
     x[:, 0, 0] = 1.0
     x_adv = x.copy()
     x_adv[0, 0, :2] = [[0.25], [1.0]]
     found = views_of(model, x, [0, 0], x_adv, eps=2.0, norm=2, attacks=["pgd", ""])["gallery"]
     assert found.attacks == ("pgd", "")
-    # (0.75, 1) is 1.25 long; e / (e + 1), and the same between 1 and 0.25.
+    # (0.75, 1) is 1.25 long; logits 2 and 0 before, 0.5 and 2 after.
     np.testing.assert_allclose(found.attack_distances, [1.25, 0.0])
-    np.testing.assert_allclose(found.confidences, [1 / (1 + np.exp(-1))] * 2, rtol=1e-5)
-    np.testing.assert_allclose(found.confidences_adversarial[0], 1 / (1 + np.exp(-0.75)), rtol=1e-5)
+    np.testing.assert_allclose(found.confidences, [1 / (1 + np.exp(-2))] * 2, rtol=1e-5)
+    np.testing.assert_allclose(found.confidences_adversarial[0], 1 / (1 + np.exp(-1.5)), rtol=1e-5)
     rows = gallery.section(found, "m0").examples
     captions = [[cell.caption.replace("\u00a0", " ") for cell in row] for row in rows]
-    assert captions[0][:3] == ["0, seen as 0, 73 %", "pgd, l2 1.2", "seen as 1, 68 %"]
-    assert captions[1][1:3] == ["no attack broke it", "seen as 0, 73 %"]
+    assert captions[0][:3] == ["0, seen as 0, 88 %", "pgd, l2 1.2", "seen as 1, 82 %"]
+    assert captions[1][1:3] == ["no attack broke it", "seen as 0, 88 %"]
