@@ -54,7 +54,8 @@ def train(options):
     )
     model = network(options)
     loss = losses.EMMA(options.eps, head=model.layers[-1], tau=options.tau)
-    model.compile(optimizers.ManifoldAdam(options.learning_rate, turn=options.turn), loss, metrics=["accuracy"])
+    optimizer = optimizers.ManifoldAdam(options.learning_rate, turn=options.turn)
+    model.compile(optimizer, loss, metrics=["accuracy"])
     budget = callbacks.TimeBudget(options.minutes, options.learning_rate, warmup=0.03)
     backup = callbacks.Backup(FOLDER / "training", keeps=[budget])
     history = model.fit(
