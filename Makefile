@@ -18,8 +18,9 @@ ADMITTED_KERAS = $(shell sed -n 's/^\(keras>=[^ ]*\).*/\1/p' requirements.txt)
 ON_EVERY_KERAS := tests/test_keras_graph.py tests/certificates
 # Has PyTorch without CUDA; where it cannot be reached, PyPI's comes with it.
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
-# Two processes: more of them take memory, and each starts TensorFlow anew.
-PARALLEL ?= -n 2 --dist loadfile
+# Two processes: more of them take memory, and each starts TensorFlow anew. Files run in the order of
+# tests/conftest.py, not by their number of tests.
+PARALLEL ?= -n 2 --dist loadfile --no-loadscope-reorder
 # What runs on every backend. Doctests show values as TensorFlow prints them.
 ON_EVERY_BACKEND := tests/test_backend.py tests/layers tests/losses tests/certificates \
 	tests/models/test_adversarial_model.py tests/models/test_otad.py \
@@ -28,7 +29,7 @@ ON_EVERY_BACKEND := tests/test_backend.py tests/layers tests/losses tests/certif
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-jax test-jax-smoke test-torch test-keras lint format docs install clean
+.PHONY: help demo test coverage test-slow test-jax test-jax-smoke test-torch test-keras lint format docs install clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
@@ -38,6 +39,9 @@ demo: $(INSTALLED) ## train, certify and attack a small network; figures in demo
 
 test: $(INSTALLED) ## run the tests, the doctests and the code of the docs
 	$(BIN)/python -m pytest $(PARALLEL)
+
+coverage: $(INSTALLED) ## run the tests and count the lines they reach, into coverage.xml
+	$(BIN)/python -m pytest $(PARALLEL) --cov --cov-report=xml --cov-report=term:skip-covered
 
 test-slow: $(INSTALLED) ## run the tests that take minutes
 	$(BIN)/python -m pytest -m slow
@@ -73,7 +77,7 @@ install: $(INSTALLED) ## only make the environment
 	@echo "Ready: source $(BIN)/activate"
 
 clean: ## remove the environment and everything that was built
-	rm -rf $(VENV) $(VENV)-torch $(VENV)-keras-oldest $(VENV)-keras-newest site demo-report build dist *.egg-info .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(VENV)-torch $(VENV)-keras-oldest $(VENV)-keras-newest site demo-report build dist *.egg-info .pytest_cache .ruff_cache .coverage coverage.xml
 	find lipot lipot_cli tests examples benchmarks -name __pycache__ -prune -exec rm -rf {} +
 
 # A stamp, so that a second run starts at once and a failed install is tried again.

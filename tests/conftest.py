@@ -1,12 +1,41 @@
 """Shared fixtures: quiet frameworks, one seed for every test, and memory that stays bounded."""
 
 import os
+import pathlib
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("MPLBACKEND", "Agg")
 
 import keras
 import pytest
+
+# A file is one process's: where a long one comes last, the others wait for it with nothing to do.
+LONG_FILES = (
+    "test_docs.py",
+    "test_replicas.py",
+    "test_histories.py",
+    "test_plain.py",
+    "test_cli.py",
+    "test_how_to_add.py",
+    "test_kernel_replicas.py",
+    "test_recipes.py",
+    "test_certified_recipe.py",
+    "test_cli_train.py",
+    "test_cifar10.py",
+    "test_cli_evaluate.py",
+    "test_presets.py",
+    "test_checkpoints.py",
+    "test_batches.py",
+    "test_hinge_kr_replicas.py",
+    "test_weight_histories.py",
+    "test_resuming.py",
+)
+
+
+def pytest_collection_modifyitems(items):
+    """Long files first, for what runs them by several processes."""
+    places = {name: place for place, name in enumerate(LONG_FILES)}
+    items.sort(key=lambda item: places.get(pathlib.Path(item.path).name, len(places)))
 
 
 @pytest.fixture(autouse=True)

@@ -6,6 +6,7 @@ its own; `on_devices` runs one, once for all tests.
 
 import contextlib
 import functools
+import itertools
 import json
 import os
 import subprocess
@@ -24,8 +25,10 @@ SHIFT = 0.2 * RNG.normal(size=X.shape).astype("float32")
 # Class 2 is in few rows, so that some replicas never see it.
 Y = np.array([0, 2, 1, 2, 0, 0, 1, 1, 0, 1, 0, 1, 0, 0, 1, 2, 2, 1, 0, 0, 1])
 WEIGHTS = RNG.integers(0, 4, size=SAMPLES).astype("float32")
-# Two replicas hold rows of one length; of four, in the second batch, 2, 2, 1 and none.
-BATCHES = (slice(0, 8), slice(8, 13), slice(13, 21))
+# Of two replicas, 4 and 3 rows: each size of a batch is traced anew.
+EQUAL = (slice(0, 7), slice(7, 14), slice(14, 21))
+# Two replicas hold as many rows, then 3 and 2; four, in the second batch, 2, 2, 1 and none.
+RAGGED = (slice(0, 8), slice(8, 13), slice(13, 21))
 STEPS = 20
 # The labels of each loss that does not take one-hot rows.
 BINARY = {"HKR", "KR", "HingeMargin", "TauBinaryCrossentropy"}
@@ -78,8 +81,6 @@ class Trial:
             loss.build((None, 6))
         trained = list(loss.trainable_variables) if self.paired else []
         self.variables = self.weights + trained
-        self.optimizer = keras.optimizers.SGD(0.05)
-        self.optimizer.build(self.variables)
         self.units = 1 if name in BINARY else CLASSES
 
     def network(self, x):
@@ -111,25 +112,29 @@ def strategy_of(count):
     return tf.distribute.MirroredStrategy([f"CPU:{index}" for index in range(count)])
 
 
-def descend(count):
+def descend(count, batches=EQUAL):
     """Twenty steps of every loss on TensorFlow, batch by batch."""
     import tensorflow as tf
 
     strategy = strategy_of(count)
     with strategy.scope():
         trials = {name: Trial(name, loss) for name, loss in losses_by_name().items()}
+        # Plain gradient descent: one optimizer of all does what one of each would, and is traced
+        # once.
+        variables = [variable for trial in trials.values() for variable in trial.variables]
+        optimizer = keras.optimizers.SGD(0.05)
+        optimizer.build(variables)
 
     def step(shares):
-        found = []
+        found, gradients = [], []
         for trial, share in zip(trials.values(), shares):
             with tf.GradientTape() as tape:
-                value, metric = trial.value(*share)
-            gradients = tape.gradient(value, trial.variables)
-            # TensorFlow may step while it still computes what no gradient waits for: those of a
-            # loss that is linear in the scores do not need its value.
-            with tf.control_dependencies([value, metric, *gradients]):
-                trial.optimizer.apply(gradients, trial.variables)
-            found.append((value, metric))
+                found.append(trial.value(*share))
+            gradients += tape.gradient(found[-1][0], trial.variables)
+        # TensorFlow may step while it still computes what no gradient waits for: those of a
+        # loss that is linear in the scores do not need its value.
+        with tf.control_dependencies([*itertools.chain(*found), *gradients]):
+            optimizer.apply(gradients, variables)
         return found
 
     def share(context, batch):
@@ -143,11 +148,11 @@ def descend(count):
     run = tf.function(lambda shares: strategy.run(step, args=(shares,)), autograph=False)
     shares = [
         strategy.experimental_distribute_values_from_function(functools.partial(share, batch=batch))
-        for batch in BATCHES
+        for batch in batches
     ]
     values, metrics = [], []
     for index in range(STEPS):
-        found = run(shares[index % len(BATCHES)])
+        found = run(shares[index % len(batches)])
         local = [[strategy.experimental_local_results(v) for v in pair] for pair in found]
         values.append([float(sum(value)) for value, _ in local])
         metrics.append([[float(v) for v in metric] for _, metric in local])
@@ -261,5 +266,6 @@ def _ot_classifier(lipot):
 
 
 if __name__ == "__main__":
-    parts = {"descend": descend, "fit": fit, "shards": on_shards}
+    ragged = functools.partial(descend, batches=RAGGED)
+    parts = {"descend": descend, "ragged": ragged, "fit": fit, "shards": on_shards}
     print(json.dumps(parts[sys.argv[2]](int(sys.argv[1]))))

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from lipot import certify, datasets, recipes
+from lipot import certify, datasets, layers, recipes
 from lipot.recipes import certified
 from lipot.recipes.certified_choices import ARCHITECTURES, LOSSES, Candidate, candidates
 from lipot.recipes.halving import rung_sizes, successive_halving
@@ -94,6 +94,12 @@ def test_what_diverged_scores_below_what_certifies_nothing():
     assert trial.score(data.x_test, data.y_test, 0.5) == -1.0
 
 
+def small(input_shape, units):
+    """A network that compiles soon."""
+    parts = [keras.layers.Flatten(), layers.SpectralDense(16), layers.FrobeniusDense(units)]
+    return keras.Sequential([keras.Input(input_shape), *parts])
+
+
 class Stopped(Exception):
     pass
 
@@ -112,6 +118,7 @@ def test_a_search_goes_on_after_its_last_trial_and_the_training_after_its_last_e
     tmp_path, monkeypatch, capsys
 ):
     monkeypatch.setattr("lipot.callbacks.time_budget.time", Clock())
+    monkeypatch.setitem(ARCHITECTURES, "dense", ARCHITECTURES["dense"]._replace(build=small))
     data, scores, fits = few(), {"margin": 0.3, "emma": 0.6}, []
     real_fit = certified._Trial.fit
 

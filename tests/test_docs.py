@@ -29,7 +29,13 @@ def python_blocks(text):
         yield text[: match.start(1)].count("\n"), match.group(1)
 
 
-WITH_CODE = [page for page in PAGES if any(python_blocks(page.read_text()))]
+def distinct(pages):
+    """One page for each code: the home page shows that of the README."""
+    code = {page: [block for _, block in python_blocks(page.read_text())] for page in pages}
+    return list({"".join(blocks): page for page, blocks in code.items() if blocks}.values())
+
+
+WITH_CODE = distinct(PAGES)
 
 
 @pytest.mark.parametrize("page", WITH_CODE, ids=_name)
@@ -48,7 +54,9 @@ def test_links_lead_somewhere(page):
         if target.startswith(("http://", "https://", "mailto:")):
             continue
         file = page.parent / path if path else page
-        assert file.exists(), f"{_name(page)} links to {target}"
+        # Pages of tutorials are made of their code.
+        made = file.parent.name == "tutorials" and file.with_suffix(".py").exists()
+        assert file.exists() or made, f"{_name(page)} links to {target}"
         if anchor and file.suffix == ".md":
             assert anchor in _anchors(file), f"{_name(page)} links to {target}"
 
@@ -60,7 +68,30 @@ def _anchors(page):
 
 def test_every_page_is_in_the_navigation():
     listed = set(re.findall(r"[\w/-]+\.md", NAVIGATION))
-    assert listed == {str(page.relative_to(ROOT / "docs")) for page in DOCS}
+    made = {f"tutorials/{file.stem}.md" for file in ROOT.glob("docs/tutorials/*.py")}
+    assert listed == made | {str(page.relative_to(ROOT / "docs")) for page in DOCS}
+
+
+def test_the_home_page_shows_the_code_of_the_readme():
+    home, readme = ((ROOT / name).read_text() for name in ("docs/index.md", "README.md"))
+    assert [code for _, code in python_blocks(home)] == [code for _, code in python_blocks(readme)]
+
+
+# Names and units that need no words, and figures of tables.
+PLAIN = """
+    AT CE CPU CSV GPU HTML II III IV IX JAX JPEG JSON L2 MERFISH MIT MNIST MOSEK NN NP PBMC README
+    SHA SVG TRADESPGD UCI VI VII VIII XI XII XIII XIV CIFAR SVHN DML
+"""
+
+
+def test_every_abbreviation_is_in_the_glossary():
+    glossary = (ROOT / "docs/glossary.md").read_text()
+    known = set(re.findall(r"^\| ([\w-]+) \|", glossary, flags=re.MULTILINE))
+    parts = {part for short in known for part in short.split("-")}
+    for page in DOCS:
+        prose = re.sub(r"```.*?```|`[^`]*`|\$.*?\$|\]\([^)]*\)", "", page.read_text(), flags=re.S)
+        found = set(re.findall(r"\b[A-Z][A-Z0-9]+\b", prose))
+        assert found - parts - set(PLAIN.split()) == set(), _name(page)
 
 
 def test_every_layer_is_in_the_table_of_layers():
@@ -118,10 +149,11 @@ def test_every_make_target_in_the_prose_exists():
 
 def test_the_site_asks_for_nothing_from_elsewhere(tmp_path):
     assert not re.search(r"^ *- *https?://", NAVIGATION, flags=re.MULTILINE)
-    for package in ("mkdocs", "material", "mathjax"):
+    for package in ("mkdocs", "material", "mathjax", "jupytext"):
         pytest.importorskip(package, reason="The docs are not installed: make docs.")
     build = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path)]
-    subprocess.run(build, cwd=ROOT, check=True, env={**os.environ, "NO_MKDOCS_2_WARNING": "1"})
+    settings = {"NO_MKDOCS_2_WARNING": "1", "LIPOT_TUTORIALS": "plain"}
+    subprocess.run(build, cwd=ROOT, check=True, env={**os.environ, **settings})
     assert (tmp_path / "javascripts" / "tex-svg-full.js").stat().st_size > 1_000_000
     for page in tmp_path.glob("**/*.html"):
         text = page.read_text()

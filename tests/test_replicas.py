@@ -9,8 +9,12 @@ from tests.replicas import STEPS, losses_by_name, on_devices
 BACKEND = keras.backend.backend()
 on_tensorflow = pytest.mark.skipif(BACKEND != "tensorflow", reason="tf.distribute is TensorFlow's.")
 on_jax = pytest.mark.skipif(BACKEND != "jax", reason="keras.distribution is for JAX.")
-# Four replicas take two minutes to trace.
-COUNTS = [2, pytest.param(4, marks=pytest.mark.slow)]
+# Batches of several sizes, and four replicas, take minutes to trace.
+SPREADS = [
+    (2, "descend"),
+    pytest.param(2, "ragged", marks=pytest.mark.slow),
+    pytest.param(4, "ragged", marks=pytest.mark.slow),
+]
 
 
 def close(ours, theirs, tolerance):
@@ -21,10 +25,10 @@ def close(ours, theirs, tolerance):
 
 
 @on_tensorflow
-@pytest.mark.parametrize("count", COUNTS)
+@pytest.mark.parametrize(("count", "batches"), SPREADS)
 @pytest.mark.parametrize("name", losses_by_name())
-def test_replicas_descend_the_loss_of_the_global_batch(name, count):
-    one, many = on_devices(1, "descend")[name], on_devices(count, "descend")[name]
+def test_replicas_descend_the_loss_of_the_global_batch(name, count, batches):
+    one, many = on_devices(1, batches)[name], on_devices(count, batches)[name]
     assert len(one["values"]) == STEPS
     assert one["values"][0] != pytest.approx(one["values"][-3], rel=1e-3)
     close(many["values"], one["values"], 1e-5)

@@ -77,7 +77,7 @@ def test_a_deep_network_of_blocks_is_certified():
     model = lipot.Sequential(
         [
             keras.Input((6, 6, 4)),
-            *[LipschitzResidual([SpectralConv2D(4, 3), GroupSort2()]) for _ in range(4)],
+            *[LipschitzResidual([SpectralConv2D(4, 3), GroupSort2()]) for _ in range(3)],
             keras.layers.Flatten(),
             lipot.layers.FrobeniusDense(3),
         ]
@@ -95,7 +95,7 @@ def test_a_deep_network_of_blocks_is_certified():
         np.testing.assert_array_equal(predicted, certificate.predictions)
     model.condense()
     plain = lipot.to_keras(model)
-    np.testing.assert_allclose(plain.predict(x, verbose=0), model.predict(x, verbose=0), atol=1e-5)
+    np.testing.assert_allclose(to_numpy(plain(x)), to_numpy(model(x)), atol=1e-5)
 
 
 def test_round_trips(tmp_path):
