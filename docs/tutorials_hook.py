@@ -65,12 +65,12 @@ def pages(name, notebook):
             file = f"{name}_{len(figures) + 1}.png"
             figures[file] = base64.b64decode(figure)
             parts.append(f"![Figure: {heading}]({file})")
-    title, *rest = parts[0].split("\n", maxsplit=1)
+    title, _, rest = parts[0].partition("\n")
     offer = (
         f"This page is [a notebook]({name}.ipynb), run when the site was built. Jupyter opens it, "
         "and Colab by *File > Upload notebook*."
     )
-    page = "\n\n".join(filter(None, [title, offer, *rest, *parts[1:]]))
+    page = "\n\n".join(filter(None, [title, offer, rest.strip(), *parts[1:]]))
     return {f"{name}.md": page + "\n", f"{name}.ipynb": nbformat.writes(notebook), **figures}
 
 

@@ -49,13 +49,14 @@ def test_it_starts_with_a_title_and_its_links_lead_somewhere(tutorial):
 
 def test_a_page_shows_code_text_and_figures(hook):
     import jupytext
+    from nbformat.v4 import new_output
 
     text = '# %% [markdown]\n# # Title\n#\n# Words.\n\n# %%\nprint("\\033[1mbold\\033[0m")\n'
     notebook = jupytext.reads(text, fmt="py:percent")
     notebook.cells[1]["outputs"] = [
-        {"output_type": "stream", "name": "stdout", "text": "\x1b[1mbold\x1b[0m\n"},
-        {"output_type": "stream", "name": "stderr", "text": "a warning"},
-        {"output_type": "display_data", "data": {"image/png": "QUJD"}, "metadata": {}},
+        new_output("stream", name="stdout", text="\x1b[1mbold\x1b[0m\n"),
+        new_output("stream", name="stderr", text="a warning"),
+        new_output("display_data", {"image/png": "QUJD"}),
     ]
     files = hook.pages("some", notebook)
     assert set(files) == {"some.md", "some.ipynb", "some_1.png"}

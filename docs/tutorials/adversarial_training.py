@@ -112,8 +112,9 @@ print(report.table("terminal"))
 axes = report.plot()
 
 # %% [markdown]
-# Attacks leave the plain network next to nothing. Between the other two the difference is within the
-# brackets, the 95 % confidence intervals: on so few points nothing more can be said.
+# At the largest radius attacks leave little of the plain network, and about half of the other two.
+# Between those the difference is within the brackets, the 95 % confidence intervals: on so few points
+# nothing more can be said.
 # [Reproduction](../reproduction.md) has the papers' tables, at larger budgets, beside what came out here.
 #
 # ## Where to go from here
