@@ -54,7 +54,8 @@ def preset_card(name: str) -> dict:
     Returns:
         Dictionary with `data`, `command`, `licence`, `parameters`, `points`, `clean` (accuracy on
         the test points), `lipschitz` (of the features) and `certified`, proven accuracy by l2
-        radius. Shares are of all test points, or of the first `points` of them.
+        radius. Shares are of all test points, or of the first `points` of them. Those of MNIST
+        also have `attacked`: accuracy under projected gradients, and how they were followed.
 
     Example:
 

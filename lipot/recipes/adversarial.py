@@ -7,7 +7,17 @@ from lipot.models import AdversarialModel
 from lipot.recipes.networks import attack_range, check_classes, default_eps, plain_classifier
 
 
-def train_got_trades_lm(data, *, epochs, batch_size=64, eps=None, steps=5, callbacks=(), verbose=0):
+def train_got_trades_lm(
+    data,
+    *,
+    epochs,
+    batch_size=64,
+    eps=None,
+    steps=5,
+    network=None,
+    callbacks=(),
+    verbose=0,
+):
     """Trains a stock network with GOT-TRADES-LM: TRADES and transport within each label.
 
     Args:
@@ -16,11 +26,12 @@ def train_got_trades_lm(data, *, epochs, batch_size=64, eps=None, steps=5, callb
         batch_size: Points in one step.
         eps: l-infinity radius of the attack; a tenth of the range of the data by default.
         steps: Steps of the attack.
+        network: A classifier to train, of logits; `plain_classifier` where it is `None`.
         callbacks: Keras callbacks.
         verbose: As in `keras.Model.fit`.
 
     Returns:
-        The trained classifier, of stock layers; its outputs are logits.
+        The trained classifier, of stock layers by default; its outputs are logits.
 
     Raises:
         ValueError: `data` is a regression.
@@ -32,10 +43,20 @@ def train_got_trades_lm(data, *, epochs, batch_size=64, eps=None, steps=5, callb
     eps = default_eps(data) if eps is None else eps
     attack = attacks.TRADESPGD(eps, steps=steps, **attack_range(data))
     terms = [losses.TRADES(alpha=6.0), losses.GOT(weight=10.0, label_matching=True)]
-    return _trained(data, attack, terms, epochs, batch_size, callbacks, verbose)
+    return _trained(data, network, attack, terms, epochs, batch_size, callbacks, verbose)
 
 
-def train_otjr(data, *, epochs, batch_size=64, eps=None, steps=5, callbacks=(), verbose=0):
+def train_otjr(
+    data,
+    *,
+    epochs,
+    batch_size=64,
+    eps=None,
+    steps=5,
+    network=None,
+    callbacks=(),
+    verbose=0,
+):
     """Trains a stock network with OTJR: sliced transport and the optimal Jacobian regularizer.
 
     Args:
@@ -44,11 +65,12 @@ def train_otjr(data, *, epochs, batch_size=64, eps=None, steps=5, callbacks=(), 
         batch_size: Points in one step.
         eps: l-infinity radius of the attack; a tenth of the range of the data by default.
         steps: Steps of the attack.
+        network: A classifier to train, of logits; `plain_classifier` where it is `None`.
         callbacks: Keras callbacks.
         verbose: As in `keras.Model.fit`.
 
     Returns:
-        The trained classifier, of stock layers; its outputs are logits.
+        The trained classifier, of stock layers by default; its outputs are logits.
 
     Raises:
         ValueError: `data` is a regression.
@@ -64,11 +86,11 @@ def train_otjr(data, *, epochs, batch_size=64, eps=None, steps=5, callbacks=(), 
         losses.SlicedWasserstein(weight=64.0, projections=32),
         losses.OptimalJacobian(weight=0.002),
     ]
-    return _trained(data, attack, terms, epochs, batch_size, callbacks, verbose)
+    return _trained(data, network, attack, terms, epochs, batch_size, callbacks, verbose)
 
 
-def _trained(data, attack, terms, epochs, batch_size, callbacks, verbose):
-    classifier = plain_classifier(data.x_train.shape[1:], len(data.classes))
+def _trained(data, network, attack, terms, epochs, batch_size, callbacks, verbose):
+    classifier = network or plain_classifier(data.x_train.shape[1:], len(data.classes))
     robust = AdversarialModel(classifier, attack, terms)
     updates = epochs * -(-len(data.x_train) // batch_size)
     robust.compile(keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(1e-3, updates)))

@@ -39,7 +39,17 @@ def hkr_network(input_shape, units):
     return keras.Sequential([keras.Input(input_shape), *hidden, head], name="hkr")
 
 
-def train_hkr(data, *, epochs, batch_size=64, alpha=20.0, min_margin=None, callbacks=(), verbose=0):
+def train_hkr(
+    data,
+    *,
+    epochs,
+    batch_size=64,
+    alpha=20.0,
+    min_margin=None,
+    network=None,
+    callbacks=(),
+    verbose=0,
+):
     """Trains a 1-Lipschitz network with the multi-class hinge-KR loss.
 
     Args:
@@ -49,6 +59,7 @@ def train_hkr(data, *, epochs, batch_size=64, alpha=20.0, min_margin=None, callb
         alpha: Weight of the hinge term: larger is more accurate, smaller is more robust.
         min_margin: Margin of the hinge term, in the l2 units of the inputs; 0.3 times the spread
             of the training points where it is `None`.
+        network: A 1-Lipschitz classifier to train, of logits; `hkr_network` where it is `None`.
         callbacks: Keras callbacks.
         verbose: As in `keras.Model.fit`.
 
@@ -59,7 +70,7 @@ def train_hkr(data, *, epochs, batch_size=64, alpha=20.0, min_margin=None, callb
         ValueError: `data` is a regression.
     """
     labels = data.y_train_onehot
-    model = hkr_network(data.x_train.shape[1:], len(data.classes))
+    model = network or hkr_network(data.x_train.shape[1:], len(data.classes))
     steps = epochs * -(-len(data.x_train) // batch_size)
     if min_margin is None:
         min_margin = 0.3 * spread(data.x_train)
