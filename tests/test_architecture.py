@@ -26,6 +26,7 @@ ORDER = (
     ("losses", "optimizers"),
     ("attacks",),
     ("models",),
+    ("purifiers",),
     ("certificates",),
     ("metrics",),
     ("callbacks",),

@@ -13,13 +13,15 @@ from lipot.evaluation import surrogate
 from lipot.evaluation.engine import judge, seeded
 from lipot.evaluation.evaluation import Verdict
 from lipot.evaluation.gradients import vanishes
-from lipot.evaluation.outputs import predict
+from lipot.evaluation.randomness import drawn_from
 from lipot.evaluation.suite import ATTACKS
 
 _POINTS = 100
 # Attacks on fewer differ by no more than chance, whatever the model.
 _FEWEST = 5
 _STEPS = 40
+# Times the draws that attacks followed, for the check that these were enough.
+_MORE_DRAWS = 4
 # Attacks are compared by counts of points; chance moves a few.
 _SLACK = 0.02
 
@@ -52,9 +54,9 @@ class Probe(NamedTuple):
         """Tells which points an attack breaks: `build(target, unit eps)`, an ART attack."""
         task, rows = self.task, self.rows if rows is None else rows
         x, y = task.x[rows], task.y[rows]
-        with seeded(self.seed):
+        with seeded(self.seed), drawn_from(self.seed, task.model):
             moved = task.run(build(task.target, eps / task.range.width), x, y)
-        level, _ = judge(task._replace(eps=(eps,)), x, y, moved, [0])
+            level, _ = judge(task._replace(eps=(eps,)), x, y, moved, [0])
         return level == 0
 
     def broken_by_pgd(self, eps, steps=_STEPS):
@@ -110,15 +112,26 @@ def _verdict(name, check, probe):
 
 def _same_answer_twice(probe):
     task = probe.task
-    x = task.x[probe.rows]
-    first, second = (predict(task.model, x, task.batch_size) for _ in range(2))
-    if np.array_equal(first, second):
+    if not task.random:
         return True, "The model gives the same answer when asked again."
-    return (
-        False,
-        "The model answers differently when asked again: it is random. One gradient says little "
-        "about it; attack its average over many draws instead.",
+    seen = "The model answers differently when asked again: it is random"
+    if task.eot_samples == 1:
+        return (
+            False,
+            f"{seen}. One gradient says little about it; attack its average over many draws "
+            "instead: eot_samples=16 or more.",
+        )
+    eps = task.eps[len(task.eps) // 2]
+    more = _MORE_DRAWS * task.eot_samples
+    finer = probe._replace(task=task._replace(target=task.target.with_eot_samples(more)), known={})
+    counts = int(probe.broken_by_pgd(eps).sum()), int(finer.broken_by_pgd(eps).sum())
+    seen = (
+        f"{seen}. PGD along the mean of {task.eot_samples} draws breaks {counts[0]} of "
+        f"{len(probe.rows)} points at {eps:g}, of {more} draws {counts[1]}"
     )
+    if counts[1] <= counts[0] + probe.slack:
+        return True, f"{seen}: more draws do no better."
+    return False, f"{seen}: attacks need more draws; raise eot_samples."
 
 
 def _gradients_there(probe):
