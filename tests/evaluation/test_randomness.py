@@ -15,8 +15,11 @@ from lipot.models import RandomNoise
 from tests.helpers import to_numpy
 
 QUIET = {
-    **{"views": False, "sanity": False, "progress": False},
-    **{"clip_values": (0, 1), "attacks": ["fgsm"]},
+    "views": False,
+    "sanity": False,
+    "progress": False,
+    "clip_values": (0, 1),
+    "attacks": ["fgsm"],
 }
 
 
