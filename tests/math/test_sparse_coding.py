@@ -1,10 +1,13 @@
 """Convolutional sparse coding against scikit-learn's lasso, and worked out by hand."""
 
+import functools
+
 import numpy as np
 import pytest
 import sklearn.linear_model
 from keras import ops
 
+from lipot import backend
 from lipot.math import sparse_coding
 from tests.helpers import to_numpy
 
@@ -16,19 +19,24 @@ def matrix(atoms, grid, strides):
     return to_numpy(sparse_coding.synthesize(units, atoms, strides)).reshape(len(units), -1).T
 
 
+def solved(x, atoms, **how):
+    """Compiled: its many steps take long one by one."""
+    return backend.compile(functools.partial(sparse_coding.sparse_codes, **how))(x, atoms)
+
+
 def random_atoms(size, channels, count, seed=0):
     atoms = np.random.default_rng(seed).normal(size=(size, size, channels, count))
     return (atoms / np.linalg.norm(atoms.reshape(-1, count), axis=0)).astype("float32")
 
 
 def test_it_is_the_lasso_of_scikit_learn():
-    atoms, weight = random_atoms(3, 1, 4), 0.1
-    x = np.random.default_rng(1).uniform(size=(2, 6, 6, 1)).astype("float32")
+    atoms, weight = random_atoms(3, 1, 3), 0.1
+    x = np.random.default_rng(1).uniform(size=(2, 5, 5, 1)).astype("float32")
     how = {"weight": weight, "strides": 1}
-    codes = sparse_coding.sparse_codes(x, atoms, iterations=1500, **how)
-    dictionary = matrix(atoms, (6, 6), 1)
+    codes = solved(x, atoms, iterations=800, **how)
+    dictionary = matrix(atoms, (5, 5), 1)
     lasso = sklearn.linear_model.Lasso(
-        alpha=weight / 36, fit_intercept=False, max_iter=100_000, tol=1e-10
+        alpha=weight / 25, fit_intercept=False, max_iter=100_000, tol=1e-10
     )
     found = to_numpy(sparse_coding.objective(x, codes, atoms, **how))
     for image, code, value in zip(x, to_numpy(codes), found):
@@ -42,7 +50,7 @@ def test_it_is_the_lasso_of_scikit_learn():
 def test_separate_patches_are_separate_problems():
     atoms, weight = random_atoms(3, 2, 12), 0.2
     x = np.random.default_rng(2).uniform(size=(1, 6, 6, 2)).astype("float32")
-    codes = to_numpy(sparse_coding.sparse_codes(x, atoms, weight=weight, strides=3, iterations=800))
+    codes = to_numpy(solved(x, atoms, weight=weight, strides=3, iterations=800))
     flat = atoms.reshape(-1, 12)
     lasso = sklearn.linear_model.Lasso(
         alpha=weight / 18, fit_intercept=False, max_iter=100_000, tol=1e-10
