@@ -28,7 +28,9 @@ def is_random(model, x, batch_size):
         batch_size: Points at once.
     """
     rows = np.unique(np.linspace(0, len(x) - 1, min(len(x), _POINTS)).astype(int))
-    first, second = (predict(model, np.array(x[rows]), batch_size) for _ in range(2))
+    some = np.array(x[rows])
+    # Whatever type the model answers in, also one that is refused later.
+    first, second = (predict(model, some, batch_size).astype("float64") for _ in range(2))
     return bool(np.max(np.abs(first - second)) > _ROUNDING * np.max(np.abs(first)))
 
 
@@ -47,6 +49,8 @@ def draws(eot_samples, random):
 
 def mean_prediction(model, x, batch_size, samples):
     """The mean of what several calls of a model return, `(n, units)`."""
+    if samples == 1:
+        return predict(model, x, batch_size)
     return sum(predict(model, x, batch_size) for _ in range(samples)) / samples
 
 

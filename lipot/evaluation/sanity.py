@@ -15,6 +15,8 @@ from lipot.evaluation.evaluation import Verdict
 from lipot.evaluation.gradients import vanishes
 from lipot.evaluation.randomness import drawn_from
 from lipot.evaluation.suite import ATTACKS
+from lipot.evaluation.task import recipe, remake
+from lipot.models import Purified
 
 _POINTS = 100
 # Attacks on fewer differ by no more than chance, whatever the model.
@@ -90,8 +92,8 @@ def run(task, outcome, specs, *, seed, store, progress):
     """
     rows = _spread(np.flatnonzero(task.predictions == task.y), _POINTS)
     probe = Probe(task, rows, outcome, specs, seed, {})
-    verdicts = []
-    for left, (name, check) in zip(range(len(_CHECKS), 0, -1), _CHECKS.items()):
+    checks, verdicts = _checks_of(task.model), []
+    for left, (name, check) in zip(range(len(checks), 0, -1), checks.items()):
         progress.plan(f"check {name}", [1.0] * left)
         stored = store.load_json(f"sanity-{name.replace(' ', '-')}.json")
         verdict = Verdict(**stored) if stored else _verdict(name, check, probe)
@@ -254,6 +256,31 @@ def _transfer(probe):
     if counts[1] <= counts[0] + probe.slack:
         return True, f"Another network's gradients do no better than its own: {seen}."
     return False, f"Another network's gradients do better, so its own mislead: {seen}."
+
+
+def _other_derivative(probe):
+    task, eps = probe.task, probe.task.eps[len(probe.task.eps) // 2]
+    # The other way round, through the purifier, can take more memory than there is.
+    twin = remake(task.model.with_backward("identity"), **recipe(task))
+    other = probe._replace(task=task._replace(target=twin.target), known={})
+    counts = int(probe.broken_by_pgd(eps).sum()), int(other.broken_by_pgd(eps).sum())
+    seen = (
+        f"of {len(probe.rows)} points PGD breaks {counts[0]} at {eps:g} through the purifier, "
+        f"{counts[1]} with the identity in its place"
+    )
+    if counts[1] <= counts[0] + probe.slack:
+        return True, f"The purifier's gradient leads attacks as far as the identity does: {seen}."
+    return (
+        False,
+        f"The purifier's gradient misleads attacks: {seen}. Evaluate the model with "
+        'backward="identity".',
+    )
+
+
+def _checks_of(model):
+    if isinstance(model, Purified) and model.backward == "exact":
+        return {**_CHECKS, "purifier": _other_derivative}
+    return _CHECKS
 
 
 def _spread(rows, count):

@@ -6,6 +6,7 @@ from keras import ops
 from lipot.losses.weighted_loss import ReplicatedLoss
 
 
+@keras.saving.register_keras_serializable(package="lipot")
 class Purifier(keras.Model):
     """A model from images in [0, 1] to cleaner ones that trains by the stock `fit(x)`.
 

@@ -9,7 +9,7 @@ import lipot
 from lipot.backend.keras_graph import random_states
 from lipot.evaluation import randomness, sanity
 from lipot.evaluation.page import prose
-from lipot.evaluation.task import Task
+from lipot.evaluation.task import Task, make_task
 from lipot.interop.art import classifier
 from lipot.models import RandomNoise
 from tests.helpers import to_numpy
@@ -66,6 +66,10 @@ def test_every_call_of_an_estimator_draws_anew():
     first, second = (found.class_gradient(x, 0) for _ in range(2))
     assert np.max(np.abs(first - second)) > 1.0
     assert not np.array_equal(found.predict(x), found.predict(x))
+    if keras.backend.backend() == "tensorflow":
+        # What attacks of ART differentiate with a tape of their own.
+        values = [to_numpy(found._predict_framework(x)) for _ in range(2)]
+        assert not np.array_equal(*values)
 
 
 def test_a_random_model_is_attacked_along_the_mean_and_said_to_be_random():
@@ -116,6 +120,25 @@ def test_too_few_draws_are_noticed(monkeypatch, broken_by_more, passed):
     found, explanation = sanity._same_answer_twice(probe)
     assert found is passed
     assert f"of 4 draws breaks 20 of 30 points at 0.05, of 16 draws {broken_by_more}" in explanation
+
+
+@pytest.mark.parametrize("shift, passed", [(0.0, True), (1.0, False)])
+def test_a_purifier_that_hides_its_gradient_is_noticed(shift, passed):
+    x, y = points()
+    dense = keras.layers.Dense(2)
+    classifier = keras.Sequential([keras.Input((5,)), dense])
+    dense.set_weights([np.stack([np.ones(5), -np.ones(5)], 1), np.array([-2.5, 2.5])])
+    # Of the value alone, or with its derivative.
+    hide = keras.layers.Lambda(lambda z: (1.0 - shift) * z + shift * ops.stop_gradient(z))
+    model = lipot.models.Purified(hide, classifier, "exact")
+    how = {"clip_values": (0, 1), "outputs": "logits", "batch_size": 32}
+    task = make_task(model, x, y, norm="inf", eps=0.1, **how)
+    assert "purifier" in sanity._checks_of(model)
+    assert "purifier" not in sanity._checks_of(model.with_backward("identity"))
+    found, explanation = sanity._other_derivative(
+        sanity.Probe(task, np.arange(30), None, (), 0, {})
+    )
+    assert found is passed and "with the identity" in explanation
 
 
 def test_a_certain_model_is_asked_once():
