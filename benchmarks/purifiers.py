@@ -10,7 +10,7 @@ known. `--small` runs everything in small on a few points and writes no result.
 Three attacks in l-infinity, each on every point that is classified rightly:
 
 - `bpda`: PGD of 40 steps, the purifier taken for the identity on the way back;
-- `eot_pgd`: PGD of 40 steps, through the purifier for those named by `--exact`; elsewhere the same as
+- `eot_pgd`: PGD of 40 steps, through the purifier for those that `--exact` names; elsewhere as
   `bpda`, which takes as many draws;
 - `auto_attack`: AutoAttack likewise. Of a random purifier its version for random defences, Auto-PGD
   on the cross-entropy and on the logits ratio; of a certain one the whole.
