@@ -23,7 +23,7 @@ import keras
 import numpy as np
 
 import lipot
-from benchmarks.cifar10 import RADII
+from benchmarks.cifar10_certificate import RADII
 from benchmarks.common import read_result, write_result
 from benchmarks.norms import operator_norms, power_iteration
 from lipot import layers, losses

@@ -24,7 +24,7 @@ import lipot
 from benchmarks.art_attacks import arts_estimator, load_data, networks, train
 from benchmarks.common import write_result
 from lipot.evaluation import ATTACKS, SUITES, WRONG
-from lipot.evaluation.engine import seeded
+from lipot.evaluation.run.engine import seeded
 
 BATCH = 256
 

@@ -15,15 +15,14 @@ import time
 from pathlib import Path
 
 import keras
-import numpy as np
 
 import lipot
 from benchmarks.cifar10_batches import Batches
+from benchmarks.cifar10_certificate import certified_figures
 from benchmarks.common import write_result
 from lipot import callbacks, losses, optimizers
 
 FOLDER = Path("runs/lipnext_cifar10")
-RADII = {"36/255": 36 / 255, "72/255": 72 / 255, "108/255": 108 / 255}
 
 
 def network(options):
@@ -55,7 +54,8 @@ def train(options):
     )
     model = network(options)
     loss = losses.EMMA(options.eps, head=model.layers[-1], tau=options.tau)
-    model.compile(optimizers.ManifoldAdam(options.learning_rate), loss, metrics=["accuracy"])
+    optimizer = optimizers.ManifoldAdam(options.learning_rate, turn=options.turn)
+    model.compile(optimizer, loss, metrics=["accuracy"])
     budget = callbacks.TimeBudget(options.minutes, options.learning_rate, warmup=0.03)
     backup = callbacks.Backup(FOLDER / "training", keeps=[budget])
     history = model.fit(
@@ -72,19 +72,11 @@ def certify(options):
     model = network(options)
     model.load_weights(FOLDER / "model.weights.h5")
     data, started = lipot.datasets.load("cifar10"), time.process_time()
-    x, y = data.x_test[: options.points], data.y_test[: options.points]
-    certificate = lipot.certify(model, x, y, batch_size=100)
     figures = {
-        "clean": float(certificate.correct.mean()),
-        "certified": {name: certificate.accuracy(radius) for name, radius in RADII.items()},
-        "lipschitz_constant_before_head": certificate.lipschitz,
-        "largest_rounding": float(certificate.rounding.max()),
-        "weights": sum(int(np.prod(w.shape)) for w in model.trainable_weights),
+        **certified_figures(model, data, options.points),
         "processor_minutes of the certificate": (time.process_time() - started) / 60,
         "training": json.loads((FOLDER / "spent.json").read_text()),
-        "note": data.note,
     }
-    print(certificate.summary())
     print(write_result("lipnext_cifar10", figures, seed=options.seed, settings=vars(options)))
 
 
@@ -102,6 +94,7 @@ def parsed():
     parser.add_argument("--eps", type=float, default=0.42, help="l2 radius to train for")
     parser.add_argument("--tau", type=float, default=1.0)
     parser.add_argument("--learning-rate", type=float, default=1.5e-3)
+    parser.add_argument("--turn", type=float, default=16.0, help="of the optimizer")
     parser.add_argument("--batch-size", type=int, default=256)
     parser.add_argument("--points", type=int, default=10000, help="test images to certify")
     parser.add_argument("--certify", action="store_true", help="certify what was trained")

@@ -13,6 +13,9 @@
 - Lines of `layers/` and the room of the certificates, blank lines included.
 - Repeats: pairs of places in `lipot/` with at least six equal lines one after the other. Blank
   lines, comments, imports and indentation do not count; with and without docstrings.
+- Of the evaluation and of the benchmarks: rooms (folders with code), files, lines, the files of the
+  fullest room, repeats within, and circles: sets of modules that import each other, an import
+  inside a function counted too.
 - Places to touch for each kind of addition: read off by hand, see `PLACES`.
 """
 
@@ -75,6 +78,12 @@ PLACES = {
         ),
         "data set": ("datasets.py, its loader", "datasets.py, the names"),
     },
+}
+
+PLACES["rooms"] = {
+    **PLACES["after"],
+    "attack of the suite": ("evaluation/attacks/NAME.py", "evaluation/attacks/suite.py, _FILES"),
+    "view": ("evaluation/page/views/NAME.py", "evaluation/page/views/__init__.py, _FILES"),
 }
 
 
@@ -226,10 +235,10 @@ def lines_of_code(file, docstrings):
     return [(n, s) for n, s in stripped if s and n not in skipped and not s.startswith("#")]
 
 
-def repeats(root, docstrings):
+def repeats(root, docstrings, below="lipot"):
     """Pairs of places with at least `REPEATED_LINES` equal lines: each run counts once."""
     places, at = [], collections.defaultdict(list)
-    for file in sorted(pathlib.Path(root).glob("lipot/**/*.py")):
+    for file in sorted(pathlib.Path(root).glob(f"{below}/**/*.py")):
         lines = lines_of_code(file, docstrings)
         for first in range(len(lines) - REPEATED_LINES + 1):
             window = tuple(text for _, text in lines[first : first + REPEATED_LINES])
@@ -251,6 +260,61 @@ def lines_of(root, room):
     return {"files": len(files), "lines": sum(len(f.read_text().splitlines()) for f in files)}
 
 
+def rooms_of(root, below):
+    """How a folder is divided, and what in it stands twice or goes in circles."""
+    files = sorted(pathlib.Path(root).glob(f"{below}/**/*.py"))
+    rooms = collections.Counter(str(file.parent.relative_to(root)) for file in files)
+    repeated = repeats(root, docstrings=False, below=below)
+    turning = circles(imports_between(root, files))
+    return {
+        "rooms": len(rooms),
+        "files": len(files),
+        "lines": sum(len(file.read_text().splitlines()) for file in files),
+        "files_of_the_fullest_room": max(rooms.values()),
+        "pairs_of_repeats_in_code": len(repeated),
+        "circles_of_imports": len(turning),
+        "which_rooms": dict(sorted(rooms.items())),
+        "which_repeats_in_code": repeated,
+        "which_circles": turning,
+    }
+
+
+def imports_between(root, files):
+    """The modules of some files, each with those of the others that it imports anywhere."""
+    trees = {_module(f.relative_to(root)): ast.parse(f.read_text()) for f in files}
+    found = {name: set() for name in trees}
+    for name, tree in trees.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                dotted = [f"{node.module}.{alias.name}" for alias in node.names]
+                # What is no module itself is defined in the one it comes from.
+                found[name] |= {d if d in trees else node.module for d in dotted} & set(trees)
+            elif isinstance(node, ast.Import):
+                found[name] |= {alias.name for alias in node.names} & set(trees)
+    return found
+
+
+def circles(graph):
+    """Sets of modules from each of which an import leads to every other one."""
+
+    def reached(start):
+        seen, waiting = set(), list(graph[start])
+        while waiting:
+            name = waiting.pop()
+            if name not in seen:
+                seen.add(name)
+                waiting += graph[name]
+        return seen
+
+    reach = {name: reached(name) for name in graph}
+    sets = {
+        tuple(sorted(other for other in reach[name] if name in reach[other]))
+        for name in graph
+        if name in reach[name]
+    }
+    return sorted(map(list, sets))
+
+
 def measure(root):
     """Everything this file counts, as a dict of JSON values."""
     house = House(root)
@@ -264,8 +328,7 @@ def measure(root):
     files = sorted({str(house.files[d.module].relative_to(house.root)) for d in way})
     code, prose = (repeats(root, docstrings) for docstrings in (False, True))
     rooms = {room: lines_of(root, room) for room in ("layers", house.certificates)}
-    composed = (house.root / "lipot/layers/parametrizations.py").exists()
-    places = PLACES["after" if composed else "before"]
+    places = PLACES[_stage(house.root)]
     return {
         "classes_between": {name: len(classes) for name, classes in between.items()},
         "most_classes_between": max(map(len, between.values())),
@@ -275,11 +338,19 @@ def measure(root):
         "pairs_of_repeats_with_docstrings": len(prose),
         "places_to_touch": {kind: len(where) for kind, where in places.items()},
         "rooms": rooms,
+        "evaluation": rooms_of(root, "lipot/evaluation"),
+        "benchmarks": rooms_of(root, "benchmarks"),
         "which_classes": between,
         "which_files": files,
         "which_repeats_in_code": code,
         "which_places": {kind: list(where) for kind, where in places.items()},
     }
+
+
+def _stage(root):
+    if (root / "lipot/evaluation/attacks").exists():
+        return "rooms"
+    return "after" if (root / "lipot/layers/parametrizations.py").exists() else "before"
 
 
 def main():

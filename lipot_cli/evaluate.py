@@ -102,7 +102,7 @@ def _run(options):
         seed=options.seed,
         resume=options.resume,
         sanity=not options.no_sanity,
-        notes=dict(options.note or ()),
+        notes={"data": pathlib.Path(options.data).name, **dict(options.note or ())},
         workers=options.workers,
         eot_samples=options.eot_samples,
     )
@@ -122,7 +122,7 @@ def _clip_values(options, points, x, model):
     import numpy as np
 
     from lipot.certificates.input_scale import input_scale
-    from lipot.evaluation.ranges import UnknownRange, find_range
+    from lipot.evaluation.run.ranges import UnknownRange, find_range
 
     if options.range:
         return tuple(options.range)

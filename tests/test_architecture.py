@@ -9,6 +9,7 @@ import pkgutil
 import keras
 
 import lipot
+from benchmarks.structure import circles, imports_between
 
 ROOT = pathlib.Path(__file__).parents[1]
 SOURCES = sorted([*ROOT.glob("lipot/**/*.py"), *ROOT.glob("lipot_cli/**/*.py")])
@@ -20,7 +21,7 @@ EVERY_FILE = [
 
 # A room may import those of its own line and of the lines above, never from below.
 ORDER = (
-    ("backend", "checks", "batches", "extras", "workers"),
+    ("backend", "checks", "batches", "extras", "progress", "workers"),
     ("math",),
     ("layers", "initializers", "constraints", "regularizers"),
     ("losses", "optimizers"),
@@ -94,6 +95,16 @@ def test_imports_go_one_way():
         rooms = {_room(name) for name in _imports(file)} & set(RANK)
         wrong += [(_relative(file), room) for room in rooms if RANK[room] > RANK[here]]
     assert wrong == []
+
+
+def test_no_module_imports_one_that_imports_it():
+    assert circles(imports_between(ROOT, SOURCES)) == []
+
+
+def test_every_circle_is_seen():
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"a", "d"}, "d": set(), "e": {"e"}}) == [
+        *(["a", "b", "c"], ["e"])
+    ]
 
 
 def test_only_the_backend_imports_a_framework():

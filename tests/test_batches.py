@@ -6,7 +6,7 @@ import pytest
 
 import lipot
 from lipot.batches import Points
-from lipot.evaluation.storage import held, like
+from lipot.evaluation.run.storage import held, like
 
 RNG = np.random.default_rng(0)
 X = RNG.uniform(size=(23, 5)).astype("float32")

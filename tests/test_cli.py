@@ -10,7 +10,7 @@ import pytest
 
 from lipot import certify, cli, datasets, demo, recipes
 from lipot.demo import measure, training
-from lipot.evaluation.views.counterfactual import step_across
+from lipot.evaluation.page.views.counterfactual import step_across
 from lipot.interop import art
 from lipot_cli.points import labels_hint
 
@@ -226,7 +226,7 @@ def test_demo_leaves_page_and_figures_and_says_where(tmp_path, capsys):
         "two-moons.png",
     ]
     assert capsys.readouterr().out.rstrip().endswith(f"{folder}/report.html")
-    assert "Robustness of stock Keras and 1-Lipschitz" in (folder / "report.html").read_text()
+    assert "Robustness of 1-Lipschitz and stock Keras" in (folder / "report.html").read_text()
 
 
 def test_counterfactuals_lie_beyond_the_certified_radius(saved):

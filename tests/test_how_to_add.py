@@ -68,7 +68,7 @@ KINDS = {
         """,
     ),
     "An attack of the evaluation": (
-        [],
+        ["tests/evaluation/attacks/test_suite.py"],
         """
         quiet = {"sanity": False, "views": False, "progress": False, "clip_values": (0, 1)}
         report = lipot.evaluate(model, x, y, "inf", [0.9], ["bim"], **quiet)
@@ -82,7 +82,8 @@ KINDS = {
         """,
     ),
     "A view of the report": (
-        ["tests/evaluation/test_views.py::test_every_view_of_an_image_network_is_there"],
+        ["tests/evaluation/page/views/test_views.py", "tests/evaluation/page/test_page.py", "-k"]
+        + ["every_view or every_file or survive or stands_alone"],
         """
         report = lipot.evaluate(
             model, x, y, "inf", [0.1], ["fgsm"], clip_values=(0, 1), sanity=False, progress=False
@@ -103,6 +104,10 @@ KINDS = {
         """,
     ),
 }
+
+
+# What is one line: an entry in the registry.
+ONE_LINE = ("An attack of the evaluation", "A view of the report")
 
 
 def section(title):
@@ -169,10 +174,15 @@ def test_the_example_is_added_in_the_places_it_says(kind, scratch):
     text, (tests, program) = section(kind), KINDS[kind]
     new, changed = add(scratch, text)
     pages = [name for name in changed if name.startswith("docs/")]
-    tested = [name for name in changed if name.startswith("tests/")]
+    tested = [name for name in new + changed if name.startswith("tests/")]
+    made = [name for name in new if not name.startswith("tests/")]
     code = [name for name in changed if name.startswith("lipot/")]
-    assert len(set(changed)) == len(changed) == len(pages + tested + code)
-    assert stated(text) == (len(new), len(code), len(pages), len(tested))
+    assert len(set(new + changed)) == len(pages + tested + made + code) == len(new + changed)
+    assert stated(text) == (len(made), len(code), len(pages), len(tested))
+    if kind in ONE_LINE:
+        (file,) = code
+        before, after = ((root / file).read_text().splitlines() for root in (ROOT, scratch))
+        assert len(after) == len(before) + 1 and set(before) <= set(after)
     different = [
         name
         for name in (str(f.relative_to(scratch)) for f in scratch.rglob("*") if f.is_file())

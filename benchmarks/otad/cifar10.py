@@ -16,7 +16,7 @@ from art.attacks.evasion import ProjectedGradientDescent
 
 from benchmarks.otad import parts as shared
 from lipot import datasets
-from lipot.evaluation.code_attack import CodeAttack
+from lipot.evaluation.attacks.code import CodeAttack
 from lipot.losses import TripletLoss
 from lipot.models import (
     OTAD,

@@ -9,7 +9,7 @@ from art.attacks.evasion import AutoProjectedGradientDescent, ProjectedGradientD
 
 from benchmarks.common import read_result, write_result
 from lipot.attacks import AutoAttack
-from lipot.evaluation.ngopt_attack import NGOptCarlini
+from lipot.evaluation.attacks.ngopt import NGOptCarlini
 from lipot.interop.art import classifier
 from lipot.models import StraightThrough
 

@@ -7,14 +7,14 @@ from typing import NamedTuple
 import keras
 import numpy as np
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from lipot import datasets, evaluation, recipes
 from lipot.certificates import certify
 from lipot.demo import figures, measure, training
-from lipot.evaluation.views.counterfactual import step_across
+from lipot.evaluation.page.views.counterfactual import step_across
 from lipot.interop import art
+from lipot.progress import Bar
 
 
 class Settings(NamedTuple):
@@ -49,17 +49,17 @@ def run(folder="demo-report", settings=None):
         f"{len(data.x_test)} to test.",
         highlight=False,
     )
-    with _progress(console) as progress:
-        stock, lipschitz = _train(data, settings, progress)
+    with Bar("demo") as bar:
+        stock, lipschitz = _train(data, settings, bar)
         # The figure must not depend on how many numbers the trainings drew.
         keras.utils.set_random_seed(0)
         moons = datasets.load("two_moons")
-        ticker = training.Ticker(progress, "train on two moons", settings.moons_epochs)
+        ticker = training.Ticker(bar, "train on two moons", [settings.moons_epochs])
         critic = training.train_on_moons(moons, epochs=settings.moons_epochs, callbacks=[ticker])
-    report = _attack({"stock Keras": stock, "1-Lipschitz": lipschitz}, data, settings)
+    report = _attack({"1-Lipschitz": lipschitz, "stock Keras": stock}, data, settings)
     console.print(_table(report, settings))
     drawings = {
-        "accuracy": _draw_accuracy(report, certify(lipschitz, data.x_test, data.y_test)),
+        "accuracy": figures.accuracy_against_radius(report),
         "counterfactuals": _draw_counterfactuals(lipschitz, data),
         "two-moons": figures.level_map(
             moons.x_test, moons.y_test, measure.decision_map(critic, moons.x_test)
@@ -74,13 +74,14 @@ def run(folder="demo-report", settings=None):
     return folder
 
 
-def _train(data, settings, progress):
+def _train(data, settings, bar):
     trainers = (
         ("train the stock network", training.train_stock_twin),
         ("train the 1-Lipschitz network", recipes.train_hkr),
     )
-    for name, train in trainers:
-        ticker = training.Ticker(progress, name, settings.epochs)
+    for done, (name, train) in enumerate(trainers):
+        epochs = [settings.epochs] * (len(trainers) - done)
+        ticker = training.Ticker(bar, name, [*epochs, settings.moons_epochs])
         yield train(data, epochs=settings.epochs, callbacks=[ticker])
 
 
@@ -106,28 +107,13 @@ def _table(report, settings):
     for found in report.evaluations:
         table.add_column(f"{found.name}\nattacked", justify="right")
     table.add_column("1-Lipschitz\nproven", justify="right", style="bold")
-    proven = report.evaluations[-1].certified_accuracy
+    proven = report.evaluations[0].certified_accuracy
     clean = [found.clean_accuracy for found in report.evaluations]
     table.add_row("0.00", *(f"{100 * cell:.1f}" for cell in [*clean, proven(0.0)]))
     for eps in settings.eps:
         cells = [found.robust_accuracy(eps) for found in report.evaluations]
         table.add_row(f"{eps:.2f}", *(f"{100 * cell:.1f}" for cell in [*cells, proven(eps)]))
     return table
-
-
-def _draw_accuracy(report, certificate):
-    stock, lipschitz = report.evaluations
-    radii = np.array([0.0, *stock.eps])
-    certified_radii = np.linspace(0.0, radii[-1], 200)
-    return figures.accuracy_against_radius(
-        radii,
-        *(
-            np.array([found.clean_accuracy, *map(found.robust_accuracy, found.eps)])
-            for found in (stock, lipschitz)
-        ),
-        certified_radii,
-        certificate.accuracy(certified_radii),
-    )
 
 
 def _draw_counterfactuals(model, data):
@@ -148,13 +134,3 @@ def _save(drawings, folder):
     for name, figure in drawings.items():
         figure.savefig(folder / f"{name}.png", dpi=150)
     return folder
-
-
-def _progress(console):
-    return Progress(
-        TextColumn("{task.description:36}"),
-        BarColumn(),
-        TextColumn("{task.percentage:>3.0f}%"),
-        TimeRemainingColumn(),
-        console=console,
-    )

@@ -3,38 +3,25 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-LIPSCHITZ, STOCK, INK, FAINT = "#1f5fa8", "#c8553d", "#222222", "#8a8a8a"
+from lipot.evaluation.record import curves
+from lipot.evaluation.record.palette import FAINT, INK, SERIES
+
+LIPSCHITZ, STOCK = SERIES[:2]
 
 
-def accuracy_against_radius(radii, stock, lipschitz, certified_radii, certified):
+def accuracy_against_radius(report):
     """Draws how accuracy falls as the attacker may move further.
 
     Args:
-        radii: Attack radii, from 0 up, `(n,)`.
-        stock: Accuracy of the unconstrained network under attack at `radii`, in [0, 1].
-        lipschitz: Accuracy of the 1-Lipschitz network under attack at `radii`.
-        certified_radii: Radii of the certified curve, `(m,)`.
-        certified: Certified accuracy of the 1-Lipschitz network at `certified_radii`.
+        report: `lipot.RobustnessReport` of the two networks.
 
     Returns:
         A Matplotlib `Figure`.
     """
     figure, axes = _figure(6.4, 4.0)
-    axes.fill_between(
-        certified_radii,
-        100 * certified,
-        color=LIPSCHITZ,
-        alpha=0.18,
-        linewidth=0,
-        label="1-Lipschitz, proven",
-    )
-    # What fell within a radius falls within all beyond: steps stay above what is proven.
-    style = {"drawstyle": "steps-post", "clip_on": False}
-    axes.plot(radii, 100 * lipschitz, "o-", color=LIPSCHITZ, label="1-Lipschitz, attacked", **style)
-    axes.plot(radii, 100 * stock, "s-", color=STOCK, label="stock Keras, attacked", **style)
-    axes.set(xlim=(0, radii[-1]), ylim=(0, 101), xlabel="l2 radius")
+    curves.draw(axes, report.evaluations, [found.name for found in report.evaluations])
     axes.set_ylabel("accuracy on test digits (%)")
-    figure.legend(loc="outside upper center", ncols=3, frameon=False, fontsize=9)
+    figure.legend(loc="outside upper center", ncols=2, frameon=False, fontsize=9)
     return figure
 
 

@@ -6,15 +6,25 @@ from lipot import layers, losses
 
 
 class Ticker(keras.callbacks.Callback):
-    """Moves one bar of a `rich` progress display forward at the end of each epoch."""
+    """Moves a `lipot.progress.Bar` forward at the end of each epoch.
 
-    def __init__(self, progress, name, epochs):
+    Args:
+        bar: The bar.
+        name: What is being trained.
+        epochs: Epochs of this training and of each of those after it.
+    """
+
+    def __init__(self, bar, name, epochs):
         super().__init__()
-        self._progress = progress
-        self._task = progress.add_task(name, total=epochs)
+        self._bar = bar
+        self._name = name
+        self._epochs = epochs
+
+    def on_train_begin(self, logs=None):
+        self._bar.plan(self._name, self._epochs)
 
     def on_epoch_end(self, epoch, logs=None):
-        self._progress.advance(self._task)
+        self._bar.advance(1.0)
 
 
 def train_stock_twin(data, *, epochs, callbacks):

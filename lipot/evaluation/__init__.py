@@ -2,10 +2,11 @@
 
 import lipot.interop.art  # Before ART itself, whose first import it keeps quiet.
 from lipot.attacks.auto_attack import STANDS, WRONG
-from lipot.evaluation.code_attack import CodeAttack
+from lipot.evaluation.attacks.code import CodeAttack
+from lipot.evaluation.attacks.ngopt import NGOptCarlini
+from lipot.evaluation.attacks.spec import AttackSpec
+from lipot.evaluation.attacks.suite import ATTACKS, SUITES
 from lipot.evaluation.compare import compare
 from lipot.evaluation.evaluate import evaluate
-from lipot.evaluation.evaluation import Evaluation, Verdict
-from lipot.evaluation.ngopt_attack import NGOptCarlini
-from lipot.evaluation.report import RobustnessReport
-from lipot.evaluation.suite import ATTACKS, SUITES, AttackSpec
+from lipot.evaluation.record.report import RobustnessReport
+from lipot.evaluation.record.result import Evaluation, Verdict

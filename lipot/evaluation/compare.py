@@ -5,7 +5,7 @@ import pathlib
 import keras
 
 from lipot.evaluation.evaluate import evaluate
-from lipot.evaluation.report import RobustnessReport
+from lipot.evaluation.record.report import RobustnessReport
 
 
 def compare(models, x=None, y=None, norm=None, eps=None, attacks="standard", **settings):

@@ -7,16 +7,17 @@ import keras
 import numpy as np
 
 from lipot import checks
-from lipot.evaluation import checkpoints, engine, proofs, suite
-from lipot.evaluation import sanity as sanity_checks
-from lipot.evaluation.about import about
-from lipot.evaluation.evaluation import Evaluation
-from lipot.evaluation.gradients import check_gradients
-from lipot.evaluation.progress import Bar, Silence
-from lipot.evaluation.randomness import drawn_from
-from lipot.evaluation.report import RobustnessReport
-from lipot.evaluation.task import make_task, recipe, remake
-from lipot.interop import art
+from lipot.evaluation.attacks import suite
+from lipot.evaluation.page import views
+from lipot.evaluation.record.about import about, circumstances
+from lipot.evaluation.record.report import RobustnessReport
+from lipot.evaluation.record.result import Evaluation
+from lipot.evaluation.run import checkpoints, engine, proofs
+from lipot.evaluation.run.randomness import drawn_from
+from lipot.evaluation.run.task import make_task, recipe, remake
+from lipot.evaluation.sanity import checks as sanity_checks
+from lipot.evaluation.sanity.gradients import check_gradients
+from lipot.progress import Bar, Silence
 from lipot.workers import Pool
 
 _PACKAGES = ("lipot", "keras", "numpy", "adversarial-robustness-toolbox", "nevergrad")
@@ -142,6 +143,7 @@ def evaluate(
             settings=settings,
             versions=_versions(),
             about=about(model, notes),
+            circumstances=circumstances(task.x.shape, max(task.outputs.units, 2)),
             views=_views(task, outcome, seed) if views else {},
             **_proofs(task, outcome),
         )
@@ -212,29 +214,11 @@ def _store(resume, task, settings):
 
 
 def _views(task, outcome, seed):
-    from lipot.evaluation import views
-
     middle = len(task.eps) // 2
-    target = task.target
-    if task.range.preprocessing is not None:
-        target = art.classifier(
-            task.model,
-            clip_values=task.range[:2],
-            outputs=task.outputs.attacked,
-            input_shape=task.x.shape[1:],
-            eot_samples=task.eot_samples,
-        )
-    return views.compute(
-        task.model,
-        task.x,
-        task.y,
-        outcome.x_adv[middle],
-        eps=task.eps[middle],
-        norm=task.norm,
-        clip_values=task.range[:2],
-        seed=seed,
-        target=target,
-    )
+    names = np.array([*outcome.seconds, ""])
+    # Neither "stands" nor "wrong" is an attack's index.
+    broken_by = np.maximum(outcome.broken_by[middle], -1)
+    return views.compute(task, outcome.x_adv[middle], attacks=names[broken_by], seed=seed)
 
 
 def _versions():

@@ -6,6 +6,7 @@ stack of matrices `(..., m, n)` as well as one, except for `orthonormal_product`
 
 from typing import Any, NamedTuple
 
+import keras
 from keras import ops
 
 from lipot import backend
@@ -148,21 +149,13 @@ def deflate(matrix, directions):
 
 
 def _orthonormalized(block):
-    """Orthonormal columns of the same span, by Gram and Schmidt, each taken twice."""
-    columns = []
-    for i in range(block.shape[-1]):
-        column = block[..., i : i + 1]
-        size = ops.norm(column, axis=(-2, -1), keepdims=True)
-        # Where there was no drift at all no direction is left to follow.
-        column = ops.where(size > 0, column / ops.maximum(size, 1e-30), _generic(block, i + 1))
-        for _ in range(2 if columns else 0):
-            basis = ops.concatenate(columns, axis=-1)
-            inside = ops.matmul(orthogonal.transposed(basis), column)
-            column = column - ops.matmul(basis, inside)
-            size = ops.norm(column, axis=(-2, -1), keepdims=True)
-            column = column / ops.maximum(size, 1e-30)
-        columns.append(column)
-    return ops.concatenate(columns, axis=-1)
+    """Orthonormal columns of the same span, or of a larger one where columns depend."""
+    sizes = ops.norm(block, axis=-2, keepdims=True)
+    # Where there was no drift at all no direction is left to follow; NaN compares as false.
+    block = ops.where(sizes > 0, block, _generic(block, block.shape[-1]))
+    # Half precision has no factorization.
+    wide = ops.cast(block, keras.backend.result_type(block.dtype, "float32"))
+    return ops.cast(ops.qr(wide)[0], block.dtype)
 
 
 def _distance_from_identity(gram):
@@ -194,12 +187,13 @@ def _largest_eigenvalue(gram, iterations=8):
     return ops.norm(ops.matmul(gram, vector), axis=(-2, -1))
 
 
-def _generic(matrices, number=1):
-    """A unit vector for each matrix, at right angles to no eigenvector one is likely to meet."""
-    size = matrices.shape[-2]
-    vector = ops.cos(number * ops.arange(size, dtype=matrices.dtype) ** 1.5)
-    vector = vector / ops.norm(vector)
-    return ops.broadcast_to(vector[:, None], (*matrices.shape[:-1], 1))
+def _generic(matrices, columns=1):
+    """Unit vectors for each matrix, at right angles to no eigenvector one is likely to meet."""
+    rows = ops.arange(matrices.shape[-2], dtype=matrices.dtype)
+    numbers = ops.arange(1, columns + 1, dtype=matrices.dtype)
+    vectors = ops.cos(rows[:, None] ** 1.5 * numbers)
+    vectors = vectors / ops.norm(vectors, axis=0)
+    return ops.broadcast_to(vectors, (*matrices.shape[:-1], columns))
 
 
 def tangent(matrix, direction):

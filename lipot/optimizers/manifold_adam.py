@@ -42,8 +42,9 @@ class ManifoldAdam(keras.optimizers.Adam):
         beta_1: Decay of the first moment.
         beta_2: Decay of the second moment.
         epsilon: Small number beside the root of the second moment.
-        turn: Positive float, the angle of a step for each unit of the learning rate. The default
-            makes a step at width 256 as long as Adam's.
+        turn: Positive float, the angle of a step for each unit of the learning rate. 16 makes a
+            step at width 256 as long as Adam's; without Adam's uneven entries longer ones pay,
+            and the default was the best on held-out images of MNIST and CIFAR-10.
         drift: Positive float, at which a whole kernel is brought back.
         name: Name of the optimizer.
         **kwargs: Arguments of `keras.optimizers.Adam`.
@@ -74,7 +75,7 @@ class ManifoldAdam(keras.optimizers.Adam):
         beta_1=0.9,
         beta_2=0.999,
         epsilon=1e-7,
-        turn=16.0,
+        turn=64.0,
         drift=0.015,
         name="manifold_adam",
         **kwargs,

@@ -8,20 +8,11 @@ import pytest
 from art.attacks.evasion import FastGradientMethod
 
 import lipot
-from lipot.evaluation import STANDS, SUITES, WRONG, AttackSpec, proofs, suite
-from lipot.interop.art import classifier
+from lipot.evaluation import STANDS, SUITES, WRONG, AttackSpec
+from lipot.evaluation.attacks import suite
+from tests.evaluation.cases import QUIET, STEP, linear
 
-QUIET = {"sanity": False, "views": False, "progress": False, "clip_values": (0, 1)}
 PIXELS = {**QUIET, "clip_values": (0, 255)}
-
-
-def linear(kernel, bias, *before, after=()):
-    """A linear classifier: its distances to the decision are known exactly."""
-    kernel = np.asarray(kernel, "float32")
-    dense = keras.layers.Dense(kernel.shape[1])
-    model = keras.Sequential([keras.Input(kernel.shape[:1]), *before, dense, *after])
-    dense.set_weights([kernel, np.asarray(bias, "float32")])
-    return model
 
 
 def example(norm, points=40):
@@ -135,62 +126,6 @@ def test_every_attack_agrees_on_images():
         assert report.table()["robust"][1] <= least, name
 
 
-class Crossing:
-    """Moves every point across the line x_0 = 0.5, by a given length."""
-
-    def __init__(self, by):
-        self.by = by
-
-    def generate(self, x, y):
-        moved = x.copy()
-        moved[:, 0] -= self.by
-        return moved
-
-
-def spec(name, by, *norms, calls):
-    def build(target, norm, eps):
-        calls.append((name, round(float(eps), 6)))
-        return Crossing(by)
-
-    return AttackSpec(name, build, distance_norms=norms)
-
-
-STEP = ([[5.0, -5.0], [0.0, 0.0]], [-2.5, 2.5])
-
-
-def test_an_attack_gets_only_what_still_stands():
-    calls = []
-    # Distances 0.1, 0.2 and 0.4 to the line.
-    x = np.array([[0.6, 0.0], [0.7, 1.0], [0.9, 0.5]])
-    specs = [spec("short", 0.15, calls=calls), spec("long", 0.3, 2, calls=calls)]
-    report = lipot.evaluate(linear(*STEP), x, [0, 0, 0], 2, [0.12, 0.25, 0.5], specs, **QUIET)
-    (evaluation,) = report.evaluations
-    # The distance attack runs once. What it found 0.3 away is clipped into each ball.
-    assert calls == [("short", 0.12), ("short", 0.25), ("short", 0.5), ("long", 0.5)]
-    assert {eps: row.tolist() for eps, row in evaluation.broken_by.items()} == {
-        0.12: [0, STANDS, STANDS],
-        0.25: [0, 1, STANDS],
-        0.5: [0, 1, STANDS],
-    }
-
-
-def test_a_find_within_a_smaller_ball_counts_there_too():
-    task_calls = []
-    x = np.array([[0.6, 0.0], [0.6, 1.0]])
-    specs = [spec("once", 0.11, calls=task_calls)]
-    report = lipot.evaluate(linear(*STEP), x, [0, 0], 2, [0.05, 0.2], specs, **QUIET)
-    (evaluation,) = report.evaluations
-    assert evaluation.broken_by[0.05].tolist() == [STANDS, STANDS]
-    assert evaluation.broken_by[0.2].tolist() == [0, 0]
-
-
-def test_outside_the_range_nothing_is_found():
-    # To cross, the first coordinate would have to leave [0, 1].
-    model = linear([[1.0, -1.0], [0.0, 0.0]], [0.05, -0.05])
-    report = lipot.evaluate(model, [[0.0, 0.9]], [0], 2, 0.5, ["pgd", "deepfool"], **QUIET)
-    assert report.table()["robust"].tolist() == [1.0]
-
-
 def test_settings_of_any_kind_are_recorded():
     def still(target, norm, eps, **settings):
         return types.SimpleNamespace(generate=lambda x, y: x)
@@ -233,15 +168,6 @@ def test_the_same_seed_gives_the_same_evaluation():
         assert np.array_equal(row, second.evaluations[0].broken_by[eps])
 
 
-def test_a_certificate_that_is_broken_is_an_error():
-    broken_by = {0.1: np.array([-1, 0]), 0.2: np.array([-2, 0])}
-    proofs.check_against(np.array([9.0, 0.09]), broken_by, (0.1, 0.2), ("pgd",))
-    # The closed ball is certified: at 0.1 it is broken too.
-    for radius in (0.1, 0.15):
-        with pytest.raises(RuntimeError, match=f"proven.*up to {radius}, but pgd broke it"):
-            proofs.check_against(np.array([9.0, radius]), broken_by, (0.1, 0.2), ("pgd",))
-
-
 def test_names_of_norms_and_a_single_attack_mean_what_they_say():
     kernel, bias, x, y, _ = example("inf", points=6)
     model, radius = linear(kernel, bias), 0.05
@@ -256,12 +182,6 @@ def test_names_of_norms_and_a_single_attack_mean_what_they_say():
         assert all(run(name, "fgsm") == expected for name in names)
     compared = lipot.compare([model], x, y, "l2", radius, suite.ATTACKS["fgsm"], **QUIET)
     assert compared.evaluations[0].norm == 2 and compared.evaluations[0].attacks == ("fgsm",)
-
-
-def test_a_diverged_attack_found_nothing():
-    x = np.array([[0.6, 0.0]], "float32")
-    report = lipot.evaluate(linear(*STEP), x, [0], 2, 0.2, [spec("nan", np.nan, calls=[])], **QUIET)
-    assert report.table()["robust"].tolist() == [1.0]
 
 
 PAIR = [keras.Input((4,)), keras.Input((4,))]
@@ -322,13 +242,6 @@ def test_a_model_without_gradients_is_refused():
         lipot.evaluate(after, X, Y, 2, 0.1, ["pgd", "hopskipjump"], **QUIET)
     # Masked, and flagged as such, where only the inputs are cut off.
     lipot.evaluate(before, X, Y, 2, 0.1, ["pgd", "hopskipjump"], **QUIET)
-
-
-def test_a_suite_leaves_out_what_does_not_fit_and_says_so():
-    target = classifier(linear(np.eye(4, 2), [0, 0]), clip_values=(0, 1))
-    specs, left_out = suite.resolve("standard", target, 2)
-    assert left_out == {"simba": "It needs images."}
-    assert [spec.name for spec in specs] == [n for n in SUITES["standard"] if n != "simba"]
 
 
 def test_tiny_radii_on_pixels_are_questioned():

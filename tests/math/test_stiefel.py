@@ -89,7 +89,8 @@ def test_deflation_by_hand():
     # On span(e2) exactly: T = 1.1^2 - 1 = 0.21, and 1 - T/2 + 3 T^2/8 - 5 T^3/16 = 0.90864.
     found = stiefel.deflate(ops.diag([1.0, 1.1]), ops.convert_to_tensor([[0.0], [2.0]]))
     np.testing.assert_allclose(to_numpy(found.matrix), np.diag([1.0, 1.1 * 0.90864]), atol=1e-4)
-    np.testing.assert_allclose(to_numpy(found.directions), [[0.0], [0.21]], atol=1e-6)
+    # A factorization may turn a column around.
+    np.testing.assert_allclose(np.abs(to_numpy(found.directions)), [[0.0], [0.21]], atol=1e-6)
     assert float(found.left) == pytest.approx(0.21, rel=1e-5)
 
 

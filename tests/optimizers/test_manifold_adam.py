@@ -91,7 +91,7 @@ def test_a_stack_of_matrices_turns_each_by_itself():
 
 def test_a_step_that_is_not_finite_leaves_the_kernel():
     layer = built(4, 4)
-    adam = ManifoldAdam(1e-2)
+    adam = ManifoldAdam(2.5e-3)
     adam.build([layer.kernel])
     adam.apply([ops.convert_to_tensor(tangent(to_numpy(layer.kernel), np.random.default_rng(0)))])
     before = to_numpy(layer.kernel)

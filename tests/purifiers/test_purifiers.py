@@ -8,7 +8,7 @@ import pytest
 
 import lipot
 from lipot import purifiers
-from lipot.evaluation.randomness import is_random
+from lipot.evaluation.run.randomness import is_random
 from lipot.models import Purified
 from tests.purifiers import purifier_cases
 from tests.purifiers.purifier_cases import RANDOM, TRAINED

@@ -17,6 +17,7 @@ from lipot.attacks.auto_attack.victim import OUTPUTS, Victim, check_logits
 from lipot.attacks.ball import Ball, check_ball
 from lipot.math.divergences import crossentropy
 from lipot.math.logits_ratio import difference_logits_ratio, targeted_logits_ratio
+from lipot.progress import Bar, Silence
 
 _TARGETS = 9
 
@@ -204,9 +205,10 @@ class AutoAttack:
         ball = Ball(self.norm, self.clip_min, self.clip_max)
         settings = _Settings(ball, x.shape[1:], self.steps, self.queries, self.batch_size)
         searches = [self._search(name, victim, settings, logits.shape[1]) for name in self.attacks]
-        progress = Progress({search.name: search.calls for search in searches}, verbose)
-        how = {"batch_size": self.batch_size, "seed": self.seed, "progress": progress}
-        return run_in_turn(victim, searches, x, y, logits, **how)
+        with Bar("AutoAttack") if verbose else Silence() as bar:
+            progress = Progress({search.name: search.calls for search in searches}, bar)
+            how = {"batch_size": self.batch_size, "seed": self.seed, "progress": progress}
+            return run_in_turn(victim, searches, x, y, logits, **how)
 
     def _victim_of(self, model):
         if isinstance(model, Victim):

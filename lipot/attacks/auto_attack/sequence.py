@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lipot.attacks.survivors import survivors
+
 # What `AutoAttackResult.broken_by` says of a point no attack has broken.
 STANDS = -1
 WRONG = -2
@@ -91,7 +93,6 @@ def run_in_turn(victim, searches, x, y, logits, *, batch_size, seed, progress):
             rng = np.random.default_rng((seed, start, index))
             pool.broken_by[_attack(victim, search, pool, rng, progress)] = index
             result.seconds[search.name] += time.perf_counter() - begun
-    progress.end()
     return result
 
 
@@ -108,10 +109,8 @@ class _Pool(NamedTuple):
 def _attack(victim, search, pool, rng, progress):
     """Runs one attack, writes what it finds to `x_adv`, and tells which points it broke."""
     fallen = np.zeros(len(pool.x), bool)
-    for run in range(search.runs):
-        rows = np.flatnonzero((pool.broken_by == STANDS) & ~fallen)
-        if not len(rows):
-            break
+    runs = survivors(range(search.runs), lambda _: (pool.broken_by == STANDS) & ~fallen)
+    for run, rows in runs:
         report = progress.run(search.name, run, search.runs, len(rows))
         # Of more runs than targets none is at a target.
         target = pool.targets[rows, run % pool.targets.shape[1]]

@@ -2,11 +2,13 @@
 
 from typing import NamedTuple
 
-from lipot.evaluation.evaluation import norm_name
-from lipot.evaluation.page.prose import headline_eps
+from lipot.evaluation.page.prose import headline_eps, percent
+from lipot.evaluation.record.result import norm_name
 
 # What is known of a model besides its accuracies, in this order; other notes come after.
 _FIRST = ("architecture", "parameters", "training")
+# All models of a board were shown the same points.
+_SHARED = ("data",)
 
 
 class Cell(NamedTuple):
@@ -59,13 +61,14 @@ def boards(evaluations):
 def _board(norm, eps, members):
     ranked = sorted(members, key=lambda member: _merit(member[1], eps), reverse=True)
     notes = dict.fromkeys(name for _, evaluation in members for name in evaluation.about)
-    facts = [*(n for n in _FIRST if n in notes), *(n for n in notes if n not in _FIRST)]
+    others = (n for n in notes if n not in (*_FIRST, *_SHARED))
+    facts = [*(n for n in _FIRST if n in notes), *others]
     merits = [_merit(evaluation, eps) for _, evaluation in ranked]
     rows = (
         Row(1 + merits.index(merit), evaluation.name, anchor, _cells(evaluation, eps, facts))
         for merit, (anchor, evaluation) in zip(merits, ranked)
     )
-    columns = ("clean", "robust", "proven", *facts)
+    columns = ("clean", "robust", "proven", "checks", *facts)
     return Board(f"{eps:g} in {norm_name(norm)}", columns, tuple(rows))
 
 
@@ -78,14 +81,28 @@ def _merit(evaluation, eps):
 def _cells(evaluation, eps, facts):
     robust, proven, clean = _merit(evaluation, eps)
     shares = (_share(evaluation, share) for share in (clean, robust, proven))
-    return (*shares, *(_fact(evaluation.about.get(name, "")) for name in facts))
+    facts = (_fact(evaluation.about.get(name, "")) for name in facts)
+    return (*shares, _checks(evaluation.sanity), *facts)
+
+
+def _checks(verdicts):
+    """How many sanity checks were passed of those that ran."""
+    ran = [verdict.passed for verdict in verdicts if verdict.passed is not None]
+    if not ran:
+        return Cell("none", "", "-1")
+    return Cell(f"{sum(ran)} of {len(ran)}", "passed", f"{sum(ran) / len(ran):.3f}")
 
 
 def _share(evaluation, share):
-    if share < 0.0:
+    return share_cell(evaluation, None if share < 0.0 else share)
+
+
+def share_cell(evaluation, share):
+    """The `Cell` of an accuracy: itself, and below it its interval."""
+    if share is None:
         return Cell("–", "", "-1")
     low, high = evaluation.interval(share)
-    return Cell(f"{100 * share:.1f} %", f"{100 * low:.1f} – {100 * high:.1f}", f"{share:.6f}")
+    return Cell(percent(share), f"{100 * low:.1f} – {100 * high:.1f}", f"{share:.6f}")
 
 
 def _fact(text):

@@ -6,16 +6,16 @@ import re
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-# Colours of series as they are on a light page; style.css holds their names and those of the dark.
-SERIES = (
-    *("#0072b2", "#d55e00", "#007a59", "#b0508f", "#6a51c7"),
-    *("#8c6d00", "#555555", "#a3352c", "#2b7a8c", "#4c7a1d"),
-)
-INK, FAINT = "#1b1f24", "#8b9098"
-MARKERS = "osD^vPX*<>"
+from lipot.evaluation.record.palette import ACCENT, FAINT, INK, SERIES
+
+# Inches: a figure as wide as the text, and a panel beside others.
+WIDE, PANEL = 5.2, 2.5
+MOST_ROWS = 40
+_LONGEST_NAME = 24
 
 _NAMES = {
     **{color: f"var(--series-{index})" for index, color in enumerate(SERIES)},
+    ACCENT: "var(--model)",
     INK: "currentColor",
     FAINT: "var(--faint)",
 }
@@ -40,6 +40,8 @@ _SETTINGS = {
 def drawing(name, width, height, draw):
     """Draws on fresh axes and returns the figure as an `<svg>` element.
 
+    Its attribute `data-axes` holds left, top, right and bottom of the axes as shares of its size.
+
     Args:
         name: Prefix of the ids inside, different for every figure of a page.
         width: Width in inches.
@@ -57,10 +59,25 @@ def drawing(name, width, height, draw):
     # Ids that depend on the salt alone make the same page from the same report.
     with rc_context({**_SETTINGS, "svg.hashsalt": name}):
         figure = Figure(figsize=(width, height), layout="constrained")
-        draw(figure.subplots())
+        axes = figure.subplots()
+        draw(axes)
         buffer = io.StringIO()
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
-    return _inlined(buffer.getvalue(), name)
+        left, bottom, right, top = axes.get_position().extents
+    ends = " ".join(f"{end:.4f}" for end in (left, 1 - top, right, 1 - bottom))
+    return _inlined(buffer.getvalue(), name).replace("<svg", f'<svg data-axes="{ends}"', 1)
+
+
+def pale(number):
+    """The colour of a class as a background: its series colour, mixed with white."""
+    color = SERIES[number % len(SERIES)]
+    parts = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    return [0.55 + 0.45 * part for part in parts]
+
+
+def short(name):
+    """A name that fits beside an axis."""
+    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
 
 
 def _inlined(text, name):

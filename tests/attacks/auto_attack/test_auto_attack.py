@@ -133,11 +133,12 @@ def test_vectors_and_one_hot_labels():
     np.testing.assert_array_equal(attack.generate(model, x, y[:, None]), result.x_adv)
 
 
-def test_progress_tells_the_attack_and_the_time_left(capsys):
+def test_progress_tells_the_attack_and_the_time_left(capsys, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")  # As on a terminal: it shows what is gone, too.
     model = network()
     AutoAttack(0.01, steps=5, queries=20).run(model, X, labels(model), verbose=True)
     shown = capsys.readouterr().err
-    assert "apgd-ce" in shown and "s left" in shown
+    assert "apgd-ce" in shown and "points stand" in shown and " left" in shown
     AutoAttack(0.01, steps=5, queries=20).run(model, X, labels(model))
     assert capsys.readouterr().err == ""
 

@@ -1,0 +1,1 @@
+"""The attacks of an evaluation, one a file, and the suites they make."""

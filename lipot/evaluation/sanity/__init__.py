@@ -1,0 +1,1 @@
+"""Whether an evaluation is to be believed: signs of masked gradients."""

@@ -1,0 +1,303 @@
+"""Is the evaluation itself to be believed? The checks of Carlini et al. for masked gradients.
+
+Masked gradients lead attacks astray: the model looks robust to them and is not. Each check
+compares attacks that ought to come out in a known order.
+"""
+
+import itertools
+from typing import Any, NamedTuple
+
+import numpy as np
+from art.attacks.evasion import ProjectedGradientDescent
+
+from lipot.attacks.survivors import survivors
+from lipot.evaluation.attacks.suite import ATTACKS
+from lipot.evaluation.record.result import Verdict
+from lipot.evaluation.run.engine import judge, seeded
+from lipot.evaluation.run.randomness import drawn_from
+from lipot.evaluation.run.task import recipe, remake
+from lipot.evaluation.sanity import surrogate
+from lipot.evaluation.sanity.gradients import vanishes
+from lipot.models import Purified
+
+_POINTS = 100
+# Attacks on fewer differ by no more than chance, whatever the model.
+_FEWEST = 5
+_STEPS = 40
+# Times the draws that attacks followed, for the check that these were enough.
+_MORE_DRAWS = 4
+# Attacks are compared by counts of points; chance moves a few.
+_SLACK = 0.02
+
+
+class Probe(NamedTuple):
+    """Points that the checks attack: some of those that are classified rightly.
+
+    Attributes:
+        task: The `Task`.
+        rows: Their indices.
+        outcome: What the attacks of the suite left.
+        specs: These attacks.
+        seed: Integer.
+        known: What PGD was found to break, by radius and steps: several checks ask for it.
+    """
+
+    task: Any
+    rows: np.ndarray
+    outcome: Any
+    specs: tuple
+    seed: int
+    known: dict
+
+    @property
+    def slack(self):
+        """Number of points by which two attacks may differ by chance."""
+        return max(1, round(_SLACK * len(self.rows)))
+
+    def broken(self, build, eps, rows=None):
+        """Tells which points an attack breaks: `build(target, unit eps)`, an ART attack."""
+        task, rows = self.task, self.rows if rows is None else rows
+        x, y = task.x[rows], task.y[rows]
+        with seeded(self.seed), drawn_from(self.seed, task.model):
+            moved = task.run(build(task.target, eps / task.range.width), x, y)
+            level, _ = judge(task._replace(eps=(eps,)), x, y, moved, [0])
+        return level == 0
+
+    def broken_by_pgd(self, eps, steps=_STEPS):
+        """Tells which points projected gradient breaks, on the cross-entropy or the margin."""
+        if (eps, steps) not in self.known:
+            found = [self._pgd(loss, eps, steps) for loss in ("crossentropy", "margin")]
+            self.known[eps, steps] = found[0] | found[1]
+        return self.known[eps, steps]
+
+    def _pgd(self, loss, eps, steps):
+        def build(target, radius):
+            target = target.with_loss(loss)
+            return ATTACKS["pgd"].build(target, self.task.norm, radius, steps=steps)
+
+        return self.broken(build, eps)
+
+
+def run(task, outcome, specs, *, seed, store, progress):
+    """Runs every check.
+
+    Args:
+        task: `Task`.
+        outcome: `Outcome` of the suite.
+        specs: The attacks of the suite.
+        seed: Integer.
+        store: `checkpoints.Folder` or `checkpoints.Memory`.
+        progress: What is told of each check.
+
+    Returns:
+        Tuple of `Verdict`s.
+    """
+    rows = _spread(np.flatnonzero(task.predictions == task.y), _POINTS)
+    probe = Probe(task, rows, outcome, specs, seed, {})
+    checks, verdicts = _checks_of(task.model), []
+    for left, (name, check) in zip(range(len(checks), 0, -1), checks.items()):
+        progress.plan(f"check {name}", [1.0] * left)
+        stored = store.load_json(f"sanity-{name.replace(' ', '-')}.json")
+        verdict = Verdict(**stored) if stored else _verdict(name, check, probe)
+        store.save_json(f"sanity-{name.replace(' ', '-')}.json", verdict._asdict())
+        verdicts.append(verdict)
+        progress.advance(1.0)
+    return tuple(verdicts)
+
+
+def _verdict(name, check, probe):
+    if len(probe.rows) == 0:
+        return Verdict(name, None, "Not run: the model is wrong on every point.")
+    if len(probe.rows) < _FEWEST:
+        few = f"the model is right on {len(probe.rows)} of the points, and it takes {_FEWEST}"
+        return Verdict(name, None, f"Not run: {few} to compare attacks.")
+    return Verdict(name, *check(probe))
+
+
+def _same_answer_twice(probe):
+    task = probe.task
+    if not task.random:
+        return True, "The model gives the same answer when asked again."
+    seen = "The model answers differently when asked again: it is random"
+    if task.eot_samples == 1:
+        return (
+            False,
+            f"{seen}. One gradient says little about it; attack its average over many draws "
+            "instead: eot_samples=16 or more.",
+        )
+    eps = task.eps[len(task.eps) // 2]
+    more = _MORE_DRAWS * task.eot_samples
+    finer = probe._replace(task=task._replace(target=task.target.with_eot_samples(more)), known={})
+    counts = int(probe.broken_by_pgd(eps).sum()), int(finer.broken_by_pgd(eps).sum())
+    seen = (
+        f"{seen}. PGD along the mean of {task.eot_samples} draws breaks {counts[0]} of "
+        f"{len(probe.rows)} points at {eps:g}, of {more} draws {counts[1]}"
+    )
+    if counts[1] <= counts[0] + probe.slack:
+        return True, f"{seen}: more draws do no better."
+    return False, f"{seen}: attacks need more draws; raise eot_samples."
+
+
+def _gradients_there(probe):
+    share = float(np.mean(vanishes(probe.task, probe.rows, "crossentropy")))
+    if share <= _SLACK:
+        return True, f"The gradient of the loss vanishes at {share:.0%} of the points."
+    return (
+        False,
+        f"The gradient of the loss is exactly zero at {share:.0%} of the points: attacks that "
+        "climb it stand still there. Saturated outputs or an operation without a derivative "
+        "mask it.",
+    )
+
+
+def _more_steps(probe):
+    eps = probe.task.eps[len(probe.task.eps) // 2]
+    few, many = _STEPS // 4, _STEPS * 3
+    counts = [int(probe.broken_by_pgd(eps, steps).sum()) for steps in (few, many)]
+    seen = (
+        f"PGD of {few} steps breaks {counts[0]} of {len(probe.rows)} points at {eps:g}, "
+        f"of {many} steps {counts[1]}"
+    )
+    if counts[1] >= counts[0] - probe.slack:
+        return True, f"More steps do not help the model: {seen}."
+    return False, f"More steps help the model, which they cannot in truth: {seen}."
+
+
+def _larger_radius(probe):
+    sizes = [probe.task.eps[0], probe.task.eps[-1], 2.0 * probe.task.eps[-1]]
+    sizes = list(dict.fromkeys(sizes))
+    counts = [int(probe.broken_by_pgd(eps).sum()) for eps in sizes]
+    listed = ", ".join(f"{count} at {eps:g}" for eps, count in zip(sizes, counts))
+    seen = f"PGD breaks of {len(probe.rows)} points {listed}"
+    if all(b >= a - probe.slack for a, b in zip(counts, counts[1:])):
+        return True, f"A larger radius does not help the model: {seen}."
+    return False, f"A larger radius helps the model, which it cannot in truth: {seen}."
+
+
+def _unbounded(probe):
+    task = probe.task
+    # Every point of the range lies within this radius of every other.
+    diameter = 1.0 if task.norm == "inf" else float(np.sqrt(np.prod(task.x.shape[1:])))
+    standing = np.ones(len(probe.rows), bool)
+    steps = (diameter / _STEPS, diameter / (10 * _STEPS))
+    ascents = itertools.product(("crossentropy", "margin"), steps)
+    for (loss, step), rows in survivors(ascents, lambda _: standing):
+        standing[rows] = ~_ascend(probe, loss, diameter, step, probe.rows[rows])
+    left = int(standing.sum())
+    if left <= 0.01 * len(probe.rows):
+        return True, f"Without a bound on the change, PGD breaks all but {left} points."
+    return (
+        False,
+        f"Without a bound on the change, PGD still leaves {left} of {len(probe.rows)} points, "
+        "though any input could be turned into any other: its gradients lead nowhere.",
+    )
+
+
+def _ascend(probe, loss, diameter, step, rows):
+    def build(target, radius):
+        # From the point itself: a random start alone would break most, gradients or not.
+        return ProjectedGradientDescent(
+            target.with_loss(loss),
+            norm=np.inf if probe.task.norm == "inf" else 2,
+            eps=radius,
+            eps_step=step,
+            max_iter=3 * _STEPS,
+            batch_size=len(rows),
+            verbose=False,
+        )
+
+    return probe.broken(build, diameter * probe.task.range.width, rows)
+
+
+def _black_box(probe):
+    task, eps = probe.task, probe.task.eps[-1]
+    spec = ATTACKS["square"]
+    blind = probe.broken(
+        lambda target, radius: spec.build(target, task.norm, radius, **spec.settings), eps
+    )
+    counts = int(probe.broken_by_pgd(eps).sum()), int(blind.sum())
+    late = _broken_blindly(probe)
+    seen = (
+        f"of {len(probe.rows)} points PGD breaks {counts[0]} at {eps:g}, {spec.name} {counts[1]}; "
+        f"in the suite, attacks without gradients broke {late} that PGD leaves"
+    )
+    if counts[1] <= counts[0] + probe.slack and late <= probe.slack:
+        return True, f"Attacks without gradients do no better than those with them: {seen}."
+    return False, f"Attacks without gradients do better, so the gradients mislead: {seen}."
+
+
+def _broken_blindly(probe):
+    """Number of points that withstand PGD at some radius, and fell to the suite's blind attacks.
+
+    That these fell to a blind attack first is no sign: it may have been the first to run, or have
+    come after a single gradient step.
+    """
+    blind = [index for index, spec in enumerate(probe.specs) if not spec.needs_gradient]
+    counts = [0]
+    for eps, broken_by in zip(probe.task.eps, probe.outcome.broken_by):
+        fell = np.isin(broken_by[probe.rows], blind)
+        if fell.any():
+            counts.append(int(np.sum(fell & ~probe.broken_by_pgd(eps))))
+    return max(counts)
+
+
+def _transfer(probe):
+    task, eps = probe.task, probe.task.eps[-1]
+    twin = surrogate.train(task, seed=probe.seed)
+    agreement = surrogate.agreement(twin, task, probe.rows)
+
+    def build(target, radius):
+        return ATTACKS["pgd"].build(twin, task.norm, radius, steps=_STEPS)
+
+    counts = int(probe.broken_by_pgd(eps).sum()), int(probe.broken(build, eps).sum())
+    seen = (
+        f"of {len(probe.rows)} points PGD breaks {counts[0]} at {eps:g} through the model's own "
+        f"gradients, {counts[1]} through those of a stock network that agrees with it on "
+        f"{agreement:.0%} of the points"
+    )
+    if counts[1] <= counts[0] + probe.slack:
+        return True, f"Another network's gradients do no better than its own: {seen}."
+    return False, f"Another network's gradients do better, so its own mislead: {seen}."
+
+
+def _other_derivative(probe):
+    task, eps = probe.task, probe.task.eps[len(probe.task.eps) // 2]
+    # The other way round, through the purifier, can take more memory than there is.
+    twin = remake(task.model.with_backward("identity"), **recipe(task))
+    other = probe._replace(task=task._replace(target=twin.target), known={})
+    counts = int(probe.broken_by_pgd(eps).sum()), int(other.broken_by_pgd(eps).sum())
+    seen = (
+        f"of {len(probe.rows)} points PGD breaks {counts[0]} at {eps:g} through the purifier, "
+        f"{counts[1]} with the identity in its place"
+    )
+    if counts[1] <= counts[0] + probe.slack:
+        return True, f"The purifier's gradient leads attacks as far as the identity does: {seen}."
+    return (
+        False,
+        f"The purifier's gradient misleads attacks: {seen}. Evaluate the model with "
+        'backward="identity".',
+    )
+
+
+def _checks_of(model):
+    if isinstance(model, Purified) and model.backward == "exact":
+        return {**_CHECKS, "purifier": _other_derivative}
+    return _CHECKS
+
+
+def _spread(rows, count):
+    """Takes at most `count` of some rows, evenly: data may be sorted by class."""
+    if len(rows) <= count:
+        return rows
+    return rows[np.linspace(0, len(rows) - 1, count).astype(int)]
+
+
+_CHECKS = {
+    "same answer twice": _same_answer_twice,
+    "gradients": _gradients_there,
+    "more steps": _more_steps,
+    "larger radius": _larger_radius,
+    "unbounded attack": _unbounded,
+    "black box": _black_box,
+    "transfer": _transfer,
+}
