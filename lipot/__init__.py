@@ -17,6 +17,7 @@ with extras.named():
         metrics,
         models,
         optimizers,
+        purifiers,
         regularizers,
     )
     from lipot.certificates import certify, lipschitz_constant

@@ -58,6 +58,12 @@ def add_to(commands):
         help="for a leaderboard, such as: --note training '12 min on one GPU'",
     )
     add("--no-sanity", action="store_true", help="leave out the checks for masked gradients")
+    add(
+        "--eot-samples",
+        type=positive_int,
+        metavar="N",
+        help="draws of a random model whose mean decides and is attacked; 16 where it is random",
+    )
     add("--workers", type=workers, metavar="N", help="processes, or ray://host:port of a cluster")
     add("--resume", metavar="FOLDER", help="keeps what was found, to go on after a stop")
     command.set_defaults(run=_run, how_to_go_on=_how_to_go_on)
@@ -98,6 +104,7 @@ def _run(options):
         sanity=not options.no_sanity,
         notes={"data": pathlib.Path(options.data).name, **dict(options.note or ())},
         workers=options.workers,
+        eot_samples=options.eot_samples,
     )
     print(report.table("terminal"))
     (found,) = report.evaluations

@@ -27,6 +27,7 @@ ORDER = (
     ("losses", "optimizers"),
     ("attacks",),
     ("models",),
+    ("purifiers",),
     ("certificates",),
     ("metrics",),
     ("callbacks",),

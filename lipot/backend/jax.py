@@ -5,6 +5,11 @@ import numpy as np
 from keras import ops
 
 from lipot.backend.engine import Engine, constant_cotangent
+from lipot.backend.keras_graph import random_states
+
+# A compiled call changes no variable, and so would draw the same numbers each time: the counter
+# of each seed moves on by more than one call draws.
+_DRAWS = 1_000_003
 
 
 class JaxEngine(Engine):
@@ -52,7 +57,10 @@ class JaxEngine(Engine):
             # The weights travel as arguments: closed over, they would be baked into the program.
             trainable = [v.value for v in model.trainable_variables]
             non_trainable = [v.value for v in model.non_trainable_variables]
-            return run(trainable, non_trainable, *tensors)
+            outputs = run(trainable, non_trainable, *tensors)
+            for state in random_states(model):
+                state.assign(state.value + self.jax.numpy.asarray([0, _DRAWS], state.value.dtype))
+            return outputs
 
         return call
 

@@ -198,6 +198,18 @@ def all_layers(layer: Any) -> list:
     return list(_inside(layer, "_flatten_layers")())
 
 
+def random_states(model: Any) -> list:
+    """The state of every seed generator inside a layer or model, from which it draws.
+
+    Example:
+
+    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dropout(0.5)])
+    >>> [tuple(state.shape) for state in random_states(model)]
+    [(2,)]
+    """
+    return [variable for variable in model.variables if variable.name == "seed_generator_state"]
+
+
 def takes_training(layer: Any) -> bool:
     """Whether the `call` of a layer has an argument `training`."""
     return "training" in inspect.signature(layer.call).parameters

@@ -13,6 +13,7 @@ from lipot.evaluation.record.about import about, circumstances
 from lipot.evaluation.record.report import RobustnessReport
 from lipot.evaluation.record.result import Evaluation
 from lipot.evaluation.run import checkpoints, engine, proofs
+from lipot.evaluation.run.randomness import drawn_from
 from lipot.evaluation.run.task import make_task, recipe, remake
 from lipot.evaluation.sanity import checks as sanity_checks
 from lipot.evaluation.sanity.gradients import check_gradients
@@ -41,6 +42,7 @@ def evaluate(
     progress=True,
     notes=None,
     workers=None,
+    eot_samples=None,
 ):
     r"""Measures how robust a Keras classifier is, in the worst case over a suite of attacks.
 
@@ -86,6 +88,9 @@ def evaluate(
             cluster (`pip install "lipot[ray]"`); `None` for this process alone. The result is
             the same: chunks of `batch_size` points are attacked side by side. The model must
             load from a `.keras` file there.
+        eot_samples: Draws of a random model whose mean decides, and whose mean logits and
+            gradients attacks follow (expectation over randomness). `None` for 16 where the model
+            answers differently when asked again, and 1 elsewhere.
 
     Returns:
         A `RobustnessReport` of one evaluation.
@@ -112,36 +117,42 @@ def evaluate(
     """
     seed = checks.integer("seed", seed, "an integer from 0 to 2**31", least=0, most=2**31)
     chosen = {"norm": norm, "eps": eps, "clip_values": clip_values, "outputs": outputs}
-    task = make_task(model, x, y, batch_size=batch_size, **chosen)
-    specs, left_out = suite.resolve(attacks, task.target, task.norm)
-    check_gradients(task, specs)
-    settings = _settings(task, specs, left_out, seed)
-    store = _store(resume, task, settings)
-    name = model.name if name is None else str(name)
-    pool = _pool(workers, task)
-    with Bar(name) if progress else Silence() as bar, pool or contextlib.nullcontext():
-        outcome = engine.run(task, specs, seed=seed, store=store, progress=bar, pool=pool)
-        verdicts = ()
-        if sanity:
-            verdicts = sanity_checks.run(task, outcome, specs, seed=seed, store=store, progress=bar)
-    evaluation = Evaluation(
-        name=name,
-        norm=task.norm,
-        eps=task.eps,
-        attacks=tuple(outcome.seconds),
-        labels=task.y,
-        predictions=task.predictions,
-        broken_by=dict(zip(task.eps, outcome.broken_by)),
-        seconds=outcome.seconds,
-        sanity=verdicts,
-        settings=settings,
-        versions=_versions(),
-        about=about(model, notes),
-        circumstances=circumstances(task.x.shape, max(task.outputs.units, 2)),
-        views=_views(task, outcome, seed) if views else {},
-        **_proofs(task, outcome),
-    )
+    chosen = {**chosen, "batch_size": batch_size, "eot_samples": eot_samples}
+    with _repeatable(seed, model):
+        task = make_task(model, x, y, **chosen)
+        specs, left_out = suite.resolve(attacks, task.target, task.norm)
+        check_gradients(task, specs)
+        settings = _settings(task, specs, left_out, seed)
+        store = _store(resume, task, settings)
+        name = model.name if name is None else str(name)
+        pool = _pool(workers, task)
+        with Bar(name) if progress else Silence() as bar, pool or contextlib.nullcontext():
+            how = {"seed": seed, "store": store, "progress": bar}
+            outcome = engine.run(task, specs, pool=pool, **how)
+            verdicts = sanity_checks.run(task, outcome, specs, **how) if sanity else ()
+        evaluation = Evaluation(
+            name=name,
+            norm=task.norm,
+            eps=task.eps,
+            attacks=tuple(outcome.seconds),
+            labels=task.y,
+            predictions=task.predictions,
+            broken_by=dict(zip(task.eps, outcome.broken_by)),
+            seconds=outcome.seconds,
+            sanity=verdicts,
+            settings=settings,
+            versions=_versions(),
+            about=about(model, notes),
+            circumstances=circumstances(task.x.shape, max(task.outputs.units, 2)),
+            views=_views(task, outcome, seed) if views else {},
+            **_proofs(task, outcome),
+        )
     return RobustnessReport([evaluation])
+
+
+def _repeatable(seed, model):
+    # What is no model is refused by name later.
+    return drawn_from(seed, model) if isinstance(model, keras.Model) else contextlib.nullcontext()
 
 
 def _pool(workers, task):
@@ -169,6 +180,8 @@ def _settings(task, specs, left_out, seed):
         "outputs are": task.outputs.how,
         "attacks": {spec.name: _recorded(spec.settings) for spec in specs},
         "left out": left_out,
+        "random model": task.random,
+        "eot samples": task.eot_samples,
         "batch size": task.batch_size,
         "seed": seed,
         "data": checkpoints.digest(task.x, task.y),

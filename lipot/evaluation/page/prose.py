@@ -19,6 +19,8 @@ def verdict(evaluation):
         f"{percent(evaluation.robust_accuracy(eps))} stay right under "
         f"{attacks_in_words(evaluation)}"
     )
+    if evaluation.random:
+        sentence += f" (the model is random; attacks and decisions take {_draws(evaluation)})"
     if evaluation.certified_radius is None:
         return f"{sentence}; nothing is proven."
     return f"{sentence}, and {percent(evaluation.certified_accuracy(eps))} provably do."
@@ -28,6 +30,11 @@ def trust(evaluation):
     """What the sanity checks mean for the numbers, in one sentence."""
     ran = [check for check in evaluation.sanity if check.passed is not None]
     failed = [check for check in ran if not check.passed]
+    if evaluation.misses_randomness:
+        return (
+            "Do not rely on the accuracy under attack: the model is random, and attacks that see "
+            "one draw at a time say little about it. Evaluate it with eot_samples of 16 or more."
+        )
     if not ran:
         return "No sanity check was run: the accuracy under attack is an upper bound, untested."
     if failed:
@@ -40,6 +47,11 @@ def trust(evaluation):
         f"{len(ran)} of {len(ran)} sanity checks passed: no sign that the network merely hides "
         f"from the attacks.{f' {left} could not be run.' if left else ''}"
     )
+
+
+def _draws(evaluation):
+    words = evaluation.draws_in_words
+    return f"the {words}" if words.startswith("mean") else words
 
 
 def headline_eps(evaluation):

@@ -155,7 +155,7 @@ def _model(evaluation, color, sign):
         cards=_cards(evaluation),
         verdict=prose.verdict(evaluation),
         trust=prose.trust(evaluation),
-        standing=_standing(evaluation.sanity),
+        standing=_standing(evaluation),
         checks=checks,
         certificate_note=evaluation.certificate_note,
         settings=[(name, _plain(value)) for name, value in {**settings, "time": seconds}.items()],
@@ -218,10 +218,10 @@ def _downloads(report):
     ]
 
 
-def _standing(verdicts):
+def _standing(evaluation):
     """How far the accuracy under attack may be trusted: the page's class of that sentence."""
-    results = {verdict.passed for verdict in verdicts}
-    if False in results:
+    results = {verdict.passed for verdict in evaluation.sanity}
+    if False in results or evaluation.misses_randomness:
         return "suspicious"
     return "tested" if True in results else "untested"
 

@@ -109,13 +109,31 @@ class Evaluation:
     def units(self) -> str:
         """What a radius measures: the norm, and the range of the inputs it is to be held against.
 
-        Example: "l2 distance, inputs from 0 to 255".
+        Of a random model it says how many draws decide. Example: "l2 distance, inputs from 0 to
+        255".
         """
         distance = f"{norm_name(self.norm)} distance"
+        drawn = f"; random, {self.draws_in_words}" if self.random else ""
         if "data range" not in self.settings:
-            return f"{distance}, in units of the inputs"
+            return f"{distance}, in units of the inputs{drawn}"
         low, high = self.settings["data range"]
-        return f"{distance}, inputs from {low:g} to {high:g}"
+        return f"{distance}, inputs from {low:g} to {high:g}{drawn}"
+
+    @property
+    def random(self) -> bool:
+        """Whether the model answered differently when it was asked again."""
+        return bool(self.settings.get("random model", False))
+
+    @property
+    def misses_randomness(self) -> bool:
+        """Whether a random model was attacked along single draws, which leads attacks astray."""
+        return self.random and self.settings["eot samples"] == 1
+
+    @property
+    def draws_in_words(self) -> str:
+        """What decides, and what attacks saw: a single draw, or the mean of several."""
+        draws = self.settings.get("eot samples", 1)
+        return "one draw at a time" if draws == 1 else f"mean of {draws} draws"
 
     def broken(self, attack: str, eps: float) -> int:
         """Number of points that `attack` was the first to break at `eps`."""

@@ -13,6 +13,7 @@ from lipot.attacks.auto_attack import STANDS, WRONG
 from lipot.attacks.survivors import survivors
 from lipot.evaluation.run import storage
 from lipot.evaluation.run.ball import distances, project
+from lipot.evaluation.run.randomness import drawn_from
 
 
 class Outcome(NamedTuple):
@@ -129,13 +130,13 @@ def attack(task, spec, step, x, y, seed):
     x = np.array(x)
     distance = spec.searches_distance(task.norm)
     eps = task.eps[-1 if distance else step] / task.range.width
-    with seeded(seed), warnings.catch_warnings():
+    steps = range(step, len(task.eps)) if distance else [step]
+    with seeded(seed), drawn_from(seed, task.model), warnings.catch_warnings():
         # ART's attacks warn of numerical matters that the judgement below does not rest on.
         warnings.simplefilter("ignore")
         built = spec.build(task.target, task.norm, eps, **spec.settings)
         moved = task.run(built, x, y)
-    steps = range(step, len(task.eps)) if distance else [step]
-    level, x_adv = judge(task, x, y, moved, steps)
+        level, x_adv = judge(task, x, y, moved, steps)
     broken = level < len(task.eps)
     seconds = np.array(time.perf_counter() - started)
     return {"level": level, "x_adv": x_adv[broken], "seconds": seconds}

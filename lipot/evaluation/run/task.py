@@ -8,7 +8,8 @@ import numpy as np
 
 from lipot import checks
 from lipot.certificates.input_scale import input_scale
-from lipot.evaluation.run.outputs import Outputs, find_outputs, predict
+from lipot.evaluation.run.outputs import Outputs, find_outputs
+from lipot.evaluation.run.randomness import draws, is_random, mean_prediction
 from lipot.evaluation.run.ranges import Range, find_range
 from lipot.evaluation.run.storage import held, in_parts
 from lipot.interop import art
@@ -28,6 +29,8 @@ class Task(NamedTuple):
         range: `Range` of the data.
         outputs: `Outputs` of the model.
         batch_size: Points at once.
+        random: Whether the model answers differently when it is asked again.
+        eot_samples: Draws of the model whose mean decides, and is what attacks see.
     """
 
     model: keras.Model
@@ -40,6 +43,8 @@ class Task(NamedTuple):
     range: Range
     outputs: Outputs
     batch_size: int
+    random: bool = False
+    eot_samples: int = 1
 
     def run(self, attack, x, y):
         """Has an ART attack move some points."""
@@ -49,23 +54,26 @@ class Task(NamedTuple):
 
     def classes(self, x):
         """Classes that the model itself decides for, by its own `predict`."""
-        return self.outputs.classes(predict(self.model, x, self.batch_size))
+        values = mean_prediction(self.model, x, self.batch_size, self.eot_samples)
+        return self.outputs.classes(values)
 
 
 def recipe(task):
     """What `remake` needs beside the model to make a task that attacks as this one does."""
-    fields = ("norm", "eps", "range", "outputs", "batch_size")
+    fields = ("norm", "eps", "range", "outputs", "batch_size", "random", "eot_samples")
     return {"first": np.array(task.x[:1]), **{name: getattr(task, name) for name in fields}}
 
 
 def remake(model, *, first, **fields):
     """Makes a `Task` of a model in another process; its points are the first one alone."""
-    target = _target(model, first, fields["range"], fields["outputs"])
+    target = _target(model, first, fields["range"], fields["outputs"], fields["eot_samples"])
     labels = np.zeros(1, "int64")
     return Task(model=model, target=target, x=first, y=labels, predictions=labels, **fields)
 
 
-def make_task(model, x, y, *, norm, eps, clip_values=None, outputs="auto", batch_size=256):
+def make_task(
+    model, x, y, *, norm, eps, clip_values=None, outputs="auto", batch_size=256, eot_samples=None
+):
     """Checks everything that `lipot.evaluate` is given; see there for the arguments."""
     _check_model(model)
     batch_size = checks.positive_int("batch_size", batch_size)
@@ -74,11 +82,15 @@ def make_task(model, x, y, *, norm, eps, clip_values=None, outputs="auto", batch
     x = _points(model, x)
     range_ = find_range(x, clip_values, input_scale(model, x))
     _warn_about_units(norm, eps, range_)
-    values = predict(model, x, batch_size)
+    random = is_random(model, x, batch_size)
+    eot_samples = draws(eot_samples, random)
+    values = mean_prediction(model, x, batch_size, eot_samples)
     found = find_outputs(model, values, outputs)
     y = checks.labels(y, len(x), found.units)
-    target = _target(model, x, range_, found)
-    return Task(model, target, x, y, found.classes(values), norm, eps, range_, found, batch_size)
+    target = _target(model, x, range_, found, eot_samples)
+    predictions = found.classes(values)
+    judged = (norm, eps, range_, found, batch_size, random, eot_samples)
+    return Task(model, target, x, y, predictions, *judged)
 
 
 def _check_model(model):
@@ -129,7 +141,7 @@ def _warn_about_units(norm, eps, range_):
         )
 
 
-def _target(model, x, range_, outputs):
+def _target(model, x, range_, outputs, eot_samples):
     with warnings.catch_warnings():
         # That a final softmax is taken off is said in the report.
         warnings.filterwarnings("ignore", message="Model .* ends in probabilities")
@@ -139,6 +151,7 @@ def _target(model, x, range_, outputs):
             outputs=outputs.attacked,
             preprocessing=range_.preprocessing,
             input_shape=x.shape[1:],
+            eot_samples=eot_samples,
         )
     try:
         target.loss_gradient(range_.to_unit(x[:1]), np.zeros(1, "int32"))

@@ -14,14 +14,18 @@ from lipot.attacks.survivors import survivors
 from lipot.evaluation.attacks.suite import ATTACKS
 from lipot.evaluation.record.result import Verdict
 from lipot.evaluation.run.engine import judge, seeded
-from lipot.evaluation.run.outputs import predict
+from lipot.evaluation.run.randomness import drawn_from
+from lipot.evaluation.run.task import recipe, remake
 from lipot.evaluation.sanity import surrogate
 from lipot.evaluation.sanity.gradients import vanishes
+from lipot.models import Purified
 
 _POINTS = 100
 # Attacks on fewer differ by no more than chance, whatever the model.
 _FEWEST = 5
 _STEPS = 40
+# Times the draws that attacks followed, for the check that these were enough.
+_MORE_DRAWS = 4
 # Attacks are compared by counts of points; chance moves a few.
 _SLACK = 0.02
 
@@ -54,9 +58,9 @@ class Probe(NamedTuple):
         """Tells which points an attack breaks: `build(target, unit eps)`, an ART attack."""
         task, rows = self.task, self.rows if rows is None else rows
         x, y = task.x[rows], task.y[rows]
-        with seeded(self.seed):
+        with seeded(self.seed), drawn_from(self.seed, task.model):
             moved = task.run(build(task.target, eps / task.range.width), x, y)
-        level, _ = judge(task._replace(eps=(eps,)), x, y, moved, [0])
+            level, _ = judge(task._replace(eps=(eps,)), x, y, moved, [0])
         return level == 0
 
     def broken_by_pgd(self, eps, steps=_STEPS):
@@ -90,8 +94,8 @@ def run(task, outcome, specs, *, seed, store, progress):
     """
     rows = _spread(np.flatnonzero(task.predictions == task.y), _POINTS)
     probe = Probe(task, rows, outcome, specs, seed, {})
-    verdicts = []
-    for left, (name, check) in zip(range(len(_CHECKS), 0, -1), _CHECKS.items()):
+    checks, verdicts = _checks_of(task.model), []
+    for left, (name, check) in zip(range(len(checks), 0, -1), checks.items()):
         progress.plan(f"check {name}", [1.0] * left)
         stored = store.load_json(f"sanity-{name.replace(' ', '-')}.json")
         verdict = Verdict(**stored) if stored else _verdict(name, check, probe)
@@ -112,15 +116,26 @@ def _verdict(name, check, probe):
 
 def _same_answer_twice(probe):
     task = probe.task
-    x = task.x[probe.rows]
-    first, second = (predict(task.model, x, task.batch_size) for _ in range(2))
-    if np.array_equal(first, second):
+    if not task.random:
         return True, "The model gives the same answer when asked again."
-    return (
-        False,
-        "The model answers differently when asked again: it is random. One gradient says little "
-        "about it; attack its average over many draws instead.",
+    seen = "The model answers differently when asked again: it is random"
+    if task.eot_samples == 1:
+        return (
+            False,
+            f"{seen}. One gradient says little about it; attack its average over many draws "
+            "instead: eot_samples=16 or more.",
+        )
+    eps = task.eps[len(task.eps) // 2]
+    more = _MORE_DRAWS * task.eot_samples
+    finer = probe._replace(task=task._replace(target=task.target.with_eot_samples(more)), known={})
+    counts = int(probe.broken_by_pgd(eps).sum()), int(finer.broken_by_pgd(eps).sum())
+    seen = (
+        f"{seen}. PGD along the mean of {task.eot_samples} draws breaks {counts[0]} of "
+        f"{len(probe.rows)} points at {eps:g}, of {more} draws {counts[1]}"
     )
+    if counts[1] <= counts[0] + probe.slack:
+        return True, f"{seen}: more draws do no better."
+    return False, f"{seen}: attacks need more draws; raise eot_samples."
 
 
 def _gradients_there(probe):
@@ -243,6 +258,31 @@ def _transfer(probe):
     if counts[1] <= counts[0] + probe.slack:
         return True, f"Another network's gradients do no better than its own: {seen}."
     return False, f"Another network's gradients do better, so its own mislead: {seen}."
+
+
+def _other_derivative(probe):
+    task, eps = probe.task, probe.task.eps[len(probe.task.eps) // 2]
+    # The other way round, through the purifier, can take more memory than there is.
+    twin = remake(task.model.with_backward("identity"), **recipe(task))
+    other = probe._replace(task=task._replace(target=twin.target), known={})
+    counts = int(probe.broken_by_pgd(eps).sum()), int(other.broken_by_pgd(eps).sum())
+    seen = (
+        f"of {len(probe.rows)} points PGD breaks {counts[0]} at {eps:g} through the purifier, "
+        f"{counts[1]} with the identity in its place"
+    )
+    if counts[1] <= counts[0] + probe.slack:
+        return True, f"The purifier's gradient leads attacks as far as the identity does: {seen}."
+    return (
+        False,
+        f"The purifier's gradient misleads attacks: {seen}. Evaluate the model with "
+        'backward="identity".',
+    )
+
+
+def _checks_of(model):
+    if isinstance(model, Purified) and model.backward == "exact":
+        return {**_CHECKS, "purifier": _other_derivative}
+    return _CHECKS
 
 
 def _spread(rows, count):

@@ -19,6 +19,7 @@ def classifier(
     preprocessing=None,
     input_shape=None,
     channels_first=None,
+    eot_samples=1,
 ):
     """Wraps a Keras classifier for the attacks of the Adversarial Robustness Toolbox (ART).
 
@@ -42,6 +43,9 @@ def classifier(
         input_shape: Shape of one input, where the model does not tell.
         channels_first: Whether images are `(channels, height, width)`. Defaults to the
             `image_data_format` of the Keras configuration.
+        eot_samples: Calls of the model whose mean logits, and their gradient, attacks see:
+            expectation over randomness (EOT) for a model that draws random numbers. One call
+            says little about such a model.
 
     Returns:
         An ART estimator. Its `with_loss` gives one of the same model with another loss, and its
@@ -75,6 +79,7 @@ def classifier(
         heads.raw_head(model, units),
         losses.resolve(loss, units=units, classes=logits.classes),
         preprocess,
+        checks.positive_int("eot_samples", eot_samples),
     )
     if channels_first is None:
         channels_first = keras.config.image_data_format() == "channels_first"

@@ -8,6 +8,7 @@ from keras import ops
 
 from lipot import backend, checks
 from lipot.attacks import Victim
+from lipot.backend.keras_graph import random_states
 from lipot.interop.art.losses import resolve
 
 
@@ -45,6 +46,20 @@ class _CompiledEstimator:
         """
         return self._around(self._programs.with_probabilities())
 
+    def with_eot_samples(self, samples):
+        """Returns an estimator of the same model that averages over another number of draws.
+
+        Args:
+            samples: As `eot_samples` in `classifier`.
+        """
+        samples = checks.positive_int("samples", samples)
+        return self._around(self._programs.with_eot_samples(samples))
+
+    @property
+    def eot_samples(self):
+        """Draws of a random model whose mean attacks see."""
+        return self._programs.eot_samples
+
     def logits_model(self):
         """Returns a Keras model from what attacks move to the logits, on the same weights.
 
@@ -70,7 +85,7 @@ class _CompiledEstimator:
     @property
     def layer_names(self):
         """Names that `get_activations` accepts."""
-        return [layer.name for layer in self._programs.logits_head.model.layers]
+        return [layer.name for layer in self._programs.single_draw[0].model.layers]
 
     def predict(self, x, batch_size=128, training_mode=False, **kwargs):
         """Predictions of a batch, `(n, nb_classes)`: logits, or what `with_probabilities` gives.
@@ -171,7 +186,7 @@ class _CompiledEstimator:
         )
 
     def _compile_activations(self, layer):
-        model = self._programs.logits_head.model
+        model = self._programs.single_draw[0].model
         found = model.get_layer(layer) if isinstance(layer, str) else model.layers[layer]
         part = keras.Model(model.inputs[0], found.output)
         preprocess = self._programs.preprocess
@@ -285,7 +300,14 @@ class _InputsOnly:
             # too: cutting them off leaves half of the backward pass.
             frozen = [ops.stop_gradient(weight.value) for weight in model.trainable_variables]
             state = [weight.value for weight in model.non_trainable_variables]
-            outputs, _ = model.stateless_call(frozen, state, programs.preprocess(x), training=False)
+            outputs, after = model.stateless_call(
+                frozen, state, programs.preprocess(x), training=False
+            )
+            # Without this a random model would draw the same numbers in every call.
+            drawn = {id(variable) for variable in random_states(model)}
+            for variable, value in zip(model.non_trainable_variables, after):
+                if id(variable) in drawn:
+                    variable.assign(value)
             return head.read(outputs)
 
         self._predict = backend.compile_over_batches(model, predict)

@@ -7,6 +7,7 @@ import numpy as np
 from keras import ops
 
 from lipot import backend
+from lipot.interop.art.expectation import averaged
 
 # Rows of one call: more gain nothing on a processor and cost memory.
 _ROWS = 256
@@ -25,15 +26,22 @@ class Programs:
         outputs: `Head` that returns what the model itself returns.
         loss: `AttackLoss`.
         preprocess: Callable from the user's inputs to the model's.
+        eot_samples: Draws of a random model whose mean is what attacks see.
     """
 
-    def __init__(self, logits, outputs, loss, preprocess):
-        self.logits_head = logits
-        self.outputs_head = outputs
+    def __init__(self, logits, outputs, loss, preprocess, eot_samples=1):
+        self.single_draw = logits, outputs
+        self.logits_head = averaged(logits, logits.classes, eot_samples)
+        self.outputs_head = averaged(outputs, outputs.units, eot_samples)
         self.preprocess = preprocess
         self.classes = logits.classes
-        self._compile_predictions(logits)
+        self.eot_samples = eot_samples
+        self._compile_predictions(self.logits_head)
         self._compile_loss(loss)
+
+    def with_eot_samples(self, samples):
+        """Returns programs of the same model and loss that average over another number of draws."""
+        return Programs(*self.single_draw, self._loss, self.preprocess, samples)
 
     def with_loss(self, loss):
         """Returns programs that climb another loss and share everything else."""
@@ -82,6 +90,7 @@ class Programs:
         self._jacobian = backend.compile_over_batches(head.model, jacobian)
 
     def _compile_loss(self, loss):
+        self._loss = loss
         head = self.logits_head if loss.reads_logits else self.outputs_head
         reduce = ops.mean if loss.reduction == "mean" else ops.sum
 

@@ -115,6 +115,7 @@ def test_a_random_model_is_flagged(trained, digits):
             clip_values=(0, 1),
             outputs="logits",
             batch_size=8,
+            eot_samples=1,
         ),
         np.arange(5),
         None,

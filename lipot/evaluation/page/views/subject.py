@@ -98,6 +98,7 @@ def _target(task):
             clip_values=task.range[:2],
             outputs=task.outputs.attacked,
             input_shape=task.x.shape[1:],
+            eot_samples=task.eot_samples,
         )
 
 

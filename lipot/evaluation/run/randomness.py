@@ -1,0 +1,68 @@
+"""Models that draw random numbers: noticed, made repeatable, and decided by the mean of draws."""
+
+import contextlib
+
+import numpy as np
+from keras import ops
+
+from lipot import checks
+from lipot.backend.keras_graph import random_states
+from lipot.evaluation.run.outputs import predict
+
+# Draws whose mean attacks follow where the user names no number.
+DRAWS = 16
+
+_POINTS = 64
+# Of the largest output: rounding differs from run to run on some machines, random defences more.
+_ROUNDING = 1e-5
+# A prime, and the seeds that every framework takes.
+_STRIDE, _SEEDS = 7919, 2**31
+
+
+def is_random(model, x, batch_size):
+    """Whether a model answers differently when it is asked again.
+
+    Args:
+        model: Keras model.
+        x: Points `(n, ...)`, of which some are asked.
+        batch_size: Points at once.
+    """
+    rows = np.unique(np.linspace(0, len(x) - 1, min(len(x), _POINTS)).astype(int))
+    some = np.array(x[rows])
+    # Whatever type the model answers in, also one that is refused later.
+    first, second = (predict(model, some, batch_size).astype("float64") for _ in range(2))
+    return bool(np.max(np.abs(first - second)) > _ROUNDING * np.max(np.abs(first)))
+
+
+def draws(eot_samples, random):
+    """Reads the argument `eot_samples` of `lipot.evaluate`: how many draws make one answer.
+
+    Example:
+
+    >>> draws(None, random=False), draws(None, random=True), draws(4, random=True)
+    (1, 16, 4)
+    """
+    if eot_samples is None:
+        return DRAWS if random else 1
+    return checks.positive_int("eot_samples", eot_samples)
+
+
+def mean_prediction(model, x, batch_size, samples):
+    """The mean of what several calls of a model return, `(n, units)`."""
+    if samples == 1:
+        return predict(model, x, batch_size)
+    return sum(predict(model, x, batch_size) for _ in range(samples)) / samples
+
+
+@contextlib.contextmanager
+def drawn_from(seed, model):
+    """Has a model draw its random numbers from a seed, and go on afterwards where it was."""
+    states = random_states(model)
+    before = [ops.convert_to_numpy(state) for state in states]
+    for place, (state, value) in enumerate(zip(states, before)):
+        state.assign(np.array([(seed + _STRIDE * place) % _SEEDS, 0], value.dtype))
+    try:
+        yield
+    finally:
+        for state, value in zip(states, before):
+            state.assign(value)

@@ -1,0 +1,64 @@
+"""The nearest point that a generator can make, by gradient descent on its code."""
+
+from typing import Any
+
+from keras import ops
+
+from lipot import backend
+
+
+def mean_squares(images: Any, others: Any) -> Any:
+    """Mean squared difference of each pair of images, `(batch,)`."""
+    difference = images - others
+    return ops.mean(ops.square(difference), axis=tuple(range(1, len(difference.shape))))
+
+
+def descend_codes(
+    generator: Any, images: Any, codes: Any, *, steps: int, step_size: float, momentum: float
+) -> Any:
+    r"""Gradient descent with momentum on the code of each image.
+
+    $$ v \leftarrow \text{momentum} \, v - \text{step\_size} \, \nabla_z \operatorname{mean}
+       (G(z) - x)^2, \quad z \leftarrow z + v $$
+
+    Args:
+        generator: Callable G from codes to images that trains nothing.
+        images: x, `(batch, ...)`.
+        codes: First z, `(batch, code_size)`.
+        steps: Number of steps.
+        step_size: Positive float.
+        momentum: Float in [0, 1).
+
+    Returns:
+        The last z, which can be differentiated with respect to `images`.
+    """
+
+    def step(_, state):
+        codes, velocity = state
+        distance = lambda z: mean_squares(generator(z), images)  # noqa: E731
+        _, slope = backend.vjp(distance, codes, ops.ones_like(codes[:, 0]))
+        velocity = momentum * velocity - step_size * slope
+        return codes + velocity, velocity
+
+    return ops.fori_loop(0, steps, step, (codes, ops.zeros_like(codes)))[0]
+
+
+def nearest_generated(generator: Any, images: Any, codes: Any, **descent: Any) -> Any:
+    """The nearest of what several starts of `descend_codes` lead to.
+
+    Args:
+        generator: Callable from codes to images that trains nothing.
+        images: `(batch, ...)`.
+        codes: First codes, `(batch, restarts, code_size)`.
+        **descent: `steps`, `step_size` and `momentum` of `descend_codes`.
+
+    Returns:
+        Images `(batch, ...)` that the generator makes.
+    """
+    restarts, code_size = codes.shape[1:]
+    repeated = ops.repeat(images, restarts, axis=0)
+    found = descend_codes(generator, repeated, ops.reshape(codes, (-1, code_size)), **descent)
+    errors = ops.reshape(mean_squares(generator(found), repeated), (-1, restarts))
+    best = ops.one_hot(ops.argmin(errors, axis=1), restarts, dtype=found.dtype)
+    codes = ops.reshape(found, (-1, restarts, code_size))
+    return generator(ops.sum(best[:, :, None] * codes, axis=1))

@@ -1,0 +1,96 @@
+"""What every purifier with something to train has in common."""
+
+import keras
+from keras import ops
+
+from lipot.losses.weighted_loss import ReplicatedLoss
+
+
+@keras.saving.register_keras_serializable(package="lipot")
+class Purifier(keras.Model):
+    """A model from images in [0, 1] to cleaner ones that trains by the stock `fit(x)`.
+
+    Called in inference mode it purifies. In `fit` it returns its inputs, which nothing there
+    reads: what is trained is in `purification_losses`. `lipot.models.Purified` always calls it
+    in inference mode.
+
+    Subclasses define `purify` and `purification_losses`.
+    """
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self._mean = _Mean(name="mean")
+
+    def purify(self, inputs):
+        """Returns purified images, `(batch, ...) -> (batch, ...)`."""
+        raise TypeError(f"{type(self).__name__} must define purify().")
+
+    def purification_losses(self, x, y, training):
+        """Returns the training loss of each image, `(batch,)`; `y` are labels or `None`."""
+        raise TypeError(f"{type(self).__name__} must define purification_losses().")
+
+    def call(self, inputs, training=False):
+        inputs = ops.cast(inputs, self.compute_dtype)
+        return inputs if training else self.purify(inputs)
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        losses = self.purification_losses(ops.cast(x, self.compute_dtype), y, training)
+        if sample_weight is not None:
+            sample_weight = ops.reshape(sample_weight, (-1,))
+        losses = ops.cast(losses, "float32")
+        total = self._mean(losses, losses, sample_weight)
+        return total + super().compute_loss(x) if self.losses else total
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+
+class _Mean(ReplicatedLoss):
+    """Averages values as Keras averages losses, with sample weights, over the global batch."""
+
+    def call(self, y_true, y_pred):
+        return y_pred
+
+
+def check_images(shape):
+    """Raises unless a shape is one of images with channels last."""
+    if len(shape) != 4 or shape[-1] is None:
+        raise ValueError(
+            "Invalid value received for argument `inputs`. Expected images of shape (batch, "
+            f"height, width, channels). Received: shape {tuple(shape)}"
+        )
+
+
+def check_network(name, network, inputs, outputs):
+    """Raises unless a network is a built Keras model between inputs and outputs of given sizes.
+
+    Args:
+        name: Name of the argument.
+        network: What was given for it.
+        inputs: Shape of one input, or `None` for any.
+        outputs: Shape of one output, or `None` for any.
+    """
+    if not (isinstance(network, keras.Model) and network.built):
+        raise ValueError(
+            f"Invalid value received for argument `{name}`. Expected a built Keras model. "
+            f"Received: {name}={network!r}"
+        )
+    for what, shape, found in (
+        ("inputs", inputs, network.input_shape),
+        ("outputs", outputs, network.output_shape),
+    ):
+        if shape is not None and tuple(found[1:]) != tuple(shape):
+            raise ValueError(
+                f"Invalid value received for argument `{name}`. Expected {what} of shape "
+                f"(batch, {', '.join(map(str, shape))}). Received: shape {tuple(found)}"
+            )
+
+
+def with_frozen_weights(network, x):
+    """Calls a network so that derivatives reach its inputs and not its weights.
+
+    In a game of two networks one loss then trains each by its own term.
+    """
+    weights = [ops.stop_gradient(variable.value) for variable in network.trainable_variables]
+    state = [variable.value for variable in network.non_trainable_variables]
+    return network.stateless_call(weights, state, x, training=True)[0]
