@@ -61,7 +61,7 @@ def _cost(figures):
 
 def _adversarial(figures):
     for method, found in figures.items():
-        clean, attacked = 100 * found["clean"], 100 * found["pgd"]
+        clean, attacked = (100 * found["mean"][key] for key in ("clean", "pgd"))
         yield f"MNIST, {method}: clean, PGD at l-infinity 0.3", f"{clean:.2f} %, {attacked:.2f} %"
 
 
@@ -106,7 +106,7 @@ _METHODS = (
     ("EMMA", "certified_mnist", "python -m benchmarks.certified_mnist", _certified),
     ("hinge-KR", "soundness", "python -m benchmarks.soundness", _soundness),
     ("hinge-KR", "training_step", "python -m benchmarks.training_step", _training_step),
-    ("GOT, OTJR", "transport/mnist", "python -m benchmarks.transport.mnist", _adversarial),
+    ("GOT, OTJR", "papers/got-1", "python -m benchmarks.papers --table got-1", _adversarial),
     ("GOT, OTJR", "transport/cost", "python -m benchmarks.transport.cost", _cost),
     (
         "OT-Classifier",
