@@ -67,7 +67,7 @@ def _adversarial(figures):
 
 def _ot_classifier(figures):
     for method, found in figures.items():
-        clean, attacked = (100 * found["accuracy"][eps] for eps in ("0", "0.3"))
+        clean, attacked = (100 * found["mean"]["accuracy"][eps] for eps in ("0", "0.3"))
         yield f"MNIST, {method}: clean, PGD at l-infinity 0.3", f"{clean:.2f} %, {attacked:.2f} %"
 
 
@@ -110,8 +110,8 @@ _METHODS = (
     ("GOT, OTJR", "transport/cost", "python -m benchmarks.transport.cost", _cost),
     (
         "OT-Classifier",
-        "transport/ot_classifier",
-        "python -m benchmarks.transport.ot_classifier",
+        "papers/ot-classifier",
+        "python -m benchmarks.papers --table ot-classifier",
         _ot_classifier,
     ),
     ("OTAD", "otad/mnist", "python -m benchmarks.otad.mnist", _otad),

@@ -63,7 +63,7 @@ def _row(table, row):
     name, command = (row.get(key, table.get(key)) for key in ("result", "command"))
     record = read_result(name)
     found = [_found(record["figures"], path) if record else None for path in paths]
-    scale = table["scale"]
+    scale = row.get("scale", table.get("scale"))
     ours = [_text(None if value is None else scale * value, table) for value in found]
     if record:
         sure = [_interval(record["figures"], path, table) for path in paths]

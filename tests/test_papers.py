@@ -2,11 +2,14 @@
 
 import json
 
+import keras
+import numpy as np
 import pytest
 
+import lipot
 from benchmarks import common, reproduce
 from benchmarks.papers import __main__ as command
-from benchmarks.papers import registry, runner
+from benchmarks.papers import hkr_networks, registry, runner
 from benchmarks.papers.table import OutOfTime, Run, Table
 
 
@@ -137,3 +140,34 @@ def test_the_page_reads_tables_and_rows_that_exist():
                 continue
             table = registry.table_of(result.removeprefix("papers/"))
             assert {row["here"][0][0] for row in shown["rows"]} <= set(table.rows)
+
+
+def test_the_centre_of_a_function_lies_between_the_means_of_the_classes():
+    """Equation 2 of hKR by hand: means 1 and 8, so 4.5 is taken off."""
+    line = keras.Sequential([keras.Input((1,)), keras.layers.Identity()])
+    x, y = np.array([[0.0], [2.0], [8.0]], "float32"), np.array([0, 0, 1])
+    problem = hkr_networks.Problem(x, y, x, y, 2, ())
+    shifted = hkr_networks.centred(line, problem)
+    np.testing.assert_allclose(shifted.predict(x, verbose=0)[:, 0], [-4.5, -2.5, 3.5])
+
+
+@pytest.mark.parametrize("name", hkr_networks.METHODS)
+def test_the_compared_networks_share_their_shape_and_are_what_they_say(name):
+    method = hkr_networks.METHODS[name]
+    network = hkr_networks.network(method, (8, 8, 1), 3)
+    free = hkr_networks.network(hkr_networks.METHODS["Adv"], (8, 8, 1), 3)
+    shapes = [layer.output.shape for layer in network.layers]
+    assert shapes == [layer.output.shape for layer in free.layers]
+    assert not network.compiled
+    if method.weights != "free":
+        assert lipot.lipschitz_constant(network) <= 1.0001
+    assert np.isfinite(
+        float(method.loss(3)(np.eye(3, dtype="float32"), np.ones((3, 3), "float32")))
+    )
+
+
+def test_a_margin_is_that_of_the_paper():
+    """Equation 5 has 1 - y f: at f = 0.5 half a unit is missing, 50 times."""
+    loss = hkr_networks.METHODS["hKR 50, m 1"].loss(2)
+    found = float(loss(np.array([[1.0], [0.0]]), np.array([[0.5], [-0.5]])))
+    assert found == pytest.approx(-1.0 + 50.0 * 0.5)

@@ -42,7 +42,8 @@ def train(model, x, y, *, steps, batch_size, seed, folder, chunk=CHUNK, augment=
     while done < steps:
         count = min(chunk, steps - done)
         indices = _order(len(x), seed, done, count * batch_size)
-        history = model.fit(x[indices], y[indices], batch_size=batch_size, shuffle=False, verbose=0)
+        images = x[indices] if augment is None else augment(x[indices], done)
+        history = model.fit(images, y[indices], batch_size=batch_size, shuffle=False, verbose=0)
         logs = {name: values[-1] for name, values in history.history.items()}
         done = _save(model, folder, done, done + count)
         shown = ", ".join(f"{name} {value:.4g}" for name, value in logs.items())
