@@ -33,7 +33,7 @@ model = models.OTClassifier(
     attack=attacks.PGD(eps=0.3, steps=10),
     attack_delay=50,
 )
-model.compile("adam")
+model.compile(keras.optimizers.Adam(1e-3, beta_1=0.5))
 model.fit(
     data.x_train[: options.images],
     data.y_train[: options.images],

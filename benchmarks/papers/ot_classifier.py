@@ -32,7 +32,8 @@ def training(name, run):
     steps = int(settings["epochs"] * len(data.x_train) / settings["batch_size"])
     model, network = METHODS[name](settings, steps)
     rate = keras.optimizers.schedules.CosineDecay(1e-3, steps)
-    model.compile(keras.optimizers.Adam(rate), **_loss_of(model))
+    # With momentum the two sides of a min-max run in circles.
+    model.compile(keras.optimizers.Adam(rate, beta_1=0.5), **_loss_of(model))
     logs = train(
         model,
         data.x_train,

@@ -51,17 +51,20 @@ def _skew_orthogonal(data, run):
 
 
 def _linf_distance(data, run):
-    return recipes.train_linf_dist(data, epochs=run.settings["epochs"], batch_size=128)
+    return recipes.train_linf_dist(
+        data, epochs=run.settings["epochs"], batch_size=run.settings["batch_size"]
+    )
 
 
 def _fit(model, data, run):
-    steps = int(run.settings["epochs"] * len(data.x_train) / 128)
+    batch_size = run.settings["batch_size"]
+    steps = int(run.settings["epochs"] * len(data.x_train) / batch_size)
     train(
         model,
         data.x_train,
         data.y_train,
         steps=steps,
-        batch_size=128,
+        batch_size=batch_size,
         seed=run.seed,
         folder=_folder(run) / "training",
         chunk=200,
@@ -166,7 +169,7 @@ def _plain_pgd(model, eps, steps):
 def _folder(run):
     """One folder of networks for all tables: that of the row and seed beside theirs."""
     row, seed = run.folder.parts[-2:]
-    settings = f"{run.settings['epochs']}-{run.settings['otad_epochs']}"
+    settings = "-".join(str(run.settings[key]) for key in ("epochs", "batch_size", "otad_epochs"))
     return run.folder.parents[2] / "otad-networks" / settings / row / seed
 
 
@@ -192,7 +195,7 @@ def _attacked(name, run):
 def _table(number, what, stage, paper, **settings):
     return Table(
         title=f"MNIST, {what} (OTAD, Table {number})",
-        settings={"epochs": 5, "otad_epochs": 20, "points": 500, **settings},
+        settings={"epochs": 5, "batch_size": 128, "otad_epochs": 20, "points": 500, **settings},
         rows={name: paper.get(name) for name in METHODS},
         stages=(training, stage),
         shares={},

@@ -158,7 +158,9 @@ class OTClassifier(ChecksFirstBatch, SavesRandomState, AlternatingSteps, keras.M
         """Configures training.
 
         Args:
-            optimizer: Optimizer of all three networks. Of one loss, so that `weight` weighs.
+            optimizer: Optimizer of all three networks. Of one loss, so that `weight` weighs. With
+                momentum the two sides run in circles: of Adam take `beta_1=0.5` where the codes
+                are to follow the prior closely.
             discriminator_optimizer: Optimizer of the discriminator. With it or the next, each
                 step of the paper's algorithm has an optimizer of its own; the step of an Adam is
                 then as long whatever `weight` is.

@@ -42,7 +42,8 @@ def train_ot_classifier(
         models.embedding_discriminator(code_size, units=64, layers=lipot),
         weight=weight,
     )
-    model.compile(keras.optimizers.Adam(1e-3))
+    # With momentum the two sides of a min-max run in circles.
+    model.compile(keras.optimizers.Adam(1e-3, beta_1=0.5))
     model.fit(
         data.x_train,
         data.y_train,

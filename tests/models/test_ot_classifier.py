@@ -102,12 +102,13 @@ def test_codes_follow_the_prior_when_the_divergence_weighs(digits):
     def distance(kind, **kwargs):
         keras.utils.set_random_seed(0)
         model = small(kind, **kwargs)
-        quick_compile(model)
+        # With momentum the two sides of a min-max run in circles.
+        model.compile(keras.optimizers.Adam(0.01, beta_1=0.5))
         model.fit(*digits, epochs=12, verbose=0)
         codes = model.encoder.predict(digits[0], verbose=0)
         return ot.emd2([], [], ot.dist(codes, prior, metric="euclidean"))
 
-    assert distance("lipschitz", weight=10.0) < 0.6 * distance(None)
+    assert distance("lipschitz", weight=1.0) < 0.6 * distance(None)
 
 
 @pytest.mark.parametrize("weight", [0.5, 2.0])
