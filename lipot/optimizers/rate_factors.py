@@ -43,19 +43,21 @@ class RateFactors(keras.optimizers.Optimizer):
             raise checks.invalid(
                 "factors", f"one number for each of {len(variables)} variables", self.factors
             )
+        # In a function, so that Keras does not take the model's variables for the optimizer's.
+        self._trained = lambda: list(variables)
         self.inner_optimizer.build(variables)
         super().build(variables)
 
     @property
     def variables(self):
-        return self._variables + self.inner_optimizer.variables
+        return super().variables + self.inner_optimizer.variables
 
     def apply(self, grads, trainable_variables=None):
         if not self.built:
             self.build(trainable_variables)
             self.built = True
-        variables = list(trainable_variables or self._trainable_variables)
-        factors = {id(v): f for v, f in zip(self._trainable_variables, self.factors)}
+        variables = list(trainable_variables or self._trained())
+        factors = {id(v): f for v, f in zip(self._trained(), self.factors)}
         chosen = [v for v in variables if factors[id(v)] != 1.0]
         # A sum, since some backends hand out the buffer that the step then changes.
         before = [ops.add(v, 0.0) for v in chosen]
