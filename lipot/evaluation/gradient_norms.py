@@ -42,18 +42,7 @@ def input_gradient_norm(model, x, y):
     >>> input_gradient_norm(model, x, np.array([0]))
     0.5
     """
-    model = _logits_model(model)
-    norms = []
-    for rows in _rows(x):
-        labels = np.asarray(y[rows])
-
-        def loss(inputs, labels=labels):
-            return ops.sum(_losses(model(inputs, training=False), labels))
-
-        _, gradient = backend.value_and_input_gradient(loss, ops.convert_to_tensor(x[rows]))
-        gradient = ops.convert_to_numpy(gradient).reshape(len(labels), -1)
-        norms.append(np.mean(np.abs(gradient), axis=1))
-    return float(np.mean(np.concatenate(norms)))
+    return _norm(_logits_model(model, x), x, y)
 
 
 def input_gradient_norms(model, x, y, *, eps, steps=(1, 5, 10, 15, 20), step_size=None, **attack):
@@ -81,11 +70,11 @@ def input_gradient_norms(model, x, y, *, eps, steps=(1, 5, 10, 15, 20), step_siz
     True
     """
     step_size = eps / 10.0 if step_size is None else step_size
-    plain = _logits_model(model)
-    found = {"clean": input_gradient_norm(plain, x, y)}
+    plain = _logits_model(model, x)
+    found = {"clean": _norm(plain, x, y)}
     for count in steps:
         pgd = PGD(eps, step_size, checks.positive_int("steps", count), random_start=False, **attack)
-        found[f"PGD {count}"] = input_gradient_norm(plain, attacked(plain, x, y, pgd), y)
+        found[f"PGD {count}"] = _norm(plain, attacked(plain, x, y, pgd), y)
     return found
 
 
@@ -137,13 +126,27 @@ def weight_gradient_ratios(model, x, x_adv, y):
     >>> [round(ratio, 3) for ratio in weight_gradient_ratios(model, x, x, y).values()]
     [1.0]
     """
-    model = _logits_model(model)
+    model = _logits_model(model, x)
     ratios = []
     for rows in _rows(x):
         clean, attacked = (_weight_norms(model, inputs[rows], y[rows]) for inputs in (x, x_adv))
         ratios.append([_ratio(*pair) for pair in zip(attacked, clean)])
     paths = [variable.path for variable in model.trainable_variables]
     return dict(zip(paths, map(float, np.mean(ratios, axis=0))))
+
+
+def _norm(model, x, y):
+    norms = []
+    for rows in _rows(x):
+        labels = np.asarray(y[rows])
+
+        def loss(inputs, labels=labels):
+            return ops.sum(_losses(model(inputs, training=False), labels))
+
+        _, gradient = backend.value_and_input_gradient(loss, ops.convert_to_tensor(x[rows]))
+        gradient = ops.convert_to_numpy(gradient).reshape(len(labels), -1)
+        norms.append(np.mean(np.abs(gradient), axis=1))
+    return float(np.mean(np.concatenate(norms)))
 
 
 def _weight_norms(model, x, y):
@@ -167,8 +170,8 @@ def _losses(logits, y):
     return crossentropy(one_hot_labels(y, logits.shape[-1]), logits)
 
 
-def _logits_model(model):
-    return art.classifier(model).logits_model()
+def _logits_model(model, x):
+    return art.classifier(model, input_shape=np.shape(x)[1:]).logits_model()
 
 
 def _rows(x):

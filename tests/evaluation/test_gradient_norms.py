@@ -43,7 +43,7 @@ def test_a_final_softmax_is_taken_off(points):
     squashed = keras.Sequential([network, keras.layers.Softmax()])
     squashed.build((None, 3))
     expected = input_gradient_norm(network, x, y)
-    with pytest.warns(UserWarning, match="softmax"):
+    with pytest.warns(UserWarning, match="ends in probabilities"):
         assert input_gradient_norm(squashed, x, y) == pytest.approx(expected, rel=1e-4)
 
 
