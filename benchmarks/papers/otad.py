@@ -13,7 +13,7 @@ from benchmarks.otad import parts
 from benchmarks.papers.table import Table
 from benchmarks.transport.training import train
 from lipot import attacks, datasets, layers, losses, models, recipes
-from lipot.evaluation.ngopt_attack import NGOptCarlini
+from lipot.evaluation.attacks.ngopt import NGOptCarlini
 
 SHAPE = (28, 28, 1)
 # The radius of adversarial training in the paper's comparison.

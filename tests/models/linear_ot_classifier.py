@@ -32,7 +32,8 @@ def linear_model(prior=None, **kwargs):
 def step_of(x, y, optimizer, **kwargs):
     """What one step adds to the encoder, and to the critic; and both before."""
     model = linear_model(**kwargs)
-    model.compile(optimizer)
+    # One operation after the other: in a graph TensorFlow may change a kernel while it is read.
+    model.compile(optimizer, run_eagerly=True)
     before = [network.get_weights()[0] for network in (model.encoder, model.discriminator)]
     model.train_on_batch(x, y)
     after = [network.get_weights()[0] for network in (model.encoder, model.discriminator)]
