@@ -61,13 +61,13 @@ def _cost(figures):
 
 def _adversarial(figures):
     for method, found in figures.items():
-        clean, attacked = 100 * found["clean"], 100 * found["pgd"]
+        clean, attacked = (100 * found["mean"][key] for key in ("clean", "pgd"))
         yield f"MNIST, {method}: clean, PGD at l-infinity 0.3", f"{clean:.2f} %, {attacked:.2f} %"
 
 
 def _ot_classifier(figures):
     for method, found in figures.items():
-        clean, attacked = (100 * found["accuracy"][eps] for eps in ("0", "0.3"))
+        clean, attacked = (100 * found["mean"]["accuracy"][eps] for eps in ("0", "0.3"))
         yield f"MNIST, {method}: clean, PGD at l-infinity 0.3", f"{clean:.2f} %, {attacked:.2f} %"
 
 
@@ -106,12 +106,12 @@ _METHODS = (
     ("EMMA", "certified_mnist", "python -m benchmarks.certified_mnist", _certified),
     ("hinge-KR", "soundness", "python -m benchmarks.soundness", _soundness),
     ("hinge-KR", "training_step", "python -m benchmarks.training_step", _training_step),
-    ("GOT, OTJR", "transport/mnist", "python -m benchmarks.transport.mnist", _adversarial),
+    ("GOT, OTJR", "papers/got-1", "python -m benchmarks.papers --table got-1", _adversarial),
     ("GOT, OTJR", "transport/cost", "python -m benchmarks.transport.cost", _cost),
     (
         "OT-Classifier",
-        "transport/ot_classifier",
-        "python -m benchmarks.transport.ot_classifier",
+        "papers/ot-classifier",
+        "python -m benchmarks.papers --table ot-classifier",
         _ot_classifier,
     ),
     ("OTAD", "otad/mnist", "python -m benchmarks.otad.mnist", _otad),

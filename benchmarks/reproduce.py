@@ -63,13 +63,17 @@ def _row(table, row):
     name, command = (row.get(key, table.get(key)) for key in ("result", "command"))
     record = read_result(name)
     found = [_found(record["figures"], path) if record else None for path in paths]
-    scale = table["scale"]
+    scale = row.get("scale", table.get("scale"))
     ours = [_text(None if value is None else scale * value, table) for value in found]
+    if record:
+        sure = [_interval(record["figures"], path, table) for path in paths]
+        ours = [f"{text}{interval}" if text else "" for text, interval in zip(ours, sure)]
     if all(value is None for value in found):
         return Row(row["label"], list(zip(ours, theirs)), f"not run: `{command}`", False)
     left = any(value is None and there for value, there in zip(found, theirs))
     missing = f"; the rest not run: `{command}`" if left else ""
-    return Row(row["label"], list(zip(ours, theirs)), f"{_source(name, record)}{missing}", True)
+    note = f"{_source(name, record)}{_spent(record['figures'], paths[0][0])}{missing}"
+    return Row(row["label"], list(zip(ours, theirs)), note, True)
 
 
 def _found(figures, path):
@@ -79,6 +83,27 @@ def _found(figures, path):
             return None
         figures = figures[key]
     return figures
+
+
+def _interval(figures, path, table):
+    """How sure a share is, where `benchmarks.papers` says it: over all seeds."""
+    found = _found(figures, [path[0], "intervals", *path[2:]])
+    if not isinstance(found, list):
+        return ""
+    low, high = (_text(table["scale"] * end, table) for end in found)
+    return f" ({low} to {high})"
+
+
+def _spent(figures, label):
+    """Seeds and minutes of a row of `benchmarks.papers`, and how far it is from the paper's."""
+    seeds = _found(figures, [label, "seeds"])
+    if not isinstance(seeds, dict):
+        return ""
+    minutes = ", ".join(f"{made['minutes']['processor']:.0f}" for made in seeds.values())
+    return (
+        f"; seeds {', '.join(seeds)}, {minutes} minutes of a processor; "
+        f"{figures[label]['short of the paper']}"
+    )
 
 
 def _text(value, table):

@@ -29,10 +29,11 @@ model = models.OTClassifier(
     models.embedding_encoder(code_size=4, filters=16),
     models.embedding_classifier(code_size=4),
     # 1-Lipschitz: the divergence is the Wasserstein-1 distance, and no weight is clipped.
-    models.embedding_discriminator(code_size=4, layers=lipot),
+    models.embedding_discriminator(code_size=4, units=64, layers=lipot),
     attack=attacks.PGD(eps=0.3, steps=10),
+    attack_delay=50,
 )
-model.compile("adam", "adam", "adam")
+model.compile(keras.optimizers.Adam(1e-3, beta_1=0.5))
 model.fit(
     data.x_train[: options.images],
     data.y_train[: options.images],

@@ -48,14 +48,33 @@ def test_every_command_names_a_script_that_exists():
     for command in commands:
         python, flag, module = command.split()[:3]
         assert (python, flag) == ("python", "-m")
-        root = pathlib.Path(reproduce.__file__).parents[1]
-        assert (root / module.replace(".", "/")).with_suffix(".py").is_file()
+        path = pathlib.Path(reproduce.__file__).parents[1] / module.replace(".", "/")
+        assert path.with_suffix(".py").is_file() or (path / "__main__.py").is_file()
 
 
 def test_figures_agree_with_those_the_benchmarks_know():
     table = next(t for t in TABLES if t["title"].startswith("MNIST, l-infinity 0.3"))
     for row in table["rows"]:
         assert tuple(row["paper"]) == recipes.MAIN[row["label"]].paper
+
+
+def test_the_page_says_how_sure_a_row_is_and_what_it_cost(monkeypatch):
+    made = {"minutes": {"processor": 12.4}}
+    row = {
+        "mean": {"clean": 0.98},
+        "intervals": {"clean": [0.97, 0.99]},
+        "seeds": {"0": made, "1": made},
+        "short of the paper": "1 epoch for 100",
+    }
+    record = {"figures": {"A": row}, "settings": {}, "date": "today"}
+    monkeypatch.setattr(reproduce, "read_result", lambda name: record)
+    table = {"scale": 100, "result": "papers/x", "command": "python -m it"}
+    shown = reproduce._row(table, {"label": "A", "paper": [99.0], "here": [["A", "mean", "clean"]]})
+    assert shown.pairs == [("98.00 (97.00 to 99.00)", "99.00")]
+    assert shown.note == (
+        "`benchmarks/results/papers/x.json`, today; seeds 0, 1, 12, 12 minutes of a processor; "
+        "1 epoch for 100"
+    )
 
 
 def test_a_result_stands_beside_the_paper(monkeypatch):

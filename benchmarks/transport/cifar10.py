@@ -12,6 +12,7 @@ import numpy as np
 
 from benchmarks.common import write_result
 from benchmarks.transport import robustness
+from benchmarks.transport.columns import columns
 from benchmarks.transport.training import train
 from lipot import attacks, datasets, losses, models
 
@@ -93,17 +94,37 @@ def main():
         chunk=steps_an_epoch,
         augment=augment,
     )
-    x, y = data.x_test[: options.points], data.y_test[: options.points]
-    estimator = robustness.estimator_of(network)
     figures = {
-        "clean": robustness.accuracy(network, x, y),
-        "pgd20": robustness.pgd_accuracy(estimator, x, y, eps=EPS, step=STEP, steps=20),
+        **measured(network, data, options),
+        **columns(network, data, options),
         "paper": PAPER.get(options.method),
         "last_logs": logs,
         "note": data.note,
     }
     write_result(f"transport/cifar10/{name}", figures, seed=options.seed, settings=vars(options))
     print(figures)
+
+
+def measured(network, data, options):
+    """The columns of a row: fractions of the first test points that stand."""
+    x, y = data.x_test[: options.points], data.y_test[: options.points]
+    estimator = robustness.estimator_of(network)
+    figures = {
+        "clean": robustness.accuracy(network, x, y),
+        "pgd20": robustness.pgd_accuracy(estimator, x, y, eps=EPS, step=STEP, steps=20),
+        "mim": robustness.mim_accuracy(estimator, x, y, eps=EPS, step=STEP, steps=20),
+    }
+    few, labels = x[: options.auto_points], y[: options.auto_points]
+    settings = {"steps": options.auto_steps, "queries": options.auto_queries}
+    figures["autoattack"] = robustness.auto_attack_accuracy(
+        network, few, labels, eps=EPS, **settings
+    )
+    figures["autoattack_settings"] = {"points": len(few), **settings}
+    few, labels = x[: options.simba_points], y[: options.simba_points]
+    if len(few):
+        figures["simba"] = robustness.simba_accuracy(estimator, few, labels, eps=EPS)
+        figures["simba_settings"] = {"points": len(few), "steps": 1000}
+    return figures
 
 
 def parse():
@@ -114,6 +135,10 @@ def parse():
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--images", type=int, default=50000)
     parser.add_argument("--points", type=int, default=10000)
+    parser.add_argument("--auto-points", type=int, default=10000, help="test points of AutoAttack")
+    parser.add_argument("--auto-steps", type=int, default=100)
+    parser.add_argument("--auto-queries", type=int, default=5000)
+    parser.add_argument("--simba-points", type=int, default=100, help="1000 queries each, slow")
     parser.add_argument("--attack-steps", type=int, help="default: the paper's, 10 or 20")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--reduced", action="store_true", help="sizes for two cores")
@@ -121,6 +146,8 @@ def parse():
     if options.reduced:
         options.network, options.epochs, options.attack_steps = "wrn-10-1", 2, 3
         options.images, options.points = 1280, 200
+        options.auto_points, options.auto_steps, options.auto_queries = 100, 20, 200
+        options.simba_points = 10
     return options
 
 

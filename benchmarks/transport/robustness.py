@@ -1,7 +1,7 @@
 """Accuracy under attack, measured through ART, with the sanity checks of OTJR 3.2."""
 
 import numpy as np
-from art.attacks.evasion import ProjectedGradientDescent
+from art.attacks.evasion import MomentumIterativeMethod, ProjectedGradientDescent, SimBA
 
 from lipot.attacks import AutoAttack
 from lipot.interop import art
@@ -39,9 +39,39 @@ def pgd_accuracy(estimator, x, y, *, eps, step=None, steps=40):
     return float(np.mean(estimator.predict(x_adv).argmax(axis=1) == y))
 
 
-def auto_attack_accuracy(network, x, y, *, eps, attacks, steps, queries):
-    """Accuracy under the named attacks of AutoAttack."""
-    attack = AutoAttack(eps, attacks=attacks, steps=steps, queries=queries, batch_size=BATCH)
+def mim_accuracy(estimator, x, y, *, eps, step, steps=20, decay=1.0):
+    """Accuracy under the momentum iterative method of OTJR, equations 19 and 20.
+
+    The paper leaves the decay open; 1 is that of Dong et al., and of the attacks it ran.
+    """
+    attack = MomentumIterativeMethod(
+        estimator,
+        norm=np.inf,
+        eps=eps,
+        eps_step=step,
+        decay=decay,
+        max_iter=steps,
+        batch_size=BATCH,
+        verbose=False,
+    )
+    return float(np.mean(estimator.predict(attack.generate(x, y)).argmax(axis=1) == y))
+
+
+def simba_accuracy(estimator, x, y, *, eps, steps=1000):
+    """Accuracy under SimBA as OTJR runs it: single pixels, each at most once, moved by `eps`."""
+    attack = SimBA(
+        estimator.with_probabilities(),
+        attack="px",
+        max_iter=min(steps, int(np.prod(x.shape[1:]))),
+        epsilon=eps,
+        verbose=False,
+    )
+    return float(np.mean(estimator.predict(attack.generate(x, y)).argmax(axis=1) == y))
+
+
+def auto_attack_accuracy(network, x, y, *, eps, **settings):
+    """Accuracy under AutoAttack, the standard version but for its `settings`."""
+    attack = AutoAttack(eps, batch_size=BATCH, **settings)
     return float(np.mean(attack.run(network, x, y).stands))
 
 

@@ -7,7 +7,7 @@ import numpy as np
 CHUNK = 50
 
 
-def train(model, x, y, *, steps, batch_size, seed, folder, chunk=CHUNK, augment=None):
+def train(model, x, y, *, steps, batch_size, seed, folder, chunk=CHUNK, augment=None, after=None):
     """Trains a compiled model for a number of steps, saving after each chunk of them.
 
     The order of the examples depends on `seed` and the chunk alone, and the saved weights hold
@@ -23,6 +23,8 @@ def train(model, x, y, *, steps, batch_size, seed, folder, chunk=CHUNK, augment=
         folder: Where the state of the training is kept.
         chunk: Steps between two saves.
         augment: Optional function of the inputs of a chunk and the number of steps before it.
+        after: Optional function of nothing, called after each save; what it raises ends the
+            training.
 
     Returns:
         The logs of the last chunk; empty when everything was done before.
@@ -40,11 +42,14 @@ def train(model, x, y, *, steps, batch_size, seed, folder, chunk=CHUNK, augment=
     while done < steps:
         count = min(chunk, steps - done)
         indices = _order(len(x), seed, done, count * batch_size)
-        history = model.fit(x[indices], y[indices], batch_size=batch_size, shuffle=False, verbose=0)
+        images = x[indices] if augment is None else augment(x[indices], done)
+        history = model.fit(images, y[indices], batch_size=batch_size, shuffle=False, verbose=0)
         logs = {name: values[-1] for name, values in history.history.items()}
         done = _save(model, folder, done, done + count)
         shown = ", ".join(f"{name} {value:.4g}" for name, value in logs.items())
         print(f"  step {done}/{steps}: {shown}", flush=True)
+        if after is not None:
+            after()
     return logs
 
 

@@ -7,7 +7,7 @@ from lipot.models.blocks import PlainBlocks, blocks_from
 
 
 def embedding_encoder(input_shape=(28, 28, 1), code_size=4, filters=32, layers=None):
-    """Builds an encoder from images to a code of few numbers: three strided convolutions.
+    """Builds an encoder from images to a code of few numbers: four strided convolutions.
 
     Args:
         input_shape: Shape of one image.
@@ -26,20 +26,20 @@ def embedding_encoder(input_shape=(28, 28, 1), code_size=4, filters=32, layers=N
     """
     blocks = blocks_from(layers)
     body = []
-    for factor in (1, 2, 4):
+    for factor in (1, 2, 4, 8):
         body += [blocks.conv(factor * filters, 4, 2, use_bias=False), blocks.normalization()]
         body += [blocks.activation()]
     body += [keras.layers.Flatten(), blocks.dense(code_size)]
     return keras.Sequential([keras.Input(input_shape), *body], name="encoder")
 
 
-def embedding_classifier(code_size=4, classes=10, units=128, layers=None):
-    """Builds a classifier from codes to logits, with two hidden layers.
+def embedding_classifier(code_size=4, classes=10, units=(500, 256), layers=None):
+    """Builds a classifier from codes to logits: two hidden layers with batch normalization.
 
     Args:
         code_size: Dimension of the code.
         classes: Number of classes.
-        units: Width of the hidden layers.
+        units: Widths of the hidden layers, or one number for two of that width.
         layers: `lipot` for the 1-Lipschitz twin; plain Keras layers by default.
 
     Returns:
@@ -51,19 +51,25 @@ def embedding_classifier(code_size=4, classes=10, units=128, layers=None):
     >>> embedding_classifier(code_size=4).output_shape
     (None, 10)
     """
-    return _perceptron(code_size, units, blocks_from(layers), classes, "classifier")
+    blocks = blocks_from(layers)
+    body = []
+    for width in _widths(units, 2):
+        body += [blocks.dense(width), blocks.normalization(), blocks.activation()]
+    parts = [keras.Input((code_size,)), *body, blocks.head(classes)]
+    return keras.Sequential(parts, name="classifier")
 
 
-def embedding_discriminator(code_size=4, units=64, clip=None, layers=None):
-    r"""Builds a discriminator from codes to $\log D(z)$, the critic of the paper's objective.
+def embedding_discriminator(code_size=4, units=512, clip=None, layers=None):
+    r"""Builds a discriminator from codes to one number, the critic of the paper's objective.
 
     With `layers=lipot` it is 1-Lipschitz, and the objective is the Kantorovich-Rubinstein dual of
-    the Wasserstein-1 distance between codes and prior. With `clip` it is the paper's plain
-    network, kept bounded by clipping its weights.
+    the Wasserstein-1 distance between codes and prior. With `clip` it is the paper's: a plain
+    network that ends in the logarithm of a sigmoid, $\log D(z)$, and is kept bounded by clipping
+    its weights.
 
     Args:
         code_size: Dimension of the code.
-        units: Width of the hidden layers.
+        units: Widths of the hidden layers, or one number for four of that width.
         clip: Largest absolute weight of a plain network, or `None` not to clip.
         layers: `lipot` for the 1-Lipschitz critic; plain Keras layers by default.
 
@@ -72,12 +78,20 @@ def embedding_discriminator(code_size=4, units=64, clip=None, layers=None):
 
     Example:
 
+    >>> import numpy as np
     >>> from lipot.models import embedding_discriminator
-    >>> embedding_discriminator(code_size=4, clip=0.01).output_shape
-    (None, 1)
+    >>> critic = embedding_discriminator(code_size=4, clip=0.01)
+    >>> bool((critic.predict(np.ones((8, 4)), verbose=0) < 0.0).all())
+    True
     """
     blocks = blocks_from(layers) if clip is None else _ClippedBlocks(clip)
-    return _perceptron(code_size, units, blocks, 1, "discriminator")
+    body = []
+    for width in _widths(units, 4):
+        body += [blocks.dense(width), blocks.activation()]
+    body.append(blocks.head(1))
+    if clip is not None:
+        body.append(keras.layers.Activation("log_sigmoid", name="log_d"))
+    return keras.Sequential([keras.Input((code_size,)), *body], name="discriminator")
 
 
 class _ClippedBlocks(PlainBlocks):
@@ -93,6 +107,5 @@ class _ClippedBlocks(PlainBlocks):
         return self.dense(classes)
 
 
-def _perceptron(inputs, units, blocks, outputs, name):
-    body = [blocks.dense(units), blocks.activation(), blocks.dense(units), blocks.activation()]
-    return keras.Sequential([keras.Input((inputs,)), *body, blocks.head(outputs)], name=name)
+def _widths(units, count):
+    return (units,) * count if isinstance(units, int) else tuple(units)

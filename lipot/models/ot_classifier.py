@@ -5,14 +5,15 @@ from keras import ops
 
 from lipot import checks
 from lipot.attacks.base import Attack
-from lipot.backend import replica
-from lipot.backend.keras_graph import final_squashing, update_loss
+from lipot.backend.keras_graph import final_squashing
 from lipot.losses.weighted_loss import ReplicatedLoss
 from lipot.math import replicas
 from lipot.math.divergences import crossentropy, one_hot_labels
+from lipot.models.alternating_steps import AlternatingSteps, share_of
 from lipot.models.first_batch import ChecksFirstBatch
 from lipot.models.random_state import SavesRandomState
-from lipot.models.weight_gradients import total, weight_gradients
+from lipot.models.weight_gradients import total
+from lipot.optimizers.rate_factors import RateFactors
 
 
 @keras.saving.register_keras_serializable(package="lipot")
@@ -48,21 +49,24 @@ class StandardNormal:
 
 
 @keras.saving.register_keras_serializable(package="lipot")
-class OTClassifier(ChecksFirstBatch, SavesRandomState, keras.Model):
+class OTClassifier(ChecksFirstBatch, SavesRandomState, AlternatingSteps, keras.Model):
     r"""Encoder, classifier and discriminator trained against each other.
 
-    $$\min_{Q, C} \; \mathbb{E} \, \ell(C(Q(x)), y) + \lambda \, W_1(Q_\# P_X, P_Z)$$
+    $$\min_{Q, C} \; \mathbb{E} \, \ell(C(Q(x)), y)
+        + \lambda \max_D \bigl(\mathbb{E} \log D(z) - \mathbb{E} \log D(Q(x))\bigr),
+        \quad z \sim P_Z$$
 
-    Each step of `fit` ascends the discriminator on `log D(z) - log D(Q(x))`, descends encoder and
-    classifier on the cross-entropy, then ascends the encoder on `log D(Q(x))`, each with its own
-    optimizer. Without a discriminator it is the paper's baseline E-CLA; with an attack, every
-    batch is replaced by adversarial examples (OT-CLA+Adv). Inference uses encoder and classifier.
+    The maximum estimates $W_1(Q_\# P_X, P_Z)$. Each step of `fit` is one step of one optimizer:
+    encoder and classifier descend the sum, the discriminator ascends it, so that
+    $\lambda$ weighs against the cross-entropy whatever the optimizer. `compile` also takes an
+    optimizer for each step, as in algorithm 1. Without a discriminator it is the paper's baseline
+    E-CLA; with an attack, each step sees the batch clean and attacked (OT-CLA+Adv). Inference uses
+    encoder and classifier, and so does calling the model.
 
-    The rest is as in any Keras model: losses are scaled in `mixed_float16`, regularizers of
-    encoder and classifier count in `loss`, those of the discriminator in its own step, a frozen
-    network is left alone, and `evaluate` estimates the divergence too.
-
-    It trains on TensorFlow and PyTorch: the trainer of Keras on JAX carries one optimizer only.
+    The rest is as in any Keras model: the loss is scaled in `mixed_float16`, regularizers count,
+    a frozen network is left alone, `evaluate` estimates the divergence too, on clean inputs, and
+    it trains on all backends. The logs show the objective as `loss`, the `divergence` before its
+    weight, and the `accuracy` on clean inputs (on attacked ones where `clean_share` is 0).
 
     Args:
         encoder: Built Keras model from inputs to codes `(batch, code_size)`.
@@ -73,6 +77,9 @@ class OTClassifier(ChecksFirstBatch, SavesRandomState, keras.Model):
             `tensorflow_probability` distribution. Defaults to `StandardNormal(code_size)`.
         weight: Factor `lambda` of the divergence from the prior.
         attack: A `lipot.attacks.Attack`, or `None`.
+        attack_delay: Number of training steps before the attack begins. A network that meets
+            strong attacks before it tells classes apart stays at chance.
+        clean_share: Share of the cross-entropy that is that of the clean batch, under attack.
         **kwargs: Arguments of `keras.Model`.
 
     Input shape:
@@ -104,8 +111,10 @@ class OTClassifier(ChecksFirstBatch, SavesRandomState, keras.Model):
         classifier,
         discriminator=None,
         prior=None,
-        weight=1.0,
+        weight=0.01,
         attack=None,
+        attack_delay=0,
+        clean_share=0.5,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -118,14 +127,20 @@ class OTClassifier(ChecksFirstBatch, SavesRandomState, keras.Model):
         self._prior_seed = getattr(self.prior, "seed_generator", None)
         self.weight = checks.nonnegative_float("weight", weight)
         self.attack = checks.instance("attack", attack, Attack | None, "a lipot attack or None")
+        self.attack_delay = checks.nonnegative_int("attack_delay", attack_delay)
+        self.clean_share = checks.nonnegative_float("clean_share", clean_share)
+        if self.clean_share >= 1.0:
+            raise checks.invalid("clean_share", "a share from 0 to below 1", clean_share)
+        delayed = self.attack is not None and self.attack_delay > 0
+        self._steps = _Steps(name="steps") if delayed else None
         self._accuracy = keras.metrics.Mean(name="accuracy")
         if discriminator is not None:
             self._divergence = keras.metrics.Mean(name="divergence")
         self._crossentropy = _Crossentropy(name="crossentropy")
         self.built = True
 
-    def call(self, inputs, training=False):
-        return self.classifier(self.encoder(inputs, training=training), training=training)
+    def call(self, inputs):
+        return self._classify(inputs)
 
     def inference_model(self):
         """Returns encoder and classifier as one functional model that shares their weights."""
@@ -135,118 +150,119 @@ class OTClassifier(ChecksFirstBatch, SavesRandomState, keras.Model):
     def compile(
         self,
         optimizer="adam",
-        discriminator_optimizer="adam",
-        encoder_optimizer="adam",
+        discriminator_optimizer=None,
+        encoder_optimizer=None,
+        discriminator_rate=1.0,
         **kwargs,
     ):
         """Configures training.
 
         Args:
-            optimizer: Optimizer of encoder and classifier on the cross-entropy.
-            discriminator_optimizer: Optimizer of the discriminator.
+            optimizer: Optimizer of all three networks. Of one loss, so that `weight` weighs. With
+                momentum the two sides run in circles: of Adam take `beta_1=0.5` where the codes
+                are to follow the prior closely.
+            discriminator_optimizer: Optimizer of the discriminator. With it or the next, each
+                step of the paper's algorithm has an optimizer of its own; the step of an Adam is
+                then as long whatever `weight` is.
             encoder_optimizer: Optimizer of the encoder against the discriminator.
+            discriminator_rate: Learning rate of the discriminator, as a factor of that of
+                `optimizer`. Only where that is the only one.
             **kwargs: Arguments of `keras.Model.compile`; there is no `loss` to give. Where
                 Keras scales the loss of `optimizer`, the losses of the other two are as well.
         """
-        if keras.backend.backend() == "jax":
-            raise ValueError(
-                "OTClassifier trains with three optimizers, and Keras on JAX carries one. "
-                "Expected the TensorFlow or PyTorch backend."
-            )
+        rate = checks.positive_float("discriminator_rate", discriminator_rate)
+        self._alternating = discriminator_optimizer is not None or encoder_optimizer is not None
+        self._compiled_with = (optimizer, rate)
+        if not self._alternating and rate != 1.0 and self.discriminator is not None:
+            slow = {id(variable) for variable in self.discriminator.trainable_variables}
+            rates = [rate if id(v) in slow else 1.0 for v in self.trainable_variables]
+            optimizer = RateFactors(optimizer, rates)
         super().compile(optimizer=optimizer, **kwargs)
-        self.discriminator_optimizer = self._scaled_as_keras_does(discriminator_optimizer)
-        self.encoder_optimizer = self._scaled_as_keras_does(encoder_optimizer)
-        # Built here, so that a backup can be restored before the first step.
-        trained = self.encoder.trainable_variables + self.classifier.trainable_variables
-        self.optimizer.build(trained)
-        self.encoder_optimizer.build(self.encoder.trainable_variables)
-        if self.discriminator is not None:
-            self.discriminator_optimizer.build(self.discriminator.trainable_variables)
+        if self._alternating:
+            self._compile_alternating(discriminator_optimizer, encoder_optimizer)
+        elif self.trainable_variables:
+            self.optimizer.build(self.trainable_variables)
 
-    def _scaled_as_keras_does(self, optimizer):
-        optimizer = keras.optimizers.get(optimizer)
-        scaling = keras.optimizers.LossScaleOptimizer
-        if isinstance(self.optimizer, scaling) and not isinstance(optimizer, scaling):
-            return scaling(optimizer)
-        return optimizer
+    def train_step(self, *args):
+        return self._alternate(*args) if self._alternating else super().train_step(*args)
 
-    def train_step(self, data):
-        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        x = ops.cast(x, keras.config.floatx())
-        if self.attack is not None:
-            x = self.attack(lambda z: self(z, training=False), x, y)
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        inputs, halves = self._batch(ops.cast(x, keras.config.floatx()), y, training)
+        codes = self.encoder(inputs, training=training)
+        logits = ops.cast(self.classifier(codes, training=training), "float32")
+        loss = self._crossentropy_of(logits, y, sample_weight, halves)
+        min_max = 0.0 if self.discriminator is None else self._min_max(codes, training)
+        if self._alternating:
+            return loss + share_of(total(self.encoder.losses + self.classifier.losses))
+        if training:
+            self._advance()
+        loss = loss + min_max
+        return loss + super().compute_loss(x) if self.losses else loss
 
-        # The codes before this step serve both: the cross-entropy reads no discriminator.
-        def classification(call):
-            codes = call(self.encoder, x)
-            logits = ops.cast(call(self.classifier, codes), "float32")
-            loss = self._loss(logits, y, sample_weight) + _share(call.penalty())
-            return self.optimizer.scale_loss(loss), (codes, logits, loss)
+    def _min_max(self, codes, training):
+        """`weight` times the gap, which the encoder descends and the discriminator ascends."""
+        score = lambda z: self.discriminator(z, training=training)  # noqa: E731
+        # 2 stop(codes) - codes has the value of the codes and minus their gradient. The sign
+        # before the gap turns that of the discriminator, and turns the encoder's back.
+        gap = self._gap(score, 2.0 * ops.stop_gradient(codes) - codes)
+        self._divergence.update_state(replicas.total(gap))
+        return self.weight * replicas.even(2.0 * ops.stop_gradient(gap) - gap)
 
-        step = weight_gradients([self.encoder, self.classifier], classification)
-        codes, logits, loss = step.auxiliary
-        if self.discriminator is not None:
-            self._ascend_discriminator(ops.stop_gradient(codes))
-        _apply(self.optimizer, step)
-        if self.discriminator is not None and self.encoder.trainable_variables:
-            self._ascend_encoder(x)
-        update_loss(self, loss * replica().count, ops.shape(x)[0])
-        self._update_accuracy(logits, y, sample_weight)
-        return self.compute_metrics(x, y, logits, sample_weight)
-
-    def test_step(self, data):
-        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        codes = self.encoder(x, training=False)
-        logits = ops.cast(self.classifier(codes, training=False), "float32")
-        penalty = _share(total(self.encoder.losses + self.classifier.losses))
-        loss = self._loss(logits, y, sample_weight) + penalty
-        if self.discriminator is not None:
-            call = lambda network, z: network(z, training=False)  # noqa: E731
-            self._divergence.update_state(replicas.total(self._gap(call, codes)))
-        update_loss(self, loss * replica().count, ops.shape(codes)[0])
-        self._update_accuracy(logits, y, sample_weight)
-        return self.compute_metrics(x, y, logits, sample_weight)
-
-    def _gap(self, call, codes):
+    def _gap(self, score, codes):
         """What the discriminator gives codes of the prior above those of the encoder.
 
         It is the share of this replica: the gap of the global batch is the sum of all.
         """
         ideal = replicas.draw(self.prior.sample, ops.shape(codes)[0])
         pair = (ops.cast(ideal, codes.dtype), codes)
-        scores = [ops.cast(call(self.discriminator, z), "float32") for z in pair]
+        scores = [ops.cast(score(z), "float32") for z in pair]
         return replicas.mean(scores[0]) - replicas.mean(scores[1])
 
-    def _ascend_discriminator(self, codes):
-        def separation(call):
-            gap = self._gap(call, codes)
-            # It runs twice, on the prior's codes and on the encoder's: one penalty of the two.
-            loss = -self.weight * gap + 0.5 * _share(call.penalty())
-            return self.discriminator_optimizer.scale_loss(loss), gap
+    def _batch(self, x, y, training):
+        """The inputs of a step, and the factors of the cross-entropy of their equal parts."""
+        if self.attack is None or not training:
+            return x, (1.0,)
+        x_adv = self._attacked(x, y)
+        if self.clean_share == 0.0:
+            return x_adv, (1.0,)
+        # One pass over both, so that batch statistics are those of what the network meets.
+        return ops.concatenate([x, x_adv]), (self.clean_share, 1.0 - self.clean_share)
 
-        step = weight_gradients([self.discriminator], separation)
-        _apply(self.discriminator_optimizer, step)
-        self._divergence.update_state(replicas.total(step.auxiliary))
+    def _attacked(self, x, y):
+        attacked = lambda: self.attack(self._classify, x, y)  # noqa: E731
+        if self._steps is None:
+            return attacked()
+        begun = self._steps.count >= self.attack_delay
+        if keras.backend.backend() == "jax":
+            # The attack draws numbers, and what changes the random state may not be in a branch.
+            return ops.where(begun, attacked(), x)
+        return ops.cond(begun, attacked, lambda: x)
 
-    def _ascend_encoder(self, x):
-        def plausibility(call):
-            codes = call(self.encoder, x)
-            scores = ops.cast(self.discriminator(codes, training=False), "float32")
-            return self.encoder_optimizer.scale_loss(-self.weight * replicas.mean(scores)), ()
+    def _classify(self, x):
+        return self.classifier(self.encoder(x, training=False), training=False)
 
-        _apply(self.encoder_optimizer, weight_gradients([self.encoder], plausibility))
+    def _advance(self):
+        if self._steps is not None:
+            self._steps.count.assign_add(1)
 
-    def _loss(self, logits, y, sample_weight):
-        return self._crossentropy(one_hot_labels(y, logits.shape[-1]), logits, sample_weight)
-
-    def _update_accuracy(self, logits, y, sample_weight):
+    def _crossentropy_of(self, logits, y, sample_weight, halves):
         labels = one_hot_labels(y, logits.shape[-1])
-        correct = ops.argmax(logits, axis=-1) == ops.argmax(labels, axis=-1)
+        count = ops.shape(labels)[0]
+        parts = [logits[i * count : (i + 1) * count] for i in range(len(halves))]
+        correct = ops.argmax(parts[0], axis=-1) == ops.argmax(labels, axis=-1)
         self._accuracy.update_state(correct, sample_weight)
+        losses = [self._crossentropy(labels, part, sample_weight) for part in parts]
+        return sum(half * loss for half, loss in zip(halves, losses))
 
     def get_compile_config(self):
         config = super().get_compile_config()
-        for name in ("discriminator_optimizer", "encoder_optimizer"):
+        optimizer, rate = self._compiled_with
+        config["discriminator_rate"] = rate
+        if rate != 1.0:
+            config["optimizer"] = keras.saving.serialize_keras_object(
+                keras.optimizers.get(optimizer)
+            )
+        for name in ("discriminator_optimizer", "encoder_optimizer") if self._alternating else ():
             # Compiling again wraps it again where the loss is scaled.
             optimizer = getattr(self, name)
             optimizer = getattr(optimizer, "inner_optimizer", optimizer)
@@ -271,6 +287,8 @@ class OTClassifier(ChecksFirstBatch, SavesRandomState, keras.Model):
             "prior": serialize(self.prior),
             "weight": self.weight,
             "attack": serialize(self.attack),
+            "attack_delay": self.attack_delay,
+            "clean_share": self.clean_share,
         }
 
     @classmethod
@@ -280,19 +298,20 @@ class OTClassifier(ChecksFirstBatch, SavesRandomState, keras.Model):
         return cls(**{**config, **built})
 
 
-def _apply(optimizer, step):
-    if step.variables:
-        optimizer.apply(step.gradients, step.variables)
-
-
-def _share(penalty):
-    """What each replica adds of a penalty on weights, since their gradients are added up."""
-    return penalty / replica().count
-
-
 class _Crossentropy(ReplicatedLoss):
     def call(self, y_true, y_pred):
         return crossentropy(y_true, y_pred)
+
+
+class _Steps(keras.layers.Layer):
+    """Counts training steps, in a weight that is saved with the model."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.count = self.add_weight(
+            shape=(), dtype="int32", initializer="zeros", trainable=False, name="count"
+        )
+        self.built = True
 
 
 def _check_networks(encoder, classifier, discriminator):

@@ -24,7 +24,7 @@ class WeightGradients(NamedTuple):
     variables: list
 
 
-def weight_gradients(networks, function):
+def weight_gradients(networks, function, *, training=True):
     """Differentiates a scalar with respect to the trainable weights of some networks.
 
     Args:
@@ -32,6 +32,7 @@ def weight_gradients(networks, function):
         function: Callable that takes `call` and returns `(value, auxiliary)`; `call(network, x)`
             runs one of the networks in training mode, and `call.penalty()` is the sum of what
             regularizers and `add_loss` asked for in the networks that ran.
+        training: Whether `call` runs networks in training mode; else they are left as they are.
 
     Returns:
         A `WeightGradients`. State that the networks update, such as batch statistics, is updated.
@@ -41,7 +42,7 @@ def weight_gradients(networks, function):
     updates = []
 
     def evaluate(flat):
-        call = _StatelessCall(dict(zip(map(id, variables), _unflatten(flat, variables))))
+        call = _StatelessCall(dict(zip(map(id, variables), unflatten(flat, variables))), training)
         value, auxiliary = function(call)
         updates.extend(call.updates)
         return value, (auxiliary, call.after)
@@ -52,15 +53,16 @@ def weight_gradients(networks, function):
     value, (auxiliary, after), pull = pullback(evaluate, flat)
     for variable, new in zip(updates, after):
         variable.assign(new)
-    gradients = _unflatten(pull(ops.ones_like(value)), variables) if variables else []
+    gradients = unflatten(pull(ops.ones_like(value)), variables) if variables else []
     return WeightGradients(value, auxiliary, gradients, variables)
 
 
 class _StatelessCall:
     """Runs networks on given values of their weights; see `weight_gradients`."""
 
-    def __init__(self, values):
+    def __init__(self, values, training):
         self.updates, self.after = [], []
+        self._training = training
         self._values, self._penalties = values, []
 
     def __call__(self, network, x):
@@ -69,11 +71,12 @@ class _StatelessCall:
             [self._values[id(variable)] for variable in network.trainable_variables],
             [variable.value for variable in state],
             x,
-            training=True,
+            training=self._training,
             return_losses=True,
         )
-        self.updates.extend(state)
-        self.after.extend(state_after)
+        if self._training:
+            self.updates.extend(state)
+            self.after.extend(state_after)
         self._penalties.extend(penalties)
         return outputs
 
@@ -86,7 +89,8 @@ def total(penalties):
     return sum((ops.cast(penalty, "float32") for penalty in penalties), start=ops.zeros(()))
 
 
-def _unflatten(flat, variables):
+def unflatten(flat, variables):
+    """Cuts a vector into pieces with the shapes of some variables, in their order."""
     pieces, start = [], 0
     for variable in variables:
         size = math.prod(variable.shape)

@@ -8,7 +8,7 @@ from lipot.recipes.networks import check_classes, dense_encoder
 
 
 def train_ot_classifier(
-    data, *, epochs, batch_size=64, code_size=8, weight=0.1, callbacks=(), verbose=0
+    data, *, epochs, batch_size=64, code_size=8, weight=0.01, callbacks=(), verbose=0
 ):
     """Trains encoder and classifier, while a 1-Lipschitz critic keeps codes near a normal prior.
 
@@ -25,10 +25,10 @@ def train_ot_classifier(
         Encoder and classifier as one trained model of stock layers; its outputs are logits.
 
     Raises:
-        ValueError: `data` is a regression, or Keras runs on JAX.
+        ValueError: `data` is a regression.
 
     Reference:
-        OT-Classifier, algorithm 1.
+        OT-Classifier, equation 2 and algorithm 1.
     """
     check_classes(data)
     shape = data.x_train.shape[1:]
@@ -38,11 +38,12 @@ def train_ot_classifier(
         encoder = dense_encoder(shape[0], code_size)
     model = models.OTClassifier(
         encoder,
-        models.embedding_classifier(code_size, len(data.classes)),
-        models.embedding_discriminator(code_size, layers=lipot),
+        models.embedding_classifier(code_size, len(data.classes), units=128),
+        models.embedding_discriminator(code_size, units=64, layers=lipot),
         weight=weight,
     )
-    model.compile(*(keras.optimizers.Adam(1e-3) for _ in range(3)))
+    # With momentum the two sides of a min-max run in circles.
+    model.compile(keras.optimizers.Adam(1e-3, beta_1=0.5))
     model.fit(
         data.x_train,
         data.y_train,

@@ -1,0 +1,1 @@
+"""The tables of the papers: each row trained, attacked and stored by one runner."""

@@ -1,0 +1,96 @@
+"""The steps of OT-Classifier with an optimizer for each, as its paper writes them."""
+
+import keras
+from keras import ops
+
+from lipot.backend import replica
+from lipot.backend.keras_graph import update_loss
+from lipot.math import replicas
+from lipot.models.weight_gradients import weight_gradients
+
+
+class AlternatingSteps:
+    """Mixin of `OTClassifier`: discriminator, cross-entropy and encoder step one after the other.
+
+    Used where `compile` is given an optimizer of the discriminator or of the encoder. It overrides
+    `train_step`, and trains on TensorFlow and PyTorch.
+    """
+
+    def _alternate(self, data):
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        x, halves = self._batch(ops.cast(x, keras.config.floatx()), y, training=True)
+
+        # The codes before this step serve both: the cross-entropy reads no discriminator.
+        def classification(call):
+            codes = call(self.encoder, x)
+            logits = ops.cast(call(self.classifier, codes), "float32")
+            loss = self._crossentropy_of(logits, y, sample_weight, halves)
+            loss = loss + share_of(call.penalty())
+            return self.optimizer.scale_loss(loss), (codes, logits, loss)
+
+        step = weight_gradients([self.encoder, self.classifier], classification)
+        codes, logits, loss = step.auxiliary
+        if self.discriminator is not None:
+            self._ascend_discriminator(ops.stop_gradient(codes))
+        _apply(self.optimizer, step)
+        if self.discriminator is not None and self.encoder.trainable_variables:
+            self._ascend_encoder(x)
+        self._advance()
+        update_loss(self, loss * replica().count, ops.shape(x)[0])
+        return self.compute_metrics(x, y, logits, sample_weight)
+
+    def _ascend_discriminator(self, codes):
+        def separation(call):
+            gap = self._gap(lambda z: call(self.discriminator, z), codes)
+            # It runs twice, on the prior's codes and on the encoder's: one penalty of the two.
+            loss = -self.weight * gap + 0.5 * share_of(call.penalty())
+            return self.discriminator_optimizer.scale_loss(loss), gap
+
+        step = weight_gradients([self.discriminator], separation)
+        _apply(self.discriminator_optimizer, step)
+        self._divergence.update_state(replicas.total(step.auxiliary))
+
+    def _ascend_encoder(self, x):
+        def plausibility(call):
+            codes = call(self.encoder, x)
+            scores = ops.cast(self.discriminator(codes, training=False), "float32")
+            return self.encoder_optimizer.scale_loss(-self.weight * replicas.mean(scores)), ()
+
+        _apply(self.encoder_optimizer, weight_gradients([self.encoder], plausibility))
+
+    def _compile_alternating(self, discriminator_optimizer, encoder_optimizer):
+        if keras.backend.backend() == "jax":
+            raise ValueError(
+                "Invalid value received for argument `discriminator_optimizer` or "
+                "`encoder_optimizer`. Expected None on the JAX backend, where Keras carries one "
+                "optimizer; the one of `optimizer` then trains all three networks."
+            )
+        # The one that is not given is a copy of the first.
+        self.discriminator_optimizer = self._scaled_as_keras_does(discriminator_optimizer)
+        self.encoder_optimizer = self._scaled_as_keras_does(encoder_optimizer)
+        # Built here, so that a backup can be restored before the first step.
+        trained = self.encoder.trainable_variables + self.classifier.trainable_variables
+        self.optimizer.build(trained)
+        self.encoder_optimizer.build(self.encoder.trainable_variables)
+        if self.discriminator is not None:
+            self.discriminator_optimizer.build(self.discriminator.trainable_variables)
+
+    def _scaled_as_keras_does(self, optimizer):
+        if optimizer is None:
+            first = getattr(self.optimizer, "inner_optimizer", self.optimizer)
+            optimizer = type(first).from_config(first.get_config())
+        optimizer = keras.optimizers.get(optimizer)
+        scaling = keras.optimizers.LossScaleOptimizer
+        if isinstance(self.optimizer, scaling) and not isinstance(optimizer, scaling):
+            return scaling(optimizer)
+        return optimizer
+
+
+def share_of(penalty):
+    """What each replica adds of a penalty on weights, since their gradients are added up."""
+    return penalty / replica().count
+
+
+def _apply(optimizer, step):
+    if step.variables:
+        optimizer.apply(step.gradients, step.variables)
