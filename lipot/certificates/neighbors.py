@@ -15,7 +15,8 @@ from keras import ops
 
 from lipot import checks
 from lipot.certificates.certificate import Certificate, register_certifier
-from lipot.certificates.classifier import check_inputs, features_of
+from lipot.certificates.classifier import check_inputs
+from lipot.certificates.features import features_of
 from lipot.certificates.graph import graph_of, walk
 from lipot.certificates.head import find_head
 from lipot.certificates.neighbor_sets import set_radii
