@@ -58,6 +58,9 @@ class Engine:
     def adjustable(self, number):
         return AdjustableVariable(number)
 
+    def variable_bits_dtype(self, dtype):
+        return dtype
+
     def swap_pairs(self, inputs, swapped):
         pairs = ops.reshape(inputs, (-1, 2))
         pairs = ops.where(swapped[:, None], ops.flip(pairs, axis=-1), pairs)

@@ -102,6 +102,13 @@ class TensorFlowEngine(Engine):
         context = self.tf.distribute.get_replica_context()
         return None if context is None or context.num_replicas_in_sync == 1 else context
 
+    def on_host(self, function, rows, outputs):
+        dtypes = [self.tf.as_dtype(dtype) for _, dtype in outputs]
+        found = self.tf.numpy_function(function, [rows], dtypes, stateful=False)
+        for tensor, (shape, _) in zip(found, outputs):
+            tensor.set_shape((rows.shape[0], *shape))
+        return found
+
     def run_lite(self, path, inputs):
         interpreter = self.tf.lite.Interpreter(model_path=str(path))
         place = interpreter.get_input_details()[0]["index"]
@@ -113,6 +120,13 @@ class TensorFlowEngine(Engine):
 
     def bits(self, tensor, dtype):
         return self.tf.bitcast(tensor, dtype)
+
+    def variable_bits_dtype(self, dtype):
+        distribute = self.tf.distribute
+        among_workers = isinstance(
+            distribute.get_strategy(), distribute.MultiWorkerMirroredStrategy
+        )
+        return "int64" if among_workers else dtype
 
     def is_concrete(self, tensor):
         return not self.tf.is_symbolic_tensor(tensor)
