@@ -253,6 +253,27 @@ def replica():
     return _engine.replica()
 
 
+def devices_scope(count):
+    """Scope of a `tf.distribute.MirroredStrategy` over the first devices of this machine.
+
+    Args:
+        count: Number of devices: GPUs where there are any, else what TensorFlow takes a processor
+            for.
+
+    Raises:
+        ValueError: If there are fewer, or the backend is not TensorFlow.
+    """
+    return _engine.devices_scope(count)
+
+
+def worker():
+    """Number of this process among those that share the strategy in whose scope it is.
+
+    It is `None` where there are no others, as on JAX and PyTorch.
+    """
+    return _engine.worker()
+
+
 def shards():
     """Over how many devices `keras.distribution` spreads a batch, which they must divide.
 

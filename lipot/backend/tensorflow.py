@@ -121,12 +121,21 @@ class TensorFlowEngine(Engine):
     def bits(self, tensor, dtype):
         return self.tf.bitcast(tensor, dtype)
 
-    def variable_bits_dtype(self, dtype):
-        distribute = self.tf.distribute
-        among_workers = isinstance(
-            distribute.get_strategy(), distribute.MultiWorkerMirroredStrategy
-        )
-        return "int64" if among_workers else dtype
+    def devices_scope(self, count):
+        logical = self.tf.config.list_logical_devices
+        names = [device.name for device in logical("GPU") or logical("CPU")]
+        if count > len(names):
+            raise ValueError(
+                f"Invalid value received for argument `devices`. Expected at most {len(names)}, as "
+                f"many as TensorFlow sees here. Received: devices={count}"
+            )
+        return self.tf.distribute.MirroredStrategy(names[:count]).scope()
+
+    def worker(self):
+        strategy = self.tf.distribute.get_strategy()
+        if not isinstance(strategy, self.tf.distribute.MultiWorkerMirroredStrategy):
+            return None
+        return strategy.cluster_resolver.task_id or 0
 
     def is_concrete(self, tensor):
         return not self.tf.is_symbolic_tensor(tensor)
