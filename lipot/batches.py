@@ -1,5 +1,7 @@
 """Points batch by batch, wherever they are kept, and `predict` for any number of them."""
 
+import mmap
+
 import keras
 import numpy as np
 
@@ -71,6 +73,7 @@ class Points:
             for start in range(0, len(self._x), size):
                 y = None if self._y is None else self._y[start : start + size]
                 yield self._x[start : start + size], y
+                _unload(self._x)
         elif isinstance(self._x, keras.utils.PyDataset):
             yield from _of_py_dataset(self._x)
         else:
@@ -118,6 +121,16 @@ def padded(run, x, batch_size=None, **settings):
     whole = np.concatenate([x, np.repeat(x[-1:], -len(x) % shards, axis=0)])
     outputs = run(whole, batch_size=size, **settings)
     return keras.tree.map_structure(lambda output: output[: len(x)], outputs)
+
+
+def _unload(x):
+    """Takes the pages of a memory map that were read out of the memory of this process."""
+    # Where changes go to the file or are none: elsewhere they would be lost.
+    if isinstance(x, np.memmap) and x.mode in ("r", "r+") and hasattr(mmap, "MADV_DONTNEED"):
+        while isinstance(x, np.ndarray):
+            x = x.base
+        if isinstance(x, mmap.mmap):
+            x.madvise(mmap.MADV_DONTNEED)
 
 
 def _of_py_dataset(data):

@@ -68,6 +68,11 @@ def add_to(commands):
     add("--smoothness", type=float, help="L of the interpolating function (default: 2)")
     add("--seed", type=seed, default=0, help="of the weights and the batches (default: 0)")
     add("--out", default="model.keras", metavar="FILE", help="the trained model")
+    add(
+        "--devices",
+        type=positive_int,
+        help="devices of TensorFlow that share each batch (default: the first alone)",
+    )
     add("--resume", action="store_true", help="go on with a training that was stopped")
     command.set_defaults(run=_run, how_to_go_on=_how_to_go_on)
 
@@ -125,12 +130,19 @@ def _run(options):
     settings = _settings(options, recipe)
     data = read_dataset(options.data, options.seed)
     verbose = 1 if sys.stdout.isatty() else 2
-    with _claimed(options) as folder:
+    with _claimed(options) as folder, _shared(options.devices):
         keras.utils.set_random_seed(options.seed)
         model = recipe(data, verbose=verbose, **settings, **_keeping(recipe, folder))
         model.save(options.out)
         shutil.rmtree(folder)
     _report(options, model, data)
+
+
+def _shared(devices):
+    """Scope in which a model is trained by so many devices."""
+    from lipot import backend
+
+    return contextlib.nullcontext() if devices in (None, 1) else backend.devices_scope(devices)
 
 
 def _keeping(recipe, folder):

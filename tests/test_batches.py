@@ -5,7 +5,10 @@ import numpy as np
 import pytest
 
 import lipot
+from lipot import backend
 from lipot.batches import Points
+from lipot.certificates.certificate import prove
+from lipot.certificates.features import Place
 from lipot.evaluation.run.storage import held, like
 
 RNG = np.random.default_rng(0)
@@ -74,6 +77,39 @@ def test_certificates_do_not_depend_on_the_source(tmp_path):
     without_labels = lipot.certify(model, dataset(X), batch_size=4)
     assert without_labels.correct is None
     np.testing.assert_array_equal(without_labels.radius, expected.radius)
+
+
+def test_many_batches_are_certified_by_a_program_that_changes_nothing(tmp_path, monkeypatch):
+    model = network()
+    expected = lipot.certify(model, X, Y, batch_size=4)
+    compiled, compile_over_batches = [], backend.compile_over_batches
+
+    def counted(*arguments):
+        compiled.append(arguments)
+        return compile_over_batches(*arguments)
+
+    monkeypatch.setattr(backend, "compile_over_batches", counted)
+    monkeypatch.setattr("lipot.certificates.features._COMPILED_FROM", 2)
+    whole = lipot.certify(model, X, Y, batch_size=4)
+    assert len(compiled) == 1
+    np.testing.assert_allclose(whole.radius, expected.radius, rtol=1e-5)
+    np.testing.assert_array_equal(whole.predictions, expected.predictions)
+    for x, y, rows in sources(tmp_path):
+        found = lipot.certify(model, x, y, batch_size=4)
+        np.testing.assert_array_equal(found.radius, whole.radius[:rows])
+    # As workers do it: each chunk knows its place, and programs are kept.
+    place, parts = Place(), []
+    for place.before in range(6):
+        rows = slice(4 * place.before, 4 * place.before + 4)
+        parts.append(prove(model, X[rows], Y[rows], 4, 2, {}, place).radius)
+    np.testing.assert_array_equal(np.concatenate(parts), whole.radius)
+    assert len(compiled) == 6
+    # A change of the weights is seen by what is kept.
+    model.set_weights([w[::-1] for w in model.get_weights()])
+    changed = prove(model, X[8:12], None, 4, 2, {}, place).radius
+    fresh = lipot.certify(model, X, batch_size=4).radius[8:12]
+    np.testing.assert_array_equal(changed, fresh)
+    assert not np.allclose(changed, whole.radius[8:12])
 
 
 def test_otad_adapts_answers_and_is_certified_from_every_source(tmp_path, monkeypatch):

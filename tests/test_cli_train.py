@@ -64,6 +64,40 @@ def test_a_killed_training_goes_on_after_its_last_epoch(tmp_path, capsys):
 
 
 @pytest.mark.slow
+def test_more_devices_than_there_are_is_said(tmp_path, few, capsys):
+    words = ["train", "--data", few, "--devices", "4096", "--out", str(tmp_path / "model.keras")]
+    assert cli.main(words) == 1
+    assert "argument `devices`. Expected" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == [pathlib.Path(few)]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="tf.distribute is TensorFlow's")
+def test_two_devices_train_as_one(tmp_path, few):
+    code = (
+        "import sys, tensorflow as tf\n"
+        "device = tf.config.LogicalDeviceConfiguration()\n"
+        "cpu = tf.config.list_physical_devices('CPU')[0]\n"
+        "tf.config.set_logical_device_configuration(cpu, [device] * 2)\n"
+        "from lipot import cli\n"
+        "sys.exit(cli.main(sys.argv[1:]))\n"
+    )
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        "CUDA_VISIBLE_DEVICES": "",
+    }
+    weights = []
+    for count in (1, 2):
+        out = str(tmp_path / f"{count}.keras")
+        words = ["train", "--data", few, "--epochs", "1", "--devices", str(count), "--out", out]
+        subprocess.run([sys.executable, "-c", code, *words], env=environment, check=True)
+        weights.append(keras.saving.load_model(out).get_weights())
+    for ours, theirs in zip(*weights, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-4)
+
+
 def test_the_certified_method_says_how_sure_its_figure_is(tmp_path, few, capsys):
     out = tmp_path / "deep" / "model.keras"
     words = ["--eps", "0.3", "--minutes", "0.2", "--data", few, "--out", str(out)]

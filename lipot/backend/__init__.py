@@ -5,6 +5,7 @@ respect to an input, so this file adds exactly that for TensorFlow, JAX and PyTo
 """
 
 import keras
+import numpy as np
 from keras import ops
 
 from lipot.backend.jax import JaxEngine
@@ -180,6 +181,39 @@ def sum_over_replicas(tensor):
     return _engine.sum_over_replicas(tensor)
 
 
+def on_host(function, rows, outputs):
+    """Calls a function of NumPy arrays, from inside a compiled program too.
+
+    Args:
+        function: Callable from an array `(batch, ...)` to one array or a tuple of them, with a
+            row for each of its rows.
+        rows: Tensor `(batch, ...)`.
+        outputs: List of pairs, the shape of one row of each result and its dtype.
+
+    Returns:
+        A tuple of tensors, cut from differentiation. XLA programs of TensorFlow cannot.
+
+    Example:
+
+    >>> from keras import ops
+    >>> (doubled,) = on_host(lambda x: 2 * x, ops.convert_to_tensor([[1.0], [2.0]]),
+    ...                      [((1,), "float32")])
+    >>> [float(number) for number in doubled[:, 0]]
+    [2.0, 4.0]
+    """
+
+    def arrays(rows):
+        found = function(rows)
+        found = found if isinstance(found, tuple) else (found,)
+        return tuple(np.asarray(array, dtype) for array, (_, dtype) in zip(found, outputs))
+
+    rows = ops.stop_gradient(rows)
+    if is_concrete(rows):
+        found = arrays(ops.convert_to_numpy(rows))
+        return tuple(ops.convert_to_tensor(array) for array in found)
+    return tuple(ops.stop_gradient(part) for part in _engine.on_host(arrays, rows, outputs))
+
+
 def run_lite(path, inputs):
     """Runs a .tflite file.
 
@@ -219,6 +253,27 @@ def replica():
     return _engine.replica()
 
 
+def devices_scope(count):
+    """Scope of a `tf.distribute.MirroredStrategy` over the first devices of this machine.
+
+    Args:
+        count: Number of devices: GPUs where there are any, else what TensorFlow takes a processor
+            for.
+
+    Raises:
+        ValueError: If there are fewer, or the backend is not TensorFlow.
+    """
+    return _engine.devices_scope(count)
+
+
+def worker():
+    """Number of this process among those that share the strategy in whose scope it is.
+
+    It is `None` where there are no others, as on JAX and PyTorch.
+    """
+    return _engine.worker()
+
+
 def shards():
     """Over how many devices `keras.distribution` spreads a batch, which they must divide.
 
@@ -247,6 +302,14 @@ def bits(tensor):
 def bits_dtype(dtype):
     """Name of the integer type that `bits` gives for a float type."""
     return _engine.bits_dtypes[keras.backend.standardize_dtype(dtype)]
+
+
+def variable_bits_dtype(dtype):
+    """Name of the integer type of variables that hold such bits; `bits_dtype` or one that is wider.
+
+    Workers that share a TensorFlow strategy send each other signed integers alone.
+    """
+    return _engine.variable_bits_dtype(bits_dtype(dtype))
 
 
 def adjustable(number):

@@ -58,6 +58,19 @@ class Engine:
     def adjustable(self, number):
         return AdjustableVariable(number)
 
+    def devices_scope(self, count):
+        raise ValueError(
+            "Invalid value received for argument `devices`. Expected 1 on this backend: on JAX, "
+            "set keras.distribution.DataParallel() in a program of your own. "
+            f"Received: devices={count} on {keras.backend.backend()}"
+        )
+
+    def worker(self):
+        return None
+
+    def variable_bits_dtype(self, dtype):
+        return dtype if self.worker() is None else "int64"
+
     def swap_pairs(self, inputs, swapped):
         pairs = ops.reshape(inputs, (-1, 2))
         pairs = ops.where(swapped[:, None], ops.flip(pairs, axis=-1), pairs)

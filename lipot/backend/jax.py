@@ -71,6 +71,10 @@ class JaxEngine(Engine):
         mesh = distribution.device_mesh
         return dict(zip(mesh.axis_names, mesh.shape)).get(distribution.batch_dim_name, 1)
 
+    def on_host(self, function, rows, outputs):
+        shapes = [self.jax.ShapeDtypeStruct((rows.shape[0], *s), dtype) for s, dtype in outputs]
+        return self.jax.pure_callback(lambda x: function(np.asarray(x)), tuple(shapes), rows)
+
     def bits(self, tensor, dtype):
         return self.jax.lax.bitcast_convert_type(tensor, dtype)
 

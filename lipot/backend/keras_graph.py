@@ -251,6 +251,12 @@ def start_at_epoch(model: Any, epoch: int | None) -> None:
     model._initial_epoch = epoch
 
 
+def forget_strategy(model: Any) -> None:
+    """Has a model run under the strategy in whose scope it is called, not that of its making."""
+    _inside(model, "_distribute_strategy")
+    model._distribute_strategy = None
+
+
 def index_in(optimizer: Any, variable: Any) -> int:
     """The place of a variable among those that a built optimizer updates."""
     return _inside(optimizer, "_get_variable_index")(variable)

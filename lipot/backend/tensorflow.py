@@ -102,6 +102,13 @@ class TensorFlowEngine(Engine):
         context = self.tf.distribute.get_replica_context()
         return None if context is None or context.num_replicas_in_sync == 1 else context
 
+    def on_host(self, function, rows, outputs):
+        dtypes = [self.tf.as_dtype(dtype) for _, dtype in outputs]
+        found = self.tf.numpy_function(function, [rows], dtypes, stateful=False)
+        for tensor, (shape, _) in zip(found, outputs):
+            tensor.set_shape((rows.shape[0], *shape))
+        return found
+
     def run_lite(self, path, inputs):
         interpreter = self.tf.lite.Interpreter(model_path=str(path))
         place = interpreter.get_input_details()[0]["index"]
@@ -113,6 +120,22 @@ class TensorFlowEngine(Engine):
 
     def bits(self, tensor, dtype):
         return self.tf.bitcast(tensor, dtype)
+
+    def devices_scope(self, count):
+        logical = self.tf.config.list_logical_devices
+        names = [device.name for device in logical("GPU") or logical("CPU")]
+        if count > len(names):
+            raise ValueError(
+                f"Invalid value received for argument `devices`. Expected at most {len(names)}, as "
+                f"many as TensorFlow sees here. Received: devices={count}"
+            )
+        return self.tf.distribute.MirroredStrategy(names[:count]).scope()
+
+    def worker(self):
+        strategy = self.tf.distribute.get_strategy()
+        if not isinstance(strategy, self.tf.distribute.MultiWorkerMirroredStrategy):
+            return None
+        return strategy.cluster_resolver.task_id or 0
 
     def is_concrete(self, tensor):
         return not self.tf.is_symbolic_tensor(tensor)

@@ -7,7 +7,7 @@ import shutil
 
 import keras
 
-from lipot import checks
+from lipot import backend, checks
 from lipot.backend.keras_graph import start_at_epoch
 from lipot.callbacks.configurable import Configurable
 
@@ -24,7 +24,8 @@ class Backup(Configurable):
     another, and schedules by steps or time go on where they were.
 
     The order of the batches is drawn anew, so a resumed training is as good as an uninterrupted
-    one, and not the same bit for bit.
+    one, and not the same bit for bit. Of several workers the first one writes, and all of them read
+    from the folder.
 
     Args:
         folder: Where to keep it; made if it is missing. It holds `epoch-N`, the newest alone.
@@ -70,6 +71,8 @@ class Backup(Configurable):
         start_at_epoch(self.model, kept["epochs"])
 
     def on_epoch_end(self, epoch, logs=None):
+        if backend.worker() not in (None, 0):
+            return
         folder = pathlib.Path(self.folder)
         done = folder / f"epoch-{epoch + 1}"
         draft = folder / "draft"

@@ -195,7 +195,8 @@ def register_certifier(*model_classes):
 
     The decorated function receives `(model, x, y, batch_size)` and, as keyword-only arguments
     with defaults, the settings of its own; it returns a `Certificate`. With a keyword-only argument
-    `norm` it is told the norm; otherwise it proves in l2, and l-infinity follows.
+    `norm` it is told the norm; otherwise it proves in l2, and l-infinity follows. With one named
+    `place` it is told the `Place` of the points among all, or `None`.
 
     Args:
         *model_classes: Classes of Keras models.
@@ -262,12 +263,32 @@ def certify(model, x, y=None, batch_size=256, norm=2, workers=None, **settings):
     [4.0]
     """
     norm = checks.norm("norm", norm)
+    batch_size = checks.positive_int("batch_size", batch_size)
+    if workers is None:
+        return prove(model, x, y, batch_size, norm, settings)
+    return by_workers(prove, model, x, y, batch_size, workers, norm, settings)
+
+
+def prove(model, x, y, batch_size, norm, settings, place=None):
+    """Certifies points by the certifier of the model's class."""
     known = next((c for c in type(model).__mro__ if c in _CERTIFIERS), keras.Model)
     certifier = _CERTIFIERS[known]
+    told = _told(certifier, model, settings, {"norm": norm, "place": place})
+    if known is not keras.Model and (is_dataset(x) or isinstance(x, np.memmap)):
+        # What a certifier of its own prepares for all points is worth more points than a batch.
+        chunks = Points(x, y).batches(max(batch_size, _CHUNK))
+        certificate = joined([certifier(model, *chunk, batch_size, **told) for chunk in chunks])
+    else:
+        certificate = certifier(model, x, y, batch_size, **told)
+    return certificate if norm == 2 else certificate.in_linf(math.prod(Points(x).sample_shape()))
+
+
+def _told(certifier, model, settings, facts):
+    """Keyword arguments of a certifier: the settings, and of the facts those it asks for."""
     parameters = inspect.signature(certifier).parameters.values()
     names = {p.name for p in parameters if p.kind is p.KEYWORD_ONLY}
-    told = {"norm": norm} if "norm" in names else {}
-    names -= set(told)
+    facts = {name: fact for name, fact in facts.items() if name in names}
+    names -= set(facts)
     for name in settings:
         if name not in names:
             allowed = f"one of {sorted(names)}" if names else "no further arguments"
@@ -275,15 +296,4 @@ def certify(model, x, y=None, batch_size=256, norm=2, workers=None, **settings):
                 f"Invalid argument `{name}` received. Expected {allowed} for a model of class "
                 f"{type(model).__name__}. Received: {name}={settings[name]!r}"
             )
-    batch_size = checks.positive_int("batch_size", batch_size)
-    if workers is not None:
-        settings = {"norm": norm, **settings}
-        return by_workers(certify, model, x, y, batch_size, workers, settings)
-    settings = {**told, **settings}
-    if known is not keras.Model and (is_dataset(x) or isinstance(x, np.memmap)):
-        # What a certifier of its own prepares for all points is worth more points than a batch.
-        chunks = Points(x, y).batches(max(batch_size, _CHUNK))
-        certificate = joined([certifier(model, *chunk, batch_size, **settings) for chunk in chunks])
-    else:
-        certificate = certifier(model, x, y, batch_size, **settings)
-    return certificate if norm == 2 else certificate.in_linf(math.prod(Points(x).sample_shape()))
+    return {**facts, **settings}

@@ -4,11 +4,11 @@ import dataclasses
 
 import keras
 import numpy as np
-from keras import ops
 
 from lipot import checks
 from lipot.batches import Points, is_dataset
 from lipot.certificates.certificate import Certificate, register_certifier
+from lipot.certificates.features import Features
 from lipot.certificates.graph import graph_of
 from lipot.certificates.head import find_head
 from lipot.certificates.node import computed_input_node
@@ -43,14 +43,8 @@ def check_shape(x, expected):
     return x
 
 
-def features_of(head, x, batch_size):
-    """Runs the models before a `Head`'s last layer; returns `(n, m)` in float64."""
-    starts = range(0, len(x), batch_size)
-    return np.concatenate([_features(head, x[i : i + batch_size]) for i in starts])
-
-
 @register_certifier(keras.Model)
-def certify_graph(model, x, y, batch_size, *, norm=2):
+def certify_graph(model, x, y, batch_size, *, norm=2, place=None):
     """Certifies a model by a walk over its graph; see `lipot.certify`."""
     core = graph_of(model)
     if len(core.inputs) != 1:
@@ -66,9 +60,10 @@ def certify_graph(model, x, y, batch_size, *, norm=2):
     heads = _heads(model, core.inputs[0], (None, *points.sample_shape()), norm)
     units = len(heads[0].bias)
     labels = None if y is None else checks.labels(y, len(x), units)
-    parts, given = [], []
+    # Heads of one model differ in their constants alone.
+    run, parts, given = Features(heads[0], place), [], []
     for batch, truth in points.batches(batch_size):
-        parts.append(_certify_batch(heads, check_inputs(batch, expected)))
+        parts.append(_certify_batch(heads, run, check_inputs(batch, expected)))
         given.append(truth)
     certificate = joined(parts)
     if given[0] is not None:
@@ -92,9 +87,9 @@ def _heads(model, tensor, shape, norm):
     return heads
 
 
-def _certify_batch(heads, x):
+def _certify_batch(heads, run, x):
     """Certificate of some points, in l-infinity by the better of two where there are two."""
-    features, flat = features_of(heads[0], x, len(x)), x.reshape(len(x), -1).astype("float64")
+    features, flat = run(x), x.reshape(len(x), -1).astype("float64")
     found = [_from_head(head, features, flat) for head in heads]
     return found[0] if len(found) == 1 else _larger(*found, flat.shape[1])
 
@@ -121,11 +116,3 @@ def _larger(linf, l2, values):
         lipschitz=min(linf.lipschitz, other.lipschitz),
         proof=", or ".join([linf.proof, *([other.proof] if np.any(better) else [])]),
     )
-
-
-def _features(head, batch):
-    for part in head.features:
-        batch = part(batch, training=False)
-    # NumPy has no bfloat16; the features of a model in float64 must stay as they are.
-    wide = keras.backend.result_type(batch.dtype, "float32")
-    return ops.convert_to_numpy(ops.cast(batch, wide)).astype("float64")

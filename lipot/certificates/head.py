@@ -1,6 +1,7 @@
 """The last linear layer of a classifier, and what comes before it."""
 
 import dataclasses
+import functools
 
 import keras
 import numpy as np
@@ -10,6 +11,7 @@ from lipot.certificates.graph import enter, graph_of, walk
 from lipot.certificates.node import Node, after_cast
 from lipot.certificates.weights import dense_kernel, is_dense
 from lipot.layers.layer_bounds import layer_bound
+from lipot.math.norms import dual_norm
 from lipot.math.rounding import applied, float_format
 
 # Layers after the logits that change no order: nothing at inference, or a softmax.
@@ -40,6 +42,18 @@ class Head:
     roundoff: float
     smallest: float
     squashed: bool
+
+    @functools.cached_property
+    def sizes(self):
+        """Norms of the columns of `W`, in the dual of the norm at hand, `(q,)`."""
+        return dual_norm(self.kernel, self.node.norm, axis=0)
+
+    @functools.cached_property
+    def differences(self):
+        """Norms of the differences of all pairs of columns, `(q, q)`."""
+        return np.stack(
+            [dual_norm(self.kernel - w[:, None], self.node.norm, axis=0) for w in self.kernel.T]
+        )
 
     def followed_by(self, formats):
         """The same head before layers that compute in these formats and round the logits."""

@@ -17,11 +17,13 @@ import numpy as np
 from lipot.math.neighbors import SPARE
 from lipot.math.precision import widest_float
 from lipot.math.rounding import accumulated, float_format
-from lipot.models.neighbor_memory import squared_norms
+from lipot.models.training_points import squared_norms
 
 _ROUNDOFF = 2.0**-53
 # Points whose distances are computed at once.
 _BLOCK = 4096
+# Queries for which all points are gone through once.
+_QUERIES = 512
 _TINY = 1e-300
 
 
@@ -52,8 +54,8 @@ def set_radii(codes, norms, queries, found, spare):
     """Bounds how far queries can move in the space of the search with the same neighbors.
 
     Args:
-        codes: What is searched, float32 `(points, d)`.
-        norms: Squared norms that the search uses, `(points,)`.
+        codes: What is searched, float32 `(points, d)`: an array, or what gives one for rows.
+        norms: Squared norms that the search uses, `(points,)`, likewise.
         queries: Where the search sees the queries, float32 `(n, d)`.
         found: Points that the search returned, integer `(n, K)`.
         spare: Points beyond the K that are looked at one by one.
@@ -69,16 +71,19 @@ def set_radii(codes, norms, queries, found, spare):
     wanted = min(count + max(int(spare), SPARE + 1), len(codes))
     # As many queries at once as 2^25 numbers of their points allow.
     step = max(1, min(64, 2**25 // (wanted * codes.shape[1])))
-    parts = [
-        _radii(codes, queries[i : i + step], found[i : i + step], wanted)
-        for i in range(0, len(queries), step)
-    ]
+    parts = []
+    for start in range(0, len(queries), _QUERIES):
+        group = queries[start : start + _QUERIES].astype("float64")
+        nearest, rest = _look_over(codes, group, wanted)
+        for i in range(0, len(group), step):
+            rows = slice(i, i + step)
+            around = _measured(codes, group[rows], nearest[rows], rest[rows])
+            parts.append(_radii(codes, around, found[start : start + _QUERIES][rows]))
     return SetRadii(*(np.concatenate(column) for column in zip(*parts)))
 
 
-def _radii(codes, queries, found, wanted):
+def _radii(codes, around, found):
     count, dimension = found.shape[1], codes.shape[1]
-    around = _look_around(codes, queries.astype("float64"), wanted)
     near, out = around.distances[:, count - 1], around.distances[:, count:]
     inside = around.distances[:, :count]
     chosen = codes[around.indices].astype("float64")
@@ -108,26 +113,36 @@ def last_distance(around):
     return around.distances[:, -1]
 
 
-def _look_around(codes, queries, wanted):
-    squares, rounding = [], []
-    sizes = np.linalg.norm(queries, axis=1)
+def _look_over(codes, queries, wanted):
+    """Points to measure, `(n, wanted)`, and a lower bound of the distance to all others, `(n,)`."""
+    sizes = np.linalg.norm(queries, axis=1)[:, None]
+    rest, kept = np.full(len(queries), np.inf), []
     for start in range(0, len(codes), _BLOCK):
         block = codes[start : start + _BLOCK].astype("float64")
         lengths = squared_norms(block)
-        squares.append(sizes[:, None] ** 2 + lengths - 2.0 * queries @ block.T)
-        rounding.append((sizes[:, None] + np.sqrt(lengths)) ** 2)
-    squares = np.concatenate(squares, axis=1)
-    lower = squares - 2.0 * (codes.shape[1] + 8) * _ROUNDOFF * np.concatenate(rounding, axis=1)
-    indices = np.argpartition(squares, wanted - 1, axis=1)[:, :wanted]
-    np.put_along_axis(lower, indices, np.inf, axis=1)
+        squares = sizes**2 + lengths - 2.0 * queries @ block.T
+        rounding = 2.0 * (codes.shape[1] + 8) * _ROUNDOFF * (sizes + np.sqrt(lengths)) ** 2
+        places = np.broadcast_to(np.arange(start, start + len(block)), squares.shape)
+        kept.append((squares, squares - rounding, places))
+        columns = [np.hstack(column) for column in zip(*kept)]
+        if columns[0].shape[1] > wanted:
+            order = np.argpartition(columns[0], wanted - 1, axis=1)
+            columns = [np.take_along_axis(column, order, axis=1) for column in columns]
+            rest = np.minimum(rest, columns[1][:, wanted:].min(axis=1))
+        kept = [tuple(column[:, :wanted] for column in columns)]
+    return kept[0][2], np.sqrt(np.maximum(rest, 0.0))
+
+
+def _measured(codes, queries, indices, rest):
+    """`_Around` of queries, the points to measure given."""
     shifts = codes[indices].astype("float64") - queries[:, None]
     distances = np.linalg.norm(shifts, axis=2)
     order = np.argsort(distances, axis=1, kind="stable")
     return _Around(
         np.take_along_axis(indices, order, axis=1),
         np.take_along_axis(distances, order, axis=1),
-        np.sqrt(np.maximum(np.min(lower, axis=1), 0.0)),
-        sizes,
+        rest,
+        np.linalg.norm(queries, axis=1),
     )
 
 

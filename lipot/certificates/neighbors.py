@@ -15,7 +15,8 @@ from keras import ops
 
 from lipot import checks
 from lipot.certificates.certificate import Certificate, register_certifier
-from lipot.certificates.classifier import check_inputs, features_of
+from lipot.certificates.classifier import check_inputs
+from lipot.certificates.features import features_of
 from lipot.certificates.graph import graph_of, walk
 from lipot.certificates.head import find_head
 from lipot.certificates.neighbor_sets import set_radii
@@ -29,6 +30,7 @@ from lipot.math.rounding import Affine, float_format
 from lipot.models.neighbor_memory import NeighborMemory
 from lipot.models.neighbor_model import NeighborModel
 from lipot.models.otad import OTAD
+from lipot.models.search import SEARCHES
 
 _SINGLE = 2.0**-24
 # What a subclass may say anew without computing something else.
@@ -117,6 +119,7 @@ def _certify_neighbors(
     spare=64,
 ):
     _check_model(model)
+    _check_search(model, x, batch_size)
     spare = positive_int("spare", spare)
     x = checks.array("x", x, "an array of inputs, such as NumPy's")
     x = check_inputs(x, (None,) * max(x.ndim, 2))
@@ -201,6 +204,17 @@ def _check_model(model):
     check_finite(model)
 
 
+def _check_search(model, x, batch_size):
+    if SEARCHES[model.search].approximate:
+        # Even where it finds the neighbors of a point, it may miss those of the moved point.
+        found = model.recall(x, batch_size=batch_size)
+        raise ValueError(
+            "Invalid value received for argument `model`. Expected an OTAD whose search misses no "
+            'neighbor, such as model.with_search("exact"). Received: one with '
+            f"search={model.search!r}, which finds {found:.1%} of the neighbors of these points."
+        )
+
+
 def _part(name, layer, given, shape):
     """Bounds a map from the inputs by its graph, with a given constant in place of a proven."""
     given = None if given is None else positive_float(f"{name}_lipschitz", given)
@@ -228,7 +242,7 @@ def _part(name, layer, given, shape):
 
 def _set_motion(model, x, found, spare, batch_size):
     """Motion of a code, before it is centered, that the neighbors stand."""
-    codes, norms = (ops.convert_to_numpy(part) for part in model.memory.search_space())
+    codes, norms = model.memory.search_arrays()
     queries = model.codes(x, batch_size=batch_size)
     radii_ = set_radii(codes, norms, queries, found, spare)
     # Centering rounds once at the point and once at the moved point.
@@ -246,19 +260,27 @@ def _margin_motion(model, x, head, features, behind, batch_size):
     off by a relative $d\,u$ do the same.
     """
     layer = model.interpolation
-    stored = model.memory.take(np.sort(behind.indices, axis=1).astype("int32"))
-    points, slopes = (ops.convert_to_numpy(part).astype("float64") for part in stored)
-    spread = 2.0 * _farthest(points - points[:, :1])
     queries = model.queries(x, batch_size=batch_size).astype("float64")
     bend = layer.smoothness - layer.convexity
     bend = bend + behind.steps * (layer.smoothness_step + layer.convexity_step)
-    size = 2.0 * _farthest(slopes - slopes[:, :1]) + abs(layer.convexity) * spread
-    size = size + bend * (spread + _farthest(queries[:, None] - points))
+    starts = range(0, len(x), batch_size)
+    parts = [slice(i, i + batch_size) for i in starts]
+    size = [_extent(model, queries[p], behind.indices[p], bend[p]) for p in parts]
     resolution = 2.0 * float_format(widest_float()).roundoff
-    loose = 2.0 * math.sqrt(8.0 * (64.0 + 4.0 * points.shape[2]) * resolution)
+    loose = 2.0 * math.sqrt(8.0 * (64.0 + 4.0 * queries.shape[1]) * resolution)
     norms = np.linalg.norm(features.reshape(len(features), -1).astype("float64"), axis=1)
-    room = head.radius * (1.0 - 2.0 * _SINGLE) - 2.0 * (1.0 + 1e-6) * _SINGLE * norms - loose * size
+    room = head.radius * (1.0 - 2.0 * _SINGLE) - 2.0 * (1.0 + 1e-6) * _SINGLE * norms
+    room = room - loose * np.concatenate(size)
     return room / (layer.query_lipschitz_bound * (1.0 + 1e-6) + loose * bend)
+
+
+def _extent(model, queries, indices, bend):
+    """Size of what the solver is shown of each query, `(n,)`."""
+    stored = model.memory.take(np.sort(indices, axis=1).astype("int32"))
+    points, slopes = (ops.convert_to_numpy(part).astype("float64") for part in stored)
+    spread = 2.0 * _farthest(points - points[:, :1])
+    size = 2.0 * _farthest(slopes - slopes[:, :1]) + abs(model.interpolation.convexity) * spread
+    return size + bend * (spread + _farthest(queries[:, None] - points))
 
 
 def _farthest(shifts):

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lipot.math.norms import dual_norm, dual_of_ones
+from lipot.math.norms import dual_of_ones
 from lipot.math.rounding import FLUSHED_WEIGHT, accumulated
 
 # The last product and the differences below are computed in float64 themselves.
@@ -74,20 +74,17 @@ def radii(head, features, norms):
 def _pairwise(head, logits):
     """Margins of the top class over each other one, and the norms that go with them."""
     top = logits.argmax(axis=1)
-    samples, norm = np.arange(len(logits)), head.node.norm
-    norms = dual_norm(head.kernel, norm, axis=0)
-    between = np.stack([dual_norm(head.kernel - w[:, None], norm, axis=0) for w in head.kernel.T])
+    samples, norms = np.arange(len(logits)), head.sizes
     margins = logits[samples, top][:, None] - logits
     margins[samples, top] = np.inf
     bias = np.abs(head.bias)
-    return margins, between[top], norms[top][:, None] + norms, bias[top][:, None] + bias
+    return margins, head.differences[top], norms[top][:, None] + norms, bias[top][:, None] + bias
 
 
 def _binary(head, logits):
     """The same for one unit, whose sign is the class."""
-    norm = dual_norm(head.kernel, head.node.norm)
-    ones = np.ones_like(logits)
-    return np.abs(logits), norm * ones, norm * ones, np.abs(head.bias) * ones
+    sizes = np.broadcast_to(head.sizes, logits.shape)
+    return np.abs(logits), sizes, sizes, np.broadcast_to(np.abs(head.bias), logits.shape)
 
 
 def _least(numerator, denominator):

@@ -5,23 +5,31 @@ import dataclasses
 import numpy as np
 
 from lipot.batches import Points
+from lipot.certificates.features import Place
 from lipot.workers import Pool
 
 # Points that a worker certifies in one go, and that travel to it.
 _ROWS = 4096
 
 
-def by_workers(certify, model, x, y, batch_size, workers, settings):
-    """Certifies points by workers; see `lipot.certify` for the arguments, its first is itself.
+def by_workers(prove, model, x, y, batch_size, workers, norm, settings):
+    """Certifies points by workers; see `lipot.certify` for the arguments after the first.
+
+    Args:
+        prove: Function of a module that certifies points, with these arguments but `workers`, and
+            the `Place` of the points.
 
     Returns:
         The `Certificate` that one process gives.
     """
     points = Points(x, y)
     # Whole batches, so that each is the one that a single process runs.
-    rows = -(-_ROWS // batch_size) * batch_size
-    jobs = ((certify, *chunk, batch_size, settings) for chunk in points.batches(rows))
-    with Pool(workers, model, _itself, most=points.count()) as pool:
+    batches = -(-_ROWS // batch_size)
+    jobs = (
+        (prove, *chunk, batch_size, norm, settings, number * batches)
+        for number, chunk in enumerate(points.batches(batches * batch_size))
+    )
+    with Pool(workers, model, _prepared, most=points.count()) as pool:
         found = sorted(pool.map(_certified, jobs), key=lambda result: result[0])
     return joined([certificate for _, certificate, _ in found])
 
@@ -45,9 +53,10 @@ def joined(certificates):
     return dataclasses.replace(first, **columns, neighbors=neighbors, proof=max(proofs, key=len))
 
 
-def _itself(model):
-    return model
+def _prepared(model):
+    return model, []
 
 
-def _certified(model, certify, x, y, batch_size, settings):
-    return certify(model, x, y, batch_size, **settings)
+def _certified(prepared, prove, x, y, batch_size, norm, settings, before):
+    model, programs = prepared
+    return prove(model, x, y, batch_size, norm, settings, Place(before, programs))

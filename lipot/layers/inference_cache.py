@@ -22,7 +22,8 @@ class InferenceCache:
     def __init__(self, weights, shape):
         self._value = _state(shape, weights[0].dtype, "inference_kernel")
         self._bits = [
-            _state(w.shape, backend.bits_dtype(w.dtype), f"bits_of_{w.name}") for w in weights
+            _state(w.shape, backend.variable_bits_dtype(w.dtype), f"bits_of_{w.name}")
+            for w in weights
         ]
 
     @property
@@ -37,7 +38,7 @@ class InferenceCache:
             weights: List of tensors, the weights as they are.
             compute: Function without arguments that computes the value.
         """
-        bits = [backend.bits(weight) for weight in weights]
+        bits = [ops.cast(backend.bits(w), b.dtype) for w, b in zip(weights, self._bits)]
         same = [ops.all(ops.equal(now, then.value)) for now, then in zip(bits, self._bits)]
         valid = same[0] if len(same) == 1 else ops.all(ops.stack(same))
         if not backend.is_concrete(valid):

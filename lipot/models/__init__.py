@@ -1,6 +1,7 @@
 """Keras models, one paper a file, and the papers' architectures."""
 
 from lipot.models.adversarial_model import AdversarialModel
+from lipot.models.among_workers import among_workers
 from lipot.models.carlini_wagner import carlini_wagner
 from lipot.models.cip_net import CIPNet, InterpolationData
 from lipot.models.codes import intrinsic_dimension, plot_codes

@@ -1,19 +1,23 @@
-"""Stored training points and features, as weights that a model saves with the rest."""
+"""Stored training points and features: weights that a model saves with the rest, or files."""
 
 import keras
 import numpy as np
 from keras import ops
 
+from lipot import backend
 from lipot.backend.keras_graph import replacing_weights
+from lipot.models.point_files import PointFiles
+from lipot.models.training_points import squared_norms
 
 
 @keras.saving.register_keras_serializable(package="lipot")
 class NeighborMemory(keras.layers.Layer):
     """Points, their features, and the codes among which neighbors are searched.
 
-    Codes are kept around their mean, which is a weight too: far from the origin float32 has no
-    digits left for the distances between them. Holds nothing until `store`. Its shapes are part
-    of the saved build configuration, so that a loaded model has room for the weights.
+    They are weights after `store`. After `keep_in` they stay in files, of which a saved model holds
+    the place alone. Codes are kept around their mean, which is a weight too: far from the origin
+    float32 has no digits left for the distances between them. Holds nothing at first. Its shapes
+    are part of the saved build configuration, so that a loaded model has room for the weights.
 
     Args:
         **kwargs: Arguments of `keras.layers.Layer`.
@@ -29,6 +33,7 @@ class NeighborMemory(keras.layers.Layer):
     def __init__(self, **kwargs):
         super().__init__(trainable=False, **kwargs)
         self.size = 0
+        self._files = self._place = None
         self.sample_shape = ()
         self.points = self.features = self.codes = self.norms = self.center = None
 
@@ -48,13 +53,54 @@ class NeighborMemory(keras.layers.Layer):
         weights["norms"] = squared_norms(codes).astype("float32")
         self._allocate(len(points), sample_shape, codes.shape[1], weights)
 
+    def keep_in(self, files, center):
+        """Replaces what is held by what is in files.
+
+        Args:
+            files: `PointFiles`.
+            center: Mean of the codes before they were centered, `(m,)`.
+        """
+        self._allocate(files.size, files.sample_shape, files.code_width, {"center": center}, files)
+
+    def attach(self, folder):
+        """Says where the files of a loaded model are now.
+
+        Args:
+            folder: Folder with the files, moved as a whole.
+        """
+        if self._place is None:
+            raise ValueError(
+                "Invalid value received for argument `folder`. Expected a model that was adapted "
+                f"with adapt(..., folder=...). Received: folder={folder!r} for one that was not."
+            )
+        self._files = PointFiles.open(folder, self._place["key"])
+        self._place = {**self._place, "folder": self._files.folder}
+
+    @property
+    def files(self):
+        """`PointFiles` where the points are, or `None` where they are weights."""
+        if self._files is None and self._place is not None:
+            self._files = PointFiles.open(self._place["folder"], self._place["key"])
+        return self._files
+
     def take(self, indices):
         """Returns points and features by row, `(batch, K) -> 2 x (batch, K, d)`."""
-        return ops.take(self.points, indices, axis=0), ops.take(self.features, indices, axis=0)
+        if self._place is None:
+            return ops.take(self.points, indices, axis=0), ops.take(self.features, indices, axis=0)
+        row = (indices.shape[1], int(np.prod(self.sample_shape)))
+        return backend.on_host(
+            lambda rows: self.files.take(rows), indices, [(row, "float32"), (row, "float32")]
+        )
 
     def search_space(self):
         """Returns the centered codes that neighbors are searched among, and their squared norms."""
         return ops.convert_to_tensor(self.codes), self.norms
+
+    def search_arrays(self):
+        """What `search_space` returns, as arrays, or as `FileRows` that give arrays."""
+        if self.files is not None:
+            return self.files.codes, self.files.norms
+        return tuple(ops.convert_to_numpy(part) for part in self.search_space())
 
     def centered(self, codes):
         """Moves codes of queries to where the stored ones are, `(batch, m)`."""
@@ -66,45 +112,46 @@ class NeighborMemory(keras.layers.Layer):
         return {
             "size": self.size,
             "sample_shape": list(self.sample_shape),
-            "code_width": int(self.codes.shape[1]),
+            "code_width": int(self.center.shape[0]),
+            "place": None if self._place is None else dict(self._place),
         }
 
     def build_from_config(self, config):
         if config:
-            self._allocate(config["size"], config["sample_shape"], config["code_width"])
+            sizes = config["size"], config["sample_shape"], config["code_width"]
+            self._allocate(*sizes, place=config.get("place"))
 
     def get_config(self):
         config = super().get_config()
         del config["trainable"]
         return config
 
-    def _allocate(self, size, sample_shape, width, values=None):
+    def _allocate(self, size, sample_shape, width, values=None, files=None, place=None):
+        if files is not None:
+            place = {"folder": files.folder, "key": files.key}
+        self._files, self._place = files, place
+        # Files are read by the host, in the middle of a program.
+        self.supports_jit = place is None
         # A second adapt() may bring another number of points: the weights are made anew.
         with replacing_weights(self):
-            self._add_weights(size, sample_shape, width, values)
+            self._add_weights(size, sample_shape, width, {} if values is None else values)
         self.built = True
 
     def _add_weights(self, size, sample_shape, width, values):
         dimension = int(np.prod(sample_shape))
         self.size = int(size)
         self.sample_shape = tuple(int(side) for side in sample_shape)
-        values = {} if values is None else values
-        for name, shape in (
-            ("points", (size, dimension)),
-            ("features", (size, dimension)),
-            ("codes", (size, width)),
-            ("norms", (size,)),
-            ("center", (width,)),
-        ):
-            setattr(self, name, self._weight(name, shape, values.get(name)))
+        shapes = {"center": (width,)}
+        if self._place is None:
+            points = {"points": (size, dimension), "features": (size, dimension)}
+            shapes = {**points, "codes": (size, width), "norms": (size,), **shapes}
+        for name in ("points", "features", "codes", "norms", "center"):
+            shape = shapes.get(name)
+            weight = None if shape is None else self._weight(name, shape, values.get(name))
+            setattr(self, name, weight)
 
     def _weight(self, name, shape, value):
         initializer = "zeros" if value is None else (lambda *_, **__: ops.convert_to_tensor(value))
         return self.add_weight(
             name=name, shape=shape, initializer=initializer, trainable=False, dtype="float32"
         )
-
-
-def squared_norms(rows):
-    """Squared norm of every row, added up in float64."""
-    return np.einsum("nd,nd->n", rows, rows, dtype="float64")

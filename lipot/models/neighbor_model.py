@@ -1,7 +1,7 @@
 """Models that answer a query from stored training points near it."""
 
-import hashlib
-import math
+import contextlib
+import functools
 
 import keras
 import numpy as np
@@ -9,9 +9,12 @@ from keras import ops
 
 from lipot import backend, checks
 from lipot.batches import Points, padded
-from lipot.math.neighbors import nearest_neighbors, sort_by_distance
+from lipot.math.neighbors import Neighbors, nearest_neighbors
+from lipot.math.precision import widest_float
 from lipot.models.neighbor_memory import NeighborMemory
-from lipot.models.search import SEARCHES
+from lipot.models.point_files import PointWriter
+from lipot.models.search import SEARCHES, BlockSearch
+from lipot.models.training_points import flat_rows, training_points, unseen
 
 
 class NeighborModel(keras.Model):
@@ -28,8 +31,8 @@ class NeighborModel(keras.Model):
         embedding: Keras layer or model in front of the backbone, or None.
         metric: Keras layer or model from inputs to a space whose l2 distance chooses the
             neighbors, or None for that of the (embedded) inputs.
-        search: `"exact"`, part of the compiled graph, or `"faiss"`, which needs that package and
-            makes calls eager.
+        search: `"exact"`, or by the package faiss `"faiss"`, exact too, and `"faiss-ivf"` or
+            `"faiss-hnsw"`, which are faster and may miss neighbors: see `recall`.
         memory: `NeighborMemory` of another model, to answer from the same stored points, or None.
         **kwargs: Arguments of `keras.Model`.
 
@@ -67,14 +70,14 @@ class NeighborModel(keras.Model):
         self.memory = NeighborMemory(name="memory") if memory is None else memory
         self._index = None
         self._programs = {}
-        if not SEARCHES[search].in_graph:
-            self.run_eagerly = True
+        # An index is asked by the host, in the middle of a program.
+        self.supports_jit = search == "exact"
 
     def combine(self, query, neighbors, features):
         """Makes the feature of a query, `(batch, d)`, from its neighbors and their features."""
         raise TypeError(f"{type(self).__name__} must define combine().")
 
-    def adapt(self, x, y=None, *, batch_size=256):
+    def adapt(self, x, y=None, *, batch_size=256, folder=None):
         """Stores training points and their features.
 
         Points that occur more than once are stored once: a repeated point would take several
@@ -86,21 +89,28 @@ class NeighborModel(keras.Model):
                 is stored, memory is that of a batch.
             y: Ignored; taken so that the call looks like `fit`.
             batch_size: Points sent through the networks at once.
+            folder: Folder in whose files the points stay, for more than fit into memory; what
+                `adapt` stored there before is replaced. A saved model knows the place alone, and
+                any number of processes can answer from it. By default the points are weights.
 
         Returns:
             The model.
         """
-        seen, rows, first = set(), [], None
-        for batch, _ in Points(x).batches(checks.positive_int("batch_size", batch_size)):
-            batch = _training_points(batch)
-            first = batch[:1] if first is None else first
-            batch = batch[_unseen(batch, seen)]
-            if len(batch):
-                found, shape = self._learn(batch)
-                rows.append(found)
-        points, features, codes = zip(*rows)
-        codes = None if self.metric is None else np.concatenate(codes)
-        self.memory.store(np.concatenate(points), np.concatenate(features), codes, shape)
+        batches = Points(x).batches(checks.positive_int("batch_size", batch_size))
+        seen, first, parts = set(), None, []
+        with contextlib.nullcontext() if folder is None else PointWriter(folder) as writer:
+            add = parts.append if folder is None else lambda rows: writer.add(*rows)
+            for batch, _ in batches:
+                batch = training_points(batch)
+                first = batch[:1] if first is None else first
+                batch = batch[unseen(batch, seen)]
+                if len(batch):
+                    rows, shape = self._learn(batch)
+                    add(rows)
+            if folder is None:
+                self.memory.store(*map(np.concatenate, zip(*parts)), shape)
+            else:
+                self.memory.keep_in(*writer.finish(shape))
         self._forget_programs()
         self(first)
         return self
@@ -185,6 +195,21 @@ class NeighborModel(keras.Model):
         embedded = self._embed(inputs) if self.metric is None else None
         return self._nearest(inputs, embedded, count)
 
+    def recall(self, x, *, batch_size=256):
+        """Measures which share of the neighbors of some queries the search finds.
+
+        Args:
+            x: Inputs, array `(n, ...)`.
+            batch_size: Queries at once.
+
+        Returns:
+            Float: 1 for a search that misses none.
+        """
+        found = self._over_batches("nearest", lambda _, b: self.nearest(b).indices, x, batch_size)
+        exact = BlockSearch(*self.memory.search_arrays())
+        true, _ = exact.nearest(self.codes(x, batch_size=batch_size), found.shape[1])
+        return float(np.mean([np.isin(ours, theirs) for ours, theirs in zip(true, found)]))
+
     def fit(self, *args, **kwargs):
         """Always raises: the network is trained before, on its own."""
         raise TypeError(
@@ -237,22 +262,20 @@ class NeighborModel(keras.Model):
     def _nearest(self, inputs, embedded, count=None):
         """Searches next to inputs that are embedded already, where that is what is searched."""
         self._check_adapted()
-        count = self.neighbors if count is None else count
+        count = min(self.neighbors if count is None else count, self.memory.size)
         codes = self._code(inputs, embedded)
-        points, norms = self.memory.search_space()
-        if SEARCHES[self.search].in_graph:
-            return nearest_neighbors(codes, points, norms, count)
-        if not backend.is_concrete(codes):
-            raise RuntimeError(
-                f"search={self.search!r} answers eager calls only. Use predict() or "
-                'features(), or build the model with search="exact".'
-            )
-        stored = ops.convert_to_numpy(points)
+        if self.search == "exact" and self.memory.files is None:
+            return nearest_neighbors(codes, *self.memory.search_space(), count)
+        found = [((count,), "int32"), ((count,), widest_float())]
+        search = functools.partial(self._search_outside, count=count)
+        return Neighbors(*backend.on_host(search, ops.stop_gradient(codes), found))
+
+    def _search_outside(self, codes, count):
+        stored, norms = self.memory.search_arrays()
         if self._index is None or not self._index.holds(stored):
-            self._index = SEARCHES[self.search](stored)
-        candidates = self._index.candidates(ops.convert_to_numpy(codes), count)
-        candidates = ops.convert_to_tensor(candidates, dtype="int32")
-        return sort_by_distance(codes, points, candidates, min(count, self.memory.size))
+            path = None if self.memory.files is None else self.memory.files.path
+            self._index = SEARCHES[self.search](stored, norms, path)
+        return self._index.nearest(codes, count)
 
     def _code(self, inputs, embedded):
         codes = embedded if self.metric is None else self.metric(inputs, training=False)
@@ -285,23 +308,17 @@ class NeighborModel(keras.Model):
                 "Invalid value received for argument `backbone`. Expected features shaped like "
                 f"its inputs, {shape}. Received: features shaped {tuple(features.shape[1:])}."
             )
-        codes = features[:0] if self.metric is None else self.metric(batch, training=False)
-        rows = [_rows(part) for part in (embedded, features, codes)]
+        codes = embedded if self.metric is None else self.metric(batch, training=False)
+        rows = [flat_rows(part) for part in (embedded, features, codes)]
         if not all(np.all(np.isfinite(part)) for part in rows):
             raise ValueError("The backbone or the metric returns values that are not finite.")
         return rows, shape
 
     def _over_batches(self, name, answer, x, batch_size):
         self._check_adapted()
-        if SEARCHES[self.search].in_graph:
-            if name not in self._programs:
-                self._programs[name] = backend.compile_over(self, answer)
-            run = self._programs[name]
-        else:
-
-            def run(batch):
-                return answer(self, as_float(batch))
-
+        if name not in self._programs:
+            self._programs[name] = backend.compile_over(self, answer)
+        run = self._programs[name]
         batches = Points(x).batches(batch_size)
         parts = [run(np.asarray(batch, "float32")) for batch, _ in batches]
         return keras.tree.map_structure(
@@ -322,34 +339,6 @@ def as_float(inputs):
 
 def _flat(values):
     return ops.reshape(values, (ops.shape(values)[0], -1))
-
-
-def _rows(values):
-    """Flat float32 rows of a tensor, as an array."""
-    values = ops.convert_to_numpy(values)
-    return values.reshape(len(values), math.prod(values.shape[1:])).astype("float32")
-
-
-def _training_points(batch):
-    batch = np.asarray(batch, "float32")
-    if batch.ndim < 2 or not np.all(np.isfinite(batch)):
-        raise ValueError(
-            "Invalid value received for argument `x`. Expected finite training points of "
-            f"shape (n, ...) with n > 0. Received: shape {batch.shape}."
-        )
-    return batch
-
-
-def _unseen(batch, seen):
-    """Rows that are in no batch before, nor above in this one; adds them to what was seen."""
-    places = []
-    # Of the two zeros one, since bytes are compared.
-    for place, row in enumerate(np.ascontiguousarray(batch + np.float32(0.0))):
-        key = hashlib.blake2b(row, digest_size=16).digest()
-        if key not in seen:
-            seen.add(key)
-            places.append(place)
-    return places
 
 
 def _check_layer(name, part, optional=False):

@@ -54,7 +54,8 @@ class OTAD(NeighborModel):
             neighbors, or None for that of the (embedded) inputs.
         solver: Layer called on `[query, neighbors, features]` in place of the exact solution,
             such as a trained `CIPNet`, or None.
-        search: `"exact"` or `"faiss"`.
+        search: `"exact"`, or by the package faiss `"faiss"`, exact too, and `"faiss-ivf"` or
+            `"faiss-hnsw"`, which may miss neighbors.
         **kwargs: Arguments of `keras.Model`.
 
     Lipschitz bound:
@@ -155,12 +156,15 @@ class OTAD(NeighborModel):
         Args:
             solver: Layer called on `[query, neighbors, features]`, or None for the exact one.
         """
-        config = self.get_config()
-        parts = {name: getattr(self, name) for name in self.parts}
-        shared = {"solver": solver, "memory": self.memory, "name": None}
-        model = type(self)(**{**config, **parts, **shared})
-        model.build()
-        return model
+        return self._sharing(solver=solver)
+
+    def with_search(self, search):
+        """Returns an OTAD with the same parts and stored points and another search.
+
+        Args:
+            search: As for the class.
+        """
+        return self._sharing(search=search)
 
     def without_itself(self, x, *, batch_size=256):
         """Answers stored points from their neighbors without themselves, to train a solver.
@@ -216,6 +220,14 @@ class OTAD(NeighborModel):
         return self._over_batches(
             f"local_lipschitz {steps}", climb, np.stack([x, start], axis=1), batch_size
         )
+
+    def _sharing(self, **changes):
+        config = self.get_config()
+        parts = {name: getattr(self, name) for name in self.parts}
+        shared = {"memory": self.memory, "name": None}
+        model = type(self)(**{**config, **parts, **shared, **changes})
+        model.build()
+        return model
 
     def get_config(self):
         return {

@@ -1,0 +1,68 @@
+"""The features before a classifier's last layer, computed batch by batch."""
+
+import dataclasses
+
+import keras
+import numpy as np
+from keras import ops
+
+from lipot import backend
+
+# From this batch on the models run as compiled programs. To make those takes seconds, as long as
+# so many batches save.
+_COMPILED_FROM = 32
+
+
+@dataclasses.dataclass
+class Place:
+    """Where some points stand among all that are certified.
+
+    A program may differ from a model's own call in the last bit. So what computes a batch is a
+    matter of its place alone, and not of how the points came there.
+
+    Attributes:
+        before: Number of batches before theirs.
+        programs: Compiled models, kept between calls that certify one model nobody changes.
+    """
+
+    before: int = 0
+    programs: list = dataclasses.field(default_factory=list)
+
+
+class Features:
+    """Computes the features of one batch after the other.
+
+    Args:
+        head: A `Head`.
+        place: `Place` of the first batch; the first of all by default.
+    """
+
+    def __init__(self, head, place=None):
+        self._parts = head.features
+        self._place = Place() if place is None else place
+        self._batches = self._place.before
+
+    def __call__(self, batch):
+        """Computes features `(n, m)` in float64."""
+        for run in self._models():
+            batch = run(batch)
+        self._batches += 1
+        # NumPy has no bfloat16; the features of a model in float64 must stay as they are.
+        wide = keras.backend.result_type(batch.dtype, "float32")
+        return ops.convert_to_numpy(ops.cast(batch, wide)).astype("float64")
+
+    def _models(self):
+        if self._batches < _COMPILED_FROM:
+            return [lambda x, part=part: part(x, training=False) for part in self._parts]
+        if not self._place.programs:
+            self._place.programs += [
+                backend.compile_over_batches(part, lambda forward, x: forward(x))
+                for part in self._parts
+            ]
+        return self._place.programs
+
+
+def features_of(head, x, batch_size):
+    """Runs the models before a `Head`'s last layer; returns `(n, m)` in float64."""
+    starts = range(0, len(x), batch_size)
+    return np.concatenate([Features(head)(x[i : i + batch_size]) for i in starts])

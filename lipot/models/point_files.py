@@ -1,0 +1,176 @@
+"""Stored points that stay in the files of a folder, and are read a part at a time."""
+
+import dataclasses
+import functools
+import json
+import os
+import pathlib
+import uuid
+
+import numpy as np
+
+from lipot.models.training_points import squared_norms
+
+_HEADER = "points.json"
+# Rows that are read at once to be centered.
+_BLOCK = 4096
+
+
+class FileRows:
+    """Float32 rows of a file; those asked for come as an array of their own.
+
+    A file is mapped anew at each call, so that no page stays in the memory of the process.
+
+    Args:
+        path: The file, numbers without a header.
+        shape: Shape of all rows.
+    """
+
+    def __init__(self, path, shape):
+        self._path = path
+        self.shape = tuple(shape)
+
+    def __len__(self):
+        return self.shape[0]
+
+    def __getitem__(self, rows):
+        return np.array(np.memmap(self._path, "float32", "r", shape=self.shape)[rows])
+
+
+@dataclasses.dataclass(frozen=True)
+class PointFiles:
+    """Points, their features and their centered codes in files.
+
+    Attributes:
+        folder: Where the files are.
+        key: Names what is stored: another `adapt` has another key.
+        size: Number of points.
+        sample_shape: Shape of one point before flattening.
+        code_width: Number of values of a code.
+    """
+
+    folder: str
+    key: str
+    size: int
+    sample_shape: tuple
+    code_width: int
+
+    @classmethod
+    def open(cls, folder, key=None):
+        """Opens a folder that `PointWriter` wrote.
+
+        Args:
+            folder: The folder.
+            key: What must be stored there; anything by default.
+
+        Raises:
+            ValueError: If that is not there.
+        """
+        try:
+            header = json.loads((pathlib.Path(folder) / _HEADER).read_text())
+        except (OSError, ValueError) as error:
+            raise _not_there(folder, str(error)) from error
+        header["sample_shape"] = tuple(header["sample_shape"])
+        files = cls(os.path.abspath(folder), **header)
+        if key is not None and files.key != key:
+            raise _not_there(folder, "points of a later adapt()")
+        for name, width in files._widths().items():
+            path, expected = files.path(name), 4 * files.size * width
+            if not os.path.exists(path) or os.path.getsize(path) != expected:
+                raise _not_there(folder, f"no file '{name}' of {expected} bytes")
+        return files
+
+    def path(self, name):
+        """Path of a file that belongs to these points."""
+        return os.path.join(self.folder, f"{self.key}.{name}")
+
+    @functools.cached_property
+    def codes(self):
+        return self._rows("codes")
+
+    @functools.cached_property
+    def norms(self):
+        return FileRows(self.path("norms"), (self.size,))
+
+    def take(self, indices):
+        """Returns points and features by row, `(batch, K) -> 2 x (batch, K, d)`."""
+        return self._rows("points")[indices], self._rows("features")[indices]
+
+    def _rows(self, name):
+        return FileRows(self.path(name), (self.size, self._widths()[name]))
+
+    def _widths(self):
+        dimension = int(np.prod(self.sample_shape))
+        return {"points": dimension, "features": dimension, "codes": self.code_width, "norms": 1}
+
+
+class PointWriter:
+    """Writes points into a folder, batch by batch, and replaces what was stored there.
+
+    What was there stays until all is written. To be used as a context manager.
+
+    Args:
+        folder: Folder, made where there is none.
+    """
+
+    def __init__(self, folder):
+        self._folder = os.path.abspath(folder)
+        os.makedirs(self._folder, exist_ok=True)
+        self._key, self._size, self._sum = uuid.uuid4().hex, 0, 0.0
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        if any(error):
+            self._remove(self._key)
+
+    def add(self, points, features, codes):
+        """Appends rows, arrays `(n, d)`, `(n, d)` and `(n, m)`."""
+        for name, rows in (("points", points), ("features", features), ("codes", codes)):
+            self._append(name, rows)
+        self._size += len(points)
+        self._sum = self._sum + np.sum(codes, axis=0, dtype="float64")
+        self._code_width = codes.shape[1]
+
+    def finish(self, sample_shape):
+        """Centers the codes; returns `(PointFiles, center)`."""
+        center = (self._sum / self._size).astype("float32")
+        shape = (self._size, self._code_width)
+        for start in range(0, self._size, _BLOCK):
+            block = np.memmap(self._path("codes"), "float32", "r+", shape=shape)[start:][:_BLOCK]
+            block -= center
+            self._append("norms", squared_norms(block))
+        sides = [int(side) for side in sample_shape]
+        header = {"key": self._key, "size": self._size, "sample_shape": sides}
+        self._publish({**header, "code_width": self._code_width})
+        return PointFiles.open(self._folder), center
+
+    def _append(self, name, rows):
+        with open(self._path(name), "ab") as stream:
+            stream.write(np.ascontiguousarray(rows, "float32"))
+
+    def _publish(self, header):
+        path = os.path.join(self._folder, _HEADER)
+        before = None
+        if os.path.exists(path):
+            before = json.loads(pathlib.Path(path).read_text())["key"]
+        pathlib.Path(f"{path}.part").write_text(json.dumps(header))
+        os.replace(f"{path}.part", path)
+        if before is not None:
+            self._remove(before)
+
+    def _remove(self, key):
+        for file in pathlib.Path(self._folder).glob(f"{key}.*"):
+            file.unlink()
+
+    def _path(self, name):
+        return os.path.join(self._folder, f"{self._key}.{name}")
+
+
+def _not_there(folder, received):
+    return ValueError(
+        "Invalid value received for argument `folder`. Expected the folder that adapt(..., "
+        "folder=...) filled for this model; of one that was moved, call "
+        f"model.memory.attach(folder). Received: folder={str(folder)!r}, where there is {received}"
+    )
