@@ -6,6 +6,7 @@ grow a little longer: before there are classes they cost least where all logits 
 """
 
 import json
+import re
 
 import keras
 import numpy as np
@@ -171,7 +172,15 @@ def _gradients(network, run):
     x_adv = attacked(network, x, y, attacks.PGD(EPS, EPS / 10, 20))
     return {
         "input gradients": input_gradient_norms(network, x, y, eps=EPS),
-        "weight gradient ratios": weight_gradient_ratios(network, x, x_adv, y),
+        "weight gradient ratios": _by_place(weight_gradient_ratios(network, x, x_adv, y)),
+    }
+
+
+def _by_place(ratios):
+    """Names by place in the network: Keras counts layers on from one network to the next."""
+    return {
+        f"{place} {re.sub(r'_[0-9]+', '', path.partition('/')[2])}": ratio
+        for place, (path, ratio) in enumerate(ratios.items())
     }
 
 
