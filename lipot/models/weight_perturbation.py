@@ -46,10 +46,12 @@ def at_perturbed_weights(model, outcome, gamma):
         for kernel, gradient in zip(kernels, gradients)
     ]
     with _values(held, kernels, moved) as scope:
+        before = [scope.get_current_value(variable) for variable in held]
         result = outcome()
-    updates = [(v, scope.get_current_value(v)) for v in held if not v.trainable]
-    for variable, new in updates:
-        variable.assign(new)
+    for variable, old in zip(held, before):
+        # Replicas wait for each other wherever a variable is assigned.
+        if (new := scope.get_current_value(variable)) is not old:
+            variable.assign(new)
     return result
 
 
