@@ -19,6 +19,7 @@ EXTRAS = {
     "scipy": "evaluate",
     "sklearn": "evaluate",
     "tensorflow": "tensorflow",
+    "tensorflow_datasets": "datasets",
     "tf2onnx": "onnx",
 }
 

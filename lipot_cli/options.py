@@ -6,7 +6,10 @@ import os
 import pathlib
 
 # Those of lipot.datasets, whose import takes seconds.
-DATA_SETS = ("cifar10", "digits", "mnist", "pbmc68k", "two_moons", "wine")
+DATA_SETS = (
+    *("celeba_eyeglasses", "cifar10", "cifar100", "digits", "fashion_mnist", "mnist"),
+    *("pbmc68k", "stl10", "svhn", "tiny_imagenet", "two_moons", "wine"),
+)
 DATA_HELP = (
     "an .npz file with arrays x and y, or x_test and y_test; or the test points of one of: "
     + ", ".join(DATA_SETS)

@@ -11,7 +11,10 @@ from lipot_cli.certify import RADII, print_certificate
 from lipot_cli.options import DATA_SETS, check_output, positive_float, positive_int, seed
 
 # Those of lipot.recipes, whose import takes seconds.
-METHODS = ("hkr", "certified", "got-trades-lm", "otjr", "ot-classifier", "otad", "linf-dist")
+METHODS = (
+    *("hkr", "certified", "fgsm-at", "got-trades-lm"),
+    *("otjr", "ot-classifier", "otad", "linf-dist"),
+)
 _EPOCHS = 30
 # Those that only some methods take.
 _OPTIONS = ("alpha", "margin", "eps", "weight", "smoothness")
@@ -25,14 +28,15 @@ _METHODS = """methods:
   hkr            1-Lipschitz network, hinge-KR loss: proven radii (--alpha, --margin)
   certified      1-Lipschitz network; finds loss, architecture and learning rate itself, on training
                  points held out: proven accuracy at one radius (--eps, --minutes)
+  fgsm-at        adversarial training on one step from a random start (--eps)
   got-trades-lm  TRADES and transport within each label, against l-infinity attacks (--eps)
   otjr           adversarial training, sliced transport, Jacobian regularizer (--eps)
   ot-classifier  codes kept near a normal prior by a critic (--weight)
   otad           residual network answered by convex integration (--smoothness)
   linf-dist      l-infinity distances and nothing else: proven radii in l-infinity (--eps)
 
-An option of another method is an error. The model of got-trades-lm, otjr and ot-classifier is
-made of stock Keras layers; loading that of the others needs `import lipot`.
+An option of another method is an error. The model of fgsm-at, got-trades-lm, otjr and
+ot-classifier is made of stock Keras layers; loading that of the others needs `import lipot`.
 
 A training that was stopped goes on with --resume: each epoch, and each trial of certified, is kept
 in a folder beside the model, FILE without .keras and with .training, until the model is saved."""

@@ -16,22 +16,29 @@ def _branch():
     return keras.Sequential([layers.SpectralDense(8), layers.GroupSort2()])
 
 
+def _teacher():
+    return keras.Sequential([keras.Input((5,)), keras.layers.Dense(3)])
+
+
 MADE = {
     "attacks.Attack": lambda make: make(0.1, norm=2, clip_min=None, seed=3),
     "attacks.AutoAttack": lambda make: make(0.1, steps=5),
-    "attacks.FGSM": lambda make: make(0.1, seed=1),
+    "attacks.FGSM": lambda make: make(0.1, step_size=0.125, random_start=True, seed=1),
     "attacks.PGD": lambda make: make(0.1, steps=3),
     "attacks.TRADESPGD": lambda make: make(0.1, norm=2, noise=0.01),
+    "callbacks.AdversarialWeightPerturbation": lambda make: make(0.005, start=10),
     "callbacks.Backup": lambda make: make(
         "kept", [callbacks.TimeBudget(2.0, 0.1), callbacks.LossParamScheduler("eps", [1.0], [2.0])]
     ),
     "callbacks.DistanceNormScheduler": lambda make: make(100, last=64, begin=0.0, step=3),
+    "callbacks.FeatureMonitor": lambda make: make(layer="pool"),
     "callbacks.LossParamLog": lambda make: make("alpha", 5),
     "callbacks.LossParamScheduler": lambda make: make("alpha", [1.0, 2.0], [0.0, 10.0], step=3),
     "callbacks.MonitorCallback": lambda make: make(["a"], "log", "wbar", "all", False, True),
     "callbacks.TimeBudget": lambda make: make(
         3.0, 0.01, warmup=0.1, loss_params={"eps": ([0.1, 0.5], [0.0, 0.5])}, spent=1.5
     ),
+    "callbacks.WeightSchedule": lambda make: make("trades", [0.0, 1.0], [0, 9], "epochs", step=3),
     "layers.FrobeniusConv2D": lambda make: make(3, 3),
     "layers.FrobeniusDense": lambda make: make(3, disjoint_neurons=True),
     "layers.GroupSort": lambda make: make(4, k_coef_lip=0.5),
@@ -60,12 +67,16 @@ MADE = {
     "losses.AdversarialCrossentropy": lambda make: make(alpha=2.0, clean_weight=0.5, weight=3.0),
     "losses.AdversarialLoss": lambda make: make(losses.MulticlassHKR(10.0), clean_weight=0.5),
     "losses.CategoricalHinge": lambda make: make(min_margin=0.5),
+    "losses.CertificateRegularizedCrossentropy": lambda make: make(gamma=0.25, lipschitz=2.0),
     "losses.ClippedHingeCrossentropy": lambda make: make(min_margin=0.6, weight=0.5, scale=2.0),
     "losses.EMMA": lambda make: make(eps=0.5, lipschitz=2.0),
-    "losses.GOT": lambda make: make(feature_cost="l2", label_cost="l1", label_matching=True),
+    "losses.GOT": lambda make: make(
+        feature_cost="l2", label_cost="l1", label_matching=True, unit_features=True
+    ),
     "losses.GloRo": lambda make: make(eps=0.5, tau=3.0),
     "losses.GloRoTRADES": lambda make: make(eps=0.5, weight=2.0),
     "losses.HKR": lambda make: make(alpha=5.0, multi_gpu=True),
+    "losses.LBGAT": lambda make: make(_teacher(), beta=2.0, weight=0.5),
     "losses.MarginCategoricalCrossentropy": lambda make: make(tau=2.0, min_margin=0.5),
     "losses.MART": lambda make: make(lambda_=2.0),
     "losses.OptimalJacobian": lambda make: make(weight=0.002, projections=8),

@@ -169,7 +169,7 @@ def test_errors_are_one_line(saved, arguments, message, capsys, monkeypatch, tmp
     (tmp_path / "flipped.keras").write_bytes(whole[:300] + bytes(200) + whole[500:])
     table = np.random.default_rng(0).normal(size=(10, 11)).astype("float32")
     wine = datasets.Dataset(table, table[:, 0], table, table[:, 0], "wine")
-    monkeypatch.setitem(datasets._LOADERS, "wine", lambda seed: wine)
+    monkeypatch.setitem(datasets.registry.SOURCES, "wine", lambda seed: wine)
     assert cli.main(arguments) == 1
     _assert_one_line(capsys.readouterr().err, message)
 

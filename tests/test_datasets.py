@@ -4,6 +4,7 @@ import os
 import sys
 import types
 
+import keras
 import numpy as np
 import pandas
 import pytest
@@ -11,6 +12,7 @@ import sklearn.datasets
 from PIL import Image
 
 from lipot import datasets
+from lipot.datasets import reading, tables
 
 needs_data = pytest.mark.skipif(
     "LIPOT_DATA_DIR" not in os.environ, reason="LIPOT_DATA_DIR names no folder with the real data"
@@ -29,14 +31,15 @@ def offline(monkeypatch):
         raise Exception("URL fetch failure on\nhttps://example.org")
 
     monkeypatch.delenv("LIPOT_DATA_DIR", raising=False)
-    for module in (datasets.keras.datasets.mnist, datasets.keras.datasets.cifar10):
-        monkeypatch.setattr(module, "load_data", fail)
-    monkeypatch.setattr(datasets.keras.utils, "get_file", fail)
-    monkeypatch.setitem(sys.modules, "scanpy", None)
+    for name in ("mnist", "fashion_mnist", "cifar10", "cifar100"):
+        monkeypatch.setattr(getattr(keras.datasets, name), "load_data", fail)
+    monkeypatch.setattr(keras.utils, "get_file", fail)
+    for package in ("scanpy", "tensorflow_datasets"):
+        monkeypatch.setitem(sys.modules, package, None)
 
 
 def test_unknown_name_lists_the_known_ones():
-    with pytest.raises(ValueError, match="Expected one of cifar10, digits.*name=imagenet"):
+    with pytest.raises(ValueError, match="Expected one of .*cifar10, cifar100.*name=imagenet"):
         datasets.load("imagenet")
 
 
@@ -85,7 +88,13 @@ def test_a_regression_has_no_one_hot_labels():
     ("name", "file"),
     [
         ("mnist", "mnist.npz"),
+        ("fashion_mnist", "fashion_mnist.npz"),
         ("cifar10", "cifar10_jpeg.npz"),
+        ("cifar100", "cifar100.npz"),
+        ("svhn", "svhn.npz"),
+        ("stl10", "stl10.npz.*lipot.datasets."),
+        ("celeba_eyeglasses", "celeba_eyeglasses.npz"),
+        ("tiny_imagenet", "tiny-imagenet-200.zip"),
         ("wine", "winequality-red.csv"),
         ("pbmc68k", "pbmc68k_reduced.npz"),
     ],
@@ -113,7 +122,7 @@ def test_a_file_without_the_arrays_names_them(folder):
 def test_a_downloaded_mnist_is_checked_too(monkeypatch):
     monkeypatch.delenv("LIPOT_DATA_DIR", raising=False)
     part = (np.zeros((2, 28, 28), "uint8"), np.zeros(2, "uint8"))
-    monkeypatch.setattr(datasets.keras.datasets.mnist, "load_data", lambda: (part, part))
+    monkeypatch.setattr(keras.datasets.mnist, "load_data", lambda: (part, part))
     with pytest.raises(ValueError, match=r"`mnist` is damaged \(download\)"):
         datasets.load("mnist")
 
@@ -141,7 +150,7 @@ def test_jpegs_come_back_in_order(tmp_path):
     arrays = {f"{key}_{half}": value for key, value in part.items() for half in ("train", "test")}
     np.savez(tmp_path / "cifar10_jpeg.npz", **arrays)
 
-    x_train, y_train, x_test, y_test = datasets._read_jpegs(tmp_path / "cifar10_jpeg.npz")
+    x_train, y_train, x_test, y_test = reading.read_jpegs(tmp_path / "cifar10_jpeg.npz")
     assert x_train.shape == (3, 32, 32, 3)
     np.testing.assert_allclose(x_test.mean(axis=(1, 2, 3)), shades, atol=2)
     np.testing.assert_array_equal(y_train, y_test)
@@ -153,7 +162,7 @@ def test_wine_is_scaled_by_its_training_points_alone(folder, monkeypatch, separa
     header = [f'"feature {i}"' for i in range(11)] + ["quality"]
     frame = pandas.DataFrame(table, columns=header)
     frame.to_csv(folder / "winequality-red.csv", sep=separator, index=False)
-    monkeypatch.setattr(datasets, "_WINE_SHA256", hashlib.sha256(table.tobytes()).hexdigest())
+    monkeypatch.setattr(tables, "WINE_SHA256", hashlib.sha256(table.tobytes()).hexdigest())
 
     wine = datasets.load("wine")
     assert wine.x_train.shape == (80, 11) and wine.y_test.shape == (20,)

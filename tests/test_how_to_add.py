@@ -97,7 +97,7 @@ KINDS = {
         """,
     ),
     "A data set": (
-        ["lipot/datasets.py"],
+        ["lipot/datasets/registry.py"],
         """
         data = lipot.datasets.load("circles", seed=1)
         assert data.x_train.shape == (2000, 2) and set(data.y_test) == {0, 1}

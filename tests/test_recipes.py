@@ -43,15 +43,17 @@ def test_every_method_trains_a_model_that_reloads_safely(method, name, tmp_path)
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("seed", [0, 1, 2])
 @pytest.mark.parametrize("method", list(recipes.METHODS))
-def test_the_defaults_of_every_method_learn_the_digits(method):
-    keras.utils.set_random_seed(0)
+def test_no_method_ends_at_chance_at_its_defaults(method, seed):
+    """The defaults are those of `lipot train`: 30 epochs, or minutes."""
+    keras.utils.set_random_seed(seed)
     data = datasets.load("digits")
-    # Adversarial examples under two regularizers take longer to learn.
-    epochs = 60 if method == "otjr" else 30
-    budget = {"minutes": 1.0} if method == "certified" else {"epochs": epochs}
+    budget = {"minutes": 1.0} if method == "certified" else {"epochs": 30}
     predictions = recipes.METHODS[method](data, **budget).predict(data.x_test, verbose=0)
-    assert np.mean(predictions.argmax(axis=1) == data.y_test) > 0.93
+    # Adversarial examples under two regularizers take longer to learn.
+    least = 0.85 if method == "otjr" else 0.93
+    assert np.mean(predictions.argmax(axis=1) == data.y_test) > least
 
 
 @pytest.mark.parametrize("method", list(recipes.METHODS))

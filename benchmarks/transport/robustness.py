@@ -66,7 +66,10 @@ def simba_accuracy(estimator, x, y, *, eps, steps=1000):
         epsilon=eps,
         verbose=False,
     )
-    return float(np.mean(estimator.predict(attack.generate(x, y)).argmax(axis=1) == y))
+    rows = np.eye(estimator.nb_classes, dtype="float32")[y]
+    # It works in place.
+    x_adv = attack.generate(x.copy(), rows)
+    return float(np.mean(estimator.predict(x_adv).argmax(axis=1) == y))
 
 
 def auto_attack_accuracy(network, x, y, *, eps, **settings):

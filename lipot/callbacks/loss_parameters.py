@@ -50,7 +50,7 @@ class LossParamScheduler(Configurable):
         self._begun = 0
 
     def on_train_begin(self, logs=None):
-        if not hasattr(loss_parameter(self.model, self.param_name), "assign"):
+        if not hasattr(self._parameter(), "assign"):
             raise ValueError(
                 "Invalid value received for argument `param_name`. Expected a parameter with a "
                 "method `assign`, such as a keras.Variable: a compiled step would not see any "
@@ -59,12 +59,17 @@ class LossParamScheduler(Configurable):
 
     def on_train_batch_begin(self, batch, logs=None):
         self._begun = batch
-        parameter = loss_parameter(self.model, self.param_name)
-        parameter.assign(float(np.interp(self.step, self.xp, self.fp)))
+        self._parameter().assign(float(np.interp(self._position(batch), self.xp, self.fp)))
 
     def on_train_batch_end(self, batch, logs=None):
         # One call covers several steps under `steps_per_execution`.
         self.step += batch - self._begun + 1
+
+    def _parameter(self):
+        return loss_parameter(self.model, self.param_name)
+
+    def _position(self, batch):
+        return self.step
 
     def get_config(self):
         return {

@@ -4,6 +4,7 @@ import keras
 
 from lipot import checks
 from lipot.losses.paired import PairedLoss
+from lipot.losses.parameter import non_negative
 from lipot.math.divergences import crossentropy, safe_norm
 
 
@@ -30,16 +31,18 @@ class ALP(PairedLoss):
     'alp'
     """
 
+    lambda_ = non_negative()
+
     def __init__(self, alpha=0.5, lambda_=0.5, *, weight=1.0, name="alp", **kwargs):
         super().__init__(weight, name=name, **kwargs)
         self.alpha = checks.probability("alpha", alpha)
-        self.lambda_ = checks.nonnegative_float("lambda_", lambda_)
+        self.lambda_ = lambda_
 
     def per_example(self, batch):
         adversarial = crossentropy(batch.labels, batch.logits_adv)
         clean = crossentropy(batch.labels, batch.logits)
         distance = safe_norm(batch.logits_adv - batch.logits)
-        return self.alpha * adversarial + (1.0 - self.alpha) * clean + self.lambda_ * distance
+        return self.alpha * adversarial + (1.0 - self.alpha) * clean + self.lambda_.value * distance
 
     def get_config(self):
-        return {**super().get_config(), "alpha": self.alpha, "lambda_": self.lambda_}
+        return {**super().get_config(), "alpha": self.alpha, "lambda_": float(self.lambda_)}

@@ -32,6 +32,8 @@ class GOT(PairedLoss):
         feature_cost: `"cosine"` or `"l2"`, the cost `d_x`.
         label_cost: `"kl"` or `"l1"`, the cost `d_y` between predicted probabilities.
         label_matching: Whether to transport within each label (GOT-LM) or freely (GOT-S).
+        unit_features: Whether features are brought to length 1 first. The l2 cost of features as
+            they are, the paper's, falls as they shrink: networks learn to have none.
         name: Name of the metric in the logs.
         **kwargs: Arguments of `keras.layers.Layer`.
 
@@ -56,6 +58,7 @@ class GOT(PairedLoss):
         label_cost="kl",
         label_matching=False,
         *,
+        unit_features=False,
         name="got",
         **kwargs,
     ):
@@ -65,6 +68,7 @@ class GOT(PairedLoss):
         self.feature_cost = checks.choice("feature_cost", feature_cost, FEATURE_COSTS)
         self.label_cost = checks.choice("label_cost", label_cost, LABEL_COSTS)
         self.label_matching = bool(label_matching)
+        self.unit_features = checks.boolean("unit_features", unit_features)
 
     def build(self, features_shape):
         size = 1
@@ -81,12 +85,15 @@ class GOT(PairedLoss):
 
     def per_example(self, batch):
         whole = batch.whole
-        cost = self.lambda_ * FEATURE_COSTS[self.feature_cost](whole.features, whole.features_adv)
+        features, features_adv = whole.features, whole.features_adv
+        if self.unit_features:
+            features, features_adv = divergences.unit(features), divergences.unit(features_adv)
+        cost = self.lambda_ * FEATURE_COSTS[self.feature_cost](features, features_adv)
         cost = cost + LABEL_COSTS[self.label_cost](whole.logits, whole.logits_adv)
         # 2 stop(w) - w has the value of w and minus its gradient: one optimizer ascends w and
         # descends everything else.
         kernel = 2.0 * ops.stop_gradient(self.potential) - self.potential
-        potential = ops.matmul(ops.stop_gradient(whole.features), kernel)[:, 0]
+        potential = ops.matmul(ops.stop_gradient(features), kernel)[:, 0]
         mask = None
         if self.label_matching:
             classes = ops.argmax(whole.labels, axis=-1)
@@ -102,4 +109,5 @@ class GOT(PairedLoss):
             "feature_cost": self.feature_cost,
             "label_cost": self.label_cost,
             "label_matching": self.label_matching,
+            "unit_features": self.unit_features,
         }

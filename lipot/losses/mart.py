@@ -3,8 +3,8 @@
 import keras
 from keras import ops
 
-from lipot import checks
 from lipot.losses.paired import PairedLoss
+from lipot.losses.parameter import non_negative
 from lipot.math.divergences import crossentropy, kl_divergence
 from lipot.math.margins import true_class
 
@@ -35,9 +35,11 @@ class MART(PairedLoss):
     'mart'
     """
 
+    lambda_ = non_negative()
+
     def __init__(self, lambda_=5.0, *, weight=1.0, name="mart", **kwargs):
         super().__init__(weight, name=name, **kwargs)
-        self.lambda_ = checks.nonnegative_float("lambda_", lambda_)
+        self.lambda_ = lambda_
 
     def per_example(self, batch):
         labels, logits_adv = batch.labels, batch.logits_adv
@@ -48,7 +50,7 @@ class MART(PairedLoss):
         margin = -ops.log(ops.maximum(-ops.expm1(runner_up), 1e-12))
         boosted = crossentropy(labels, logits_adv) + margin
         wrong = 1.0 - ops.sum(labels * ops.softmax(batch.logits, axis=-1), axis=-1)
-        return boosted + self.lambda_ * kl_divergence(batch.logits, logits_adv) * wrong
+        return boosted + self.lambda_.value * kl_divergence(batch.logits, logits_adv) * wrong
 
     def get_config(self):
-        return {**super().get_config(), "lambda_": self.lambda_}
+        return {**super().get_config(), "lambda_": float(self.lambda_)}

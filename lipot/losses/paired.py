@@ -3,8 +3,8 @@
 import keras
 from keras import ops
 
-from lipot import checks
 from lipot.backend import pullback
+from lipot.losses.parameter import non_negative
 from lipot.math import replicas, transport
 from lipot.math.divergences import one_hot_labels
 
@@ -36,6 +36,7 @@ class PairedBatch:
         y: Integer or one-hot labels.
         x_adv: Adversarial inputs shaped like `x`, or `x` itself when there is no attack.
         variables: Every variable `network` reads (needed by JAX alone).
+        training: Whether the batch trains a model.
 
     Attributes:
         logits: `(batch, classes)`, of the clean inputs, in float32.
@@ -45,7 +46,8 @@ class PairedBatch:
         labels: `(batch, classes)`, one-hot.
     """
 
-    def __init__(self, network, x, y, x_adv, variables=()):
+    def __init__(self, network, x, y, x_adv, variables=(), training=False):
+        self.training = training
         self.x = x
         self.y = y
         self.x_adv = x_adv
@@ -176,7 +178,8 @@ class PairedLoss(keras.layers.Layer):
     paired loss is a Keras layer, though it is called on a `PairedBatch` and never on tensors.
 
     Args:
-        weight: Factor of the term in the objective.
+        weight: Factor of the term in the objective; it may change while training runs, see
+            `lipot.callbacks.WeightSchedule`.
         **kwargs: Arguments of `keras.layers.Layer`. The name is the metric's in the logs.
 
     Attributes:
@@ -184,10 +187,11 @@ class PairedLoss(keras.layers.Layer):
     """
 
     needs_features = False
+    weight = non_negative()
 
     def __init__(self, weight=1.0, **kwargs):
         super().__init__(**kwargs)
-        self.weight = checks.nonnegative_float("weight", weight)
+        self.weight = weight
 
     def build(self, features_shape):
         """Creates the weights of the loss, if it has any.
@@ -213,7 +217,7 @@ class PairedLoss(keras.layers.Layer):
         raise TypeError(f"{type(self).__name__} must define per_example().")
 
     def get_config(self):
-        return {**super().get_config(), "weight": self.weight}
+        return {**super().get_config(), "weight": float(self.weight)}
 
 
 def _flat(features):

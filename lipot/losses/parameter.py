@@ -34,7 +34,12 @@ class Adjustable:
         self._name = name
 
     def __get__(self, loss, owner=None):
-        return self if loss is None else vars(loss)[self._name]
+        if loss is None:
+            return self
+        # Layers of Keras ask for an attribute before they set it.
+        if self._name not in vars(loss):
+            raise AttributeError(f"{type(loss).__name__} has no {self._name} yet.")
+        return vars(loss)[self._name]
 
     def __set__(self, loss, value):
         if self._name in vars(loss):

@@ -29,7 +29,7 @@ class SlicedWasserstein(PairedLoss):
     Example:
 
     >>> from lipot.losses import SlicedWasserstein
-    >>> SlicedWasserstein(weight=64, projections=32).weight
+    >>> float(SlicedWasserstein(weight=64, projections=32).weight)
     64.0
     """
 

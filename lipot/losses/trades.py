@@ -4,6 +4,7 @@ import keras
 
 from lipot import checks
 from lipot.losses.paired import PairedLoss
+from lipot.losses.parameter import non_negative
 from lipot.math.divergences import DIRECTIONS, crossentropy, directed_kl
 
 
@@ -36,14 +37,16 @@ class TRADES(PairedLoss):
     'trades'
     """
 
+    alpha = non_negative()
+
     def __init__(self, alpha=6.0, *, weight=1.0, name="trades", direction="trades", **kwargs):
         super().__init__(weight, name=name, **kwargs)
-        self.alpha = checks.nonnegative_float("alpha", alpha)
+        self.alpha = alpha
         self.direction = checks.choice("direction", direction, DIRECTIONS)
 
     def per_example(self, batch):
         divergence = directed_kl(batch.logits, batch.logits_adv, self.direction)
-        return crossentropy(batch.labels, batch.logits) + self.alpha * divergence
+        return crossentropy(batch.labels, batch.logits) + self.alpha.value * divergence
 
     def get_config(self):
-        return {**super().get_config(), "alpha": self.alpha, "direction": self.direction}
+        return {**super().get_config(), "alpha": float(self.alpha), "direction": self.direction}

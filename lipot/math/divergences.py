@@ -143,6 +143,11 @@ def safe_norm(x):
     return ops.where(positive, ops.sqrt(ops.where(positive, squared, 1.0)), 0.0)
 
 
+def unit(x):
+    """Brings each row to length 1; a zero row stays."""
+    return x / ops.maximum(safe_norm(x), 1e-12)[:, None]
+
+
 def cosine_cost(x, y):
     """Computes one minus the cosine of every pair of rows.
 
@@ -153,9 +158,7 @@ def cosine_cost(x, y):
     Returns:
         Tensor `(n, m)` with values in `[0, 2]`; a zero row is at distance 1 from everything.
     """
-    x = x / ops.maximum(safe_norm(x), 1e-12)[:, None]
-    y = y / ops.maximum(safe_norm(y), 1e-12)[:, None]
-    return 1.0 - ops.matmul(x, ops.transpose(y))
+    return 1.0 - ops.matmul(unit(x), ops.transpose(unit(y)))
 
 
 def euclidean_cost(x, y):

@@ -1,5 +1,8 @@
 """Adversarial training of any Keras classifier with the stock fit."""
 
+import functools
+import math
+
 import keras
 from keras import ops
 
@@ -8,8 +11,10 @@ from lipot.attacks.base import Attack
 from lipot.backend.keras_graph import final_squashing
 from lipot.losses.paired import PairedBatch, PairedLoss
 from lipot.losses.weighted_loss import ReplicatedLoss
+from lipot.models.collapse import WarnsOfCollapse
 from lipot.models.first_batch import ChecksFirstBatch
 from lipot.models.random_state import SavesRandomState
+from lipot.models.weight_perturbation import at_perturbed_weights
 
 
 @keras.saving.register_keras_serializable(package="lipot")
@@ -24,6 +29,9 @@ class AdversarialModel(ChecksFirstBatch, SavesRandomState, keras.Model):
     A label outside the classes makes the loss NaN. The first batch given to `fit` or `evaluate`
     must lie in the data range of the attack, and the classifier must not return probabilities
     for it. Data that cannot be seen before training, as a `DataLoader`, are not looked at.
+
+    `fit` warns where a term, times its weight, exceeds what constant logits cost in all, and where
+    a training ends with no less than that: there a network is better off saying nothing.
 
     Args:
         classifier: Keras model from inputs to logits (not probabilities).
@@ -58,6 +66,8 @@ class AdversarialModel(ChecksFirstBatch, SavesRandomState, keras.Model):
         self.attack = attack
         self.terms = list(losses)
         self.features = features
+        self._gamma = None
+        self.classes = self.feature_size = None
         self._mean = _Mean(name="mean")
         self._term_metrics = [keras.metrics.Mean(name=term.name) for term in self.terms]
         self._robust_accuracy = keras.metrics.Mean(name="robust_accuracy")
@@ -73,9 +83,11 @@ class AdversarialModel(ChecksFirstBatch, SavesRandomState, keras.Model):
                 "Invalid value received for argument `classifier`. Expected logits of shape "
                 f"(batch, classes) with at least two classes. Received: {tuple(logits.shape)}"
             )
+        self.classes = int(logits.shape[-1])
         probe = None
         if self.features is not None or any(term.needs_features for term in self.terms):
             probe = _probe(self.classifier, self.features)
+            self.feature_size = math.prod(probe.output_shape[1][1:])
         # Held in a function, so that Keras does not track the classifier's layers twice.
         self._logits_and_features = lambda x, training: (
             probe(x, training=training)
@@ -89,27 +101,74 @@ class AdversarialModel(ChecksFirstBatch, SavesRandomState, keras.Model):
     def call(self, inputs):
         return self.classifier(inputs, training=False)
 
+    def fit(
+        self,
+        x=None,
+        y=None,
+        batch_size=None,
+        epochs=1,
+        verbose="auto",
+        callbacks=None,
+        *args,
+        **kwargs,
+    ):
+        # What a training that broke off has left.
+        self.perturb_weights(None)
+        if not isinstance(callbacks, keras.callbacks.CallbackList):
+            callbacks = [*keras.tree.flatten(callbacks or []), WarnsOfCollapse()]
+        return super().fit(x, y, batch_size, epochs, verbose, callbacks, *args, **kwargs)
+
+    def perturb_weights(self, gamma):
+        """Has each training step take its gradient at worse weights: see the callback for AWP.
+
+        Args:
+            gamma: Positive float, how far a kernel is moved as a share of its norm; `None` to stop.
+        """
+        if gamma == self._gamma:
+            return
+        self._gamma = gamma
+        # The program that is compiled holds what it was traced with.
+        if self.train_function is not None:
+            self.make_train_function(force=True)
+
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         x = ops.cast(x, keras.config.floatx())
+        x_adv = self._attacked(x, y)
+        if sample_weight is not None:
+            sample_weight = ops.reshape(sample_weight, (-1,))
+
+        def outcome():
+            return self._outcome(x, y, x_adv, sample_weight, training)
+
+        if training and self._gamma is not None:
+            outcome = functools.partial(at_perturbed_weights, self, outcome, self._gamma)
+        loss, values, correct = outcome()
+        for value, metric in zip(values, self._term_metrics):
+            metric.update_state(value, sample_weight)
+        self._robust_accuracy.update_state(correct, sample_weight)
+        return loss
+
+    def _outcome(self, x, y, x_adv, sample_weight, training):
+        """The objective, the values of each term, and which attacked inputs are classified."""
         batch = PairedBatch(
             lambda z: self._logits_and_features(z, training),
             x,
             y,
-            self._attacked(x, y),
+            x_adv,
             self.variables,
+            training=training,
         )
-        if sample_weight is not None:
-            sample_weight = ops.reshape(sample_weight, (-1,))
-        total = 0.0
-        for term, metric in zip(self.terms, self._term_metrics):
+        total, terms = 0.0, []
+        for term in self.terms:
             values = term(batch)
-            metric.update_state(values, sample_weight)
-            total = total + term.weight * self._mean(values, values, sample_weight)
+            terms.append(values)
+            total = total + term.weight.value * self._mean(values, values, sample_weight)
         correct = ops.argmax(batch.logits_adv, axis=-1) == ops.argmax(batch.labels, axis=-1)
-        self._robust_accuracy.update_state(correct, sample_weight)
         if self.loss is not None:
-            return total + super().compute_loss(x, y, batch.logits, sample_weight)
-        return total + super().compute_loss(x) if self.losses else total
+            total = total + super().compute_loss(x, y, batch.logits, sample_weight)
+        elif self.losses:
+            total = total + super().compute_loss(x)
+        return total, terms, correct
 
     def _attacked(self, x, y):
         if self.attack is None:

@@ -47,6 +47,7 @@ def train_hkr(
     alpha=20.0,
     min_margin=None,
     network=None,
+    learning_rate=1e-2,
     callbacks=(),
     verbose=0,
 ):
@@ -60,6 +61,7 @@ def train_hkr(
         min_margin: Margin of the hinge term, in the l2 units of the inputs; 0.3 times the spread
             of the training points where it is `None`.
         network: A 1-Lipschitz classifier to train, of logits; `hkr_network` where it is `None`.
+        learning_rate: Of Adam at the start; it falls to a hundredth as half a cosine.
         callbacks: Keras callbacks.
         verbose: As in `keras.Model.fit`.
 
@@ -75,7 +77,9 @@ def train_hkr(
     if min_margin is None:
         min_margin = 0.3 * spread(data.x_train)
     model.compile(
-        keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(1e-2, steps, alpha=0.01)),
+        keras.optimizers.Adam(
+            keras.optimizers.schedules.CosineDecay(learning_rate, steps, alpha=0.01)
+        ),
         losses.MulticlassHKR(alpha=alpha, min_margin=min_margin),
         metrics=["accuracy"],
     )

@@ -8,7 +8,15 @@ from lipot.recipes.networks import check_classes
 
 
 def train_otad(
-    data, *, epochs, batch_size=64, neighbors=10, smoothness=2.0, callbacks=(), verbose=0
+    data,
+    *,
+    epochs,
+    batch_size=64,
+    neighbors=10,
+    smoothness=2.0,
+    learning_rate=0.05,
+    callbacks=(),
+    verbose=0,
 ):
     """Trains a residual network that keeps its dimension, then lets OTAD answer in its place.
 
@@ -18,6 +26,8 @@ def train_otad(
         batch_size: Points in one step.
         neighbors: Training points that answer a query.
         smoothness: L of the interpolating function.
+        learning_rate: Of SGD with momentum 0.9, the paper's, at the start; it falls as half a
+            cosine. The paper names no rate.
         callbacks: Keras callbacks.
         verbose: As in `keras.Model.fit`.
 
@@ -38,7 +48,7 @@ def train_otad(
     parts = [keras.Input(shape), *([embedding] if embedding else []), backbone, head]
     network = keras.Sequential(parts)
     steps = epochs * -(-len(data.x_train) // batch_size)
-    rate = keras.optimizers.schedules.CosineDecay(0.05, steps)
+    rate = keras.optimizers.schedules.CosineDecay(learning_rate, steps)
     network.compile(
         keras.optimizers.SGD(rate, momentum=0.9),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),

@@ -216,3 +216,14 @@ def test_names_of_norms_are_read_and_stored_as_one():
     for name, norm in (("L2", 2), ("linf", "inf"), (np.inf, "inf")):
         for attack in (PGD(0.1, norm=name), AutoAttack(0.1, norm=name)):
             assert attack.norm == norm and attack.get_config()["norm"] == norm
+
+
+def test_fast_training_starts_at_random_and_steps_further():
+    """With a constant slope the step is added to the start, and both are cut off at the ball."""
+    forward = lambda z: ops.stack([z[:, 0], -z[:, 0]], axis=1)  # noqa: E731
+    x = np.full((400, 1), 0.5, "float32")
+    attack = FGSM(0.1, step_size=0.125, random_start=True, seed=0)
+    moved = ops.convert_to_numpy(attack(forward, x, np.zeros(400, int)))[:, 0] - 0.5
+    # A start s in [-0.1, 0.1] ends at max(s - 0.125, -0.1), inside in three cases of eight.
+    assert moved.min() == pytest.approx(-0.1) and moved.max() <= -0.025 + 1e-6
+    assert 0.25 < np.mean(moved > -0.1 + 1e-6) < 0.5

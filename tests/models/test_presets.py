@@ -14,7 +14,7 @@ from lipot.models.presets import _FOLDER
 def test_a_card_is_what_the_network_gives(name):
     card = models.preset_card(name)
     # Not to be fetched for a test.
-    if card["data"] == "mnist" and not datasets._local("mnist.npz"):
+    if card["data"] == "mnist" and not datasets.reading.local("mnist.npz"):
         pytest.skip("MNIST is not in LIPOT_DATA_DIR.")
     assert maker.card(name, models.from_preset(name)) == card
 

@@ -1,5 +1,6 @@
 """Single pixels, kept where they help."""
 
+import numpy as np
 from art.attacks.evasion import SimBA
 
 from lipot.evaluation.attacks.spec import STANDARD, AttackSpec
@@ -9,7 +10,8 @@ def _build(target, norm, eps, *, steps, step_size):
     return SimBA(
         target.with_probabilities(),
         attack="px",
-        max_iter=steps,
+        # Directions are drawn without repetition; ART would begin anew, and leave an l-inf ball.
+        max_iter=min(steps, int(np.prod(target.input_shape))),
         # In l-inf a pixel is moved once, to the end of the ball.
         epsilon=eps if norm == "inf" else step_size,
         verbose=False,
@@ -23,10 +25,11 @@ def _no_image(target, norm):
 SPEC = AttackSpec(
     "simba",
     _build,
-    {"steps": 200, "step_size": 0.2},
+    # As many as OTJR has.
+    {"steps": 1000, "step_size": 0.2},
     (2,),
     needs_gradient=False,
-    cost=3000,
+    cost=15000,
     obstacle=_no_image,
     suites=STANDARD,
 )

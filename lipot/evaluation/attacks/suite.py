@@ -15,8 +15,8 @@ _FILES = (
     "cw",
     "autoattack",
     "square",
-    "simba",
     "hop_skip_jump",
+    "simba",
     "ngopt",
 )
 

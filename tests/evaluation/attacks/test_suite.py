@@ -2,6 +2,7 @@
 
 import pathlib
 
+import keras
 import numpy as np
 
 from lipot.evaluation import SUITES
@@ -30,3 +31,13 @@ def test_a_suite_leaves_out_what_does_not_fit_and_says_so():
     specs, left_out = suite.resolve("standard", target, 2)
     assert left_out == {"simba": "It needs images."}
     assert [spec.name for spec in specs] == [n for n in SUITES["standard"] if n != "simba"]
+
+
+def test_simba_moves_each_pixel_once():
+    network = keras.Sequential([keras.Input((4, 4, 1)), keras.layers.Flatten()])
+    network.add(keras.layers.Dense(2))
+    target = classifier(network, clip_values=(0, 1))
+    spec = suite.ATTACKS["simba"]
+    assert spec.settings["steps"] == 1000
+    assert spec.build(target, "inf", 0.1, **spec.settings).max_iter == 16
+    assert spec.build(target, 2, 0.1, steps=5, step_size=0.2).max_iter == 5
