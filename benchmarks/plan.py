@@ -1,6 +1,6 @@
 """What a million images cost, planned from measured passes, and on how many workers.
 
-    python -m benchmarks.plan [--rounds 3]
+    python -m benchmarks.plan [--rounds 25]
 
 For each network the processor seconds of a forward pass and of one with the gradient of the inputs
 are measured, an image each, all threads added up: what one core needs. AutoAttack's standard suite
@@ -38,7 +38,7 @@ METHODS = {"hinge-KR": (1, 1), "GOT-TRADES, 10 steps": (13, 12), "OTJR, 10 steps
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=25)
     options = parser.parse_args()
     figures = {name: planned(*network, options.rounds) for name, network in networks().items()}
     print(figures)
@@ -76,7 +76,7 @@ def planned(model, batch, rounds):
         "forward_ms": round(1e3 * forward, 4),
         "forward_and_gradient_ms": round(1e3 * gradient, 4),
         "core_hours_by_attack": {n: round(s * IMAGES / 3600, 1) for n, s in seconds.items()},
-        "hours": {str(workers): round(simulated(seconds, workers), 2) for workers in WORKERS},
+        "hours": {str(workers): round(float(simulated(seconds, workers)), 2) for workers in WORKERS},
         "weights": weights,
         "mb_a_step_for_each_of_8": round(2 * 7 / 8 * 4 * weights / 1e6, 2),
         "core_ms_an_image_in_training": {

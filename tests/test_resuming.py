@@ -134,8 +134,8 @@ def test_a_resumed_budget_goes_on_where_the_kept_epoch_ended(tmp_path, clock, ba
 
 def test_a_draft_that_a_kill_left_is_overwritten(tmp_path):
     fit(network(), Backup(tmp_path), epochs=1)
-    (tmp_path / "draft").mkdir()
-    (tmp_path / "draft" / "model.weights.h5").write_text("half a file")
+    (tmp_path / "draft-0").mkdir()
+    (tmp_path / "draft-0" / "model.weights.h5").write_text("half a file")
     assert fit(network(), Backup(tmp_path), epochs=2).epoch == [1]
     assert [path.name for path in tmp_path.iterdir()] == ["epoch-2"]
 

@@ -71,15 +71,18 @@ class Backup(Configurable):
         start_at_epoch(self.model, kept["epochs"])
 
     def on_epoch_end(self, epoch, logs=None):
-        if backend.worker() not in (None, 0):
-            return
+        worker = backend.worker() or 0
         folder = pathlib.Path(self.folder)
         done = folder / f"epoch-{epoch + 1}"
-        draft = folder / "draft"
-        for old in (draft, done):
+        draft = folder / f"draft-{worker}"
+        for old in (draft, done) if worker == 0 else (draft,):
             shutil.rmtree(old, ignore_errors=True)
         draft.mkdir(parents=True)
         self.model.save_weights(draft / _WEIGHTS)
+        if worker > 0:
+            # To save is a common act of all workers: what is not wanted is thrown away.
+            shutil.rmtree(draft)
+            return
         callbacks = [{n: getattr(c, n) for n in c.progress} for c in self.keeps]
         (draft / _PROGRESS).write_text(json.dumps({"epochs": epoch + 1, "callbacks": callbacks}))
         os.replace(draft, done)
