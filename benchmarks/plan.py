@@ -76,7 +76,7 @@ def planned(model, batch, rounds):
         "forward_ms": round(1e3 * forward, 4),
         "forward_and_gradient_ms": round(1e3 * gradient, 4),
         "core_hours_by_attack": {n: round(s * IMAGES / 3600, 1) for n, s in seconds.items()},
-        "hours": {str(workers): round(float(simulated(seconds, workers)), 2) for workers in WORKERS},
+        "hours": {str(n): round(float(simulated(seconds, n)), 2) for n in WORKERS},
         "weights": weights,
         "mb_a_step_for_each_of_8": round(2 * 7 / 8 * 4 * weights / 1e6, 2),
         "core_ms_an_image_in_training": {
