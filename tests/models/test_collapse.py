@@ -127,7 +127,7 @@ def test_the_weight_of_a_term_follows_steps_or_epochs(unit, xp, weights):
 
 
 def test_numbers_inside_a_term_and_of_the_compiled_loss_follow_too():
-    robust = model_of([losses.TRADES(alpha=6.0), losses.ALP()], loss=losses.HKR(alpha=1.0))
+    robust = model_of([losses.TRADES(alpha=6.0), losses.ALP()])
     schedule = WeightSchedule("trades.alpha", [0.0, 6.0], [0, 2])
     schedule.set_model(robust)
     schedule.on_train_begin()
