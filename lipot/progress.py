@@ -3,9 +3,6 @@
 import datetime
 import time
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
 
 class Bar:
     """A progress bar over all the work that is left, on the standard error stream.
@@ -19,6 +16,10 @@ class Bar:
     """
 
     def __init__(self, name):
+        # Training attacks import this file, and shall not need what the evaluation does.
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
         self._bar = Progress(
             TextColumn("{task.description:28}", markup=False),
             BarColumn(),

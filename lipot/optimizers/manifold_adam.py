@@ -43,8 +43,7 @@ class ManifoldAdam(keras.optimizers.Adam):
         beta_2: Decay of the second moment.
         epsilon: Small number beside the root of the second moment.
         turn: Positive float, the angle of a step for each unit of the learning rate. 16 makes a
-            step at width 256 as long as Adam's; without Adam's uneven entries longer ones pay,
-            and the default was the best on held-out images of MNIST and CIFAR-10.
+            step at width 256 as long as Adam's; a tangent step may be longer.
         drift: Positive float, at which a whole kernel is brought back.
         name: Name of the optimizer.
         **kwargs: Arguments of `keras.optimizers.Adam`.
