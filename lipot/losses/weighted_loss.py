@@ -39,6 +39,13 @@ class ReplicatedLoss(keras.losses.Loss):
         return losses, read_weights(sample_weight, losses[:, None])
 
 
+class MeanLoss(ReplicatedLoss):
+    """Averages values as Keras averages losses, with sample weights, over the global batch."""
+
+    def call(self, y_true, y_pred):
+        return y_pred
+
+
 class WeightedLoss(ReplicatedLoss):
     """A loss that equals the same loss on the batch with repeated samples, on all replicas at once.
 

@@ -10,9 +10,10 @@ from lipot import checks
 from lipot.attacks.base import Attack
 from lipot.backend.keras_graph import final_squashing
 from lipot.losses.paired import PairedBatch, PairedLoss
-from lipot.losses.weighted_loss import ReplicatedLoss
+from lipot.losses.weighted_loss import MeanLoss
 from lipot.models.collapse import WarnsOfCollapse
 from lipot.models.first_batch import ChecksFirstBatch
+from lipot.models.parts import with_parts
 from lipot.models.random_state import SavesRandomState
 from lipot.models.weight_perturbation import at_perturbed_weights
 
@@ -68,7 +69,7 @@ class AdversarialModel(ChecksFirstBatch, SavesRandomState, keras.Model):
         self.features = features
         self._gamma = None
         self.classes = self.feature_size = None
-        self._mean = _Mean(name="mean")
+        self._mean = MeanLoss(name="mean")
         self._term_metrics = [keras.metrics.Mean(name=term.name) for term in self.terms]
         self._robust_accuracy = keras.metrics.Mean(name="robust_accuracy")
         if classifier.built and hasattr(classifier, "input_shape"):
@@ -187,22 +188,7 @@ class AdversarialModel(ChecksFirstBatch, SavesRandomState, keras.Model):
 
     @classmethod
     def from_config(cls, config):
-        deserialize = keras.saving.deserialize_keras_object
-        return cls(
-            **{
-                **config,
-                "classifier": deserialize(config["classifier"]),
-                "attack": deserialize(config["attack"]),
-                "losses": [deserialize(term) for term in config["losses"]],
-            }
-        )
-
-
-class _Mean(ReplicatedLoss):
-    """Averages values as Keras averages losses, with sample weights, over the global batch."""
-
-    def call(self, y_true, y_pred):
-        return y_pred
+        return cls(**with_parts(config, ("classifier", "attack", "losses")))
 
 
 def _probe(classifier, features):

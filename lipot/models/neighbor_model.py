@@ -12,6 +12,7 @@ from lipot.batches import Points, padded
 from lipot.math.neighbors import Neighbors, nearest_neighbors
 from lipot.math.precision import widest_float
 from lipot.models.neighbor_memory import NeighborMemory
+from lipot.models.parts import with_parts
 from lipot.models.point_files import PointWriter
 from lipot.models.search import SEARCHES, BlockSearch
 from lipot.models.training_points import flat_rows, training_points, unseen
@@ -233,24 +234,17 @@ class NeighborModel(keras.Model):
             self.built = True
 
     def get_config(self):
-        parts = {name: getattr(self, name) for name in self.parts}
+        serialize = keras.saving.serialize_keras_object
         return {
             **super().get_config(),
-            **{
-                name: None if part is None else keras.saving.serialize_keras_object(part)
-                for name, part in parts.items()
-            },
+            **{name: serialize(getattr(self, name)) for name in self.parts},
             "neighbors": self.neighbors,
             "search": self.search,
         }
 
     @classmethod
     def from_config(cls, config):
-        config = dict(config)
-        for name in cls.parts:
-            if config.get(name) is not None:
-                config[name] = keras.saving.deserialize_keras_object(config[name])
-        return cls(**config)
+        return cls(**with_parts(config, cls.parts))
 
     def arrange(self, indices):
         """Order in which `combine` gets the neighbors `(batch, K)`: here the nearest first."""

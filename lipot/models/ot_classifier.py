@@ -11,6 +11,7 @@ from lipot.math import replicas
 from lipot.math.divergences import crossentropy, one_hot_labels
 from lipot.models.alternating_steps import AlternatingSteps, share_of
 from lipot.models.first_batch import ChecksFirstBatch
+from lipot.models.parts import with_parts
 from lipot.models.random_state import SavesRandomState
 from lipot.models.weight_gradients import total
 from lipot.optimizers.rate_factors import RateFactors
@@ -294,8 +295,7 @@ class OTClassifier(ChecksFirstBatch, SavesRandomState, AlternatingSteps, keras.M
     @classmethod
     def from_config(cls, config):
         parts = ("encoder", "classifier", "discriminator", "prior", "attack")
-        built = {name: keras.saving.deserialize_keras_object(config[name]) for name in parts}
-        return cls(**{**config, **built})
+        return cls(**with_parts(config, parts))
 
 
 class _Crossentropy(ReplicatedLoss):

@@ -5,6 +5,7 @@ from keras import ops
 
 from lipot import checks
 from lipot.backend.keras_graph import takes_training
+from lipot.models.parts import with_parts
 
 BACKWARD = ("identity", "exact")
 
@@ -110,6 +111,4 @@ class Purified(keras.Model):
 
     @classmethod
     def from_config(cls, config):
-        parts = ("purifier", "classifier")
-        built = {name: keras.saving.deserialize_keras_object(config[name]) for name in parts}
-        return cls(**{**config, **built})
+        return cls(**with_parts(config, ("purifier", "classifier")))

@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from lipot import checks
+from lipot.models.parts import with_parts
 
 
 @keras.saving.register_keras_serializable(package="lipot")
@@ -128,5 +129,4 @@ class SelfEnsemble(keras.Model):
 
     @classmethod
     def from_config(cls, config):
-        network = keras.saving.deserialize_keras_object(config["network"])
-        return cls(**{**config, "network": network})
+        return cls(**with_parts(config, ("network",)))

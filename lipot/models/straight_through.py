@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from lipot.models.parts import with_parts
+
 
 @keras.saving.register_keras_serializable(package="lipot")
 class StraightThrough(keras.Model):
@@ -49,19 +51,12 @@ class StraightThrough(keras.Model):
         return self.model.compute_output_shape(input_shape)
 
     def get_config(self):
-        parts = {"model": self.model, "surrogate": self.surrogate}
         return {
             **super().get_config(),
-            **{
-                name: None if part is None else keras.saving.serialize_keras_object(part)
-                for name, part in parts.items()
-            },
+            "model": keras.saving.serialize_keras_object(self.model),
+            "surrogate": keras.saving.serialize_keras_object(self.surrogate),
         }
 
     @classmethod
     def from_config(cls, config):
-        config = dict(config)
-        for name in ("model", "surrogate"):
-            if config.get(name) is not None:
-                config[name] = keras.saving.deserialize_keras_object(config[name])
-        return cls(**config)
+        return cls(**with_parts(config, ("model", "surrogate")))

@@ -6,6 +6,7 @@ from keras import ops
 from lipot import checks
 from lipot.attacks.base import Attack
 from lipot.math.latent_projection import mean_squares
+from lipot.models.parts import with_parts
 from lipot.models.random_state import SavesRandomState
 from lipot.purifiers.purifier import Purifier, check_network, with_frozen_weights
 
@@ -136,9 +137,7 @@ class APEGAN(SavesRandomState, Purifier):
 
     @classmethod
     def from_config(cls, config):
-        parts = ("generator", "discriminator", "attack")
-        built = {name: keras.saving.deserialize_keras_object(config[name]) for name in parts}
-        return cls(**{**config, **built})
+        return cls(**with_parts(config, ("generator", "discriminator", "attack")))
 
 
 def generator_shape(generator):

@@ -6,6 +6,7 @@ from keras import ops
 from lipot import checks
 from lipot.math import replicas
 from lipot.math.latent_projection import nearest_generated
+from lipot.models.parts import with_parts
 from lipot.models.random_state import SavesRandomState
 from lipot.purifiers.purifier import Purifier, check_network, with_frozen_weights
 
@@ -129,6 +130,4 @@ class DefenseGAN(SavesRandomState, Purifier):
 
     @classmethod
     def from_config(cls, config):
-        parts = ("generator", "critic")
-        built = {name: keras.saving.deserialize_keras_object(config[name]) for name in parts}
-        return cls(**{**config, **built})
+        return cls(**with_parts(config, ("generator", "critic")))

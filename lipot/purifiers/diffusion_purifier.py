@@ -7,6 +7,7 @@ from keras import ops
 
 from lipot import checks
 from lipot.math import diffusion, replicas
+from lipot.models.parts import with_parts
 from lipot.models.random_state import SavesRandomState
 from lipot.purifiers.purifier import Purifier
 
@@ -121,8 +122,7 @@ class DiffusionPurifier(SavesRandomState, Purifier):
 
     @classmethod
     def from_config(cls, config):
-        network = keras.saving.deserialize_keras_object(config["network"])
-        return cls(**{**config, "network": network})
+        return cls(**with_parts(config, ("network",)))
 
 
 class _Constants(NamedTuple):

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from lipot.losses.weighted_loss import ReplicatedLoss
+from lipot.losses.weighted_loss import MeanLoss
 
 
 @keras.saving.register_keras_serializable(package="lipot")
@@ -19,7 +19,7 @@ class Purifier(keras.Model):
 
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
-        self._mean = _Mean(name="mean")
+        self._mean = MeanLoss(name="mean")
 
     def purify(self, inputs):
         """Returns purified images, `(batch, ...) -> (batch, ...)`."""
@@ -43,13 +43,6 @@ class Purifier(keras.Model):
 
     def compute_output_shape(self, input_shape):
         return input_shape
-
-
-class _Mean(ReplicatedLoss):
-    """Averages values as Keras averages losses, with sample weights, over the global batch."""
-
-    def call(self, y_true, y_pred):
-        return y_pred
 
 
 def check_images(shape):

@@ -46,6 +46,11 @@ class Task(NamedTuple):
     random: bool = False
     eot_samples: int = 1
 
+    @property
+    def middle_eps(self):
+        """The radius in the middle, where one of them has to do."""
+        return self.eps[len(self.eps) // 2]
+
     def run(self, attack, x, y):
         """Has an ART attack move some points."""
         # One-hot, the one form that every attack of ART reads.

@@ -125,7 +125,7 @@ def _same_answer_twice(probe):
             f"{seen}. One gradient says little about it; attack its average over many draws "
             "instead: eot_samples=16 or more.",
         )
-    eps = task.eps[len(task.eps) // 2]
+    eps = task.middle_eps
     more = _MORE_DRAWS * task.eot_samples
     finer = probe._replace(task=task._replace(target=task.target.with_eot_samples(more)), known={})
     counts = int(probe.broken_by_pgd(eps).sum()), int(finer.broken_by_pgd(eps).sum())
@@ -151,7 +151,7 @@ def _gradients_there(probe):
 
 
 def _more_steps(probe):
-    eps = probe.task.eps[len(probe.task.eps) // 2]
+    eps = probe.task.middle_eps
     few, many = _STEPS // 4, _STEPS * 3
     counts = [int(probe.broken_by_pgd(eps, steps).sum()) for steps in (few, many)]
     seen = (
@@ -261,7 +261,7 @@ def _transfer(probe):
 
 
 def _other_derivative(probe):
-    task, eps = probe.task, probe.task.eps[len(probe.task.eps) // 2]
+    task, eps = probe.task, probe.task.middle_eps
     # The other way round, through the purifier, can take more memory than there is.
     twin = remake(task.model.with_backward("identity"), **recipe(task))
     other = probe._replace(task=task._replace(target=twin.target), known={})

@@ -48,7 +48,7 @@ def compute(task, x_adv, *, eps=None, attacks=None, seed=0):
     >>> len(found["singular_values"].layers), found["gallery"].reason[:20]
     (2, 'There is no gallery:')
     """
-    eps = task.eps[len(task.eps) // 2] if eps is None else eps
+    eps = task.middle_eps if eps is None else eps
     subject = make_subject(task, x_adv, eps=eps, attacks=attacks, seed=seed)
     return {name: _made(spec, subject) for name, spec in VIEWS.items()}
 
