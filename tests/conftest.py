@@ -6,6 +6,24 @@ import pathlib
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("MPLBACKEND", "Agg")
 
+
+def take_own_cores():
+    """Gives this process its share of the cores, where pytest-xdist runs several.
+
+    The threads of TensorFlow and of NumPy wait for one another by spinning: two processes that each
+    think they have the whole machine take twice the time of one after the other.
+    """
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    if worker is None or not hasattr(os, "sched_setaffinity"):
+        return
+    cores, workers = sorted(os.sched_getaffinity(0)), int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+    place = int(worker.removeprefix("gw"))
+    os.sched_setaffinity(0, cores[place % len(cores) :: workers])
+
+
+# Before TensorFlow counts the cores.
+take_own_cores()
+
 import keras
 import pytest
 
