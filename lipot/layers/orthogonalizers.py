@@ -162,7 +162,7 @@ def _polar(matrix, tolerance, maxiter):
         rows, columns = current.shape[-2:]
         tall = current if rows >= columns else orthogonal.transposed(current)
         gram = ops.matmul(orthogonal.transposed(tall), tall)
-        residual = ops.norm(gram - ops.eye(size, dtype=gram.dtype), axis=(-2, -1))
+        residual = orthogonal.frobenius_norm(gram - ops.eye(size, dtype=gram.dtype))
         return ops.logical_and(step < 4 * maxiter, ops.max(residual) > target)
 
     def iterate(step, current):

@@ -7,6 +7,7 @@ stack of matrices `(..., m, n)` as well as one, except for `orthonormal_product`
 from typing import Any, NamedTuple
 
 import keras
+import numpy as np
 from keras import ops
 
 from lipot import backend
@@ -87,7 +88,7 @@ def drift(matrix):
     0.21
     """
     tall = matrix if matrix.shape[-2] >= matrix.shape[-1] else orthogonal.transposed(matrix)
-    return _distance_from_identity(ops.matmul(orthogonal.transposed(tall), tall))
+    return _extremes(ops.matmul(orthogonal.transposed(tall), tall))[1]
 
 
 class Deflated(NamedTuple):
@@ -142,15 +143,17 @@ def deflate(matrix, directions):
     # (1 + t)^(-1/2) - 1 to the third order.
     change = -0.5 * small + 0.375 * square - 0.3125 * ops.matmul(square, small)
     moved = matrix + ops.matmul(ops.matmul(image, change), orthogonal.transposed(basis))
-    # The last direction has the least drift of those followed, and the most of those that are not.
+    # What leads out of the directions stays, and so does the drift along all others: the last
+    # direction has the least of those followed, and the most of those that are not.
+    out = orthogonal.frobenius_norm(error - ops.matmul(basis, small))
     near = ops.max(sizes, axis=-1) < _SERIES
-    left = ops.where(near, ops.min(sizes, axis=-1), float("inf"))
+    left = ops.where(near, ops.maximum(ops.min(sizes, axis=-1), out), float("inf"))
     return Deflated(ops.where(near[..., None, None], moved, matrix), error, left)
 
 
 def _orthonormalized(block):
     """Orthonormal columns of the same span, or of a larger one where columns depend."""
-    sizes = ops.norm(block, axis=-2, keepdims=True)
+    sizes = ops.sum(ops.square(block), axis=-2, keepdims=True)
     # Where there was no drift at all no direction is left to follow; NaN compares as false.
     block = ops.where(sizes > 0, block, _generic(block, block.shape[-1]))
     # Half precision has no factorization.
@@ -158,19 +161,12 @@ def _orthonormalized(block):
     return ops.cast(ops.qr(wide)[0], block.dtype)
 
 
-def _distance_from_identity(gram):
-    error = gram - ops.eye(gram.shape[-1], dtype=gram.dtype)
-    frobenius = ops.sqrt(ops.sum(ops.square(error), axis=(-2, -1)))
-    return ops.minimum(_ROOM * _largest_eigenvalue(error), frobenius)
-
-
 def _scaled_bjorck_step(matrix):
     """One step on a tall matrix, and a bound of the drift that it leaves."""
     gram = ops.matmul(orthogonal.transposed(matrix), matrix)
     # Should the estimate miss, the next step divides.
-    square = _ROOM * _largest_eigenvalue(gram)
+    square, before = _extremes(gram)
     far = square > 2.5
-    before = _distance_from_identity(gram)
     # Up to 2.5 squares end in [0, 1]; one that is divided may end near zero.
     left = ops.where(far, ops.ones_like(before), 0.75 * before**2 + 0.25 * before**3)
     scale = ops.where(far, ops.rsqrt(square), ops.ones_like(square))[..., None, None]
@@ -178,21 +174,34 @@ def _scaled_bjorck_step(matrix):
     return matrix, ops.max(left)
 
 
-def _largest_eigenvalue(gram, iterations=8):
-    """Estimates the largest size of an eigenvalue of symmetric matrices from below."""
-    vector = _generic(gram)
+def _extremes(gram, iterations=8):
+    """Estimates the largest sizes of an eigenvalue of symmetric matrices, and of them less one.
+
+    Two power iterations run side by side. Divided by the Frobenius norm a vector can only shrink,
+    at a step at most by the root of the number of rows: too little to be lost in eight.
+    """
+    dtype = gram.dtype
+    # Half precision would lose it.
+    gram = ops.cast(gram, keras.backend.result_type(dtype, "float32"))
+    error = gram - ops.eye(gram.shape[-1], dtype=gram.dtype)
+    sizes = [orthogonal.frobenius_norm(part, keepdims=True) for part in (gram, error)]
+    scale = 1.0 / ops.maximum(ops.concatenate(sizes, axis=-1), 1e-30)
+    ones_less = ops.convert_to_tensor([0.0, 1.0], gram.dtype)
+    vectors = ops.concatenate([_generic(gram)] * 2, axis=-1)
     for _ in range(iterations):
-        vector = ops.matmul(gram, vector)
-        vector = vector / ops.maximum(ops.norm(vector, axis=(-2, -1), keepdims=True), 1e-30)
-    return ops.norm(ops.matmul(gram, vector), axis=(-2, -1))
+        vectors = scale * (ops.matmul(gram, vectors) - ones_less * vectors)
+    image = ops.matmul(gram, vectors) - ones_less * vectors
+    before, after = (ops.sqrt(ops.sum(ops.square(part), axis=-2)) for part in (vectors, image))
+    found = ops.cast(_ROOM * after / ops.maximum(before, 1e-30), dtype)
+    return found[..., 0], ops.minimum(found[..., 1], ops.cast(sizes[1][..., 0, 0], dtype))
 
 
 def _generic(matrices, columns=1):
     """Unit vectors for each matrix, at right angles to no eigenvector one is likely to meet."""
-    rows = ops.arange(matrices.shape[-2], dtype=matrices.dtype)
-    numbers = ops.arange(1, columns + 1, dtype=matrices.dtype)
-    vectors = ops.cos(rows[:, None] ** 1.5 * numbers)
-    vectors = vectors / ops.norm(vectors, axis=0)
+    rows, numbers = np.arange(matrices.shape[-2]), np.arange(1, columns + 1)
+    vectors = np.cos(rows[:, None] ** 1.5 * numbers)
+    vectors = vectors / np.linalg.norm(vectors, axis=0)
+    vectors = ops.convert_to_tensor(vectors, matrices.dtype)
     return ops.broadcast_to(vectors, (*matrices.shape[:-1], columns))
 
 

@@ -12,6 +12,11 @@ from lipot.math import stiefel
 _FOLLOWED = 8
 
 
+def _turn_at(rank):
+    """The default of `turn`: so much that all angles together are no more than at rank 256."""
+    return 64.0 * min(1.0, (256 / rank) ** 0.5)
+
+
 @keras.saving.register_keras_serializable(package="lipot")
 class ManifoldAdam(keras.optimizers.Adam):
     r"""Adam whose steps keep orthonormal kernels orthonormal; all other variables get plain Adam.
@@ -30,7 +35,7 @@ class ManifoldAdam(keras.optimizers.Adam):
     $$
 
     so that `turn * learning_rate` is the root mean square of the angles, in radians, by which a
-    step turns the columns, whatever the width. The drift $\|W^\top W - I\|_2$ grows along a
+    step turns the columns. The drift $\|W^\top W - I\|_2$ grows along a
     few directions, which a subspace iteration follows and brings back at each step, for six
     products with eight vectors. Where more than these pass `drift`, the whole kernel is brought
     back and the momentum is made tangent again.
@@ -43,7 +48,9 @@ class ManifoldAdam(keras.optimizers.Adam):
         beta_2: Decay of the second moment.
         epsilon: Small number beside the root of the second moment.
         turn: Positive float, the angle of a step for each unit of the learning rate. 16 makes a
-            step at width 256 as long as Adam's; a tangent step may be longer.
+            step at width 256 as long as Adam's; a tangent step may be longer. By default 64, and
+            for kernels of more than 256 columns $64 \sqrt{256 / r}$: gradients have few directions
+            however many columns there are, and along them a step then turns no further.
         drift: Positive float, at which a whole kernel is brought back.
         name: Name of the optimizer.
         **kwargs: Arguments of `keras.optimizers.Adam`.
@@ -74,13 +81,13 @@ class ManifoldAdam(keras.optimizers.Adam):
         beta_1=0.9,
         beta_2=0.999,
         epsilon=1e-7,
-        turn=64.0,
+        turn=None,
         drift=0.015,
         name="manifold_adam",
         **kwargs,
     ):
         super().__init__(learning_rate, beta_1, beta_2, epsilon, name=name, **kwargs)
-        self.turn = checks.positive_float("turn", turn)
+        self.turn = None if turn is None else checks.positive_float("turn", turn)
         self.drift = checks.positive_float("drift", drift, most=0.5)
 
     def build(self, var_list):
@@ -127,15 +134,16 @@ class ManifoldAdam(keras.optimizers.Adam):
             powers.append(1.0 - ops.power(ops.cast(beta, variable.dtype), step))
 
         matrices = by_matrix(ops.convert_to_tensor(variable))
-        tangent = by_matrix(gradient)
+        tangent, rank = by_matrix(gradient), min(matrices.shape[-2:])
         square = ops.sum(ops.square(tangent), axis=(-2, -1), keepdims=True)
-        square = square / min(matrices.shape[-2:])
+        square = square / rank
         finite = ops.isfinite(square)
         m = by_matrix(ops.convert_to_tensor(momentum))
         m = ops.where(finite, m + (1.0 - self.beta_1) * (tangent - m), m)
         v = ops.convert_to_tensor(size)
         v = ops.where(finite, v + (1.0 - self.beta_2) * (square - v), v)
-        length = self.turn * ops.cast(learning_rate, variable.dtype) / powers[0]
+        turn = _turn_at(rank) if self.turn is None else self.turn
+        length = turn * ops.cast(learning_rate, variable.dtype) / powers[0]
         moved = matrices - length * m / (ops.sqrt(v / powers[1]) + self.epsilon)
         moved, m, vector = self._brought_back(moved, m, ops.convert_to_tensor(directions))
 

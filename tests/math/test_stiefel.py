@@ -102,6 +102,31 @@ def test_deflation_says_how_much_more_there_is_than_it_follows():
     assert 0.03 < float(found.left) < 0.21
 
 
+def test_deflation_sees_one_long_drift_that_its_directions_miss():
+    rng = np.random.default_rng(0)
+    values = np.ones(256, "float32")
+    values[-1] = 1.15
+    w = ops.convert_to_tensor(orthonormal((256, 256)) * values)
+    for _ in range(10):
+        directions = rng.normal(size=(256, 8)).astype("float32")
+        found = stiefel.deflate(w, directions)
+        # A random direction of 256 has a sixteenth of each.
+        assert float(found.left) > 0.015
+    found = stiefel.deflate(*stiefel.deflate(w, directions)[:2])
+    np.testing.assert_allclose(np.linalg.svd(to_numpy(found.matrix))[1], 1.0, atol=0.02)
+
+
+@pytest.mark.parametrize("power", [-3, 0, 3])
+def test_extremes_are_those_of_eigenvalues(power):
+    gram = orthonormal((12, 12)).astype("float64")
+    gram = 10.0**power * (gram * np.linspace(0.2, 3.0, 12)) @ gram.T
+    largest, distance = stiefel._extremes(ops.convert_to_tensor(gram.astype("float32")))
+    eigenvalues = np.linalg.eigvalsh(gram)
+    for found, exact in ((largest, eigenvalues.max()), (distance, np.abs(eigenvalues - 1).max())):
+        # A power iteration ends below, and a quarter is added.
+        assert 0.99 * exact <= float(found) <= 1.2501 * exact
+
+
 def test_deflation_leaves_what_is_far_off_to_the_retraction():
     far = 2.0 * orthonormal((5, 5))
     found = stiefel.deflate(ops.convert_to_tensor(far), np.eye(5, 2, dtype="float32"))

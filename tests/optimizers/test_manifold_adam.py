@@ -44,6 +44,29 @@ def rotated(kernel, step):
     return u @ v
 
 
+@pytest.mark.parametrize("units, turn", [(16, 64.0), (256, 64.0), (1024, 32.0)])
+def test_a_step_of_the_defaults_is_no_longer_in_all_where_there_are_more_columns(units, turn):
+    layer = built(units, units)
+    before = to_numpy(layer.kernel).copy()
+    adam = ManifoldAdam(1e-6)
+    adam.build([layer.kernel])
+    adam.apply([tangent(before, np.random.default_rng(0))])
+    step = np.linalg.norm(to_numpy(layer.kernel) - before)
+    assert step == pytest.approx(1e-6 * turn * units**0.5, rel=0.05)
+
+
+def test_the_first_long_step_is_brought_back():
+    layer = built(256, 256)
+    before = to_numpy(layer.kernel).copy()
+    adam = ManifoldAdam(1e-3)
+    adam.build([layer.kernel])
+    rng = np.random.default_rng(0)
+    few = (rng.normal(size=(256, 3)) @ rng.normal(size=(3, 256))).astype("float32")
+    adam.apply([few - before @ few.T @ before])
+    values = np.linalg.svd(to_numpy(layer.kernel))[1]
+    assert 0.98 <= values.min() and values.max() <= 1.02
+
+
 def test_all_other_variables_get_plain_adam():
     rng = np.random.default_rng(0)
     ours, theirs = ([keras.Variable(np.ones((3, 4), "float32"))] for _ in range(2))
