@@ -1,5 +1,6 @@
 """Shared fixtures: quiet frameworks, one seed for every test, and memory that stays bounded."""
 
+import gc
 import os
 import pathlib
 
@@ -59,6 +60,17 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture(autouse=True)
 def seeded():
     keras.utils.set_random_seed(0)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def old_objects_left_alone():
+    """What a module leaves behind, mostly graphs that TensorFlow keeps, is not searched again.
+
+    Else the collector of garbage goes through all of it a hundred times.
+    """
+    yield
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True, scope="module")
