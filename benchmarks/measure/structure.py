@@ -67,19 +67,12 @@ PLACES = {
         ),
         "data set": ("datasets.py, its loader", "datasets.py, the names"),
     },
-    "after": {
-        "constrained layer": ("layers/NAME.py", "layers/__init__.py"),
-        "paired loss": ("losses/NAME.py", "losses/__init__.py"),
-        "attack of the suite": ("evaluation/suite.py, ATTACKS", "evaluation/suite.py, SUITES"),
-        "view": (
-            "evaluation/views/NAME.py",
-            "evaluation/views/__init__.py, its import",
-            "evaluation/views/__init__.py, _MAKERS",
-        ),
-        "data set": ("datasets.py, its loader", "datasets.py, the names"),
-    },
 }
-
+PLACES["after"] = {
+    **PLACES["before"],
+    "constrained layer": ("layers/NAME.py", "layers/__init__.py"),
+    "paired loss": ("losses/NAME.py", "losses/__init__.py"),
+}
 PLACES["rooms"] = {
     **PLACES["after"],
     "attack of the suite": ("evaluation/attacks/NAME.py", "evaluation/attacks/suite.py, _FILES"),

@@ -16,12 +16,12 @@ import argparse
 import heapq
 import time
 
-import keras
 import numpy as np
 from keras import ops
 
 import lipot
 from benchmarks.common import write_result
+from benchmarks.common.networks import small_cnn
 from lipot import backend
 
 IMAGES, CHUNK, WORKERS = 10**6, 256, (1, 8, 64)
@@ -48,19 +48,8 @@ def main():
 
 def networks():
     """`(model, batch)` by name."""
-    keras.utils.set_random_seed(0)
-    small = keras.Sequential(
-        [
-            keras.Input((28, 28, 1)),
-            lipot.layers.SpectralConv2D(16, 3),
-            lipot.layers.GroupSort2(),
-            lipot.layers.ScaledAveragePooling2D(2),
-            keras.layers.Flatten(),
-            lipot.layers.FrobeniusDense(10),
-        ]
-    )
     return {
-        "small CNN, 28 x 28": (small, 256),
+        "small CNN, 28 x 28": (small_cnn(), 256),
         "ResNet-18, 32 x 32": (lipot.models.resnet18((32, 32, 3), 10), 32),
     }
 

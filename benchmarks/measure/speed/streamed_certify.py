@@ -20,6 +20,7 @@ import numpy as np
 
 import lipot
 from benchmarks.common import write_result
+from benchmarks.common.networks import small_cnn
 
 BATCH, CLASSES = 256, 10
 
@@ -39,22 +40,6 @@ class Images(keras.utils.PyDataset):
         rows = min(BATCH, self.count - index * BATCH)
         x = rng.random((rows, 28, 28, 1), dtype="float32")
         return (x, rng.integers(0, CLASSES, rows)) if self.labelled else x
-
-
-def network():
-    keras.utils.set_random_seed(0)
-    return keras.Sequential(
-        [
-            keras.Input((28, 28, 1)),
-            lipot.layers.SpectralConv2D(16, 3),
-            lipot.layers.GroupSort2(),
-            lipot.layers.ScaledAveragePooling2D(2),
-            keras.layers.Flatten(),
-            lipot.layers.SpectralDense(64),
-            lipot.layers.GroupSort2(),
-            lipot.layers.FrobeniusDense(CLASSES),
-        ]
-    )
 
 
 def main():
@@ -97,7 +82,7 @@ def in_a_process(task, count):
 
 def measured(task, count):
     """Seconds and memory of one call."""
-    model = network()
+    model = small_cnn(hidden=(64,), classes=CLASSES)
     before = peak()
     wall, cpu = time.perf_counter(), time.process_time()
     if task == "predict":
