@@ -10,10 +10,10 @@ import json
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.common import RESULTS, markdown_table, read_result
+from benchmarks.common import DOCS, RESULTS, markdown_table, read_result
 
 PAPERS = Path(__file__).with_name("papers.json")
-PAGE = Path(__file__).parents[1] / "docs" / "reproduction.md"
+PAGE = DOCS / "reproduction.md"
 INTRODUCTION = """# Reproduction
 
 <!-- Written by `python -m benchmarks.reproduce`; change that, or benchmarks/papers.json. -->

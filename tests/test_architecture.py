@@ -9,7 +9,7 @@ import pkgutil
 import keras
 
 import lipot
-from benchmarks.structure import circles, imports_between
+from benchmarks.measure.structure import circles, imports_between
 
 ROOT = pathlib.Path(__file__).parents[1]
 SOURCES = sorted([*ROOT.glob("lipot/**/*.py"), *ROOT.glob("lipot_cli/**/*.py")])

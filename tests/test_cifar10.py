@@ -5,8 +5,10 @@ import numpy as np
 import pytest
 
 import lipot
-from benchmarks import cifar10, cifar10_batches, cifar10_certificate, cifar10_page
-from benchmarks.cifar10_batches import Batches, moved, read_extra
+from benchmarks.common import cifar10_batches, cifar10_certificate
+from benchmarks.common.cifar10_batches import Batches, moved, read_extra
+from benchmarks.measure.training import cifar10
+from benchmarks.render import cifar10 as page
 from lipot.datasets import Dataset
 
 TINY = ["--width", "8", "--blocks", "1", "--dense-width", "16", "--dense-layers", "1"]
@@ -131,8 +133,8 @@ def test_extra_images_fill_half_of_each_batch(tmp_path, monkeypatch):
 
 
 def test_the_page_is_current():
-    text = cifar10_page.PAGE.read_text()
-    assert text == cifar10_page.rendered(), "Run python -m benchmarks.cifar10_page"
+    text = page.PAGE.read_text()
+    assert text == page.rendered(), "Run python -m benchmarks.render.cifar10"
 
 
 def test_a_stored_comparison_becomes_a_table():
@@ -147,7 +149,7 @@ def test_a_stored_comparison_becomes_a_table():
     }
     settings = {"minutes": 8.0, "images": 5, "points": 6, "tau": 10.0, "note": "Mind."}
     record = {"figures": {"A": row}, "settings": settings, "seed": 0, "date": "today"}
-    shown = cifar10_page._reduced({**record, "environment": {"cores": 2}}).splitlines()
+    shown = page._reduced({**record, "environment": {"cores": 2}}).splitlines()
     cells = "A | 1,234 | 2.0 | 50.00 % | 25.00 % | 12.50 % | 30.00 % | 1.0200 | 1.5000"
     assert shown[2] == f"| {cells} |"
     assert shown[4].startswith("8 minutes of training each on 2 cores") and "Mind." in shown[4]

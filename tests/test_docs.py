@@ -11,7 +11,7 @@ import keras
 import pytest
 
 import lipot
-from benchmarks import render_readme
+from benchmarks.render import readme
 
 ROOT = pathlib.Path(__file__).parents[1]
 DOCS = sorted(ROOT.glob("docs/**/*.md"))
@@ -138,10 +138,10 @@ def _public_names():
 
 
 def test_the_readme_shows_the_committed_results():
-    shown = render_readme.README.read_text().splitlines()
-    committed = render_readme.rendered().splitlines()
+    shown = readme.README.read_text().splitlines()
+    committed = readme.rendered().splitlines()
     stale = [line for line in shown if line not in committed]
-    assert stale == [], "Run python -m benchmarks.render_readme"
+    assert stale == [], "Run python -m benchmarks.render.readme"
 
 
 def test_every_make_target_in_the_prose_exists():

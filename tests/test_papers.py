@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 import lipot
-from benchmarks import common, reproduce
+from benchmarks import reproduce
+from benchmarks.common import records
 from benchmarks.papers import __main__ as command
 from benchmarks.papers import hkr_networks, registry, runner
 from benchmarks.papers.table import OutOfTime, Run, Table
@@ -15,7 +16,7 @@ from benchmarks.papers.table import OutOfTime, Run, Table
 
 @pytest.fixture(autouse=True)
 def folders(tmp_path, monkeypatch):
-    monkeypatch.setattr(common, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(records, "RESULTS", tmp_path / "results")
     monkeypatch.setattr(runner, "RUNS", tmp_path / "runs")
     return tmp_path
 
@@ -49,7 +50,7 @@ def test_rows_are_made_in_order_of_need_and_stored(table, made):
     assert runner.run_table(table, "t", hours=1.0)
     parts = ("training", "attack")
     assert made == [(r, s, p) for s in (0, 1) for r in ("first", "second") for p in parts]
-    record = common.read_result("papers/t")
+    record = records.read_result("papers/t")
     first = record["figures"]["first"]
     assert record["seed"] == [0, 1]
     assert first["mean"] == {
@@ -73,12 +74,12 @@ def test_what_is_stored_is_not_made_again(table, made):
     runner.run_table(table, "t", hours=1.0, rows=["second", "first"], seeds=[0])
     assert made[len(before) :] == [("second", 0, "training"), ("second", 0, "attack")]
     # The file keeps the order of the table.
-    assert list(common.read_result("papers/t")["figures"]) == ["first", "second"]
+    assert list(records.read_result("papers/t")["figures"]) == ["first", "second"]
 
 
 def test_a_row_is_cut_off_when_the_time_is_up_and_goes_on(table, made):
     assert not runner.run_table(table, "t", hours=0.0)
-    assert made == [] and common.read_result("papers/t") is None
+    assert made == [] and records.read_result("papers/t") is None
 
     def slow(name, run):
         done = run.folder / "half"
@@ -90,9 +91,9 @@ def test_a_row_is_cut_off_when_the_time_is_up_and_goes_on(table, made):
 
     slower = table._replace(stages=(slow,))
     assert not runner.run_table(slower, "t", hours=1.0, rows=["first"], seeds=[0])
-    assert common.read_result("papers/t") is None
+    assert records.read_result("papers/t") is None
     assert runner.run_table(slower, "t", hours=1.0, rows=["first"], seeds=[0])
-    assert common.read_result("papers/t")["figures"]["first"]["mean"] == {"clean": 0.5}
+    assert records.read_result("papers/t")["figures"]["first"]["mean"] == {"clean": 0.5}
 
 
 def test_rows_of_other_settings_are_not_mixed(table):
@@ -115,7 +116,7 @@ def test_the_command_takes_the_settings_of_the_table(table, made, monkeypatch, c
     monkeypatch.setattr(command, "table_of", lambda name: table)
     asked = ["--table", "got-1", "--name", "t", "--seeds", "0", "--rows", "second"]
     assert command.main([*asked, "--points", "10", "--hours", "1"]) == 0
-    assert common.read_result("papers/t")["settings"] == {"points": 10, "epochs": 1}
+    assert records.read_result("papers/t")["settings"] == {"points": 10, "epochs": 1}
     assert command.main([*asked, "--points", "10", "--hours", "0"]) == 0, "nothing is left to do"
     with pytest.raises(SystemExit):
         command.main(["--table", "got-1", "--rows", "third"])

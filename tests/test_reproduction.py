@@ -5,7 +5,8 @@ import pathlib
 
 import pytest
 
-from benchmarks import choosing, measured, reproduce
+from benchmarks import reproduce
+from benchmarks.render import choosing, measured
 from benchmarks.transport import recipes
 
 TABLES = [
@@ -20,12 +21,14 @@ def test_the_page_is_current():
 
 
 def test_the_measured_figures_of_the_choice_are_current():
-    assert choosing.PAGE.read_text() == choosing.rendered(), "Run python -m benchmarks.choosing"
+    assert choosing.PAGE.read_text() == choosing.rendered(), (
+        "Run python -m benchmarks.render.choosing"
+    )
 
 
 @pytest.mark.parametrize("page", measured.PAGES, ids=lambda page: page.stem)
 def test_the_measured_tables_are_current(page):
-    assert page.read_text() == measured.rendered(page), "Run python -m benchmarks.measured"
+    assert page.read_text() == measured.rendered(page), "Run python -m benchmarks.render.measured"
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table["title"][:40])

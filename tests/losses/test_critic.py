@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from benchmarks.wasserstein_critic import clouds, estimate
+from benchmarks.measure.training.wasserstein_critic import clouds, estimate
 
 ot = pytest.importorskip("ot")
 

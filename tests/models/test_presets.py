@@ -4,8 +4,8 @@ import pathlib
 
 import pytest
 
-from benchmarks import presets as maker
-from benchmarks import presets_page
+from benchmarks.measure.training import presets as maker
+from benchmarks.render import presets as page
 from lipot import datasets, models
 from lipot.models.presets import _FOLDER
 
@@ -28,8 +28,8 @@ def test_each_is_small_and_has_a_command():
 
 
 def test_the_page_shows_the_cards():
-    shown = presets_page.PAGE.read_text()
-    assert shown == presets_page.rendered(), "Run python -m benchmarks.presets_page"
+    shown = page.PAGE.read_text()
+    assert shown == page.rendered(), "Run python -m benchmarks.render.presets"
 
 
 def test_more_is_clean_than_proven():

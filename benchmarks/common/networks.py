@@ -1,0 +1,22 @@
+"""A network that several measurements take."""
+
+import keras
+
+from lipot import layers
+
+
+def small_cnn(hidden=(), classes=10):
+    """A 1-Lipschitz convolution of 28 x 28 images, pooled, with dense layers of given widths."""
+    keras.utils.set_random_seed(0)
+    dense = [part for n in hidden for part in (layers.SpectralDense(n), layers.GroupSort2())]
+    return keras.Sequential(
+        [
+            keras.Input((28, 28, 1)),
+            layers.SpectralConv2D(16, 3),
+            layers.GroupSort2(),
+            layers.ScaledAveragePooling2D(2),
+            keras.layers.Flatten(),
+            *dense,
+            layers.FrobeniusDense(classes),
+        ]
+    )

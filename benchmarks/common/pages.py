@@ -1,0 +1,24 @@
+"""What a page of measured results is made of."""
+
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
+
+
+def between_marks(text, body):
+    """Replaces what stands between the marks of a page's measured results."""
+    before, rest = text.split(BEGIN)
+    return f"{before}{BEGIN}\n{body}\n{END}{rest.split(END)[1]}"
+
+
+def markdown_table(header, rows):
+    """A table in Markdown out of a row of titles and rows of values."""
+    title, *lines = (f"| {' | '.join(map(str, row))} |" for row in (header, *rows))
+    return "\n".join([title, f"|{'---|' * len(header)}", *lines])
+
+
+def percent(share):
+    """A share in [0, 1] as a page shows it."""
+    return f"{100 * share:.2f} %"

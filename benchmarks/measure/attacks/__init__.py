@@ -1,0 +1,1 @@
+"""Attacks beside ART's, whole evaluations, and attacks on what was proven."""

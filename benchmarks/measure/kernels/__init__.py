@@ -1,0 +1,1 @@
+"""Singular values of kernels, during and after training."""

@@ -1,0 +1,1 @@
+"""Times and memory of training steps, certificates and large data."""

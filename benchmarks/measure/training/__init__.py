@@ -1,0 +1,1 @@
+"""Trainings, and the accuracies that they reach, clean and proven."""
