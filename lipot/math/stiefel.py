@@ -142,13 +142,14 @@ def deflate(matrix, directions):
     square = ops.matmul(small, small)
     # (1 + t)^(-1/2) - 1 to the third order.
     change = -0.5 * small + 0.375 * square - 0.3125 * ops.matmul(square, small)
-    moved = matrix + ops.matmul(ops.matmul(image, change), orthogonal.transposed(basis))
     # What leads out of the directions stays, and so does the drift along all others: the last
     # direction has the least of those followed, and the most of those that are not.
     out = orthogonal.frobenius_norm(error - ops.matmul(basis, small))
     near = ops.max(sizes, axis=-1) < _SERIES
     left = ops.where(near, ops.maximum(ops.min(sizes, axis=-1), out), float("inf"))
-    return Deflated(ops.where(near[..., None, None], moved, matrix), error, left)
+    change = ops.where(near[..., None, None], change, ops.zeros_like(change))
+    moved = matrix + ops.matmul(ops.matmul(image, change), orthogonal.transposed(basis))
+    return Deflated(moved, error, left)
 
 
 def _orthonormalized(block):

@@ -10,6 +10,8 @@ from lipot.math import stiefel
 
 # Directions in which the drift of a kernel is followed.
 _FOLLOWED = 8
+# How often a drift is sought along them before a whole kernel is brought back.
+_TRIES = 4
 
 
 def _turn_at(rank):
@@ -144,7 +146,8 @@ class ManifoldAdam(keras.optimizers.Adam):
         v = ops.where(finite, v + (1.0 - self.beta_2) * (square - v), v)
         turn = _turn_at(rank) if self.turn is None else self.turn
         length = turn * ops.cast(learning_rate, variable.dtype) / powers[0]
-        moved = matrices - length * m / (ops.sqrt(v / powers[1]) + self.epsilon)
+        # In this order one pass through the kernel less.
+        moved = matrices - length / (ops.sqrt(v / powers[1]) + self.epsilon) * m
         moved, m, vector = self._brought_back(moved, m, ops.convert_to_tensor(directions))
 
         self.assign(size, v)
@@ -154,7 +157,7 @@ class ManifoldAdam(keras.optimizers.Adam):
 
     def _brought_back(self, matrices, momentum, directions):
         """Matrices and momentum, retracted where the drift asks for it, and the new directions."""
-        matrices, directions, left = stiefel.deflate(matrices, directions)
+        matrices, directions, left = self._deflated(matrices, directions)
 
         def back():
             near = stiefel.retract(matrices)
@@ -167,6 +170,25 @@ class ManifoldAdam(keras.optimizers.Adam):
             return (*(back() if far else (matrices, momentum)), directions)
         matrices, momentum = ops.cond(far, back, lambda: (matrices, momentum))
         return matrices, momentum, directions
+
+    def _deflated(self, matrices, directions):
+        """Deflates until the drift is small or is found not to lie along a few directions."""
+        found = stiefel.deflate(matrices, directions)
+
+        def unfinished(step, matrices, directions, left):
+            left = ops.max(left)
+            return ops.logical_and(step < _TRIES, ops.logical_and(left > self.drift, left < 1.0))
+
+        def deflated(step, matrices, directions, left):
+            return step + 1, *stiefel.deflate(matrices, directions)
+
+        if backend.is_concrete(found.left):
+            step = 1
+            while unfinished(step, *found):
+                step, *found = deflated(step, *found)
+            return tuple(found)
+        start = (ops.convert_to_tensor(1, "int32"), *found)
+        return ops.while_loop(unfinished, deflated, start)[1:]
 
     @staticmethod
     def _matrices(variable, weight):
