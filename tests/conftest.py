@@ -28,6 +28,8 @@ take_own_cores()
 import keras
 import pytest
 
+from tests.slow_tests import SLOW
+
 # A file is one process's: where a long one comes last, the others wait for it with nothing to do.
 LONG_FILES = (
     "test_docs.py",
@@ -51,8 +53,14 @@ LONG_FILES = (
 )
 
 
+# Before pytest leaves out those that are marked.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Long files first, for what runs them by several processes."""
+    """Marks what takes long; long files first, for what runs them by several processes."""
+    for item in items:
+        name = item.nodeid.removeprefix("tests/")
+        if name in SLOW or name.partition("[")[0] in SLOW:
+            item.add_marker(pytest.mark.slow)
     places = {name: place for place, name in enumerate(LONG_FILES)}
     items.sort(key=lambda item: places.get(pathlib.Path(item.path).name, len(places)))
 
