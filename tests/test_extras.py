@@ -40,6 +40,7 @@ def _run(code, hidden):
         ("import lipot; lipot.datasets.load('digits')", "sklearn", "evaluate"),
         ("import lipot", "tensorflow", "tensorflow"),
     ],
+    ids=["evaluate", "art", "data", "framework"],
 )
 def test_the_extra_is_named(code, package, extra, monkeypatch):
     monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
