@@ -9,7 +9,7 @@ from lipot.layers.trained_weights import deferred_retraction
 from lipot.math import stiefel
 
 # Directions in which the drift of a kernel is followed.
-_FOLLOWED = 8
+_FOLLOWED = 16
 # How often a drift is sought along them before a whole kernel is brought back.
 _TRIES = 4
 
@@ -39,7 +39,7 @@ class ManifoldAdam(keras.optimizers.Adam):
     so that `turn * learning_rate` is the root mean square of the angles, in radians, by which a
     step turns the columns. The drift $\|W^\top W - I\|_2$ grows along a
     few directions, which a subspace iteration follows and brings back at each step, for six
-    products with eight vectors. Where more than these pass `drift`, the whole kernel is brought
+    products with a few vectors. Where more than these pass `drift`, the whole kernel is brought
     back and the momentum is made tangent again.
 
     A step that is not finite leaves an orthonormal kernel as it is.

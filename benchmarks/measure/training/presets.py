@@ -59,6 +59,19 @@ def _mnist_certified():
     return model
 
 
+def _mnist_otjr():
+    """OTJR, on a stock network with half of the recipe's filters."""
+    hidden = [
+        keras.layers.Conv2D(filters, 3, 2, padding="same", activation="relu")
+        for filters in (16, 32)
+    ]
+    hidden.append(keras.layers.Flatten())
+    hidden += [keras.layers.Dense(128, activation="relu"), keras.layers.Dense(10)]
+    network = keras.Sequential([keras.Input((28, 28, 1)), *hidden], name="classifier")
+    data = lipot.datasets.load("mnist")
+    return recipes.train_otjr(data, epochs=2, batch_size=128, eps=0.2, network=network, verbose=2)
+
+
 def _by(command):
     """A training by `lipot train`."""
 
@@ -78,10 +91,12 @@ COMMANDS = {
     "digits-otjr": "lipot train --method otjr --data digits --epochs 10",
     "mnist-certified": "python -m benchmarks.measure.training.presets mnist-certified",
     "mnist-hkr": "python -m benchmarks.measure.training.presets mnist-hkr",
+    "mnist-otjr": "python -m benchmarks.measure.training.presets mnist-otjr",
 }
 _TRAININGS = {
     "mnist-certified": _mnist_certified,
     "mnist-hkr": _mnist_hkr,
+    "mnist-otjr": _mnist_otjr,
 }
 
 
