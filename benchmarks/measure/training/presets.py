@@ -69,7 +69,7 @@ def _mnist_otjr():
     hidden += [keras.layers.Dense(128, activation="relu"), keras.layers.Dense(10)]
     network = keras.Sequential([keras.Input((28, 28, 1)), *hidden], name="classifier")
     data = lipot.datasets.load("mnist")
-    return recipes.train_otjr(data, epochs=2, batch_size=128, eps=0.2, network=network, verbose=2)
+    return recipes.train_otjr(data, epochs=8, batch_size=128, eps=0.2, network=network, verbose=2)
 
 
 def _by(command):
