@@ -36,7 +36,7 @@ def check_descent(name, count, batches, names=()):
 @on_devices_of_keras
 @pytest.mark.parametrize("name", SAMPLE)
 def test_two_devices_descend_the_loss_of_the_global_batch(name):
-    check_descent(name, 2, "equal", SAMPLE)
+    check_descent(name, 2, "ragged" if BACKEND == "jax" else "equal", SAMPLE)
 
 
 @on_devices_of_keras

@@ -57,17 +57,18 @@ def layout_map(model, device_mesh, axis="model", least=2**20):
     layouts = {}
     for layer, variable in _own_variables(model):
         place = _shared_side(layer, variable, devices, least)
-        sides = tuple(axis if side == place else None for side in range(len(variable.shape)))
+        sides = [axis if side == place else None for side in range(len(variable.shape))]
+        sides = None if place is None else tuple(sides)
         pattern = f"(.*/)?{re.escape(layer.name)}/{re.escape(variable.name)}"
         if layouts.setdefault(pattern, sides) != sides:
             raise ValueError(
                 "Invalid value received for argument `model`. Expected layers with names of their "
                 f"own. Received: several named '{layer.name}' with a `{variable.name}` that is "
-                f"shared as {layouts[pattern]} and as {sides}."
+                f"shared as {layouts[pattern]} and as {sides}"
             )
     found = keras.distribution.LayoutMap(device_mesh)
     for pattern, sides in layouts.items():
-        if any(sides):
+        if sides is not None:
             found[pattern] = sides
     return found
 
