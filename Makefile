@@ -49,8 +49,8 @@ test-slow: $(INSTALLED) ## run the tests that take minutes
 test-jax: $(INSTALLED_JAX) ## run the tests of layers, losses, certificates and models on JAX
 	KERAS_BACKEND=jax JAX_ENABLE_X64=1 $(BIN)/python -m pytest -rs $(PARALLEL) $(ON_EVERY_BACKEND)
 
-test-jax-slow: $(INSTALLED_JAX) ## train with every loss on 1, 2 and 4 devices of JAX
-	KERAS_BACKEND=jax $(BIN)/python -m pytest -m slow tests/test_replicas.py
+test-jax-slow: $(INSTALLED_JAX) ## train on 1, 2 and 4 devices of JAX, with every loss
+	KERAS_BACKEND=jax $(BIN)/python -m pytest -m slow tests/test_replicas.py tests/test_sharded.py
 
 test-jax-smoke: $(INSTALLED_JAX) ## run the dozen of them that CI runs on JAX
 	KERAS_BACKEND=jax $(BIN)/python -m pytest -rs -m smoke $(ON_EVERY_BACKEND)

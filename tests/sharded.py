@@ -16,7 +16,7 @@ import lipot
 from lipot.batches import predict
 from tests.replicas import CLASSES, SHIFT, X, Y, hinge_network, spread
 
-QUIET = {"sanity": False, "views": False, "progress": False}
+QUIET = {"sanity": False, "views": False, "progress": False, "clip_values": (0, 1)}
 RNG = np.random.default_rng(0)
 IMAGES = RNG.uniform(size=(16, 6, 6, 4)).astype("float32")
 

@@ -36,6 +36,7 @@ def test_a_spread_batch_changes_nothing_that_is_asked_of_a_trained_model(name):
 
 
 @on_jax
+@pytest.mark.slow
 def test_spread_weights_are_trained_as_on_one_device():
     one, four = sharded(1, "model"), sharded(4, "model")
     assert one["history"][0] != pytest.approx(one["history"][-1], rel=1e-2)
@@ -48,6 +49,7 @@ def test_spread_weights_are_trained_as_on_one_device():
 
 
 @on_jax
+@pytest.mark.slow
 def test_a_device_holds_its_share_of_every_wide_weight_and_of_what_belongs_to_it():
     held = sharded(4, "model")["held"]
     assert held["convolution kernel"] == [[3, 3, 4, 8], [3, 3, 4, 4]]
@@ -76,10 +78,9 @@ def test_what_devices_send_each_other_in_a_retraction():
     sent = {
         name: {tuple(pair) for pair in pairs} for name, pairs in sharded(4, "retraction").items()
     }
-    # The Gram matrix, 16 x 16, and never the kernel itself.
-    assert ("all-reduce", "16,16") in sent["rows"]
-    assert "64,16" not in {shape for _, shape in sent["rows"]}
-    assert ("all-gather", "64,16") in sent["columns"]
+    # Of the rows, the Gram matrix alone.
+    assert sent["rows"] == {("all-reduce", "16,16")}
+    assert {("all-gather", "64,16"), ("all-reduce", "64,16")} <= sent["columns"]
 
 
 def mesh(**settings):

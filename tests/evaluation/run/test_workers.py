@@ -18,7 +18,7 @@ from lipot.workers import Pool, check_workers
 RNG = np.random.default_rng(0)
 X = RNG.uniform(size=(40, 6)).astype("float32")
 Y = RNG.integers(0, 3, 40)
-QUIET = {"sanity": False, "views": False, "progress": False}
+QUIET = {"sanity": False, "views": False, "progress": False, "clip_values": (0, 1)}
 
 
 def network():
