@@ -76,7 +76,7 @@ def model(count):
         ]
     )
     network = spread_over(network, count, least=64)
-    optimizer = keras.optimizers.SGD(0.05, momentum=0.9)
+    optimizer = keras.optimizers.SGD(0.005, momentum=0.9)
     network.compile(optimizer, lipot.losses.MulticlassHKR(10.0))
     labels = np.eye(CLASSES)[Y[:16]]
     history = network.fit(IMAGES, labels, batch_size=8, epochs=5, shuffle=False, verbose=0)

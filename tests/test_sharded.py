@@ -39,7 +39,7 @@ def test_a_spread_batch_changes_nothing_that_is_asked_of_a_trained_model(name):
 @pytest.mark.slow
 def test_spread_weights_are_trained_as_on_one_device():
     one, four = sharded(1, "model"), sharded(4, "model")
-    assert one["history"][0] != pytest.approx(one["history"][-1], rel=1e-2)
+    assert one["history"][0] != pytest.approx(one["history"][-1], rel=1e-3)
     close(four["history"], one["history"], 1e-4)
     for ours, theirs in zip(four["weights"], one["weights"], strict=True):
         close(ours, theirs, 1e-4)
