@@ -4,6 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from lipot.backend.calls import stateless_call
 from lipot.backend.engine import Engine, constant_cotangent
 from lipot.backend.keras_graph import random_states
 
@@ -49,7 +50,7 @@ class JaxEngine(Engine):
         @self.jax.jit
         def run(trainable, non_trainable, *tensors):
             def forward(x):
-                return model.stateless_call(trainable, non_trainable, x, training=False)[0]
+                return stateless_call(model, trainable, non_trainable, x, training=False)[0]
 
             return function(forward, *tensors)
 
