@@ -112,7 +112,7 @@ def test_a_model_that_does_not_ask_if_it_trains_is_called_and_differentiated():
     found, after = stateless_call(model, weights, [], x, training=True)
     np.testing.assert_allclose(to_numpy(found), expected, rtol=1e-6)
     assert after == []
-    estimator = lipot.interop.art.classifier(model, clip_values=(0.0, 1.0))
+    estimator = lipot.interop.art.classifier(model, clip_values=(0.0, 1.0), input_shape=(4,))
     kernel = to_numpy(model.dense.kernel)
     np.testing.assert_allclose(
         estimator.class_gradient(x, label=1)[:, 0], np.tile(2.0 * kernel[:, 1], (3, 1)), rtol=1e-5
