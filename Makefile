@@ -24,12 +24,12 @@ PARALLEL ?= -n 2 --dist loadfile --no-loadscope-reorder
 # What runs on every backend. Doctests show values as TensorFlow prints them.
 ON_EVERY_BACKEND := tests/test_backend.py tests/layers tests/losses tests/certificates \
 	tests/models/test_adversarial_model.py tests/models/test_otad.py \
-	tests/models/test_otad_architectures.py
+	tests/models/test_otad_architectures.py tests/test_replicas.py tests/test_sharded.py
 
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test coverage test-slow test-jax test-jax-smoke test-torch test-keras lint format docs install clean
+.PHONY: help demo test coverage test-slow test-jax test-jax-slow test-jax-smoke test-torch test-keras lint format docs install clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
@@ -48,6 +48,9 @@ test-slow: $(INSTALLED) ## run the tests that take minutes
 
 test-jax: $(INSTALLED_JAX) ## run the tests of layers, losses, certificates and models on JAX
 	KERAS_BACKEND=jax JAX_ENABLE_X64=1 $(BIN)/python -m pytest -rs $(PARALLEL) $(ON_EVERY_BACKEND)
+
+test-jax-slow: $(INSTALLED_JAX) ## train on 1, 2 and 4 devices of JAX, with every loss
+	KERAS_BACKEND=jax $(BIN)/python -m pytest -m slow tests/test_replicas.py tests/test_sharded.py
 
 test-jax-smoke: $(INSTALLED_JAX) ## run the dozen of them that CI runs on JAX
 	KERAS_BACKEND=jax $(BIN)/python -m pytest -rs -m smoke $(ON_EVERY_BACKEND)

@@ -91,6 +91,12 @@ class Pool:
         except self._ray.exceptions.RayTaskError as error:
             # The error itself, as it would be without workers.
             raise (error.cause if isinstance(error.cause, Exception) else error) from None
+        except self._ray.exceptions.RayActorError as error:
+            raise RuntimeError(
+                f"A worker was lost {_RETRIES + 1} times with the same work. Expected memory for "
+                "each worker's model and batch: take fewer workers or a smaller `batch_size`; what "
+                "was found before is kept in the folder of `resume`, where there is one."
+            ) from error
 
     def _connect(self, workers, count):
         if self._ray.is_initialized():
@@ -98,7 +104,11 @@ class Pool:
         environment = {"KERAS_BACKEND": keras.backend.backend(), "TF_CPP_MIN_LOG_LEVEL": "3"}
         if isinstance(workers, str):
             _check_reachable(workers)
-            self._ray.init(workers, runtime_env={"env_vars": environment}, logging_level="ERROR")
+            settings = {"runtime_env": {"env_vars": environment}, "logging_level": "ERROR"}
+            try:
+                self._ray.init(workers, **settings)
+            except (ConnectionError, RuntimeError) as error:
+                raise _no_cluster(workers, error) from error
         else:
             threads = str(max(1, (os.cpu_count() or 1) // count))
             environment["TF_NUM_INTRAOP_THREADS"] = environment["TF_NUM_INTEROP_THREADS"] = threads
@@ -111,7 +121,11 @@ class Pool:
         self._started = True
 
     def _check_loaded(self):
-        failures = self._ray.get([worker.failure.remote() for worker in self._workers])
+        try:
+            failures = self._ray.get([worker.failure.remote() for worker in self._workers])
+        except self._ray.exceptions.RayError as error:
+            # A worker that cannot even import what it runs.
+            failures = [" ".join(str(error).split())[-300:]]
         for failure in filter(None, failures):
             raise ValueError(
                 "Invalid value received for argument `model`. Expected a model that every worker "
@@ -213,10 +227,14 @@ def _check_reachable(address):
     try:
         socket.create_connection((host, int(port)), timeout=5).close()
     except OSError as error:
-        raise ValueError(
-            "Invalid value received for argument `workers`. Expected the address of a Ray cluster "
-            f"that is running. Received: workers={address!r}, where nothing answers ({error})"
-        ) from error
+        raise _no_cluster(address, f"nothing answers: {error}") from error
+
+
+def _no_cluster(address, reason):
+    return ValueError(
+        "Invalid value received for argument `workers`. Expected the address of a Ray cluster "
+        f"that is running. Received: workers={address!r} ({reason})"
+    )
 
 
 @contextlib.contextmanager

@@ -1,7 +1,8 @@
 """Trains the same things on any number of devices: `python -m tests.replicas 2 fit` prints them.
 
 The devices of a framework are fixed once it starts, so that each number of them is a process of
-its own; `on_devices` runs one, once for all tests.
+its own; `on_devices` runs one, once for all tests. `python -m tests.replicas 2 ragged GOT HKR`
+trains with some losses alone.
 """
 
 import contextlib
@@ -11,7 +12,6 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 
 import keras
 import numpy as np
@@ -25,19 +25,20 @@ SHIFT = 0.2 * RNG.normal(size=X.shape).astype("float32")
 # Class 2 is in few rows, so that some replicas never see it.
 Y = np.array([0, 2, 1, 2, 0, 0, 1, 1, 0, 1, 0, 1, 0, 0, 1, 2, 2, 1, 0, 0, 1])
 WEIGHTS = RNG.integers(0, 4, size=SAMPLES).astype("float32")
-# Of two replicas, 4 and 3 rows: each size of a batch is traced anew.
+# Of two replicas, 4 and 3 rows; of four, 2, 2, 2 and 1. Each size of a batch is traced anew.
 EQUAL = (slice(0, 7), slice(7, 14), slice(14, 21))
-# Two replicas hold as many rows, then 3 and 2; four, in the second batch, 2, 2, 1 and none.
+# Two replicas hold as many rows, then 3 and 2; four, in the second batch, 2, 2, 1 and none. On JAX
+# devices share the first and the last batch.
 RAGGED = (slice(0, 8), slice(8, 13), slice(13, 21))
-STEPS = 20
+STEPS, RATE = 20, 0.05
 # The labels of each loss that does not take one-hot rows.
 BINARY = {"HKR", "KR", "HingeMargin", "TauBinaryCrossentropy"}
 NUMBERS = {"TauSparseCategoricalCrossentropy", "TripletLoss", "ContrastiveLoss"}
 
 
 @functools.cache
-def on_devices(count, part):
-    """What `python -m tests.replicas count part` prints, as a dictionary."""
+def on_devices(count, part, names=(), module="tests.replicas"):
+    """What `python -m module count part names` prints, as a dictionary."""
     environment = {
         **os.environ,
         "TF_CPP_MIN_LOG_LEVEL": "3",
@@ -46,8 +47,8 @@ def on_devices(count, part):
         "XLA_FLAGS": f"--xla_force_host_platform_device_count={count}",
         "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
     }
-    command = [sys.executable, "-m", "tests.replicas", str(count), part]
-    run = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
+    command = [sys.executable, "-m", module, str(count), part, *names]
+    run = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=3000)
     assert run.returncode == 0, run.stderr[-3000:]
     return json.loads(run.stdout.splitlines()[-1])
 
@@ -112,22 +113,42 @@ def strategy_of(count):
     return tf.distribute.MirroredStrategy([f"CPU:{index}" for index in range(count)])
 
 
-def descend(count, batches=EQUAL):
-    """Twenty steps of every loss on TensorFlow, batch by batch."""
+def descend(count, batches, names):
+    """Twenty steps of some losses, or of every public one, batch by batch."""
+    with spread(count) as strategy:
+        losses = losses_by_name()
+        trials = {name: Trial(name, losses[name]) for name in names or losses}
+        run = _on_jax if strategy is None else functools.partial(_on_tensorflow, strategy)
+        step = run(count, list(trials.values()))
+        shares = [_rows(trials.values(), batch) for batch in batches]
+        found = [step(shares[index % len(batches)]) for index in range(STEPS)]
+    return {
+        name: {
+            "values": [step[place][0] for step in found],
+            "metrics": [step[place][1] for step in found],
+            "weights": [np.asarray(w).tolist() for w in trial.variables],
+        }
+        for place, (name, trial) in enumerate(trials.items())
+    }
+
+
+def _rows(trials, batch):
+    """What each loss reads of a batch."""
+    return [(X[batch], SHIFT[batch], trial.labels[batch], WEIGHTS[batch]) for trial in trials]
+
+
+def _on_tensorflow(strategy, count, trials):
+    """A step of all trials: their losses, and what each replica reads as metrics."""
     import tensorflow as tf
 
-    strategy = strategy_of(count)
-    with strategy.scope():
-        trials = {name: Trial(name, loss) for name, loss in losses_by_name().items()}
-        # Plain gradient descent: one optimizer of all does what one of each would, and is traced
-        # once.
-        variables = [variable for trial in trials.values() for variable in trial.variables]
-        optimizer = keras.optimizers.SGD(0.05)
-        optimizer.build(variables)
+    # Plain gradient descent: one optimizer of all does what one of each would, and is traced once.
+    variables = [variable for trial in trials for variable in trial.variables]
+    optimizer = keras.optimizers.SGD(RATE)
+    optimizer.build(variables)
 
     def step(shares):
         found, gradients = [], []
-        for trial, share in zip(trials.values(), shares):
+        for trial, share in zip(trials, shares):
             with tf.GradientTape() as tape:
                 found.append(trial.value(*share))
             gradients += tape.gradient(found[-1][0], trial.variables)
@@ -137,46 +158,82 @@ def descend(count, batches=EQUAL):
             optimizer.apply(gradients, variables)
         return found
 
-    def share(context, batch):
-        rows = np.arange(SAMPLES)[batch]
-        size = -(-len(rows) // count)
-        index = int(context.replica_id_in_sync_group)
-        rows = rows[index * size : (index + 1) * size]
-        arrays = ((X, SHIFT, trial.labels, WEIGHTS) for trial in trials.values())
-        return [tuple(tf.constant(array[rows]) for array in one) for one in arrays]
-
     run = tf.function(lambda shares: strategy.run(step, args=(shares,)), autograph=False)
-    shares = [
-        strategy.experimental_distribute_values_from_function(functools.partial(share, batch=batch))
-        for batch in batches
-    ]
-    values, metrics = [], []
-    for index in range(STEPS):
-        found = run(shares[index % len(batches)])
+
+    def share(context, rows):
+        size = -(-len(rows[0][0]) // count)
+        first = int(context.replica_id_in_sync_group) * size
+        return [tuple(tf.constant(a[first : first + size]) for a in arrays) for arrays in rows]
+
+    def call(rows):
+        spread_rows = functools.partial(share, rows=rows)
+        found = run(strategy.experimental_distribute_values_from_function(spread_rows))
         local = [[strategy.experimental_local_results(v) for v in pair] for pair in found]
-        values.append([float(sum(value)) for value, _ in local])
-        metrics.append([[float(v) for v in metric] for _, metric in local])
-    return {
-        name: {
-            "values": [step[place] for step in values],
-            "metrics": [step[place] for step in metrics],
-            "weights": [w.numpy().tolist() for w in trial.variables],
-        }
-        for place, (name, trial) in enumerate(trials.items())
-    }
+        return [(float(sum(value)), [float(v) for v in metric]) for value, metric in local]
+
+    return call
+
+
+def _on_jax(count, trials):
+    """The same of `_on_tensorflow`, each trial a program whose batch is spread over devices."""
+    programs = [_program(trial, count) for trial in trials]
+    return lambda rows: [run(share) for run, share in zip(programs, rows)]
+
+
+def _program(trial, count):
+    import jax
+
+    states = list(trial.loss.non_trainable_variables) if trial.paired else []
+    variables = [*trial.variables, *states]
+
+    @jax.jit
+    def step(trained, kept, share):
+        share = [_spread_rows(array) for array in share]
+
+        def value(trained):
+            pairs = list(zip(variables, [*trained, *kept]))
+            with keras.StatelessScope(pairs) as scope:
+                found, metric = trial.value(*share)
+                after = [scope.get_current_value(state) for state in states]
+            return found, (metric, after)
+
+        (found, rest), gradients = jax.value_and_grad(value, has_aux=True)(trained)
+        return found, *rest, [v - RATE * g for v, g in zip(trained, gradients)]
+
+    def call(share):
+        values = [v.value for v in variables]
+        assert all(len(value.sharding.device_set) == count for value in values)
+        trained, kept = values[: len(trial.variables)], values[len(trial.variables) :]
+        found, metric, kept, trained = step(trained, kept, share)
+        for variable, value in zip(variables, [*trained, *kept]):
+            variable.assign(value)
+        return float(found), [float(metric)]
+
+    return call
+
+
+def _spread_rows(array):
+    """Spreads a batch over the devices; one that they do not divide, every device has whole."""
+    mesh = keras.distribution.distribution().device_mesh
+    if len(array) % mesh.shape[0]:
+        return array
+    axes = [mesh.axis_names[0], *[None] * (array.ndim - 1)]
+    layout = keras.distribution.TensorLayout(axes, mesh)
+    return keras.distribution.distribute_tensor(array, layout)
 
 
 @contextlib.contextmanager
 def spread(count):
-    """What is made inside trains on so many devices, on TensorFlow and JAX."""
+    """What is made inside trains on so many devices; yields the strategy of TensorFlow."""
     if keras.backend.backend() == "jax":
         devices = keras.distribution.list_devices()
         assert len(devices) == count
         keras.distribution.set_distribution(keras.distribution.DataParallel(devices=devices))
-        yield
+        yield None
     else:
-        with strategy_of(count).scope():
-            yield
+        strategy = strategy_of(count)
+        with strategy.scope():
+            yield strategy
 
 
 def fit(count):
@@ -199,43 +256,23 @@ def fit(count):
     return found
 
 
-def on_shards(count):
-    """What `keras.distribution` must not break, on numbers of points that no device divides."""
+def hinge_network():
+    """A small network that is trained by hinge-KR, compiled."""
     import lipot
-    from lipot.batches import predict
 
-    labels, folder = Y, tempfile.mkdtemp()
-    with spread(count):
-        network = _models(lipot, jax=True)["hinge-KR"]
-        network.fit(X[:16], np.eye(CLASSES)[Y[:16]], batch_size=8, shuffle=False, verbose=0)
-        double = keras.Sequential([keras.Input((FEATURES,)), keras.layers.Rescaling(2.0)])
-        head = keras.layers.Dense(CLASSES, kernel_initializer="ones")
-        otad = lipot.OTAD(double, head, neighbors=3).adapt(X)
-        found = {}
-        for name, model in (("network", network), ("OTAD", otad)):
-            model.save(f"{folder}/model.keras")
-            loaded = keras.saving.load_model(f"{folder}/model.keras")
-            certificate = lipot.certify(model, X, labels, batch_size=8)
-            found[name] = {
-                "predict": predict(model, X, 8, verbose=0).tolist(),
-                "loaded": predict(loaded, X, 8, verbose=0).tolist(),
-                "radius": certificate.radius.tolist(),
-            }
-        found["OTAD"]["method"] = otad.predict(X + 0.01, batch_size=8, verbose=0).tolist()
-        found["OTAD"]["features"] = otad.features(X + 0.01, batch_size=8).tolist()
-        report = lipot.evaluate(network, X, labels, 2, [0.05], "quick", sanity=False, views=False)
-        found["broken by"] = report.evaluations[0].broken_by[0.05].tolist()
-    return found
+    keras.utils.set_random_seed(7)
+    width = [keras.Input((FEATURES,)), lipot.layers.SpectralDense(6), lipot.layers.GroupSort2()]
+    metrics = ["accuracy", lipot.losses.MulticlassKR()]
+    metrics.append(lipot.metrics.CategoricalProvableAvgRobustness())
+    network = keras.Sequential([*width, lipot.layers.FrobeniusDense(CLASSES)])
+    loss = lipot.losses.MulticlassHKR(10.0)
+    network.compile(keras.optimizers.SGD(0.05), loss, metrics=metrics)
+    return network
 
 
 def _models(lipot, jax):
-    keras.utils.set_random_seed(7)
     losses, layers = lipot.losses, keras.layers
-    width = [keras.Input((FEATURES,)), lipot.layers.SpectralDense(6), lipot.layers.GroupSort2()]
-    metrics = ["accuracy", losses.MulticlassKR(), lipot.metrics.CategoricalProvableAvgRobustness()]
-    hinge = keras.Sequential([*width, lipot.layers.FrobeniusDense(CLASSES)])
-    hinge.compile(keras.optimizers.SGD(0.05), losses.MulticlassHKR(10.0), metrics=metrics)
-    found = {"hinge-KR": hinge}
+    found = {"hinge-KR": hinge_network()}
     terms = [loss for name, loss in losses_by_name().items() if isinstance(loss, losses.PairedLoss)]
     for name, attack in (
         ("PGD", lipot.attacks.PGD(0.05, steps=3, seed=1)),
@@ -266,6 +303,9 @@ def _ot_classifier(lipot):
 
 
 if __name__ == "__main__":
-    ragged = functools.partial(descend, batches=RAGGED)
-    parts = {"descend": descend, "ragged": ragged, "fit": fit, "shards": on_shards}
-    print(json.dumps(parts[sys.argv[2]](int(sys.argv[1]))))
+    count, part, names = int(sys.argv[1]), sys.argv[2], sys.argv[3:]
+    batches = {"equal": EQUAL, "ragged": RAGGED}
+    if part in batches:
+        print(json.dumps(descend(count, batches[part], names)))
+    else:
+        print(json.dumps(fit(count)))

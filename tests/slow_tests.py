@@ -49,6 +49,5 @@ SLOW = (
     "test_extras.py::test_the_extra_is_named[art]",
     "test_extras.py::test_the_extra_is_named[data]",
     "test_how_to_add.py::test_the_example_is_added_in_the_places_it_says",
-    "test_replicas.py::test_replicas_descend_the_loss_of_the_global_batch",
     "test_weight_histories.py::test_networks_come_to_a_sum",
 )

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 from keras import ops
 
+import lipot
 from lipot import backend
+from lipot.backend.calls import stateless_call
 from tests.helpers import to_numpy
 
 # The package that the tensors of each backend come from.
@@ -92,3 +94,26 @@ def test_tensors_are_concrete_outside_programs():
     # PyTorch runs what it is given at once.
     assert seen == [keras.backend.backend() == "torch"]
     assert backend.is_concrete(ops.convert_to_tensor(X))
+
+
+@pytest.mark.smoke
+def test_a_model_that_does_not_ask_if_it_trains_is_called_and_differentiated():
+    class Doubled(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.dense = keras.layers.Dense(2)
+
+        def call(self, inputs):
+            return 2.0 * self.dense(inputs)
+
+    model, x = Doubled(), np.random.default_rng(0).uniform(size=(3, 4)).astype("float32")
+    expected = to_numpy(model(x))
+    weights = [weight.value for weight in model.trainable_variables]
+    found, after = stateless_call(model, weights, [], x, training=True)
+    np.testing.assert_allclose(to_numpy(found), expected, rtol=1e-6)
+    assert after == []
+    estimator = lipot.interop.art.classifier(model, clip_values=(0.0, 1.0), input_shape=(4,))
+    kernel = to_numpy(model.dense.kernel)
+    np.testing.assert_allclose(
+        estimator.class_gradient(x, label=1)[:, 0], np.tile(2.0 * kernel[:, 1], (3, 1)), rtol=1e-5
+    )

@@ -161,6 +161,28 @@ def test_what_is_wrong_with_a_source_is_said(place):
         lipot.certify(network(), x, batch_size=2)
 
 
+@pytest.mark.parametrize("place", range(7))
+def test_every_door_says_what_is_wrong_and_what_was_done_is_kept(place, tmp_path):
+    backbone = keras.Sequential([keras.Input((5,)), keras.layers.Rescaling(2.0)])
+    otad = lipot.OTAD(backbone, keras.layers.Dense(3), neighbors=4)
+    otad.adapt(X, folder=tmp_path / "points")
+    expected = otad.features(X)
+    doors = {
+        "adapt": lambda x: otad.adapt(x, batch_size=2),
+        "adapt in files": lambda x: otad.adapt(x, batch_size=2, folder=tmp_path / "points"),
+        "features": lambda x: otad.features(x, batch_size=2),
+        "certify": lambda x: lipot.certify(otad, x, batch_size=2),
+        "evaluate": lambda x: lipot.evaluate(network(), x, None, 2, 0.1, "fgsm", progress=False),
+    }
+    for use in doors.values():
+        x, words = list(faulty_sources())[place]
+        with pytest.raises(ValueError, match=f"argument `x`. Expected {words}"):
+            use(x)
+    np.testing.assert_array_equal(otad.features(X), expected)
+    # Nothing is left of what was begun.
+    assert len(list((tmp_path / "points").iterdir())) == 5
+
+
 def test_a_data_set_brings_its_own_labels():
     with pytest.raises(ValueError, match="argument `y`. Expected None, since a data set"):
         lipot.certify(network(), dataset(X, Y), Y)

@@ -282,6 +282,14 @@ def shards():
     return _engine.shards()
 
 
+def row_shards(variable):
+    """Over how many devices `keras.distribution` spreads the rows of a variable.
+
+    It is 1 without a distribution, and on TensorFlow and PyTorch.
+    """
+    return _engine.row_shards(variable)
+
+
 def is_concrete(tensor):
     """Tells whether a tensor has values now (False while a program is being traced)."""
     return _engine.is_concrete(tensor)

@@ -52,6 +52,9 @@ class Engine:
     def shards(self):
         return 1
 
+    def row_shards(self, variable):
+        return 1
+
     def replica(self):
         return Replica(0, 1)
 

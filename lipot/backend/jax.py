@@ -4,6 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from lipot.backend.calls import stateless_call
 from lipot.backend.engine import Engine, constant_cotangent
 from lipot.backend.keras_graph import random_states
 
@@ -49,7 +50,7 @@ class JaxEngine(Engine):
         @self.jax.jit
         def run(trainable, non_trainable, *tensors):
             def forward(x):
-                return model.stateless_call(trainable, non_trainable, x, training=False)[0]
+                return stateless_call(model, trainable, non_trainable, x, training=False)[0]
 
             return function(forward, *tensors)
 
@@ -66,10 +67,13 @@ class JaxEngine(Engine):
 
     def shards(self):
         distribution = keras.distribution.distribution()
-        if distribution is None or distribution.batch_dim_name is None:
+        return 1 if distribution is None else _devices(distribution, distribution.batch_dim_name)
+
+    def row_shards(self, variable):
+        distribution = keras.distribution.distribution()
+        if distribution is None:
             return 1
-        mesh = distribution.device_mesh
-        return dict(zip(mesh.axis_names, mesh.shape)).get(distribution.batch_dim_name, 1)
+        return _devices(distribution, distribution.get_variable_layout(variable).axes[0])
 
     def on_host(self, function, rows, outputs):
         shapes = [self.jax.ShapeDtypeStruct((rows.shape[0], *s), dtype) for s, dtype in outputs]
@@ -83,6 +87,12 @@ class JaxEngine(Engine):
 
     def adjustable(self, number):
         return AdjustableOnHost(self.jax, number)
+
+
+def _devices(distribution, axis):
+    """How many devices a distribution has along an axis of its mesh; 1 without one."""
+    mesh = distribution.device_mesh
+    return dict(zip(mesh.axis_names, mesh.shape)).get(axis, 1)
 
 
 class AdjustableOnHost:

@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 from keras import ops
 
+from lipot import checks
 from lipot.math.precision import widest_float
 
 # Candidates beyond those asked for, whose distances are computed again without cancellation.
@@ -24,7 +25,7 @@ class Neighbors(NamedTuple):
     distances: Any
 
 
-def nearest_neighbors(queries, points, squared_norms, count):
+def nearest_neighbors(queries, points, squared_norms, count, parts=1):
     r"""Finds the nearest points to each query.
 
     $|x - p|^2 = |x|^2 - 2\,x \cdot p + |p|^2$ ranks all points with one matrix product; the
@@ -38,6 +39,8 @@ def nearest_neighbors(queries, points, squared_norms, count):
         points: `(n, d)`.
         squared_norms: `|p|^2` of the points, `(n,)`.
         count: Number of neighbors; all points where it exceeds n.
+        parts: Over how many devices the points are spread, row after row. Each searches its own,
+            and of what they find the nearest are kept. They must divide n.
 
     Returns:
         `Neighbors`, with `min(count, n)` columns.
@@ -53,18 +56,50 @@ def nearest_neighbors(queries, points, squared_norms, count):
     total = points.shape[0]
     count = min(count, total)
     queries = ops.stop_gradient(ops.convert_to_tensor(queries))
-    wanted, best, candidates = min(count + SPARE, total), [], []
+    wanted = min(count + SPARE, total)
+    if parts == 1:
+        _, candidates = _best(queries, points, squared_norms, wanted)
+    else:
+        candidates = _best_of_parts(queries, points, squared_norms, wanted, parts)
+    return sort_by_distance(queries, points, candidates, count)
+
+
+def _best(queries, points, squared_norms, wanted):
+    """Scores and rows of the points with the best scores, `2 x (batch, wanted)`."""
+    total, best, candidates = points.shape[0], [], []
     for start in range(0, total, _BLOCK):
         block, norms = points[start : start + _BLOCK], squared_norms[start : start + _BLOCK]
         scores = 2.0 * ops.matmul(queries, ops.transpose(block)) - norms
         values, places = ops.top_k(scores, min(wanted, block.shape[0]))
         best.append(values)
         candidates.append(places + start)
-    if len(best) > 1:
-        # Of equal scores the first is kept, as among all at once: blocks are in order.
-        _, places = ops.top_k(ops.concatenate(best, axis=1), wanted)
-        candidates = [ops.take_along_axis(ops.concatenate(candidates, axis=1), places, axis=1)]
-    return sort_by_distance(queries, points, candidates[0], count)
+    if len(best) == 1:
+        return best[0], candidates[0]
+    return _merged(ops.concatenate(best, axis=1), ops.concatenate(candidates, axis=1), wanted)
+
+
+def _best_of_parts(queries, points, squared_norms, wanted, parts):
+    size, width = points.shape[0] // parts, points.shape[1]
+    if points.shape[0] % parts:
+        raise checks.invalid("parts", f"a divisor of {points.shape[0]} points", parts)
+    spread = ops.reshape(points, (parts, size, width)), ops.reshape(squared_norms, (parts, size))
+    # Mapped over, each part stays where it is; only what it found travels.
+    best, candidates = ops.vectorized_map(
+        lambda part: _best(queries, *part, min(wanted, size)), spread
+    )
+    first = size * ops.arange(parts, dtype=candidates.dtype)
+    candidates = candidates + first[:, None, None]
+    joined = [
+        ops.reshape(ops.transpose(found, (1, 0, 2)), (-1, parts * found.shape[2]))
+        for found in (best, candidates)
+    ]
+    return _merged(*joined, wanted)[1]
+
+
+def _merged(scores, candidates, wanted):
+    # Of equal scores the first is kept, as among all at once: blocks and parts are in order.
+    scores, places = ops.top_k(scores, wanted)
+    return scores, ops.take_along_axis(candidates, places, axis=1)
 
 
 def sort_by_distance(queries, points, candidates, count):

@@ -10,6 +10,7 @@ from lipot.models.embedding_networks import (
     embedding_discriminator,
     embedding_encoder,
 )
+from lipot.models.layout_map import layout_map
 from lipot.models.lipnext import lipnext
 from lipot.models.metric_networks import (
     metric_attention,

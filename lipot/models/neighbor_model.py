@@ -259,7 +259,8 @@ class NeighborModel(keras.Model):
         count = min(self.neighbors if count is None else count, self.memory.size)
         codes = self._code(inputs, embedded)
         if self.search == "exact" and self.memory.files is None:
-            return nearest_neighbors(codes, *self.memory.search_space(), count)
+            parts = backend.row_shards(self.memory.codes)
+            return nearest_neighbors(codes, *self.memory.search_space(), count, parts)
         found = [((count,), "int32"), ((count,), widest_float())]
         search = functools.partial(self._search_outside, count=count)
         return Neighbors(*backend.on_host(search, ops.stop_gradient(codes), found))

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from keras import ops
 
 from lipot.backend import pullback
+from lipot.backend.calls import stateless_call
 
 
 class WeightGradients(NamedTuple):
@@ -67,7 +68,8 @@ class _StatelessCall:
 
     def __call__(self, network, x):
         state = network.non_trainable_variables
-        outputs, state_after, penalties = network.stateless_call(
+        outputs, state_after, penalties = stateless_call(
+            network,
             [self._values[id(variable)] for variable in network.trainable_variables],
             [variable.value for variable in state],
             x,

@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from lipot.backend.calls import stateless_call
 from lipot.losses.weighted_loss import MeanLoss
 
 
@@ -86,4 +87,4 @@ def with_frozen_weights(network, x):
     """
     weights = [ops.stop_gradient(variable.value) for variable in network.trainable_variables]
     state = [variable.value for variable in network.non_trainable_variables]
-    return network.stateless_call(weights, state, x, training=True)[0]
+    return stateless_call(network, weights, state, x, training=True)[0]

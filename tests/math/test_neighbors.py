@@ -56,6 +56,21 @@ def test_points_in_blocks_give_what_all_at_once_give(block, monkeypatch):
         np.testing.assert_array_equal(np.asarray(ours), np.asarray(theirs))
 
 
+@pytest.mark.parametrize(("parts", "block"), [(2, 1000), (4, 64), (250, 1000)])
+def test_points_in_parts_give_what_all_at_once_give(parts, block, monkeypatch):
+    rng = np.random.default_rng(1)
+    points = rng.integers(0, 4, size=(500, 6)).astype("float32")
+    queries = rng.integers(0, 4, size=(30, 6)).astype("float32")
+    arrays = *map(ops.convert_to_tensor, (queries, points, np.sum(points**2, axis=1))), 7
+    expected = nearest_neighbors(*arrays)
+    monkeypatch.setattr(neighbors, "_BLOCK", block)
+    found = nearest_neighbors(*arrays, parts)
+    for ours, theirs in zip(found, expected):
+        np.testing.assert_array_equal(np.asarray(ours), np.asarray(theirs))
+    with pytest.raises(ValueError, match="argument `parts`. Expected a divisor of 500"):
+        nearest_neighbors(*arrays, 3)
+
+
 @pytest.mark.slow
 def test_memory_of_a_search_does_not_grow_with_the_points():
     """The program over a million points works in a fraction of the scores of all at once."""

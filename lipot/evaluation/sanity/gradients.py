@@ -4,6 +4,7 @@ import numpy as np
 from keras import ops
 
 from lipot import backend
+from lipot.backend.calls import stateless_call
 
 # Points to look at: a model without gradients has none anywhere.
 _POINTS = 8
@@ -70,7 +71,7 @@ def _weights_have_none(task):
             ops.cast(ops.reshape(part, weight.shape), weight.dtype)
             for part, weight in zip(parts, weights)
         ]
-        logits, _ = model.stateless_call(values, state, x, training=False)
+        logits, _ = stateless_call(model, values, state, x, training=False)
         return ops.sum(ops.var(logits, axis=-1))
 
     flat = ops.concatenate(

@@ -8,6 +8,7 @@ from keras import ops
 
 from lipot import backend, checks
 from lipot.attacks import Victim
+from lipot.backend.calls import stateless_call
 from lipot.backend.keras_graph import random_states
 from lipot.interop.art.losses import resolve
 
@@ -300,9 +301,8 @@ class _InputsOnly:
             # too: cutting them off leaves half of the backward pass.
             frozen = [ops.stop_gradient(weight.value) for weight in model.trainable_variables]
             state = [weight.value for weight in model.non_trainable_variables]
-            outputs, after = model.stateless_call(
-                frozen, state, programs.preprocess(x), training=False
-            )
+            inputs = programs.preprocess(x)
+            outputs, after = stateless_call(model, frozen, state, inputs, training=False)
             # Without this a random model would draw the same numbers in every call.
             drawn = {id(variable) for variable in random_states(model)}
             for variable, value in zip(model.non_trainable_variables, after):

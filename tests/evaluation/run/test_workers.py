@@ -4,7 +4,9 @@ import json
 import os
 import signal
 import socket
+import sys
 import threading
+import types
 
 import keras
 import numpy as np
@@ -16,7 +18,7 @@ from lipot.workers import Pool, check_workers
 RNG = np.random.default_rng(0)
 X = RNG.uniform(size=(40, 6)).astype("float32")
 Y = RNG.integers(0, 3, 40)
-QUIET = {"sanity": False, "views": False, "progress": False}
+QUIET = {"sanity": False, "views": False, "progress": False, "clip_values": (0, 1)}
 
 
 def network():
@@ -25,10 +27,9 @@ def network():
     return keras.Sequential([keras.Input((6,)), *layers, lipot.layers.FrobeniusDense(3)])
 
 
-def evaluated(model, folder, **settings):
-    attacks = ["fgsm", "pgd", "deepfool", "square"]
+def evaluated(model, folder, attacks=("fgsm", "pgd", "deepfool", "square"), **settings):
     report = lipot.evaluate(
-        model, X, Y, 2, [0.05, 0.2], attacks, batch_size=7, resume=folder, **QUIET, **settings
+        model, X, Y, 2, [0.05, 0.2], list(attacks), batch_size=7, resume=folder, **QUIET, **settings
     )
     record = report.evaluations[0].to_dict()
     assert record.pop("seconds").keys() == set(attacks)
@@ -76,6 +77,16 @@ def test_a_cluster_that_is_not_there_is_said(ray):
         lipot.certify(network(), X, workers=f"ray://127.0.0.1:{port}")
 
 
+@pytest.mark.slow
+def test_what_answers_and_is_no_cluster_is_said(ray, monkeypatch):
+    monkeypatch.setattr("ray.util.client.worker.INITIAL_TIMEOUT_SEC", 1)
+    monkeypatch.setenv("RAY_CLIENT_RECONNECT_GRACE_PERIOD", "1")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"ray://127.0.0.1:{server.getsockname()[1]}"
+        with pytest.raises(ValueError, match=f"Ray cluster that is running.*{address}"):
+            lipot.certify(network(), X, workers=address)
+
+
 def test_without_ray_it_is_asked_for(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "ray", None)
     with pytest.raises(ImportError, match=r"lipot\[ray\]"):
@@ -118,6 +129,50 @@ def test_lost_workers_change_nothing(ray, tmp_path):
     assert len(pids) == 3
     assert json.dumps(shared[0]) == json.dumps(alone[0])
     assert shared[1] == alone[1]
+
+
+class Lost:
+    """A pool whose worker is lost for good after some pieces of work."""
+
+    def __init__(self, task, left):
+        self.task, self.left = task, left
+
+    def map(self, function, jobs):
+        for place, job in enumerate(jobs):
+            if self.left == 0:
+                raise RuntimeError("A worker was lost.")
+            self.left -= 1
+            yield place, function(self.task, *job), 0
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        pass
+
+
+def test_what_was_found_before_all_workers_were_lost_is_kept(tmp_path, monkeypatch):
+    model = network()
+    expected, files = evaluated(model, tmp_path / "alone", ["fgsm"])
+    # Under this name the package has the function.
+    module = sys.modules["lipot.evaluation.evaluate"]
+    monkeypatch.setattr(module, "_pool", lambda workers, task: Lost(task, 1))
+    with pytest.raises(RuntimeError, match="A worker was lost"):
+        evaluated(model, tmp_path / "shared", ["fgsm"], workers=2)
+    monkeypatch.undo()
+    assert len(list((tmp_path / "shared").glob("*.npz"))) == 1
+    found = evaluated(model, tmp_path / "shared", ["fgsm"])
+    assert json.dumps(found[0]) == json.dumps(expected)
+    assert found[1] == files
+
+
+@pytest.mark.slow
+def test_workers_that_cannot_import_what_they_run_are_said(ray, monkeypatch):
+    module = types.ModuleType("only_here")
+    exec("def prepare(model):\n    return model", vars(module))
+    monkeypatch.setitem(sys.modules, "only_here", module)
+    with pytest.raises(ValueError, match="argument `model`. Expected .* every worker.*only_here"):
+        Pool(1, network(), module.prepare)
 
 
 @pytest.mark.slow
