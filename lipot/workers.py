@@ -108,6 +108,8 @@ class Pool:
             try:
                 self._ray.init(workers, **settings)
             except (ConnectionError, RuntimeError) as error:
+                # Ray would look for that cluster in whatever is asked of it next.
+                self._ray.shutdown()
                 raise _no_cluster(workers, error) from error
         else:
             threads = str(max(1, (os.cpu_count() or 1) // count))
