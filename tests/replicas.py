@@ -36,6 +36,13 @@ BINARY = {"HKR", "KR", "HingeMargin", "TauBinaryCrossentropy"}
 NUMBERS = {"TauSparseCategoricalCrossentropy", "TripletLoss", "ContrastiveLoss"}
 
 
+def close(ours, theirs, tolerance):
+    ours, theirs = np.asarray(ours, "float64"), np.asarray(theirs, "float64")
+    assert ours.shape == theirs.shape
+    assert np.all(np.isfinite(theirs))
+    np.testing.assert_allclose(ours, theirs, rtol=tolerance, atol=tolerance)
+
+
 @functools.cache
 def on_devices(count, part, names=(), module="tests.replicas"):
     """What `python -m module count part names` prints, as a dictionary."""

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from tests.replicas import STEPS, losses_by_name, on_devices
+from tests.replicas import STEPS, close, losses_by_name, on_devices
 
 BACKEND = keras.backend.backend()
 on_devices_of_keras = pytest.mark.skipif(
@@ -12,13 +12,6 @@ on_devices_of_keras = pytest.mark.skipif(
 )
 # One of each kind: classes counted, rows sorted, sliced, matched, and compared with one another.
 SAMPLE = ("GOT", "MulticlassHKR", "SlicedWasserstein", "TripletLoss")
-
-
-def close(ours, theirs, tolerance):
-    ours, theirs = np.asarray(ours, "float64"), np.asarray(theirs, "float64")
-    assert ours.shape == theirs.shape
-    assert np.all(np.isfinite(theirs))
-    np.testing.assert_allclose(ours, theirs, rtol=tolerance, atol=tolerance)
 
 
 def check_descent(name, count, batches, names=()):

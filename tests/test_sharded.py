@@ -5,18 +5,11 @@ import numpy as np
 import pytest
 
 import lipot
-from tests.replicas import CLASSES, on_devices
+from tests.replicas import CLASSES, close, on_devices
 
 on_jax = pytest.mark.skipif(
     keras.backend.backend() != "jax", reason="keras.distribution is for JAX."
 )
-
-
-def close(ours, theirs, tolerance):
-    ours, theirs = np.asarray(ours, "float64"), np.asarray(theirs, "float64")
-    assert ours.shape == theirs.shape
-    assert np.all(np.isfinite(theirs))
-    np.testing.assert_allclose(ours, theirs, rtol=tolerance, atol=tolerance)
 
 
 def sharded(count, part):

@@ -290,6 +290,18 @@ def row_shards(variable):
     return _engine.row_shards(variable)
 
 
+def while_loop(unfinished, iterate, state):
+    """`ops.while_loop`, or a loop of Python where the last of the state has a value.
+
+    JAX would compile the loop anew at each call.
+    """
+    if not is_concrete(state[-1]):
+        return ops.while_loop(unfinished, iterate, tuple(map(ops.convert_to_tensor, state)))
+    while unfinished(*state):
+        state = iterate(*state)
+    return state
+
+
 def is_concrete(tensor):
     """Tells whether a tensor has values now (False while a program is being traced)."""
     return _engine.is_concrete(tensor)

@@ -51,14 +51,6 @@ def retract(matrix, tolerance=0.05, iterations=40):
     """
     if matrix.shape[-2] < matrix.shape[-1]:
         return orthogonal.transposed(retract(orthogonal.transposed(matrix), tolerance, iterations))
-    matrix, left = _scaled_bjorck_step(matrix)
-    if backend.is_concrete(left):
-        # JAX would compile a loop anew at each call.
-        for _ in range(iterations - 1):
-            if not left > tolerance:
-                break
-            matrix, left = _scaled_bjorck_step(matrix)
-        return matrix
 
     def unfinished(step, current, left):
         # A comparison with NaN is false: what is not finite ends the loop.
@@ -67,8 +59,7 @@ def retract(matrix, tolerance=0.05, iterations=40):
     def iterate(step, current, left):
         return (step + 1, *_scaled_bjorck_step(current))
 
-    start = (ops.convert_to_tensor(1, "int32"), matrix, left)
-    return ops.while_loop(unfinished, iterate, start)[1]
+    return backend.while_loop(unfinished, iterate, (1, *_scaled_bjorck_step(matrix)))[1]
 
 
 def drift(matrix):

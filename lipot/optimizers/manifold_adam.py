@@ -173,7 +173,6 @@ class ManifoldAdam(keras.optimizers.Adam):
 
     def _deflated(self, matrices, directions):
         """Deflates until the drift is small or is found not to lie along a few directions."""
-        found = stiefel.deflate(matrices, directions)
 
         def unfinished(step, matrices, directions, left):
             left = ops.max(left)
@@ -182,13 +181,8 @@ class ManifoldAdam(keras.optimizers.Adam):
         def deflated(step, matrices, directions, left):
             return step + 1, *stiefel.deflate(matrices, directions)
 
-        if backend.is_concrete(found.left):
-            step = 1
-            while unfinished(step, *found):
-                step, *found = deflated(step, *found)
-            return tuple(found)
-        start = (ops.convert_to_tensor(1, "int32"), *found)
-        return ops.while_loop(unfinished, deflated, start)[1:]
+        start = (1, *stiefel.deflate(matrices, directions))
+        return backend.while_loop(unfinished, deflated, start)[1:]
 
     @staticmethod
     def _matrices(variable, weight):
