@@ -43,6 +43,8 @@ SLOW = (
     "test_cifar10.py::test_all_but_the_last_layer_is_1_lipschitz[average]",
     "test_cifar10.py::test_all_but_the_last_layer_is_1_lipschitz[orthogonal]",
     "test_cifar10.py::test_killed_training_goes_on_at_the_right_epoch",
+    "test_cifar10.py::test_every_network_of_the_comparison_trains_and_is_certified[lipnext]",
+    "test_cifar10.py::test_every_network_of_the_comparison_trains_and_is_certified[orthogonal]",
     "test_cli.py::test_a_recipe_learns_points_of_the_plane",
     "test_cli.py::test_examples_run[hkr_two_moons]",
     "test_cli_evaluate.py::test_train_says_what_is_proven_of_otad",

@@ -3,8 +3,7 @@
 import keras
 import numpy as np
 
-# Pixels of black around an image before it is cropped to its size.
-_BORDER = 4
+from benchmarks.common.image_moves import moved
 
 
 class Batches(keras.utils.PyDataset):
@@ -49,19 +48,6 @@ class Batches(keras.utils.PyDataset):
         return moved(x, np.random.default_rng([self.seed, self.epoch, index])), y
 
 
-def moved(images, generator):
-    """Crops `(n, h, w, c)` images at random out of a border of zeros, and mirrors half of them."""
-    count, height, width, _ = images.shape
-    border = ((0, 0), (_BORDER, _BORDER), (_BORDER, _BORDER), (0, 0))
-    top, left = generator.integers(0, 2 * _BORDER + 1, (2, count, 1))
-    columns = np.arange(width)
-    mirrored = generator.random((count, 1)) < 0.5
-    rows = top + np.arange(height)
-    columns = left + np.where(mirrored, columns[::-1], columns)
-    samples = np.arange(count)[:, None, None]
-    return np.pad(images, border)[samples, rows[:, :, None], columns[:, None, :]]
-
-
 def read_extra(file):
     """Images and class numbers of an `.npz` of generated data."""
     with np.load(file, allow_pickle=False) as arrays:
@@ -72,3 +58,14 @@ def read_extra(file):
             f"labels. Received: {images.dtype} of shape {images.shape}, {len(labels)} labels"
         )
     return images, labels.reshape(-1)
+
+
+class Shuffle(keras.callbacks.Callback):
+    """Starts the batches of each epoch."""
+
+    def __init__(self, batches):
+        super().__init__()
+        self.batches = batches
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.batches.start(epoch)

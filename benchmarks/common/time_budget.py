@@ -3,6 +3,35 @@
 import time
 
 from lipot.callbacks import TimeBudget
+from lipot.callbacks.configurable import Configurable
+
+
+class Clock(Configurable):
+    """Minutes and steps of a training over all its starts: give it to a `Backup` to keep."""
+
+    progress = ("minutes", "processor_minutes", "steps")
+
+    def __init__(self):
+        super().__init__()
+        self.minutes = self.processor_minutes = 0.0
+        self.steps = 0
+
+    def on_train_begin(self, logs=None):
+        self._last = time.monotonic(), time.process_time()
+
+    def on_train_batch_end(self, batch, logs=None):
+        now = time.monotonic(), time.process_time()
+        self.minutes += (now[0] - self._last[0]) / 60
+        self.processor_minutes += (now[1] - self._last[1]) / 60
+        self.steps += 1
+        self._last = now
+
+    def spent(self):
+        """What the training took, for the result file."""
+        return {"minutes": self.minutes, "processor_minutes": self.processor_minutes}
+
+    def get_config(self):
+        return {}
 
 
 def fit_for(minutes, model, x, y, *, batch_size, learning_rate, warmup=0.0):
@@ -10,17 +39,13 @@ def fit_for(minutes, model, x, y, *, batch_size, learning_rate, warmup=0.0):
 
     The budget is overrun by the time of one batch at most.
     """
-    started = time.monotonic(), time.process_time()
+    clock = Clock()
     history = model.fit(
         x,
         y,
         batch_size=batch_size,
         epochs=10_000,
         verbose=2,
-        callbacks=[TimeBudget(minutes, learning_rate, warmup)],
+        callbacks=[clock, TimeBudget(minutes, learning_rate, warmup)],
     )
-    return {
-        "minutes": (time.monotonic() - started[0]) / 60,
-        "processor_minutes": (time.process_time() - started[1]) / 60,
-        "epochs": len(history.epoch),
-    }
+    return {**clock.spent(), "epochs": len(history.epoch)}

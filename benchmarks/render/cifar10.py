@@ -6,13 +6,13 @@ python -m benchmarks.render.cifar10
 from benchmarks.common import DOCS, RESULTS, between_marks, markdown_table, percent, read_result
 
 PAGE = DOCS / "cifar10.md"
-REDUCED = "cifar10_reduced"
+COMPARISON = "certified_cifar10"
 COLUMNS = (
     "network",
     "weights",
     "epochs",
     "clean",
-    *(f"proven at {radius}" for radius in ("36/255", "72/255")),
+    *(f"proven at {radius}" for radius in ("36/255", "72/255", "108/255")),
     "claimed at 36/255",
     "largest norm of a layer",
     "proven constant before the last layer",
@@ -26,7 +26,9 @@ def main():
 
 def rendered():
     """Returns the text of the page with the tables that the results give."""
-    return between_marks(PAGE.read_text(), f"\n{_full()}\n\n{_reduced(read_result(REDUCED))}\n")
+    return between_marks(
+        PAGE.read_text(), f"\n{_full()}\n\n{_comparison(read_result(COMPARISON))}\n"
+    )
 
 
 def _full():
@@ -42,30 +44,37 @@ def _full():
     return "\n\n".join(lines) or "The full recipe was not run yet: it needs a GPU."
 
 
-def _reduced(record):
+def _comparison(record):
     if record is None:
-        command = "python -m benchmarks.measure.training.cifar10_reduced"
-        return f"The reduced run has no stored result yet: `{command}`."
-    settings = record["settings"]
-    table = markdown_table(COLUMNS, [_row(*found) for found in record["figures"].items()])
+        command = "python -m benchmarks.measure.training.certified_cifar10"
+        return f"The comparison has no stored result yet: `{command}`."
+    settings, seeds = record["settings"], record["seed"]
+    rows = [_row(name, list(runs.values())) for name, runs in record["figures"].items()]
     caption = (
         f"{settings['minutes']:g} minutes of training each on {record['environment']['cores']} "
-        f"cores, {settings['images']} training and {settings['points']} test images, temperature "
-        f"{settings['tau']:g}, seed {record['seed']}, {record['date']}. {settings['note']}"
+        f"cores, {settings['images']} training and {settings['points']} test images, "
+        f"{'seed' if len(seeds) == 1 else 'mean of seeds'} {', '.join(map(str, seeds))}, "
+        f"{record['date']}. {settings['note']}"
     )
-    return f"{table}\n\n{caption.strip()}"
+    return f"{markdown_table(COLUMNS, rows)}\n\n{caption.strip()}"
 
 
-def _row(name, found):
+def _row(name, runs):
+    def mean(read):
+        return sum(map(read, runs)) / len(runs)
+
     return (
         name,
-        f"{found['weights']:,}",
-        f"{found['epochs']:.1f}",
-        percent(found["clean"]),
-        *(percent(found["certified"][radius]) for radius in ("36/255", "72/255")),
-        percent(found["claimed"]["36/255"]),
-        f"{max(found['norms_of_layers']):.4f}",
-        f"{found['lipschitz_constant_before_head']:.4f}",
+        f"{runs[0]['weights']:,}",
+        f"{mean(lambda run: run['epochs']):.1f}",
+        percent(mean(lambda run: run["clean"])),
+        *(
+            percent(mean(lambda run, radius=radius: run["certified"][radius]))
+            for radius in ("36/255", "72/255", "108/255")
+        ),
+        percent(mean(lambda run: run["claimed"]["36/255"])),
+        f"{max(max(run['norms_of_layers']) for run in runs):.4f}",
+        f"{max(run['lipschitz_constant_before_head'] for run in runs):.4f}",
     )
 
 

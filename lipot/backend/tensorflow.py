@@ -41,13 +41,18 @@ class TensorFlowEngine(Engine):
 
         return outputs, auxiliary, pull
 
+    def _program(self, function, **options):
+        # Keras traces models without AutoGraph, so nothing can rely on it; to rewrite the source of
+        # every function that is met takes longer than to trace it.
+        return self.tf.function(function, autograph=False, **options)
+
     def compile(self, function):
-        return self.tf.function(function, reduce_retracing=True)
+        return self._program(function, reduce_retracing=True)
 
     def fuse(self, function, rowwise):
         tf = self.tf
         # Traced anew for other widths: loops over them need their numbers.
-        program = tf.function(function, jit_compile=True)
+        program = self._program(function, jit_compile=True)
 
         def call(*tensors):
             rows = tf.shape(tensors[0])[0]
@@ -62,7 +67,7 @@ class TensorFlowEngine(Engine):
 
     def compile_over(self, model, function):
         forward = functools.partial(model, training=False)
-        return self.tf.function(functools.partial(function, forward), reduce_retracing=True)
+        return self._program(functools.partial(function, forward), reduce_retracing=True)
 
     def compile_over_batches(self, model, function):
         compiled = self.compile_over(model, function)
@@ -204,4 +209,4 @@ class TensorFlowEngine(Engine):
         return self._fuse(self._rotate)
 
     def _fuse(self, function):
-        return self.tf.function(function, jit_compile=True, reduce_retracing=True)
+        return self._program(function, jit_compile=True, reduce_retracing=True)

@@ -13,7 +13,6 @@ radius, temperature, shift, width and rate were chosen on the last 10,000 traini
 
 import argparse
 import json
-import time
 from pathlib import Path
 
 import keras
@@ -22,8 +21,8 @@ import numpy as np
 import lipot
 from benchmarks.common import write_result
 from benchmarks.common.mnist_batches import Batches
+from benchmarks.common.time_budget import Clock
 from lipot import callbacks, layers, losses, optimizers
-from lipot.callbacks.configurable import Configurable
 
 RADII = (0.3, 0.5, 1.0, 1.58, 2.0)
 # Leino, Wang and Fredrikson, "Globally-robust neural networks" (ICML 2021), table 1.
@@ -65,29 +64,7 @@ def trained(options, seed, x, y, folder):
         verbose=2,
         callbacks=[clock, callbacks.Backup(folder / f"{seed}.training", keeps=[clock])],
     )
-    return model, {"minutes": clock.minutes, "processor_minutes": clock.processor_minutes}
-
-
-class Clock(Configurable):
-    """Minutes of a training, by the clock and of the processor, over all its starts."""
-
-    progress = ("minutes", "processor_minutes")
-
-    def __init__(self):
-        super().__init__()
-        self.minutes = self.processor_minutes = 0.0
-
-    def on_train_begin(self, logs=None):
-        self._last = time.monotonic(), time.process_time()
-
-    def on_train_batch_end(self, batch, logs=None):
-        now = time.monotonic(), time.process_time()
-        self.minutes += (now[0] - self._last[0]) / 60
-        self.processor_minutes += (now[1] - self._last[1]) / 60
-        self._last = now
-
-    def get_config(self):
-        return {}
+    return model, clock.spent()
 
 
 def certified(model, x, y):

@@ -20,7 +20,7 @@ import keras
 
 import lipot
 from benchmarks.common import write_result
-from benchmarks.common.cifar10_batches import Batches
+from benchmarks.common.cifar10_batches import Batches, Shuffle
 from benchmarks.common.cifar10_certificate import certified_figures
 from lipot import callbacks, losses, optimizers
 
@@ -33,17 +33,6 @@ def network(options):
     features = body.layers[-2].output
     dense = keras.layers.Dense(10, kernel_initializer="orthogonal", dtype=features.dtype)
     return keras.Model(body.inputs, dense(features))
-
-
-class Shuffle(keras.callbacks.Callback):
-    """Starts the batches of each epoch."""
-
-    def __init__(self, batches):
-        super().__init__()
-        self.batches = batches
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self.batches.start(epoch)
 
 
 def train(options):

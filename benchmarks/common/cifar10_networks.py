@@ -1,0 +1,65 @@
+"""Small networks for 32 x 32 images, each 1-Lipschitz up to its last layer but for `stock`."""
+
+import keras
+
+import lipot
+from lipot import layers
+
+SHAPE = (32, 32, 3)
+
+
+def spectral(filters=(32, 64, 64), dense=256):
+    """Convolutions of 3 x 3 with sorting and pooling: the twin of deel-lip's network."""
+    return _assembled(_pooled(filters, layers.SpectralConv2D), layers.SpectralDense(dense), _head())
+
+
+def orthogonal(filters=(32, 128, 256), dense=256):
+    """Orthogonal convolutions that shrink the image by their strides."""
+    body = [
+        part
+        for count in filters
+        for part in (layers.OrthogonalConv2D(count, 4, strides=2), layers.GroupSort2())
+    ]
+    return _assembled(body, layers.SpectralDense(dense), _head())
+
+
+def lipnext(width=128, depth=6, patch_size=4, dense_layers=1):
+    """LipNeXt of a size for two cores: all values of the image go on to the dense layers."""
+    return lipot.models.lipnext(
+        SHAPE,
+        10,
+        width,
+        depth,
+        patch_size=patch_size,
+        pooling="flatten",
+        dense_layers=dense_layers,
+        center=0.0,
+    )
+
+
+def stock(filters=(32, 64, 64), dense=256):
+    """What deel-lip exports of its network: kernels in stock layers."""
+
+    def convolution(count, size):
+        return keras.layers.Conv2D(count, size, padding="same")
+
+    return _assembled(
+        _pooled(filters, convolution), keras.layers.Dense(dense), keras.layers.Dense(10)
+    )
+
+
+def _pooled(filters, convolution):
+    return [
+        part
+        for count in filters
+        for part in (convolution(count, 3), layers.GroupSort2(), layers.ScaledL2NormPooling2D(2))
+    ]
+
+
+def _head():
+    return layers.FrobeniusDense(10, disjoint_neurons=True)
+
+
+def _assembled(body, dense, last):
+    flat = keras.layers.Flatten()
+    return keras.Sequential([keras.Input(SHAPE), *body, flat, dense, layers.GroupSort2(), last])
