@@ -125,6 +125,8 @@ def padded(run, x, batch_size=None, **settings):
 
 def _unload(x):
     """Takes the pages of a memory map that were read out of the memory of this process."""
+    while isinstance(x, np.ndarray) and not isinstance(x, np.memmap):
+        x = x.base
     # Where changes go to the file or are none: elsewhere they would be lost.
     if isinstance(x, np.memmap) and x.mode in ("r", "r+") and hasattr(mmap, "MADV_DONTNEED"):
         while isinstance(x, np.ndarray):

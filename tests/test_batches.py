@@ -1,5 +1,8 @@
 """Points are read batch by batch, whatever holds them, and what is wrong with them is said."""
 
+import pathlib
+import re
+
 import keras
 import numpy as np
 import pytest
@@ -225,3 +228,18 @@ def test_a_memory_map_is_never_read_as_a_whole(tmp_path):
     assert len(certificate) == len(points) == tiled.shape[1] == 50_000
     assert float(tiled[1, -1, -1]) == 128.0
     assert peak < 200e6
+
+
+@pytest.mark.skipif(not pathlib.Path("/proc/self/status").exists(), reason="Linux counts pages.")
+@pytest.mark.parametrize("view", [lambda x: x, np.asarray, lambda x: x[10:]], ids=str)
+def test_pages_of_a_memory_map_do_not_stay(view, tmp_path):
+    def mapped():
+        status = pathlib.Path("/proc/self/status").read_text()
+        return int(re.search(r"RssFile:\s*(\d+) kB", status)[1]) / 1024
+
+    np.save(tmp_path / "x.npy", np.ones((2000, 5000), "float32"))
+    x = view(np.load(tmp_path / "x.npy", mmap_mode="r"))
+    before = mapped()
+    read = sum(float(batch.sum()) for batch, _ in Points(x).batches(100))
+    assert read == x.size
+    assert mapped() < before + 10.0

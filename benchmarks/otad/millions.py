@@ -1,28 +1,30 @@
 """OTAD with up to a million stored points, and with points that stay in files.
 
-    python -m benchmarks.otad.millions [--quick]
+    python -m benchmarks.otad.millions [--quick] [--only TEXT]
 
 Each row is a process of its own. Peak memory is the most that the process had resident at once,
-TensorFlow included; "before" is what it had when the model was made. "files" keeps the points in
-the files of a folder. The last row adapts to a memory map of 10^5 points of 3,072 values, saves,
-and answers from a second process. Recall is measured against the exact search. Rows with faiss
-are left out where that is not installed.
+TensorFlow and pages of mapped files included; "before" is what it had when the model was made.
+"files" keeps the points in the files of a folder. The first row adapts to a memory map of 10^5
+points of 3,072 values, saves, and answers from a second process. Recall is measured against the
+exact search. Rows with faiss are left out where that is not installed. `--only` measures the rows
+whose name holds a text, and keeps the others as they were stored.
 """
 
 import argparse
 import importlib.util
 import json
-import resource
+import re
 import subprocess
 import sys
 import tempfile
 import time
+from pathlib import Path
 
 import keras
 import numpy as np
 
 import lipot
-from benchmarks.common import write_result
+from benchmarks.common import read_result, write_result
 
 NEIGHBORS, CLASSES, QUERIES = 10, 10, 256
 SEARCHES = ("exact", "faiss", "faiss-ivf", "faiss-hnsw")
@@ -31,6 +33,7 @@ SEARCHES = ("exact", "faiss", "faiss-ivf", "faiss-hnsw")
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--only", default="", metavar="TEXT")
     parser.add_argument("--one", type=json.loads, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
@@ -39,8 +42,10 @@ def main():
     counts = (1000, 10_000) if options.quick else (10_000, 100_000, 1_000_000)
     settings = {"counts": counts, "values": 64, "neighbors": NEIGHBORS, "queries": QUERIES}
     name = "otad/millions_quick" if options.quick else "otad/millions"
-    figures = {}
+    figures = (read_result(name) or {"figures": {}})["figures"] if options.only else {}
     for row, task in rows(counts, 1000 if options.quick else 100_000):
+        if options.only not in row:
+            continue
         figures[row] = in_a_process(task)
         print(row, figures[row], flush=True)
         path = write_result(name, figures, seed=0, settings=settings)
@@ -155,7 +160,9 @@ def timed(found, name, call):
 
 def peak():
     """Most memory that this process ever had resident, in MB."""
-    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0, 1)
+    # Of Linux alone; `ru_maxrss` would begin with the peak of the process that started this one.
+    status = Path("/proc/self/status").read_text()
+    return round(int(re.search(r"VmHWM:\s*(\d+) kB", status)[1]) / 1024.0, 1)
 
 
 TASKS = {

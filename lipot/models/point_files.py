@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import json
+import math
 import os
 import pathlib
 import uuid
@@ -19,7 +20,8 @@ _BLOCK = 4096
 class FileRows:
     """Float32 rows of a file; those asked for come as an array of their own.
 
-    A file is mapped anew at each call, so that no page stays in the memory of the process.
+    Rows are read and not mapped: pages of a map, those around a row with it, would count as memory
+    of the process.
 
     Args:
         path: The file, numbers without a header.
@@ -34,7 +36,26 @@ class FileRows:
         return self.shape[0]
 
     def __getitem__(self, rows):
-        return np.array(np.memmap(self._path, "float32", "r", shape=self.shape)[rows])
+        """Reads rows by a forward slice or by an array of row numbers of any shape."""
+        if isinstance(rows, slice):
+            start, stop, step = rows.indices(len(self))
+            with open(self._path, "rb") as stream:
+                return self._read(stream, start, max(stop - start, 0))[::step]
+        # Each row once, in the order of the file.
+        wanted, places = np.unique(np.asarray(rows), return_inverse=True)
+        if len(wanted) and not 0 <= wanted[0] <= wanted[-1] < len(self):
+            raise IndexError(f"Expected rows from 0 to {len(self) - 1}. Received: {rows}")
+        found = np.empty((len(wanted), *self.shape[1:]), "float32")
+        with open(self._path, "rb") as stream:
+            for place, row in enumerate(wanted):
+                found[place] = self._read(stream, int(row), 1)[0]
+        return found[places.reshape(np.shape(rows))]
+
+    def _read(self, stream, start, count):
+        width = math.prod(self.shape[1:])
+        stream.seek(4 * width * start)
+        numbers = np.fromfile(stream, "float32", count * width)
+        return numbers.reshape(count, *self.shape[1:])
 
 
 @dataclasses.dataclass(frozen=True)

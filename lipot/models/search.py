@@ -7,7 +7,7 @@ import numpy as np
 from lipot import extras
 from lipot.math.neighbors import SPARE
 
-# Points that are scored at once, and numbers that a step holds.
+# Points that are scored at once, at most, and numbers that a step holds.
 _BLOCK = 16384
 _NUMBERS = 2**23
 # Points for each list that the lists are learned from.
@@ -59,15 +59,19 @@ class BlockSearch:
         """Returns rows of the points with the best scores, `(batch, wanted)`."""
         best = np.full((len(queries), wanted), -np.inf, "float32")
         places = np.zeros((len(queries), wanted), "int64")
-        step = max(1, _NUMBERS // _BLOCK)
-        for start in range(0, len(self._codes), _BLOCK):
-            block = self._codes[start : start + _BLOCK]
-            norms = self._norms[start : start + _BLOCK]
+        size, step = self._block(), max(1, _NUMBERS // _BLOCK)
+        for start in range(0, len(self._codes), size):
+            block = self._codes[start : start + size]
+            norms = self._norms[start : start + size]
             for i in range(0, len(queries), step):
                 rows = slice(i, i + step)
                 scores = 2.0 * queries[rows] @ block.T - norms
                 best[rows], places[rows] = _merged(best[rows], places[rows], scores, start)
         return places
+
+    def _block(self):
+        """Points that are read at once: of wide codes fewer."""
+        return min(_BLOCK, max(1, _NUMBERS // self._codes.shape[1]))
 
     def _sorted(self, queries, candidates, count):
         shifts = self._codes[candidates].astype("float64") - queries[:, None]
@@ -114,8 +118,8 @@ class FaissSearch(BlockSearch):
         if not index.is_trained:
             wanted = min(len(codes), _SAMPLE * index.nlist)
             index.train(np.array(codes[np.linspace(0, len(codes) - 1, wanted).astype(int)]))
-        for start in range(0, len(codes), _BLOCK):
-            index.add(np.ascontiguousarray(codes[start : start + _BLOCK]))
+        for start in range(0, len(codes), self._block()):
+            index.add(np.ascontiguousarray(codes[start : start + self._block()]))
         return index
 
     def _keep(self, path):

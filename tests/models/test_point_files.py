@@ -13,6 +13,7 @@ from keras import ops
 import lipot
 from lipot import backend
 from lipot.certificates.neighbor_sets import _look_over
+from lipot.models.point_files import FileRows
 from lipot.models.search import SEARCHES, BlockSearch
 
 RNG = np.random.default_rng(0)
@@ -167,3 +168,21 @@ def test_several_processes_answer_from_the_same_files(tmp_path):
     for run in runs:
         answers = json.loads(run.communicate(timeout=300)[0].splitlines()[-1])
         np.testing.assert_array_equal(np.float32(answers), model.predict(QUERIES, verbose=0))
+
+
+def test_rows_of_a_file_are_those_asked_for(tmp_path):
+    expected = RNG.uniform(size=(9, 3)).astype("float32")
+    expected.tofile(tmp_path / "rows")
+    rows = FileRows(tmp_path / "rows", expected.shape)
+    for wanted in (
+        slice(2, 5),
+        slice(7, 20),
+        slice(20, 30),
+        slice(None, None, 4),
+        [3],
+        [[8, 0], [3, 3]],
+    ):
+        np.testing.assert_array_equal(rows[wanted], expected[wanted])
+    assert len(rows) == 9 and rows[np.empty((0, 2), int)].shape == (0, 2, 3)
+    with pytest.raises(IndexError, match="0 to 8"):
+        rows[[0, 9]]

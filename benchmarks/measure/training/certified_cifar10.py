@@ -71,7 +71,7 @@ ROWS = {
     "lipnext": Row("lipot, LipNeXt", networks.lipnext, optimizers.ManifoldAdam, 3e-3, tau=4.0),
 }
 # deel-lip has no loss that knows the last layer: its cross-entropy with a temperature.
-DEEL, DEEL_SETTINGS = "deel-lip 1.5.0", {"learning_rate": 1e-3, "tau": 10.0}
+DEEL, DEEL_SETTINGS = "deel-lip 1.5.0", {"learning_rate": 1e-3, "tau": 3.0}
 
 
 def lipot_row(row, data, seed, options):
