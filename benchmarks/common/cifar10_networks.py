@@ -23,7 +23,7 @@ def orthogonal(filters=(32, 128, 256), dense=256):
     return _assembled(body, layers.SpectralDense(dense), _head())
 
 
-def lipnext(width=128, depth=6, patch_size=4, dense_layers=1):
+def lipnext(width=192, depth=4, patch_size=4, dense_layers=1):
     """LipNeXt of a size for two cores: all values of the image go on to the dense layers."""
     return lipot.models.lipnext(
         SHAPE,

@@ -4,30 +4,37 @@ python -m benchmarks.render.measured
 """
 
 from benchmarks.common import DEEL_LIP, DOCS, between_marks, markdown_table, percent, read_result
+from benchmarks.render import scale
 
-# What made each result, beneath `benchmarks.measure`.
+# What made each result, beneath `benchmarks`.
 _COMMANDS = {
-    "certified_mnist": "training.certified_mnist",
-    "evaluate_mnist": "attacks.evaluate_mnist",
-    "orthogonality": "kernels.orthogonality",
-    "auto_attack": "attacks.auto_attack --points 150 --networks lipschitz",
-    "auto_attack_pgd": "attacks.auto_attack --points 150 --networks pgd --name auto_attack_pgd",
-    "auto_attack_plain": (
-        "attacks.auto_attack --points 150 --networks plain --name auto_attack_plain"
+    "certified_mnist": "measure.training.certified_mnist",
+    "evaluate_mnist": "measure.attacks.evaluate_mnist",
+    "orthogonality": "measure.kernels.orthogonality",
+    "auto_attack": "measure.attacks.auto_attack --points 150 --networks lipschitz",
+    "auto_attack_pgd": (
+        "measure.attacks.auto_attack --points 150 --networks pgd --name auto_attack_pgd"
     ),
-    "interrupted_evaluation": "attacks.interrupted_evaluation --points 100",
-    "orthogonalizers": "training.orthogonalizers --epochs 1 --only retraction bjorck",
+    "auto_attack_plain": (
+        "measure.attacks.auto_attack --points 150 --networks plain --name auto_attack_plain"
+    ),
+    "interrupted_evaluation": "measure.attacks.interrupted_evaluation --points 100",
+    "orthogonalizers": "measure.training.orthogonalizers --epochs 1 --only retraction bjorck",
     "manifold_adam": (
-        "training.orthogonalizers --epochs 1 --only retraction manifold_adam --seeds 0 1 2 "
+        "measure.training.orthogonalizers --epochs 1 --only retraction manifold_adam --seeds 0 1 2 "
         "--name manifold_adam"
     ),
+    "streamed_certify": "measure.speed.streamed_certify",
+    "otad/millions": "otad.millions",
+    "shared_evaluation": "measure.attacks.shared_evaluation",
+    "plan": "measure.speed.plan",
     "training_step_wide": (
-        "speed.training_step --networks mlp mlp1024 mlp2048 cnn --only retraction manifold_adam "
-        "--steps 20 --rounds 3 --name training_step_wide"
+        "measure.speed.training_step --networks mlp mlp1024 mlp2048 cnn "
+        "--only retraction manifold_adam --steps 20 --rounds 3 --name training_step_wide"
     ),
     "training_step": (
-        "speed.training_step --steps 20 --rounds 3 --networks mlp cnn resnet --only retraction "
-        "--deel PYTHON"
+        "measure.speed.training_step --steps 20 --rounds 3 --networks mlp cnn resnet "
+        "--only retraction --deel PYTHON"
     ),
 }
 
@@ -55,7 +62,7 @@ def rendered(page):
 def _part(title, name, table):
     heading = f"## {title}\n\n" if title else ""
     record = read_result(name)
-    command = f"python -m benchmarks.measure.{_COMMANDS[name]}"
+    command = f"python -m benchmarks.{_COMMANDS[name]}"
     if record is None:
         return f"{heading}There is no stored result of `{command}` yet."
     caption = f"*`{command}`, {record['date']}, {record['environment']['cores']} cores.*"
@@ -186,6 +193,12 @@ PAGES = {
         ("What the fast way loses", "orthogonalizers", orthogonalizers),
         ("ManifoldAdam beside Adam", "manifold_adam", orthogonalizers),
         ("MNIST, for clean and proven accuracy", "certified_mnist", certified_mnist),
+    ),
+    DOCS / "scale.md": (
+        ("Certifying a stream", "streamed_certify", scale.streamed),
+        ("OTAD with many points", "otad/millions", scale.millions),
+        ("One evaluation by two workers", "shared_evaluation", scale.shared),
+        ("A plan", "plan", scale.plan),
     ),
     DOCS / "auto-attack.md": (
         ("", "auto_attack", auto_attack),

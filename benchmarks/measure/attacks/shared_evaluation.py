@@ -7,7 +7,8 @@
 the seconds. One worker is bound to one processor, so that it uses one thread, as each of two does.
 Workers are killed (SIGKILL) one at a time, at times drawn evenly over the length of the run with
 two. Processor seconds of a run, its workers included, are given beside those of the clock, for
-machines that do other things too. Needs `pip install "lipot[ray]"`.
+machines that do other things too; so is what two processes of arithmetic alone gain over one, since
+two processors of a machine may be one core. Needs `pip install "lipot[ray]"`.
 """
 
 import argparse
@@ -16,6 +17,7 @@ import pathlib
 import resource
 import signal
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -64,14 +66,34 @@ def compare(folder, options):
     words = [*command(folder / "killed", files, options), "--workers", "2"]
     runs["two workers, some killed"] = run(words, options, None, sorted(times))
     names = ("no workers", "one worker", "two workers", "killed")
+    alone, beside = (arithmetic(count) for count in (1, 2))
     first, *others = (without_seconds(report(folder / name)) for name in names)
     one, two = (runs[name]["seconds"] for name in ("one worker", "two workers"))
     return {
         "equal": [other == first for other in others],
         "runs": runs,
         "speed-up of two workers over one": round(one / two, 2),
+        "two processes over one, arithmetic alone": round(2 * alone / beside, 2),
         "robust_accuracy": robust_accuracies(report(folder / "no workers")),
     }
+
+
+ARITHMETIC = """
+import numpy
+x = numpy.eye(500) + 1e-3
+for _ in range(600):
+    x @ x
+"""
+
+
+def arithmetic(count):
+    """Seconds that so many processes of one thread take for the same products side by side."""
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", ARITHMETIC]
+    begun = time.monotonic()
+    for process in [subprocess.Popen(command, env=environment) for _ in range(count)]:
+        process.wait()
+    return time.monotonic() - begun
 
 
 def run(words, options, processors, kills=()):

@@ -8,12 +8,16 @@ on ten classes takes 100 gradients of `apgd-ce`, 900 of `apgd-t`, 900 of `fab-t`
 looks at two classes) and 5,000 forward passes of `square`, on points that still stand; the shares
 of points that stand are an assumption, given beside. Workers are simulated: each takes the next
 chunk, whose time varies by a fifth, and an attack begins when the last chunk of the one before is
-done. Bytes of a training step are those that each worker sends and receives to average the
-gradients over 8 workers in a ring; passes are what each method takes for a batch.
+done. Bytes of a training step are those that each worker sends to average the gradients over 8
+workers in a ring; passes are what each method takes for a batch. Floating point operations are
+counted: two for each number of a kernel at each place of its output, as many for a gradient of the
+inputs, and as many again for one of the weights. What a retraction takes comes on top: it depends
+on the kernels and not on the batch.
 """
 
 import argparse
 import heapq
+import math
 import time
 
 import numpy as np
@@ -32,8 +36,13 @@ SUITE = {
     "fab-t": (1800, 0, 0.5),
     "square": (0, 5000, 0.5),
 }
-# Forward and backward passes of the network for each step of training, attack included.
-METHODS = {"hinge-KR": (1, 1), "GOT-TRADES, 10 steps": (13, 12), "OTJR, 10 steps": (12, 13)}
+# Forward passes, gradients of the inputs, and gradients of the weights for each step of training,
+# attack included.
+METHODS = {
+    "hinge-KR": (1, 1, 1),
+    "GOT-TRADES, 10 steps": (13, 12, 2),
+    "OTJR, 10 steps": (12, 13, 2),
+}
 
 
 def main():
@@ -51,6 +60,7 @@ def networks():
     return {
         "small CNN, 28 x 28": (small_cnn(), 256),
         "ResNet-18, 32 x 32": (lipot.models.resnet18((32, 32, 3), 10), 32),
+        "LipNeXt 512 x 12, 32 x 32": (lipot.models.lipnext((32, 32, 3), 10, 512, 12), 16),
     }
 
 
@@ -61,6 +71,7 @@ def planned(model, batch, rounds):
         for name, (gradients, forwards, share) in SUITE.items()
     }
     weights = sum(int(np.prod(w.shape)) for w in model.trainable_weights)
+    once = operations(model)
     return {
         "forward_ms": round(1e3 * forward, 4),
         "forward_and_gradient_ms": round(1e3 * gradient, 4),
@@ -70,9 +81,24 @@ def planned(model, batch, rounds):
         "mb_a_step_for_each_of_8": round(2 * 7 / 8 * 4 * weights / 1e6, 2),
         "core_ms_an_image_in_training": {
             name: round(1e3 * (f * forward + b * max(gradient - forward, 0.0)), 3)
-            for name, (f, b) in METHODS.items()
+            for name, (f, b, _) in METHODS.items()
+        },
+        "mflop_an_image": round(once / 1e6, 2),
+        "mflop_an_image_in_training": {
+            name: round(sum(passes) * once / 1e6, 2) for name, passes in METHODS.items()
         },
     }
+
+
+def operations(model):
+    """Floating point operations of a forward pass of one image, of kernels alone."""
+    total = 0
+    for layer in model.layers:
+        if hasattr(layer, "layers"):
+            total += operations(layer)
+        elif getattr(layer, "kernel", None) is not None:
+            total += 2 * math.prod(layer.kernel.shape) * math.prod(layer.output.shape[1:-1])
+    return total
 
 
 def passes(model, batch, rounds):

@@ -64,14 +64,14 @@ class Row:
 
 
 ROWS = {
-    "same": Row("lipot, the same layers", networks.spectral, keras.optimizers.Adam, 2e-3, tau=4.0),
+    "same": Row("lipot, the same layers", networks.spectral, keras.optimizers.Adam, 2e-3, tau=3.0),
     "orthogonal": Row(
-        "lipot, orthogonal", networks.orthogonal, optimizers.ManifoldAdam, 2e-3, tau=4.0
+        "lipot, orthogonal", networks.orthogonal, optimizers.ManifoldAdam, 2e-3, tau=3.0
     ),
-    "lipnext": Row("lipot, LipNeXt", networks.lipnext, optimizers.ManifoldAdam, 3e-3, tau=4.0),
+    "lipnext": Row("lipot, LipNeXt", networks.lipnext, optimizers.ManifoldAdam, 2e-3, tau=3.0),
 }
 # deel-lip has no loss that knows the last layer: its cross-entropy with a temperature.
-DEEL, DEEL_SETTINGS = "deel-lip 1.5.0", {"learning_rate": 1e-3, "tau": 3.0}
+DEEL, DEEL_SETTINGS = "deel-lip 1.5.0", {"learning_rate": 1e-3, "tau": 1.0}
 
 
 def lipot_row(row, data, seed, options):
