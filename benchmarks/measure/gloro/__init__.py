@@ -1,0 +1,1 @@
+"""gloro 1.1.1, run by the Python of an environment of its own."""
