@@ -68,6 +68,23 @@ def _spread(row):
     return f"{100 * row['mean']:.2f} % ({100 * row['least']:.2f} to {100 * row['most']:.2f})"
 
 
+def _certified_cifar10(record):
+    figures, minutes = record["figures"], record["settings"]["minutes"]
+    rows = {name: next(iter(runs.values())) for name, runs in figures.items()}
+    proven = {name: row["certified"]["36/255"] for name, row in rows.items()}
+    best = max((name for name in rows if name.startswith("lipot")), key=proven.get)
+    setting = f"CIFAR-10 (JPEG), {best.removeprefix('lipot, ')}, {minutes:g} minutes on one core"
+    theirs = rows.get("deel-lip 1.5.0")
+    beside = "gloro, its paper, {} %" + (", deel-lip in the same time {:.1f} %" if theirs else "")
+    clean, share = (100 * theirs["clean"], 100 * proven["deel-lip 1.5.0"]) if theirs else (0, 0)
+    yield f"{setting}: accuracy", f"{100 * rows[best]['clean']:.1f} %", beside.format(77.0, clean)
+    yield (
+        f"{setting}: proven at l2 radius 36/255",
+        f"{100 * proven[best]:.1f} %",
+        beside.format(60.0, share),
+    )
+
+
 def _lipnext(record):
     figures = record["figures"]
     minutes, points = record["settings"]["minutes"], record["settings"]["points"]
@@ -157,6 +174,7 @@ def _orthogonality(record):
 
 _ROWS = (
     ("certified_mnist", _certified_mnist),
+    ("certified_cifar10", _certified_cifar10),
     ("lipnext_cifar10", _lipnext),
     ("linf_mnist", _linf),
     ("hkr_mnist", _mnist),

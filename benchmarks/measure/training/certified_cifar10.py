@@ -36,8 +36,6 @@ from benchmarks.common.time_budget import Clock
 from lipot import callbacks, losses, optimizers
 
 RUNS = Path("runs")
-# Certified at 36/255 in percent, as published: Leino, Wang and Fredrikson (ICML 2021), table 1.
-GLORO = {"clean": 77.0, "certified at 36/255": 60.0}
 
 
 @dataclasses.dataclass(frozen=True)

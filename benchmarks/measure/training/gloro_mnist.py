@@ -63,7 +63,8 @@ def trained(data, options):
     script = Path(__file__).parents[1] / "gloro" / "mnist.py"
     with tempfile.TemporaryDirectory() as folder:
         given, found = Path(folder, "data.npz"), Path(folder, "found.npz")
-        np.savez(given, x_train=data.x_train, y_train=data.y_train, x_test=data.x_test)
+        n = options.images
+        np.savez(given, x_train=data.x_train[:n], y_train=data.y_train[:n], x_test=data.x_test)
         command = [options.gloro, script, given, found, json.dumps(settings)]
         subprocess.run(list(map(str, command)), check=True)
         with np.load(found, allow_pickle=False) as arrays:
@@ -95,13 +96,15 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--gloro", metavar="PYTHON", required=True)
     parser.add_argument("--minutes", type=float, default=25.0, help="of training, by the clock")
+    parser.add_argument("--images", type=int, default=60000, help="of training")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--result", default="gloro_mnist", help="name of the stored result")
     options = parser.parse_args()
     data = lipot.datasets.load("mnist")
     figures = figures_of(trained(data, options), data)
     print(json.dumps(figures, indent=1))
-    settings = {**SETTINGS, "minutes": options.minutes}
-    print(write_result("gloro_mnist", figures, seed=options.seed, settings=settings))
+    settings = {**SETTINGS, "minutes": options.minutes, "images": options.images}
+    print(write_result(options.result, figures, seed=options.seed, settings=settings))
 
 
 if __name__ == "__main__":
