@@ -13,12 +13,12 @@ import json
 import sys
 import time
 
+import keras
 import numpy as np
 from gloro import GloroNet
 from gloro.layers import MinMax
 from gloro.training.callbacks import EpsilonScheduler, LrScheduler
 from gloro.training.metrics import clean_acc, vra
-from tensorflow import keras
 
 
 def network():
