@@ -73,7 +73,10 @@ def _certified_cifar10(record):
     rows = {name: next(iter(runs.values())) for name, runs in figures.items()}
     proven = {name: row["certified"]["36/255"] for name, row in rows.items()}
     best = max((name for name in rows if name.startswith("lipot")), key=proven.get)
-    setting = f"CIFAR-10 (JPEG), {best.removeprefix('lipot, ')}, {minutes:g} minutes on one core"
+    network = {"lipot, orthogonal": "orthogonal convolutions"}.get(
+        best, best.removeprefix("lipot, ")
+    )
+    setting = f"CIFAR-10 (JPEG), {network}, {minutes:g} minutes on one core"
     theirs = rows.get("deel-lip 1.5.0")
     beside = "gloro, its paper, {} %" + (", deel-lip in the same time {:.1f} %" if theirs else "")
     clean, share = (100 * theirs["clean"], 100 * proven["deel-lip 1.5.0"]) if theirs else (0, 0)
