@@ -143,6 +143,7 @@ def test_a_stored_comparison_becomes_a_table():
     row = {
         "weights": 1234,
         "epochs": 2.04,
+        "processor_minutes": 6.7,
         "clean": 0.5,
         "certified": {"36/255": 0.25, "72/255": 0.125, "108/255": 0.0},
         "claimed": {"36/255": 0.3},
@@ -153,9 +154,12 @@ def test_a_stored_comparison_becomes_a_table():
     settings = {"minutes": 8.0, "images": 5, "points": 6, "note": "Mind."}
     record = {"figures": {"A": runs}, "settings": settings, "seed": [0, 3], "date": "today"}
     shown = page._comparison({**record, "environment": {"cores": 2}}).splitlines()
-    cells = "A | 1,234 | 2.0 | 55.00 % | 25.00 % | 12.50 % | 0.00 % | 30.00 % | 1.0300 | 1.5000"
+    cells = "A | 1,234 | 2.0 | 7 | 55.00 % | 25.00 % | 12.50 % | 0.00 % | 30.00 % | 1.0300 | 1.5000"
     assert shown[2] == f"| {cells} |"
-    assert shown[4].startswith("8 minutes of training each on 2 cores") and "Mind." in shown[4]
+    assert (
+        shown[4].startswith("8 minutes of training each by the clock, on 2 cores")
+        and "Mind." in shown[4]
+    )
     assert "mean of seeds 0, 3" in shown[4]
 
 

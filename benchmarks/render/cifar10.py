@@ -11,6 +11,7 @@ COLUMNS = (
     "network",
     "weights",
     "epochs",
+    "processor minutes",
     "clean",
     *(f"proven at {radius}" for radius in ("36/255", "72/255", "108/255")),
     "claimed at 36/255",
@@ -51,8 +52,8 @@ def _comparison(record):
     settings, seeds = record["settings"], record["seed"]
     rows = [_row(name, list(runs.values())) for name, runs in record["figures"].items()]
     caption = (
-        f"{settings['minutes']:g} minutes of training each on {record['environment']['cores']} "
-        f"cores, {settings['images']} training and {settings['points']} test images, "
+        f"{settings['minutes']:g} minutes of training each by the clock, on "
+        f"{record['environment']['cores']} cores, {settings['images']} training and {settings['points']} test images, "
         f"{'seed' if len(seeds) == 1 else 'mean of seeds'} {', '.join(map(str, seeds))}, "
         f"{record['date']}. {settings['note']}"
     )
@@ -67,6 +68,7 @@ def _row(name, runs):
         name,
         f"{runs[0]['weights']:,}",
         f"{mean(lambda run: run['epochs']):.1f}",
+        f"{mean(lambda run: run['processor_minutes']):.0f}",
         percent(mean(lambda run: run["clean"])),
         *(
             percent(mean(lambda run, radius=radius: run["certified"][radius]))
