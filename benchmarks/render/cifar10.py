@@ -53,7 +53,8 @@ def _comparison(record):
     rows = [_row(name, list(runs.values())) for name, runs in record["figures"].items()]
     caption = (
         f"{settings['minutes']:g} minutes of training each by the clock, on "
-        f"{record['environment']['cores']} cores, {settings['images']} training and {settings['points']} test images, "
+        f"{record['environment']['cores']} cores, {settings['images']} training and "
+        f"{settings['points']} test images, "
         f"{'seed' if len(seeds) == 1 else 'mean of seeds'} {', '.join(map(str, seeds))}, "
         f"{record['date']}. {settings['note']}"
     )
