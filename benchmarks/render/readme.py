@@ -58,10 +58,21 @@ def _certified_mnist(record):
         f"MNIST, EMMA and ManifoldAdam, {sum(spent) / len(spent):.0f} processor minutes, "
         f"{len(spent)} seeds"
     )
-    yield f"{setting}: accuracy", _spread(found["clean"]), ""
+    yield f"{setting}: accuracy", _spread(found["clean"]), _gloro_here(lambda row: row["clean"])
     for radius, share in published.items():
+        here = _gloro_here(lambda row, radius=radius: row["certified"][radius])
         theirs = f"gloro, its paper {100 * share:.1f} %"
-        yield f"{setting}: proven at l2 radius {radius}", _spread(found[radius]), theirs
+        both = ", ".join(filter(None, [theirs, here]))
+        yield f"{setting}: proven at l2 radius {radius}", _spread(found[radius]), both
+
+
+def _gloro_here(read):
+    """A share of gloro's network that was trained on the same machine, or nothing."""
+    record = read_result("gloro_mnist")
+    if record is None:
+        return ""
+    minutes = record["figures"]["processor_minutes"]
+    return f"gloro, {minutes:.0f} processor minutes here {100 * read(record['figures']):.1f} %"
 
 
 def _spread(row):
