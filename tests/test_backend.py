@@ -117,20 +117,3 @@ def test_a_model_that_does_not_ask_if_it_trains_is_called_and_differentiated():
     np.testing.assert_allclose(
         estimator.class_gradient(x, label=1)[:, 0], np.tile(2.0 * kernel[:, 1], (3, 1)), rtol=1e-5
     )
-
-
-def test_a_shared_program_is_traced_once_for_all_who_ask():
-    traced = []
-
-    def scaled(tensors, factor):
-        traced.append(factor)
-        return factor * tensors["x"]
-
-    def total(x):
-        return sum(backend.shared(scaled, 2.0)({"x": x * n}) for n in range(3))
-
-    assert float(backend.compile(total)(np.float32(1.5))) == 9.0
-    assert set(traced) == {2.0}
-    if keras.backend.backend() == "tensorflow":
-        assert len(traced) == 1
-    assert float(backend.shared(scaled, 3.0)({"x": keras.ops.ones(())})) == 3.0

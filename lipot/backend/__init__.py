@@ -8,8 +8,9 @@ import keras
 import numpy as np
 from keras import ops
 
-from lipot.backend.chosen import engine as _engine
-from lipot.backend.programs import compile, compile_over, compile_over_batches, fuse, shared
+from lipot.backend.jax import JaxEngine
+from lipot.backend.tensorflow import TensorFlowEngine
+from lipot.backend.torch import TorchEngine
 
 
 def value_and_input_gradient(function, inputs):
@@ -107,6 +108,64 @@ def batch_jacobian(function, inputs):
     selectors = ops.unstack(ops.eye(outputs.shape[1], dtype=outputs.dtype))
     rows = [pull(ops.broadcast_to(row, ops.shape(outputs))) for row in selectors]
     return outputs, ops.stop_gradient(ops.stack(rows, axis=1))
+
+
+def compile(function):
+    """Compiles a stateless function of tensors with the framework's own compiler.
+
+    Args:
+        function: Callable of tensors that reads no variable.
+
+    Returns:
+        A callable with the same arguments; NumPy arrays are accepted.
+    """
+    return _engine.compile(function)
+
+
+def compile_over(model, function):
+    """Compiles a computation that calls a model in inference mode.
+
+    Args:
+        model: A built Keras model.
+        function: Callable `(forward, *tensors)`, where `forward(x)` is
+            `model(x, training=False)`. It may take input gradients of `forward`.
+
+    Returns:
+        A callable of `*tensors`. It always sees the model's current weights and changes none.
+    """
+    return _engine.compile_over(model, function)
+
+
+def compile_over_batches(model, function):
+    """`compile_over` for functions of batches alone: one TensorFlow program serves every size.
+
+    `compile_over` itself makes one for the first size and another for the rest.
+    """
+    return _engine.compile_over_batches(model, function)
+
+
+def fuse(function, rowwise):
+    """Compiles a function of tensors as one program, in which a loop holds what one step needs.
+
+    On TensorFlow one is compiled for each number of rows, rounded up to a multiple of 32.
+
+    Args:
+        function: Callable of tensors that reads no variable. Zeros in additional rows must change
+            nothing but rows of its first output.
+        rowwise: Number of arguments that have a row for each sample, the first ones.
+
+    Returns:
+        A callable with the same arguments and outputs. JAX programs are such anyway; on PyTorch it
+        is the function.
+
+    Example:
+
+    >>> from keras import ops
+    >>> double = fuse(lambda x: 2.0 * x, 1)
+    >>> [float(v) for v in double(ops.ones((2, 1)))[:, 0]]
+    [2.0, 2.0]
+    """
+    return _engine.fuse(function, rowwise)
 
 
 def sum_over_replicas(tensor):
@@ -323,3 +382,19 @@ def sort_pairs_fused(inputs):
     [1.0, 3.0, -2.0, 5.0]
     """
     return _engine.sort_pairs_fused(inputs)
+
+
+_ENGINES = {"tensorflow": TensorFlowEngine, "jax": JaxEngine, "torch": TorchEngine}
+
+
+def _start_engine():
+    name = keras.backend.backend()
+    if name not in _ENGINES:
+        raise ImportError(
+            "lipot needs a Keras backend that can differentiate. Expected KERAS_BACKEND to be "
+            f"one of {sorted(_ENGINES)}. Received: {name}"
+        )
+    return _ENGINES[name]()
+
+
+_engine = _start_engine()

@@ -37,9 +37,6 @@ class Engine:
     def fuse(self, function, rowwise):
         return function
 
-    def shared(self, function, *static):
-        return lambda tensors: function(tensors, *static)
-
     def sum_over_replicas(self, tensor):
         return ops.stop_gradient(tensor)
 

@@ -49,10 +49,6 @@ class TensorFlowEngine(Engine):
     def compile(self, function):
         return self._program(function, reduce_retracing=True)
 
-    @functools.lru_cache(maxsize=1024)  # noqa: B019, there is one engine.
-    def shared(self, function, *static):
-        return self._program(lambda tensors: function(tensors, *static))
-
     def fuse(self, function, rowwise):
         tf = self.tf
         # Traced anew for other widths: loops over them need their numbers.

@@ -31,26 +31,23 @@ class InferenceCache:
         """The variables behind the cache: the state of programs, and no weights."""
         return [self._value, *self._bits]
 
-    def read(self, weights, function, *static):
+    def read(self, weights, compute):
         """Returns the value for some weights.
 
         Args:
-            weights: Dictionary of tensors, the weights as they are.
-            function: Callable `(weights, *static)` that computes the value.
-            *static: Its other arguments, hashable.
+            weights: List of tensors, the weights as they are.
+            compute: Function without arguments that computes the value.
         """
-        pairs = zip(weights.values(), self._bits, strict=True)
-        bits = [ops.cast(backend.bits(w), b.dtype) for w, b in pairs]
+        bits = [ops.cast(backend.bits(w), b.dtype) for w, b in zip(weights, self._bits)]
         same = [ops.all(ops.equal(now, then.value)) for now, then in zip(bits, self._bits)]
         valid = same[0] if len(same) == 1 else ops.all(ops.stack(same))
         if not backend.is_concrete(valid):
-            program = backend.shared(function, *static)
-            value = ops.cond(valid, self._kept, lambda: program(weights))
+            value = ops.cond(valid, self._kept, compute)
             self._keep(value, bits)
             return value
         # Outside compiled code JAX would compile the condition anew at each call.
         if not valid:
-            self._keep(function(weights, *static), bits)
+            self._keep(compute(), bits)
         # The kept value even when it was just computed: PyTorch adds up a product with a transposed
         # matrix in another order, and a later call must give the same bits.
         return self._kept()

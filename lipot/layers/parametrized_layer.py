@@ -106,7 +106,9 @@ class ParametrizedLayer(LipschitzLayer):
             return self._in_training(self.parametrization.train)
         weights = self._values(self._sources)
         weights = {name: ops.stop_gradient(weight) for name, weight in weights.items()}
-        return self._cache.read(weights, _exact, self.parametrization, self._site)
+        return self._cache.read(
+            list(weights.values()), lambda: self.parametrization.exact(weights, self._site)
+        )
 
     def apply_in_training(self, inputs):
         """Outputs of the map with the kernel of a training step, without bias and activation."""
@@ -149,7 +151,3 @@ class ParametrizedLayer(LipschitzLayer):
             "kernel_regularizer": keras.regularizers.serialize(self.kernel_regularizer),
             **self._arguments(),
         }
-
-
-def _exact(weights, parametrization, site):
-    return parametrization.exact(weights, site)
