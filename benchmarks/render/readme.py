@@ -137,7 +137,7 @@ def _wide_step(record):
     for network, width in (("mlp", 256), ("mlp1024", 1024), ("mlp2048", 2048)):
         rows = record["figures"][network]
         yield (
-            f"The same with `ManifoldAdam(turn=16)`, dense network of width {width}",
+            f"The same with `ManifoldAdam`, dense network of width {width}",
             f"{rows['manifold_adam']['train_cpu_ratio']:.1f}x",
             f"with Adam {rows['retraction']['train_cpu_ratio']:.1f}x",
         )
