@@ -32,6 +32,10 @@ _COMMANDS = {
         "measure.speed.training_step --networks mlp mlp1024 mlp2048 cnn "
         "--only retraction manifold_adam --steps 20 --rounds 3 --name training_step_wide"
     ),
+    "training_step_large_batch": (
+        "measure.speed.training_step --networks mlp mlp1024 --only retraction manifold_adam "
+        "--steps 6 --rounds 3 --batch-size 1024 --name training_step_large_batch"
+    ),
     "training_step": (
         "measure.speed.training_step --steps 20 --rounds 3 --networks mlp cnn resnet "
         "--only retraction --deel PYTHON"
@@ -189,6 +193,7 @@ PAGES = {
     DOCS / "speed.md": (
         ("A training step", "training_step", training_step),
         ("By width and optimizer", "training_step_wide", training_step),
+        ("The same with batches of 1024", "training_step_large_batch", training_step),
         ("How orthogonal", "orthogonality", orthogonality),
         ("What the fast way loses", "orthogonalizers", orthogonalizers),
         ("ManifoldAdam beside Adam", "manifold_adam", orthogonalizers),
