@@ -13,18 +13,17 @@ whose name holds a text, and keeps the others as they were stored.
 import argparse
 import importlib.util
 import json
-import re
 import subprocess
 import sys
 import tempfile
 import time
-from pathlib import Path
 
 import keras
 import numpy as np
 
 import lipot
 from benchmarks.common import read_result, write_result
+from benchmarks.common.memory import peak
 
 NEIGHBORS, CLASSES, QUERIES = 10, 10, 256
 SEARCHES = ("exact", "faiss", "faiss-ivf", "faiss-hnsw")
@@ -156,13 +155,6 @@ def timed(found, name, call):
     call()
     found[f"{name}_s"] = round(time.perf_counter() - wall, 3)
     found[f"{name}_cpu_s"] = round(time.process_time() - cpu, 3)
-
-
-def peak():
-    """Most memory that this process ever had resident, in MB."""
-    # Of Linux alone; `ru_maxrss` would begin with the peak of the process that started this one.
-    status = Path("/proc/self/status").read_text()
-    return round(int(re.search(r"VmHWM:\s*(\d+) kB", status)[1]) / 1024.0, 1)
 
 
 TASKS = {

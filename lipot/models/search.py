@@ -118,8 +118,9 @@ class FaissSearch(BlockSearch):
         if not index.is_trained:
             wanted = min(len(codes), _SAMPLE * index.nlist)
             index.train(np.array(codes[np.linspace(0, len(codes) - 1, wanted).astype(int)]))
-        for start in range(0, len(codes), self._block()):
-            index.add(np.ascontiguousarray(codes[start : start + self._block()]))
+        size = self._block()
+        for start in range(0, len(codes), size):
+            index.add(np.ascontiguousarray(codes[start : start + size]))
         return index
 
     def _keep(self, path):

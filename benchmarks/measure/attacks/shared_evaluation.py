@@ -33,6 +33,13 @@ from benchmarks.measure.attacks.interrupted_evaluation import (
     without_seconds,
 )
 
+ARITHMETIC = """
+import numpy
+x = numpy.eye(500) + 1e-3
+for _ in range(600):
+    x @ x
+"""
+
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -76,14 +83,6 @@ def compare(folder, options):
         "two processes over one, arithmetic alone": round(2 * alone / beside, 2),
         "robust_accuracy": robust_accuracies(report(folder / "no workers")),
     }
-
-
-ARITHMETIC = """
-import numpy
-x = numpy.eye(500) + 1e-3
-for _ in range(600):
-    x @ x
-"""
 
 
 def arithmetic(count):

@@ -10,7 +10,6 @@ before, compilation included, by the wall clock and of the processor.
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ import numpy as np
 
 import lipot
 from benchmarks.common import write_result
+from benchmarks.common.memory import peak
 from benchmarks.common.networks import small_cnn
 
 BATCH, CLASSES = 256, 10
@@ -94,15 +94,10 @@ def measured(task, count):
     return {
         "wall_s": round(time.perf_counter() - wall, 2),
         "cpu_s": round(time.process_time() - cpu, 2),
-        "peak_mb": round(peak(), 1),
+        "peak_mb": peak(),
         "peak_before_mb": round(before, 1),
         "kept_mb": round(kept / 1e6, 1),
     }
-
-
-def peak():
-    """Most memory that this process ever held, in MB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0
 
 
 if __name__ == "__main__":

@@ -5,8 +5,9 @@
 
 Each network is trained for the same time by the clock, on the same images, cropped and mirrored:
 deel-lip 1.5.0's layers, the same layers of lipot, orthogonal convolutions with strides, and
-LipNeXt. Each row has the loss, temperature and rate that did best on the last 5,000 training
-images, which `--holdout 5000` leaves out and certifies instead of the test images. deel-lip needs
+LipNeXt. Settings were tried on the last 5,000 training images, which `--holdout 5000` leaves out
+and certifies instead of the test images: deel-lip's temperature, and radius, temperature and rate
+of orthogonal convolutions, which the other two take over. deel-lip needs
 TensorFlow 2.15: `--deel` names the Python of an environment that has both, where
 `deel_lip/cifar10.py` trains it. Its exported kernels come back, and the certificate is computed
 from them as from any stock Keras model; what deel-lip's own metric claims, with the constant 1
