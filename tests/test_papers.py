@@ -96,6 +96,13 @@ def test_a_row_is_cut_off_when_the_time_is_up_and_goes_on(table, made):
     assert records.read_result("papers/t")["figures"]["first"]["mean"] == {"clean": 0.5}
 
 
+def test_stages_are_run_alone_and_the_rest_later(table, made):
+    assert runner.run_table(table, "t", hours=1.0, seeds=[0], stages=["training"])
+    assert made == [("first", 0, "training"), ("second", 0, "training")]
+    assert runner.run_table(table, "t", hours=1.0, seeds=[0])
+    assert made[2:] == [("first", 0, "attack"), ("second", 0, "attack")]
+
+
 def test_rows_of_other_settings_are_not_mixed(table):
     runner.run_table(table, "t", hours=1.0, rows=["first"], seeds=[0])
     with pytest.raises(ValueError, match=r"with other epochs \(epochs there: 1; here: 2\)"):

@@ -1,4 +1,6 @@
-"""A network that several measurements take."""
+"""Networks that several measurements take, and the precision that they train in."""
+
+import contextlib
 
 import keras
 
@@ -20,3 +22,14 @@ def small_cnn(hidden=(), classes=10):
             layers.FrobeniusDense(classes),
         ]
     )
+
+
+@contextlib.contextmanager
+def mixed_precision(policy="mixed_bfloat16"):
+    """Layers made inside compute in half precision; those made after it as before."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)

@@ -76,8 +76,12 @@ def trained(name, build, train):
 
 def accuracy(model, x, y, batch_size=200):
     """Share of right predictions in percent."""
-    predictions = np.argmax(model.predict(x, batch_size=batch_size, verbose=0), axis=1)
-    return round(100.0 * float(np.mean(predictions == y)), 2)
+    return round(100.0 * float(np.mean(right(model, x, y, batch_size))), 2)
+
+
+def right(model, x, y, batch_size=200):
+    """Which predictions are right, a boolean array."""
+    return np.argmax(model.predict(x, batch_size=batch_size, verbose=0), axis=1) == y
 
 
 def some(x, y, count, seed=0):

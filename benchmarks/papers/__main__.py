@@ -26,6 +26,10 @@ def main(arguments=None):
     parser.add_argument("--seeds", nargs="+", type=int, help="by default those of the table")
     parser.add_argument("--name", help="of the result, by default the table's")
     table = table_of(known.table) if known.table else None
+    stages = [stage.__name__ for stage in table.stages] if table else None
+    parser.add_argument(
+        "--stages", nargs="+", choices=stages, help="parts of a row, by default all"
+    )
     for setting, default in table.settings.items() if table else ():
         option = f"--{setting.replace('_', '-')}"
         many = {"nargs": "+"} if isinstance(default, tuple) else {}
@@ -42,6 +46,7 @@ def main(arguments=None):
         settings={key: options[key] for key in table.settings},
         rows=options["rows"],
         seeds=options["seeds"],
+        stages=options["stages"],
     )
     return 0 if whole else 3
 

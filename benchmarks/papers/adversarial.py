@@ -11,6 +11,7 @@ import re
 import keras
 import numpy as np
 
+from benchmarks.common.networks import mixed_precision
 from benchmarks.papers.table import Table
 from benchmarks.transport import robustness
 from benchmarks.transport.recipes import EPS, STEPS
@@ -32,11 +33,10 @@ EPOCHS_OF_THE_PAPER = 100
 _PART = 250
 _RADII = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
 _ATTACK_STEPS = (1, 10, 20, 40, 100)
-_PRECISION = "mixed_bfloat16"
 _SETTINGS = {
-    "epochs": 12,
+    "epochs": 10,
     "batch_size": 128,
-    "attack_steps": 10,
+    "attack_steps": 5,
     "points": 10000,
     "curve_points": 500,
     "auto_points": 1000,
@@ -86,17 +86,14 @@ def _training(name, recipe, run):
 
 def train_recipe(recipe, data, steps, run):
     """Trains the network of a recipe from the start; returns it and the last logs."""
-    policy = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(_PRECISION)
-    try:
+    with mixed_precision():
         attack = recipe.attack() if recipe.attack else None
         if attack is not None:
             attack = type(attack)(EPS, steps=run.settings["attack_steps"])
         model = AdversarialModel(carlini_wagner(), attack, recipe.losses(), recipe.features)
-    finally:
-        keras.config.set_dtype_policy(policy)
     rate = keras.optimizers.schedules.CosineDecay(RATE, steps, alpha=LAST_RATE / RATE)
     model.compile(keras.optimizers.Adam(rate))
+    model.perturb_weights(recipe.gamma)
     weights = [term.weight for term in model.terms]
     logs = {}
     for until, share, of_terms in PHASES:

@@ -12,7 +12,7 @@ from lipot.math.proportions import share_interval
 RUNS = pathlib.Path("runs/papers")
 
 
-def run_table(table, name, *, hours, settings=None, rows=None, seeds=None):
+def run_table(table, name, *, hours, settings=None, rows=None, seeds=None, stages=None):
     """Makes what is missing of a table, until it is whole or the time is up.
 
     Args:
@@ -22,9 +22,11 @@ def run_table(table, name, *, hours, settings=None, rows=None, seeds=None):
         settings: Dict of settings that differ from the table's.
         rows: Names of the rows to make; all by default.
         seeds: Seeds to make them with; those of the table by default.
+        stages: Names of the stages to run; all by default. A stage that needs an earlier one
+            finds what that left behind.
 
     Returns:
-        Whether all rows asked for are whole.
+        Whether everything asked for is made.
 
     Raises:
         ValueError: A row is stored with other settings.
@@ -32,6 +34,8 @@ def run_table(table, name, *, hours, settings=None, rows=None, seeds=None):
     settings = _as_stored({**table.settings, **(settings or {})})
     deadline = time.monotonic() + 3600.0 * hours
     seeds = table.seeds if seeds is None else seeds
+    if stages is not None:
+        table = table._replace(stages=[one for one in table.stages if one.__name__ in stages])
     stored = _Stored(name, table, settings)
     try:
         for seed in seeds:

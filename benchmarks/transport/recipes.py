@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from lipot import attacks, losses
+from lipot.models import carlini_wagner
 
 EPS, STEP, STEPS = 0.3, 0.01, 40
 GOT_TABLE_1 = "GOT, Table 1"
@@ -17,6 +18,7 @@ class Recipe(NamedTuple):
         paper: `(clean, pgd, autoattack)` in percent as the paper reports them, or `None`.
         source: Where the paper's figures stand.
         features: Layer that GOT compares, or `None` for the input of the last.
+        gamma: Size of adversarial weight perturbations, or `None` to perturb inputs alone.
     """
 
     attack: object
@@ -24,6 +26,7 @@ class Recipe(NamedTuple):
     paper: tuple | None = None
     source: str = ""
     features: str | None = None
+    gamma: float | None = None
 
 
 def pgd():
@@ -82,6 +85,12 @@ MAIN = {
     "random JR": Recipe(None, _clean(lambda: losses.RandomJacobian(weight=0.02))),
     "optimal JR": Recipe(pgd, _clean(lambda: losses.OptimalJacobian(weight=0.02))),
     "clean": Recipe(None, _clean()),
+}
+
+# Each is PGD-AT with one thing more, as OTJR's Table 3 does to its own rows on CIFAR.
+WITH_SURROGATES = {
+    "PGD-AT with AWP": Recipe(pgd, _adversarial(), gamma=0.01),
+    "PGD-AT with LBGAT": Recipe(pgd, _adversarial(lambda: losses.LBGAT(carlini_wagner()))),
 }
 
 # GOT, Table 5: (clean, PGD, AutoAttack) for each pair of costs; cosine and KL stand in MAIN.
