@@ -88,22 +88,12 @@ def _training(name, recipe, run):
 def train_recipe(recipe, data, steps, run):
     """Trains the network of a recipe from the start; returns it and the last logs."""
     with mixed_precision():
-        attack = recipe.attack() if recipe.attack else None
-        if attack is not None:
-            attack = type(attack)(EPS, steps=run.settings["attack_steps"])
-        model = AdversarialModel(carlini_wagner(), attack, recipe.losses(), recipe.features)
+        model = model_of(recipe, run.settings["attack_steps"])
     rate = keras.optimizers.schedules.CosineDecay(RATE, steps, alpha=LAST_RATE / RATE)
     model.compile(keras.optimizers.Adam(rate))
     model.perturb_weights(recipe.gamma)
-    weights = [term.weight for term in model.terms]
     logs = {}
-    for until, share, of_terms in PHASES:
-        if attack is not None:
-            attack.eps, attack.step_size = share * EPS, share * 2.5 * EPS / attack.steps
-        for term, weight in zip(model.terms[1:], weights[1:]):
-            term.weight = of_terms * weight
-        # The step is compiled with the numbers above.
-        model.make_train_function(force=True)
+    for until in phases(model):
         logs = (
             train(
                 model,
@@ -118,6 +108,35 @@ def train_recipe(recipe, data, steps, run):
             or logs
         )
     return model.classifier, logs
+
+
+def model_of(recipe, attack_steps):
+    """The `AdversarialModel` of a recipe, attacked in fewer and longer steps than the paper's."""
+    attack = recipe.attack() if recipe.attack else None
+    if attack is not None:
+        attack = type(attack)(EPS, steps=attack_steps)
+    return AdversarialModel(carlini_wagner(), attack, recipe.losses(), recipe.features)
+
+
+def phases(model):
+    """Sets radius and weights for one part of the training after the other.
+
+    Args:
+        model: Compiled `AdversarialModel`.
+
+    Yields:
+        Up to which share of the steps to train before the next part.
+    """
+    weights = [float(term.weight) for term in model.terms]
+    for until, share, of_terms in PHASES:
+        if model.attack is not None:
+            model.attack.eps = share * EPS
+            model.attack.step_size = share * 2.5 * EPS / model.attack.steps
+        for term, weight in zip(model.terms[1:], weights[1:]):
+            term.weight = of_terms * weight
+        # The step is compiled with the numbers above.
+        model.make_train_function(force=True)
+        yield until
 
 
 def _network(run):
