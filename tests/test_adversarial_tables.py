@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from benchmarks.papers import adversarial
+from benchmarks.papers import adversarial, warm_up
 from benchmarks.transport import recipes
 
 RECIPES = {
@@ -34,7 +34,7 @@ def test_a_row_warms_up_and_learns(name):
     model.perturb_weights(recipe.gamma)
     full = [float(term.weight) for term in model.terms]
     found = []
-    for until in adversarial.phases(model):
+    for until in warm_up.phases(model):
         eps = None if model.attack is None else model.attack.eps
         found.append((until, eps, [float(term.weight) for term in model.terms]))
     assert [until for until, _, _ in found] == [0.06, 0.15, 0.3, 1.0]

@@ -1,8 +1,6 @@
 """Adversarial training on MNIST: what the tables of GOT share, each row from its own start.
 
-All rows have one schedule. A network that meets the whole radius at once stays at chance, so the
-radius grows over the first seventh of the steps. Terms that compare clean with attacked batches
-grow a little longer: before there are classes they cost least where all logits are alike.
+All rows have one schedule, that of `warm_up`.
 """
 
 import json
@@ -13,9 +11,9 @@ import numpy as np
 
 from benchmarks.common.networks import mixed_precision
 from benchmarks.papers.table import Table
+from benchmarks.papers.warm_up import train_with_warm_up
 from benchmarks.transport import robustness
 from benchmarks.transport.recipes import EPS, STEPS
-from benchmarks.transport.training import train
 from lipot import attacks, datasets
 from lipot.attacks import AutoAttack
 from lipot.evaluation.gradient_norms import (
@@ -25,8 +23,6 @@ from lipot.evaluation.gradient_norms import (
 )
 from lipot.models import AdversarialModel, carlini_wagner
 
-# Up to a share of the steps: shares of the radius, and of the weights of all terms but the first.
-PHASES = ((0.06, 1 / 3, 0.1), (0.15, 2 / 3, 0.25), (0.3, 1.0, 0.5), (1.0, 1.0, 1.0))
 RATE, LAST_RATE = 1e-3, 1e-6
 EPOCHS_OF_THE_PAPER = 100
 # Points of AutoAttack that are kept together.
@@ -92,21 +88,7 @@ def train_recipe(recipe, data, steps, run):
     rate = keras.optimizers.schedules.CosineDecay(RATE, steps, alpha=LAST_RATE / RATE)
     model.compile(keras.optimizers.Adam(rate))
     model.perturb_weights(recipe.gamma)
-    logs = {}
-    for until in phases(model):
-        logs = (
-            train(
-                model,
-                data.x_train,
-                data.y_train,
-                steps=int(until * steps),
-                batch_size=run.settings["batch_size"],
-                seed=run.seed,
-                folder=run.folder / "training",
-                after=run.checkpoint,
-            )
-            or logs
-        )
+    logs = train_with_warm_up(model, data, steps, run)
     return model.classifier, logs
 
 
@@ -116,27 +98,6 @@ def model_of(recipe, attack_steps):
     if attack is not None:
         attack = type(attack)(EPS, steps=attack_steps)
     return AdversarialModel(carlini_wagner(), attack, recipe.losses(), recipe.features)
-
-
-def phases(model):
-    """Sets radius and weights for one part of the training after the other.
-
-    Args:
-        model: Compiled `AdversarialModel`.
-
-    Yields:
-        Up to which share of the steps to train before the next part.
-    """
-    weights = [float(term.weight) for term in model.terms]
-    for until, share, of_terms in PHASES:
-        if model.attack is not None:
-            model.attack.eps = share * EPS
-            model.attack.step_size = share * 2.5 * EPS / model.attack.steps
-        for term, weight in zip(model.terms[1:], weights[1:]):
-            term.weight = of_terms * weight
-        # The step is compiled with the numbers above.
-        model.make_train_function(force=True)
-        yield until
 
 
 def _network(run):

@@ -11,8 +11,9 @@ from art.attacks.evasion import CarliniL2Method
 import lipot
 from benchmarks.common.networks import mixed_precision
 from benchmarks.papers.table import Table
+from benchmarks.papers.warm_up import train_with_warm_up
 from benchmarks.transport import robustness
-from benchmarks.transport.training import train
+from benchmarks.transport.recipes import EPS
 from lipot import attacks, datasets, models
 
 EPS_VALUES = (0.1, 0.2, 0.3, 0.4)
@@ -32,22 +33,13 @@ def training(name, run):
     settings = run.settings
     steps = int(settings["epochs"] * len(data.x_train) / settings["batch_size"])
     with mixed_precision():
-        model, trained = METHODS[name](settings, steps)
+        model, trained = METHODS[name](settings)
     rate = keras.optimizers.schedules.CosineDecay(1e-3, steps)
     # With momentum the two sides of a min-max run in circles.
     model.compile(keras.optimizers.Adam(rate, beta_1=0.5), **_loss_of(model))
-    logs = train(
-        model,
-        data.x_train,
-        data.y_train,
-        steps=steps,
-        batch_size=settings["batch_size"],
-        seed=run.seed,
-        folder=run.folder / "training",
-        after=run.checkpoint,
-    )
+    logs = train_with_warm_up(model, data, steps, run)
     # What is attacked computes in float32.
-    _, network = METHODS[name](settings, steps)
+    _, network = METHODS[name](settings)
     network.set_weights(trained.get_weights())
     network.save(run.folder / "network.keras")
     estimator = robustness.estimator_of(network)
@@ -75,23 +67,22 @@ def carlini_wagner(name, run):
     return {"carlini wagner": float(np.mean(~(clean_wrong | (wrong & near))))}
 
 
-def embedding(settings, steps, *, regularized, attacked):
+def embedding(settings, *, regularized, attacked):
     """Returns an OT-Classifier, or E-CLA, and its inference model."""
     critic = CRITICS[settings["critic"]]
-    attack = attacks.PGD(settings["eps"], steps=settings["attack_steps"])
+    attack = attacks.PGD(EPS, steps=settings["attack_steps"])
     model = models.OTClassifier(
         models.embedding_encoder(code_size=CODE_SIZE, filters=settings["filters"]),
         models.embedding_classifier(CODE_SIZE),
         models.embedding_discriminator(CODE_SIZE, **critic) if regularized else None,
         weight=settings["weight"],
         attack=attack if attacked else None,
-        attack_delay=int(settings["delay"] * steps),
         clean_share=settings["clean_share"],
     )
     return model, model.inference_model()
 
 
-def self_ensemble(settings, steps):
+def self_ensemble(settings):
     """Returns RSE on the same layers, and the average of its passes."""
     encoder = models.embedding_encoder(code_size=CODE_SIZE, filters=settings["filters"])
     classifier = models.embedding_classifier(CODE_SIZE)
@@ -108,7 +99,7 @@ def _loss_of(model):
 
 
 def _row(**kwargs):
-    return lambda settings, steps: embedding(settings, steps, **kwargs)
+    return lambda settings: embedding(settings, **kwargs)
 
 
 METHODS = {
@@ -126,9 +117,7 @@ TABLE = Table(
     settings={
         "epochs": 5,
         "batch_size": 128,
-        "eps": 0.3,
         "attack_steps": 10,
-        "delay": 0.05,
         "clean_share": 0.5,
         "weight": 0.01,
         "critic": "1-Lipschitz",

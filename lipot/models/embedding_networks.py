@@ -9,6 +9,9 @@ from lipot.models.blocks import PlainBlocks, blocks_from
 def embedding_encoder(input_shape=(28, 28, 1), code_size=4, filters=32, layers=None):
     """Builds an encoder from images to a code of few numbers: four strided convolutions.
 
+    They have no batch normalization: where half of a batch is attacked, its statistics are those of
+    neither half, and the network learns an attack of one radius and little below it.
+
     Args:
         input_shape: Shape of one image.
         code_size: Dimension of the code. Table 3 of the paper has 4 for MNIST, 16 for CIFAR-10.
@@ -27,8 +30,7 @@ def embedding_encoder(input_shape=(28, 28, 1), code_size=4, filters=32, layers=N
     blocks = blocks_from(layers)
     body = []
     for factor in (1, 2, 4, 8):
-        body += [blocks.conv(factor * filters, 4, 2, use_bias=False), blocks.normalization()]
-        body += [blocks.activation()]
+        body += [blocks.conv(factor * filters, 4, 2), blocks.activation()]
     body += [keras.layers.Flatten(), blocks.dense(code_size)]
     return keras.Sequential([keras.Input(input_shape), *body], name="encoder")
 
