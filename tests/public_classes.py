@@ -35,6 +35,7 @@ MADE = {
     "callbacks.LossParamLog": lambda make: make("alpha", 5),
     "callbacks.LossParamScheduler": lambda make: make("alpha", [1.0, 2.0], [0.0, 10.0], step=3),
     "callbacks.MonitorCallback": lambda make: make(["a"], "log", "wbar", "all", False, True),
+    "callbacks.RadiusSchedule": lambda make: make([0.1, 1.0], [0, 9], "epochs", step=3),
     "callbacks.TimeBudget": lambda make: make(
         3.0, 0.01, warmup=0.1, loss_params={"eps": ([0.1, 0.5], [0.0, 0.5])}, spent=1.5
     ),

@@ -16,6 +16,7 @@ from benchmarks.transport import robustness
 from benchmarks.transport.recipes import EPS, STEPS
 from lipot import attacks, datasets
 from lipot.attacks import AutoAttack
+from lipot.callbacks import AdversarialWeightPerturbation
 from lipot.evaluation.gradient_norms import (
     attacked,
     input_gradient_norms,
@@ -87,8 +88,11 @@ def train_recipe(recipe, data, steps, run):
         model = model_of(recipe, run.settings["attack_steps"])
     rate = keras.optimizers.schedules.CosineDecay(RATE, steps, alpha=LAST_RATE / RATE)
     model.compile(keras.optimizers.Adam(rate))
-    model.perturb_weights(recipe.gamma)
-    logs = train_with_warm_up(model, data, steps, run)
+    how = {}
+    if recipe.gamma is not None:
+        # The step is compiled anew where perturbations begin and end: fewer and longer chunks.
+        how = {"callbacks": [AdversarialWeightPerturbation(recipe.gamma)], "chunk": 500}
+    logs = train_with_warm_up(model, data, steps, run, **how)
     return model.classifier, logs
 
 

@@ -7,7 +7,20 @@ import numpy as np
 CHUNK = 50
 
 
-def train(model, x, y, *, steps, batch_size, seed, folder, chunk=CHUNK, augment=None, after=None):
+def train(
+    model,
+    x,
+    y,
+    *,
+    steps,
+    batch_size,
+    seed,
+    folder,
+    chunk=CHUNK,
+    augment=None,
+    after=None,
+    callbacks=(),
+):
     """Trains a compiled model for a number of steps, saving after each chunk of them.
 
     The order of the examples depends on `seed` and the chunk alone, and the saved weights hold
@@ -25,6 +38,7 @@ def train(model, x, y, *, steps, batch_size, seed, folder, chunk=CHUNK, augment=
         augment: Optional function of the inputs of a chunk and the number of steps before it.
         after: Optional function of nothing, called after each save; what it raises ends the
             training.
+        callbacks: Keras callbacks of each chunk.
 
     Returns:
         The logs of the last chunk; empty when everything was done before.
@@ -43,7 +57,14 @@ def train(model, x, y, *, steps, batch_size, seed, folder, chunk=CHUNK, augment=
         count = min(chunk, steps - done)
         indices = _order(len(x), seed, done, count * batch_size)
         images = x[indices] if augment is None else augment(x[indices], done)
-        history = model.fit(images, y[indices], batch_size=batch_size, shuffle=False, verbose=0)
+        history = model.fit(
+            images,
+            y[indices],
+            batch_size=batch_size,
+            shuffle=False,
+            verbose=0,
+            callbacks=list(callbacks),
+        )
         logs = {name: values[-1] for name, values in history.history.items()}
         done = _save(model, folder, done, done + count)
         shown = ", ".join(f"{name} {value:.4g}" for name, value in logs.items())

@@ -5,6 +5,7 @@ from keras import ops
 
 from lipot import backend, checks
 from lipot.attacks.ball import Ball, check_ball, example_norm
+from lipot.losses.parameter import positive
 from lipot.math import replicas
 
 
@@ -16,6 +17,9 @@ class Attack(keras.layers.Layer):
     measured with `lipot.evaluate`. It is a Keras layer only to let a model track its random
     state. Subclasses override `search`.
 
+    `share`, 1 at first, may change while training runs: radius and steps are that share of what
+    they were made with, see `lipot.callbacks.RadiusSchedule`.
+
     Args:
         eps: Radius of the ball.
         norm: `"inf"` or 2, the norm of the ball.
@@ -25,8 +29,11 @@ class Attack(keras.layers.Layer):
         **kwargs: Arguments of `keras.layers.Layer`.
     """
 
+    share = positive()
+
     def __init__(self, eps, *, norm="inf", clip_min=0.0, clip_max=1.0, seed=None, **kwargs):
         super().__init__(**kwargs)
+        self.share = 1.0
         self.eps = checks.positive_float("eps", eps)
         self.norm = check_ball(norm, clip_min, clip_max).norm
         self.clip_min = clip_min
@@ -92,7 +99,11 @@ class Attack(keras.layers.Layer):
 
     def project(self, x_adv, x):
         """Returns the nearest point of the ball around `x`, clipped to the data range."""
-        return self.ball.project(x_adv, x, self.eps)
+        return self.ball.project(x_adv, x, self.scaled(self.eps, x.dtype))
+
+    def scaled(self, length, dtype):
+        """Returns `share` of a length, as a tensor."""
+        return length * ops.cast(self.share.value, dtype)
 
     def steepest(self, gradient):
         """Returns the unit step that increases a function fastest in the attack's norm."""
@@ -107,7 +118,7 @@ class Attack(keras.layers.Layer):
                 lambda count: keras.random.uniform((count, *point), -1.0, 1.0, seed=seed),
                 ops.shape(x)[0],
             )
-            return self.ball.clip(x + self.eps * ops.cast(noise, x.dtype))
+            return self.ball.clip(x + self.scaled(self.eps, x.dtype) * ops.cast(noise, x.dtype))
         shift = replicas.draw(lambda count: self._shift((count, *point)), ops.shape(x)[0])
         return self.ball.clip(x + ops.cast(shift, x.dtype))
 
@@ -121,7 +132,7 @@ class Attack(keras.layers.Layer):
         for size in shape[1:]:
             dimension *= size
         # The share of a ball's volume within r of its centre is r^d.
-        radius = self.eps * level ** (1.0 / dimension)
+        radius = self.scaled(self.eps, level.dtype) * level ** (1.0 / dimension)
         return radius * direction
 
     def get_config(self):

@@ -56,10 +56,11 @@ class PGD(Attack):
 
     def search(self, forward, x, y):
         objective = self.objective(forward, x, y)
+        length = self.scaled(self.step_size, x.dtype)
 
         def step(_, x_adv):
             _, gradient = value_and_input_gradient(objective, x_adv)
-            return self.project(x_adv + self.step_size * self.steepest(gradient), x)
+            return self.project(x_adv + length * self.steepest(gradient), x)
 
         return ops.fori_loop(0, self.steps, step, self.start(x))
 
