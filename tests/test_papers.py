@@ -103,6 +103,16 @@ def test_stages_are_run_alone_and_the_rest_later(table, made):
     assert made[2:] == [("first", 0, "attack"), ("second", 0, "attack")]
 
 
+def test_two_processes_fill_one_table(table):
+    def meanwhile(name, run):
+        runner.run_table(table, "t", hours=1.0, rows=["second"], seeds=[0])
+        return {"clean": 0.5}
+
+    other = table._replace(stages=(meanwhile,))
+    runner.run_table(other, "t", hours=1.0, rows=["first"], seeds=[0])
+    assert list(records.read_result("papers/t")["figures"]) == ["first", "second"]
+
+
 def test_rows_of_other_settings_are_not_mixed(table):
     runner.run_table(table, "t", hours=1.0, rows=["first"], seeds=[0])
     with pytest.raises(ValueError, match=r"with other epochs \(epochs there: 1; here: 2\)"):

@@ -72,17 +72,22 @@ class _Stored:
 
     def __init__(self, name, table, settings):
         self._name, self._table, self._settings = f"papers/{name}", table, settings
-        record = read_result(self._name)
-        self._rows = record["figures"] if record else {}
+        self._read()
         for row, found in self._rows.items():
             for seed, made in found["seeds"].items():
                 _check_settings(name, row, seed, made["settings"], settings)
+
+    def _read(self):
+        record = read_result(self._name)
+        self._rows = record["figures"] if record else {}
 
     def stages(self, row, seed):
         return self._rows.get(row, {}).get("seeds", {}).get(str(seed), {}).get("stages", [])
 
     def add(self, row, run, stage, figures):
         """Adds the figures of a stage and writes the file."""
+        # Another process may have made other rows since.
+        self._read()
         found = self._rows.setdefault(row, {"seeds": {}})
         made = found["seeds"].setdefault(str(run.seed), {"stages": []})
         made["stages"].append(stage)
