@@ -12,8 +12,9 @@ $$ \sigma \le l \cosh\Big( \frac{\operatorname{acosh} \max(1, M)}{2 k} \Big) , \
 `G^k` leaves `log(n) / (4 k)`, twice as many products for as much. Where `l` is smaller, `M` grows
 with `k` and the bound holds as well, as tight as that of a power.
 
-All matrices pass a bound of a low degree. In the order of that bound, a high degree is spent on
-those that can still raise the maximum.
+Few or small matrices get the high degree at once. Where that would cost too much, all pass a bound
+of a low degree, and in the order of that bound the high one is spent on those that can still raise
+the maximum.
 
 Reference:
     Delattre et al., "Efficient Bound of Lipschitz Constant for Convolutional Layers by Gram
@@ -26,6 +27,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from keras import ops
 
+# Most matrices times their size to the third for which everything has the high degree: below it the
+# longer program takes longer to compile than it saves.
+_AT_ONCE = 2**28
 # Doublings of the degree for all matrices; one less lets more of them through.
 _SCREENING = 5
 # Steps of the power iteration: on all matrices, and on the few most promising ones.
@@ -109,9 +113,21 @@ def block_norm_bound(real, imag, doublings=10):
     grams = gram_matrices(real, imag)
     unit = ops.maximum(ops.max(grams.norms()), 1e-15)
     grams = grams.times(1.0 / unit)
-    count = int(real.shape[0])
-    few = max(1, min(8, count // 8))
-    level = _level(grams, few)
+    count, size = (int(n) for n in grams.real.shape[:2])
+    bound = _at_once if count * size**3 <= _AT_ONCE else _screened
+    return ops.sqrt(unit) * bound(grams, doublings)
+
+
+def _at_once(grams, doublings):
+    """The largest bound, of the high degree for all matrices."""
+    level = _level(grams)
+    polynomials = _chebyshev(_first_degree(grams, level), doublings)
+    return ops.max(_bounds(polynomials, level, doublings))
+
+
+def _screened(grams, doublings):
+    """The largest bound, of the high degree for those matrices that a low one leaves over."""
+    level = _level_of_few(grams)
     first = min(doublings, _SCREENING)
     # So far below that the bounds of matrices with smaller eigenvalues stay below it.
     angle = math.log(2.0 * math.sqrt(int(grams.real.shape[-1]))) / 2.0 ** (first + 1)
@@ -120,7 +136,7 @@ def block_norm_bound(real, imag, doublings=10):
     bounds = _bounds(screened, lower, first)
     if doublings > first:
         bounds = _refined(grams, screened.matrices, level, bounds, doublings)
-    return ops.sqrt(unit) * ops.max(bounds)
+    return ops.max(bounds)
 
 
 def _refined(grams, filters, level, bounds, doublings):
@@ -148,12 +164,16 @@ def _refined(grams, filters, level, bounds, doublings):
     return ops.while_loop(unfinished, refine, (0, ops.zeros((), bounds.dtype)))[1]
 
 
-def _level(grams, few):
+def _level(grams):
     """A large eigenvalue, from below: Rayleigh quotients of power iterations, at least 1e-6."""
-    count, size = (int(n) for n in grams.real.shape[:2])
-    start = np.random.default_rng(0).normal(size=(1, size, 2))
-    vectors = ops.broadcast_to(ops.convert_to_tensor(start, grams.real.dtype), (count, size, 2))
-    vectors = _powered(grams, vectors, _FIRST_STEPS)
+    vectors = _powered(grams, _start(grams, 0), _MORE_STEPS)
+    return ops.maximum(ops.max(_quotients(grams, vectors)), 1e-6)
+
+
+def _level_of_few(grams):
+    """`_level` with most of the steps on the few most promising matrices."""
+    few = max(1, min(8, int(grams.real.shape[0]) // 8))
+    vectors = _powered(grams, _start(grams, 0), _FIRST_STEPS)
     _, chosen = ops.top_k(_quotients(grams, vectors), few)
     grams, vectors = grams.take(chosen), ops.take(vectors, chosen, 0)
     vectors = _powered(grams, vectors, _MORE_STEPS)
@@ -162,10 +182,15 @@ def _level(grams, few):
 
 def _filtered_level(grams, filters):
     """Like `_level`, from products with polynomials that are small on small eigenvalues."""
-    count, size = (int(n) for n in grams.real.shape[:2])
-    start = np.random.default_rng(1).normal(size=(1, size, 2))
-    vectors = ops.broadcast_to(ops.convert_to_tensor(start, grams.real.dtype), (count, size, 2))
-    return ops.max(_quotients(grams, _powered(filters, vectors, _FILTER_STEPS)))
+    vectors = _powered(filters, _start(grams, 1), _FILTER_STEPS)
+    return ops.max(_quotients(grams, vectors))
+
+
+def _start(matrices, seed):
+    """One random vector for all matrices, `(count, n, 2)`."""
+    count, size = (int(n) for n in matrices.real.shape[:2])
+    vector = np.random.default_rng(seed).normal(size=(1, size, 2))
+    return ops.broadcast_to(ops.convert_to_tensor(vector, matrices.real.dtype), (count, size, 2))
 
 
 def _powered(matrices, vectors, steps):

@@ -9,6 +9,18 @@ from lipot.math.block_norms import block_norm_bound
 from lipot.math.precision import widest_float
 
 
+@pytest.fixture(params=["at once", "screened"])
+def way(request, monkeypatch):
+    """Both programs, whatever the size of the matrices."""
+    monkeypatch.setattr(block_norms, "_AT_ONCE", 2**60 if request.param == "at once" else 0)
+    return request.param
+
+
+@pytest.fixture
+def screened(monkeypatch):
+    monkeypatch.setattr(block_norms, "_AT_ONCE", 0)
+
+
 def random_blocks(count, rows, columns, seed=0):
     rng = np.random.default_rng(seed)
     return rng.normal(size=(count, rows, columns)) + 1j * rng.normal(size=(count, rows, columns))
@@ -54,7 +66,7 @@ SPECTRA = {
 
 @pytest.mark.parametrize("name", SPECTRA)
 @pytest.mark.parametrize("doublings", [0, 1, 5, 6, 10])
-def test_the_bound_is_above_the_norm_and_as_tight_as_its_degree(name, doublings):
+def test_the_bound_is_above_the_norm_and_as_tight_as_its_degree(name, doublings, way):
     blocks = with_spectra(SPECTRA[name])
     size = blocks.shape[1]
     norm = largest(blocks)
@@ -66,8 +78,8 @@ def test_the_bound_is_above_the_norm_and_as_tight_as_its_degree(name, doublings)
 
 
 @pytest.mark.parametrize("rows, columns", [(5, 9), (9, 5), (1, 7), (64, 64)])
-@pytest.mark.parametrize("seed", range(3))
-def test_random_blocks_of_every_shape(rows, columns, seed):
+@pytest.mark.parametrize("seed", range(2))
+def test_random_blocks_of_every_shape(rows, columns, seed, way):
     blocks = random_blocks(30, rows, columns, seed)
     assert largest(blocks) * (1 - LOW) <= bound_of(blocks) <= largest(blocks) * (1 + 5e-6)
     in_float32 = bound_of(blocks, dtype="float32")
@@ -80,7 +92,7 @@ def test_the_unit_does_not_matter(scale):
     assert bound_of(scale * blocks) == pytest.approx(scale * bound_of(blocks), rel=1e-5)
 
 
-def test_zeros():
+def test_zeros(way):
     assert 0.0 <= bound_of(np.zeros((4, 3, 3), "complex128")) < 1e-7
     blocks = np.zeros((9, 3, 3), "complex128")
     blocks[4, 1, 2] = 1j
@@ -104,15 +116,16 @@ def test_every_level_gives_a_bound(level, doublings):
 
 
 @pytest.mark.parametrize("guess", [1e-6, 0.5, 2.0])
-def test_a_wrong_guess_costs_tightness_alone(guess, monkeypatch):
-    level = block_norms._level
-    monkeypatch.setattr(block_norms, "_level", lambda *arguments: guess * level(*arguments))
+def test_a_wrong_guess_costs_tightness_alone(guess, way, monkeypatch):
+    name = "_level" if way == "at once" else "_level_of_few"
+    level = getattr(block_norms, name)
+    monkeypatch.setattr(block_norms, name, lambda grams: guess * level(grams))
     blocks = random_blocks(30, 8, 8)
     bound = bound_of(blocks)
     assert largest(blocks) * (1 - LOW) <= bound <= largest(blocks) * max(1.0, guess) * 1.001
 
 
-def test_a_high_degree_is_spent_on_few_matrices(monkeypatch):
+def test_a_high_degree_is_spent_on_few_matrices(screened, monkeypatch):
     seen, chebyshev = [], block_norms._chebyshev
 
     def counted(polynomials, doublings):
@@ -129,8 +142,25 @@ def test_a_high_degree_is_spent_on_few_matrices(monkeypatch):
     assert all(entry == (10, 2) for entry in seen[1:])
 
 
+@pytest.mark.parametrize(
+    "count, size, way",
+    [(16, 8, "_at_once"), (128, 128, "_at_once"), (129, 128, "_screened"), (8, 512, "_screened")],
+)
+def test_few_or_small_matrices_get_the_high_degree_at_once(count, size, way, monkeypatch):
+    seen = []
+
+    def counted(grams, doublings):
+        seen.append(doublings)
+        return ops.ones(())
+
+    monkeypatch.setattr(block_norms, way, counted)
+    blocks = ops.zeros((count, size, size))
+    block_norm_bound(blocks, blocks)
+    assert seen == [10]
+
+
 @pytest.mark.parametrize("place", [0, 1, 11, 23, 24])
-def test_the_largest_is_found_wherever_it_is(place):
+def test_the_largest_is_found_wherever_it_is(place, screened):
     """25 matrices that a low degree cannot tell apart go in twos; the last group is half full."""
     spectra = np.ones((25, 8))
     spectra[place, 3] = 1.0 + 2e-5
