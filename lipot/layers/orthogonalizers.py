@@ -50,7 +50,7 @@ class Retraction:
         return stiefel.with_tangent_gradient(matrices)
 
     def exact(self, matrix):
-        return _polar(stiefel.retract(matrix), self.tolerance, self.maxiter)
+        return _polar(matrix, self.tolerance, self.maxiter)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,8 +77,7 @@ class Bjorck:
         return orthogonal.bjorck(matrices, self.maxiter, beta=self.beta)
 
     def exact(self, matrix):
-        bound = orthogonal.norm_bound(matrix)[..., None, None]
-        return _polar(matrix / ops.maximum(bound, _tiny(matrix)), self.tolerance, self.maxiter)
+        return _polar(matrix, self.tolerance, self.maxiter)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,8 +98,7 @@ class Cholesky:
         return orthogonal.cholesky(matrices)
 
     def exact(self, matrix):
-        matrix = stiefel.retract(orthogonal.cholesky(matrix))
-        return _polar(matrix, self.tolerance, self.maxiter)
+        return _polar(orthogonal.cholesky(matrix), self.tolerance, self.maxiter)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -153,20 +151,20 @@ def get(name, *, eps_bjorck, beta_bjorck, maxiter_bjorck, maxiter_spectral):
 
 
 def _polar(matrix, tolerance, maxiter):
+    if matrix.shape[-2] < matrix.shape[-1]:
+        return orthogonal.transposed(_polar(orthogonal.transposed(matrix), tolerance, maxiter))
     # Singular values below one grow by 1.5 per iteration: 4 * maxiter reaches those that the
     # training iterations had not yet brought to one, and the loop stops as soon as it can.
-    size = min(matrix.shape[-2:])
+    size = matrix.shape[-1]
     target = min(tolerance, 1e-6 + 4.0 * size * float(np.finfo("float32").eps) / 4.0)
 
     def unfinished(step, current):
-        rows, columns = current.shape[-2:]
-        tall = current if rows >= columns else orthogonal.transposed(current)
-        gram = ops.matmul(orthogonal.transposed(tall), tall)
+        gram = ops.matmul(orthogonal.transposed(current), current)
         residual = orthogonal.frobenius_norm(gram - ops.eye(size, dtype=gram.dtype))
         return ops.logical_and(step < 4 * maxiter, ops.max(residual) > target)
 
     def iterate(step, current):
-        return step + 1, orthogonal.bjorck(current, 1)
+        return step + 1, stiefel.scaled_bjorck_step(current)[0]
 
     return ops.while_loop(unfinished, iterate, (0, matrix))[1]
 

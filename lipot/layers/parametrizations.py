@@ -23,7 +23,7 @@ from keras import ops
 from lipot import checks
 from lipot.layers import orthogonalizers
 from lipot.layers.trained_weights import OneDraw, Started
-from lipot.math import block_orthogonal, convolution, orthogonal, sdp, skew, stiefel
+from lipot.math import block_orthogonal, convolution, orthogonal, sdp, skew
 from lipot.math.kernel_norms import divide_by_norm, power_step, rounding_allowance
 from lipot.math.precision import widest_float
 
@@ -295,7 +295,7 @@ class BlockOrthogonal(Parametrization):
         # In float64, where there is one: accelerators may multiply float32 with fewer bits.
         stack = ops.cast(stack, widest_float())
         # `exact` stops at what float32 can tell; one step more squares what is left.
-        return stiefel.retract(self._ways.exact(stack))
+        return orthogonal.bjorck(self._ways.exact(stack), 1)
 
 
 @dataclasses.dataclass(frozen=True)

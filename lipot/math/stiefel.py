@@ -57,9 +57,30 @@ def retract(matrix, tolerance=0.05, iterations=40):
         return ops.logical_and(step < iterations, left > tolerance)
 
     def iterate(step, current, left):
-        return (step + 1, *_scaled_bjorck_step(current))
+        return (step + 1, *scaled_bjorck_step(current))
 
-    return backend.while_loop(unfinished, iterate, (1, *_scaled_bjorck_step(matrix)))[1]
+    return backend.while_loop(unfinished, iterate, (1, *scaled_bjorck_step(matrix)))[1]
+
+
+def scaled_bjorck_step(matrix):
+    r"""One Björck step on a tall matrix, divided first where its norm may lie above $\sqrt{2.5}$.
+
+    Args:
+        matrix: `(..., m, n)` with `m >= n`.
+
+    Returns:
+        The matrix after the step, and an estimate of the drift $\|W^\top W - I\|_2$ that is left,
+        with a quarter of room.
+    """
+    gram = ops.matmul(orthogonal.transposed(matrix), matrix)
+    # Should the estimate miss, the next step divides.
+    square, before = _extremes(gram)
+    far = square > 2.5
+    # Up to 2.5 squares end in [0, 1]; one that is divided may end near zero.
+    left = ops.where(far, ops.ones_like(before), 0.75 * before**2 + 0.25 * before**3)
+    scale = ops.where(far, ops.rsqrt(square), ops.ones_like(square))[..., None, None]
+    matrix = scale * (1.5 * matrix - 0.5 * scale**2 * ops.matmul(matrix, gram))
+    return matrix, ops.max(left)
 
 
 def drift(matrix):
@@ -151,19 +172,6 @@ def _orthonormalized(block):
     # Half precision has no factorization.
     wide = ops.cast(block, keras.backend.result_type(block.dtype, "float32"))
     return ops.cast(ops.qr(wide)[0], block.dtype)
-
-
-def _scaled_bjorck_step(matrix):
-    """One step on a tall matrix, and a bound of the drift that it leaves."""
-    gram = ops.matmul(orthogonal.transposed(matrix), matrix)
-    # Should the estimate miss, the next step divides.
-    square, before = _extremes(gram)
-    far = square > 2.5
-    # Up to 2.5 squares end in [0, 1]; one that is divided may end near zero.
-    left = ops.where(far, ops.ones_like(before), 0.75 * before**2 + 0.25 * before**3)
-    scale = ops.where(far, ops.rsqrt(square), ops.ones_like(square))[..., None, None]
-    matrix = scale * (1.5 * matrix - 0.5 * scale**2 * ops.matmul(matrix, gram))
-    return matrix, ops.max(left)
 
 
 def _extremes(gram, iterations=8):
