@@ -28,10 +28,10 @@ def main():
     for name, build in NETWORKS.items():
         keras.utils.set_random_seed(options.seed)
         model = build()
-        start = [np.array(weight) for weight in model.trainable_weights]
+        start = [keras.ops.convert_to_numpy(weight) for weight in model.trainable_weights]
         train(model, options)
         moved = max(
-            float(np.abs(np.array(new) - old).max())
+            float(np.abs(keras.ops.convert_to_numpy(new) - old).max())
             for old, new in zip(start, model.trainable_weights)
         )
         figures[name] = {"largest change of a weight": moved, "layers": measure(model)}
@@ -103,12 +103,10 @@ def explicit_matrix(layer):
     """The linear map on the layer's real input as a float64 matrix."""
     shape = layer.input.shape[1:]
     size = int(np.prod(shape))
-    config = {**layer.get_config(), "dtype": "float64", "use_bias": False, "activation": None}
-    twin = type(layer).from_config(config)
-    twin.build((None, *shape))
     kernel = keras.ops.cast(layer.inference_kernel, "float64")
     basis = keras.ops.convert_to_tensor(np.eye(size).reshape((size, *shape)))
-    return keras.ops.convert_to_numpy(twin.linear_map(basis, kernel)).reshape(size, -1)
+    images = layer.linear_map.apply(basis, kernel)
+    return keras.ops.convert_to_numpy(images).reshape(size, -1)
 
 
 if __name__ == "__main__":
