@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.common import DOCS, RESULTS, markdown_table, read_result
+from benchmarks.render import by_method
 
 PAPERS = Path(__file__).with_name("papers.json")
 PAGE = DOCS / "reproduction.md"
@@ -47,6 +48,7 @@ def rendered():
     for paper in papers:
         parts.append(f"## {paper['name']}\n\n*{paper['title']}*")
         parts += [_section(table) for table in paper["tables"]]
+    parts.append(f"## Method by method\n\n{by_method.table()}")
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
 

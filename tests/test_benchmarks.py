@@ -6,7 +6,7 @@ import re
 import pytest
 
 from benchmarks.measure.structure import imports_between
-from benchmarks.render import choosing, measured
+from benchmarks.render import by_method, measured
 
 ROOT = pathlib.Path(__file__).parents[1]
 PYTHON = sorted(file for room in ("benchmarks", "lipot") for file in ROOT.glob(f"{room}/**/*.py"))
@@ -59,7 +59,7 @@ def test_every_command_that_is_named_can_be_run(files):
 
 def test_every_command_that_a_page_puts_together_can_be_run():
     beneath = list(measured._COMMANDS.values())
-    beneath += [command for _, _, command, _ in choosing._METHODS]
+    beneath += [command for _, _, command, _ in by_method.METHODS]
     assert faults("\n".join(f"python -m benchmarks.{command}" for command in beneath)) == []
 
 

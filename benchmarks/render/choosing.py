@@ -1,13 +1,14 @@
-"""Writes what was measured of each method into docs/choosing.md.
+"""Writes one line of figures for each method into docs/choosing.md.
 
     python -m benchmarks.render.choosing
 
-A method whose benchmark has no stored result says which command makes it.
+What has no stored result has no figure; `docs/reproduction.md` says which command makes it.
 """
 
-from benchmarks.common import DOCS, between_marks, read_result
+from benchmarks.common import DOCS, between_marks, markdown_table, percent, read_result
 
 PAGE = DOCS / "choosing.md"
+_HEADER = ["trained by", "accuracy", "stands attacks", "proven"]
 
 
 def main():
@@ -17,101 +18,68 @@ def main():
 
 def rendered():
     """Returns the text of the page with the table that the results give."""
-    lines = ["| method | measured | figure |", "|---|---|---|"]
-    for method, name, command, read in _METHODS:
+    cells = []
+    for method, name, read in _LINES:
         record = read_result(name)
-        rows = list(read(record["figures"])) if record else []
-        for what, figure in rows or [("", f"not run: `python -m benchmarks.{command}`")]:
-            lines.append(f"| {method} | {what} | {figure} |")
-    return between_marks(PAGE.read_text(), "\n".join(lines))
-
-
-def _hkr(figures):
-    yield "MNIST: accuracy", f"{100 * figures['clean']:.2f} %"
-    for radius in ("0.5", "1.0", "1.58"):
-        yield f"MNIST: proven at l2 {radius}", f"{100 * figures['certified'][radius]:.2f} %"
+        if record:
+            cells.append([method, *read(record["figures"])])
+    return between_marks(PAGE.read_text(), markdown_table(_HEADER, cells))
 
 
 def _certified(figures):
     found = figures["summary"]
-    yield "MNIST: accuracy", f"{100 * found['clean']['mean']:.2f} %"
-    for radius in ("0.5", "1.0", "1.58"):
-        yield f"MNIST: proven at l2 {radius}", f"{100 * found[radius]['mean']:.2f} %"
+    return percent(found["clean"]["mean"]), "", f"{percent(found['1.58']['mean'])} at l2 1.58"
 
 
-def _soundness(figures):
-    changed = sum(found["changed"] for found in figures.values() if isinstance(found, dict))
-    yield "MNIST: proven predictions that attacks changed", f"{changed} of {figures['points']}"
+def _hkr(figures):
+    return percent(figures["clean"]), "", f"{percent(figures['certified']['1.58'])} at l2 1.58"
 
 
-def _training_step(figures):
-    for network, what in (("mlp", "dense network"), ("cnn", "small CNN")):
-        ratio = figures[network]["retraction"]["train_cpu_ratio"]
-        yield f"processor time of a training step, {what}", f"{ratio:.1f} times stock layers"
+def _linf(figures):
+    proven = f"{percent(figures['certified']['0.3'])} at l-infinity 0.3"
+    return percent(figures["clean"]), "", proven
 
 
-def _cost(figures):
-    for steps, found in figures.items():
-        for method in ("GOT-PGD-S", "OTJR"):
-            ratio = found[method]["wall_ratio"]
-            yield f"{method}: time of a training step, {steps}", f"{ratio:.2f} times PGD-AT"
+def _adversarial(row):
+    def read(figures):
+        found = figures.get(row, {}).get("mean", {})
+        names = {"pgd": "PGD", "autoattack": "AutoAttack"}
+        stands = [f"{percent(found[key])} {name}" for key, name in names.items() if key in found]
+        where = " at l-infinity 0.3" if stands else ""
+        return percent(found["clean"]) if found else "", ", ".join(stands) + where, ""
+
+    return read
 
 
-def _adversarial(figures):
-    for method, found in figures.items():
-        clean, attacked = (100 * found["mean"][key] for key in ("clean", "pgd"))
-        yield f"MNIST, {method}: clean, PGD at l-infinity 0.3", f"{clean:.2f} %, {attacked:.2f} %"
+def _ot_classifier(row):
+    def read(figures):
+        found = figures[row]["mean"]["accuracy"]
+        return percent(found["0"]), f"{percent(found['0.3'])} PGD at l-infinity 0.3", ""
 
-
-def _ot_classifier(figures):
-    for method, found in figures.items():
-        clean, attacked = (100 * found["mean"]["accuracy"][eps] for eps in ("0", "0.3"))
-        yield f"MNIST, {method}: clean, PGD at l-infinity 0.3", f"{clean:.2f} %, {attacked:.2f} %"
+    return read
 
 
 def _otad(figures):
-    if "standard accuracy" in figures:
-        yield "MNIST: accuracy", f"{figures['standard accuracy']['accuracy']:.2f} %"
-    for eps in ("1.0", "2.0", "3.0"):
-        found = figures.get(f"gradient attacks, eps = {eps}")
-        if found:
-            yield f"MNIST: under gradient attacks, l2 {eps}", f"{found['worst of these']:.2f} %"
-    if "certificate" in figures:
-        yield "MNIST: proven at l2 0.05", f"{figures['certificate']['certified at 0.05']:.2f} %"
+    clean, attacked = figures["standard accuracy"], figures["gradient attacks, eps = 3.0"]
+    return (
+        percent(clean["accuracy"] / 100),
+        f"{percent(attacked['worst of these'] / 100)} gradient attacks at l2 3",
+        f"{percent(figures['certificate']['certified at 0.05'] / 100)} at l2 0.05",
+    )
 
 
-def _wine(figures):
-    for model in ("network", "OTAD"):
-        clean = figures["clean"][model]["MSE"]
-        attacked = figures["eps = 0.2"]["attack"][model]["MSE"]
-        yield f"red wine, {model}: MSE clean, attacked at l2 0.2", f"{clean:.3f}, {attacked:.3f}"
-
-
-def _cells(figures):
-    found = figures["PBMC 68k"]
-    yield "single cells: accuracy", f"{found['standard accuracy']:.2f} %"
-    for attack in ("BPDA + PGD", "AutoPGD, true gradient"):
-        yield f"single cells: under {attack}, l2 2", f"{found[f'{attack}, eps = 2.0']:.2f} %"
-
-
-def _throughput(figures):
-    seconds = figures["d = 784"]["solver"]["wall"]
-    yield "time of a query, 784 features, 10 neighbors", f"{1e6 * seconds:.0f} µs"
-
-
-# Method, result, its command beneath `benchmarks`, and what to read in it.
-_METHODS = (
-    ("hinge-KR", "hkr_mnist", "measure.training.hkr_mnist", _hkr),
-    ("EMMA", "certified_mnist", "measure.training.certified_mnist", _certified),
-    ("hinge-KR", "soundness", "measure.attacks.soundness", _soundness),
-    ("hinge-KR", "training_step", "measure.speed.training_step", _training_step),
-    ("GOT, OTJR", "papers/got-1", "papers --table got-1", _adversarial),
-    ("GOT, OTJR", "transport/cost", "transport.cost", _cost),
-    ("OT-Classifier", "papers/ot-classifier", "papers --table ot-classifier", _ot_classifier),
-    ("OTAD", "otad/mnist", "otad.mnist", _otad),
-    ("OTAD", "otad/wine", "otad.wine", _wine),
-    ("OTAD", "otad/cells", "otad.vectors cells", _cells),
-    ("OTAD", "otad/throughput", "otad.throughput", _throughput),
+# What a line is called, its result, and what to read in it.
+_LINES = (
+    ("certified", "certified_mnist", _certified),
+    ("hinge-KR", "hkr_mnist", _hkr),
+    ("linf-dist", "linf_mnist", _linf),
+    ("PGD-AT: adversarial training alone", "papers/got-1", _adversarial("PGD-AT")),
+    ("GOT", "papers/got-1", _adversarial("GOT-PGD-S")),
+    ("OTJR", "papers/got-1", _adversarial("OTJR")),
+    ("OT-Classifier, attacked", "papers/ot-classifier", _ot_classifier("OT-CLA+Adv")),
+    ("the same without its discriminator", "papers/ot-classifier", _ot_classifier("Adv")),
+    ("OT-Classifier, not attacked", "papers/ot-classifier", _ot_classifier("OT-CLA")),
+    ("OTAD", "otad/mnist", _otad),
 )
 
 if __name__ == "__main__":
