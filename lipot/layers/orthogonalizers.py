@@ -77,7 +77,10 @@ class Bjorck:
         return orthogonal.bjorck(matrices, self.maxiter, beta=self.beta)
 
     def exact(self, matrix):
-        return _polar(matrix, self.tolerance, self.maxiter)
+        # A bound, not an estimate: past the root of three a step turns a direction around, and a
+        # free kernel may have any norm.
+        bound = orthogonal.norm_bound(matrix)[..., None, None]
+        return _polar(matrix / ops.maximum(bound, _tiny(matrix)), self.tolerance, self.maxiter)
 
 
 @dataclasses.dataclass(frozen=True)
