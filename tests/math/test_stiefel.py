@@ -6,6 +6,7 @@ import pytest
 from keras import ops
 
 from lipot import backend, layers
+from lipot.layers import orthogonalizers
 from lipot.math import stiefel
 from tests.helpers import numeric_gradient, to_numpy
 
@@ -217,3 +218,15 @@ def test_gradient_of_the_loss_against_finite_differences_on_the_manifold():
     # The canonical metric counts a rotation by half.
     along = np.sum(to_numpy(found) * (w @ skew)) / 2
     assert along == pytest.approx(slope, rel=1e-3)
+
+
+@pytest.mark.parametrize("norm", [1e-3, 1.8, 40.0])
+def test_bjorck_turns_no_direction_around_whatever_the_norm(norm):
+    """The power iteration of a step cannot see the largest singular value of this matrix."""
+    unseen = np.zeros((6, 6))
+    start = to_numpy(stiefel._generic(ops.zeros((6, 6), "float32")))[:, 0]
+    direction = np.linalg.svd(start[None])[2][1]
+    unseen += 0.6 * norm * (np.eye(6) - np.outer(direction, direction))
+    unseen += norm * np.outer(direction, direction)
+    exact = orthogonalizers.Bjorck().exact(ops.convert_to_tensor(unseen.astype("float32")))
+    np.testing.assert_allclose(to_numpy(exact), np.eye(6), atol=1e-4)
