@@ -128,10 +128,25 @@ def _section(table):
     # The first sentence names the table, the rest says what to mind.
     name, _, caution = table["title"].partition(". ")
     rows = rows_of(table)
-    header = ["", *table["columns"], "ours"]
     lines = [f"### {number}{name}", "", *([f"{caution}.", ""] if caution else [])]
-    cells = [[row.label, *(_cell(*pair) for pair in row.pairs), row.note] for row in rows]
+    if any(row.measured for row in rows):
+        header = ["", *table["columns"], "ours"]
+        cells = [[row.label, *(_cell(*pair) for pair in row.pairs), row.note] for row in rows]
+    else:
+        lines += [_why_none(rows), ""]
+        header = ["paper", *table["columns"]]
+        cells = [[row.label, *(theirs or "–" for _, theirs in row.pairs)] for row in rows]
+        if not any(theirs for row in rows for _, theirs in row.pairs):
+            return "\n".join([*lines, f"Its rows: {'; '.join(row.label for row in rows)}."])
     return "\n".join([*lines, markdown_table(header, cells)])
+
+
+def _why_none(rows):
+    """What a table without any figure of ours says once, not in each row."""
+    notes = [row.note for row in rows]
+    first = next((note for note in notes if note.startswith("not run: `")), notes[0])
+    first = first[0].upper() + first[1:]
+    return f"{first}." if len({row.note for row in rows}) == 1 else f"{first}, and so each row."
 
 
 def _cell(ours, theirs):

@@ -41,6 +41,15 @@ def test_every_row_is_whole_and_every_missing_one_says_why(table):
             assert not any(ours for ours, _ in shown.pairs)
 
 
+def test_a_table_without_a_figure_says_so_once():
+    table = {"table": "1", "title": "A thing. Mind it", "columns": ["clean"], "scale": 1}
+    rows = [{"label": label, "paper": [90.0], "absent": "no data"} for label in "ab"]
+    shown = reproduce._section({**table, "absent": "no data", "rows": rows})
+    assert shown.count("No data.") == 1 and "| a | 90.00 |" in shown and "ours" not in shown
+    rows = [{"label": label, "paper": [None], "absent": "no data"} for label in "ab"]
+    assert reproduce._section({**table, "absent": "no data", "rows": rows}).endswith("rows: a; b.")
+
+
 def test_every_command_names_a_script_that_exists():
     commands = [
         row.get("command", table.get("command"))
