@@ -131,8 +131,7 @@ def _purified(name, data, run):
     purifier = purifiers.MADE[called](classifier, False)
     purifier(data.x_train[:1])
     if called in purifiers.RATES:
-        momentum = 0.5 if "GAN" in called else 0.9
-        purifier.compile(keras.optimizers.Adam(purifiers.RATES[called], beta_1=momentum))
+        purifier.compile(purifiers.optimizer_of(called))
         epochs = run.settings["purifier_epochs"]
         _fit(name, purifier, data.x_train, data.y_train, run, epochs)
     return models.Purified(purifier, classifier)

@@ -91,6 +91,11 @@ RATES = {
 }
 
 
+def optimizer_of(name):
+    """The optimizer of a purifier that is trained; a game of two networks has less momentum."""
+    return keras.optimizers.Adam(RATES[name], beta_1=0.5 if "GAN" in name else 0.9)
+
+
 def classifier_of(data, options):
     """The network that all purifiers stand before, trained once."""
     file = options.folder / "classifier.keras"
@@ -115,7 +120,7 @@ def trained(name, classifier, data, options):
     keras.utils.set_random_seed(options.seed)
     purifier, minutes = MADE[name](classifier, options.small), 0.0
     if name in RATES:
-        purifier.compile(keras.optimizers.Adam(RATES[name], beta_1=0.5 if "GAN" in name else 0.9))
+        purifier.compile(optimizer_of(name))
         budget = callbacks.TimeBudget(options.minutes, warmup=0.02)
         kept = callbacks.Backup(options.folder / f"{name}.training", keeps=[budget])
         images = data.x_train[:512] if options.small else data.x_train
