@@ -22,18 +22,26 @@ INTRODUCTION = """# Reproduction
 Every table of the five papers that reports accuracy or time, ours beside theirs: **here** / paper.
 Ours come from the stored results of the scripts under `benchmarks/`, which name machine, versions
 and seed; theirs from the papers as published. Accuracies are in percent. Budgets differ, as the
-last column says: two cores train less than the papers' GPUs, and a figure of ours from a short
-training says how the method fares at that budget, not that the paper is wrong.
+lines below a table say: two cores train less than the papers' GPUs, and a figure of ours from a
+short training says how the method fares at that budget, not that the paper is wrong.
 """
 
 
 class Row(NamedTuple):
-    """A row of one table: its label, a pair of ours and theirs for each column, and a note."""
+    """A row of one table: its label, a pair of ours and theirs for each column, and where from.
+
+    `source` names the stored result and its budget, which rows of a table mostly share; `note` is
+    what a row has for itself.
+    """
 
     label: str
     pairs: list
     note: str
-    measured: bool
+    source: str = ""
+
+    @property
+    def measured(self):
+        return bool(self.source)
 
 
 def main():
@@ -61,7 +69,7 @@ def _row(table, row):
     paths = row.get("here")
     theirs = [_text(value, table) for value in row["paper"]]
     if paths is None:
-        return Row(row["label"], [("", value) for value in theirs], table["absent"], False)
+        return Row(row["label"], [("", value) for value in theirs], table["absent"])
     name, command = (row.get(key, table.get(key)) for key in ("result", "command"))
     record = read_result(name)
     found = [_found(record["figures"], path) if record else None for path in paths]
@@ -71,11 +79,15 @@ def _row(table, row):
         sure = [_interval(record["figures"], path, table) for path in paths]
         ours = [f"{text}{interval}" if text else "" for text, interval in zip(ours, sure)]
     if all(value is None for value in found):
-        return Row(row["label"], list(zip(ours, theirs)), f"not run: `{command}`", False)
+        return Row(row["label"], list(zip(ours, theirs)), f"not run: `{command}`")
     left = any(value is None and there for value, there in zip(found, theirs))
-    missing = f"; the rest not run: `{command}`" if left else ""
-    note = f"{_source(name, record)}{_spent(record['figures'], paths[0][0])}{missing}"
-    return Row(row["label"], list(zip(ours, theirs)), note, True)
+    notes = [_spent(record["figures"], paths[0][0])] + [f"the rest not run: `{command}`"] * left
+    return Row(
+        row["label"],
+        list(zip(ours, theirs)),
+        "; ".join(filter(None, notes)),
+        _source(name, record, paths[0][0]),
+    )
 
 
 def _found(figures, path):
@@ -97,30 +109,30 @@ def _interval(figures, path, table):
 
 
 def _spent(figures, label):
-    """Seeds and minutes of a row of `benchmarks.papers`, and how far it is from the paper's."""
+    """Seeds and minutes of a row of `benchmarks.papers`."""
     seeds = _found(figures, [label, "seeds"])
     if not isinstance(seeds, dict):
         return ""
     minutes = ", ".join(f"{made['minutes']['processor']:.0f}" for made in seeds.values())
-    return (
-        f"; seeds {', '.join(seeds)}, {minutes} minutes of a processor; "
-        f"{figures[label]['short of the paper']}"
-    )
+    word = "seeds" if len(seeds) > 1 else "seed"
+    return f"{word} {', '.join(seeds)}: {minutes} processor minutes"
 
 
 def _text(value, table):
     return "" if value is None else f"{value:.{table.get('digits', 2)}f}"
 
 
-def _source(name, record):
-    return f"`benchmarks/results/{name}.json`, {record['date']}{_budget(record['settings'])}"
+def _source(name, record, label):
+    """The stored result, its budget, and how far that is from the paper's where it says so."""
+    short = _found(record["figures"], [label, "short of the paper"])
+    parts = [f"`benchmarks/results/{name}.json`, {record['date']}", _budget(record["settings"])]
+    return "; ".join(filter(None, [*parts, short]))
 
 
 def _budget(settings):
     """The settings that say how long was trained and how many points were attacked."""
     names = ("budget", "epochs", "minutes", "width", "blocks", "points")
-    said = [f"{name} {settings[name]:g}" for name in names if name in settings]
-    return f"; {', '.join(said)}" if said else ""
+    return ", ".join(f"{name} {settings[name]:g}" for name in names if name in settings)
 
 
 def _section(table):
@@ -129,16 +141,45 @@ def _section(table):
     name, _, caution = table["title"].partition(". ")
     rows = rows_of(table)
     lines = [f"### {number}{name}", "", *([f"{caution}.", ""] if caution else [])]
-    if any(row.measured for row in rows):
-        header = ["", *table["columns"], "ours"]
-        cells = [[row.label, *(_cell(*pair) for pair in row.pairs), row.note] for row in rows]
-    else:
-        lines += [_why_none(rows), ""]
-        header = ["paper", *table["columns"]]
-        cells = [[row.label, *(theirs or "–" for _, theirs in row.pairs)] for row in rows]
-        if not any(theirs for row in rows for _, theirs in row.pairs):
-            return "\n".join([*lines, f"Its rows: {'; '.join(row.label for row in rows)}."])
-    return "\n".join([*lines, markdown_table(header, cells)])
+    shown = _with_ours if any(row.measured for row in rows) else _theirs_alone
+    return "\n".join([*lines, *shown(table, rows)])
+
+
+def _theirs_alone(table, rows):
+    """Lines of a table without any figure of ours."""
+    lines = [_why_none(rows), ""]
+    if not any(theirs for row in rows for _, theirs in row.pairs):
+        return [*lines, f"Its rows: {'; '.join(row.label for row in rows)}."]
+    cells = [[row.label, *(theirs or "–" for _, theirs in row.pairs)] for row in rows]
+    return [*lines, markdown_table(["paper", *table["columns"]], cells)]
+
+
+def _with_ours(table, rows):
+    """Lines of a table with figures of ours; below it once what its rows share."""
+    sources = list(dict.fromkeys(row.source for row in rows if row.measured))
+    places = enumerate(sources, 1)
+    marks = {source: f" ({place})" if sources[1:] else "" for place, source in places}
+    remarks = [_remark(row, marks) for row in rows]
+    cells = [[row.label, *(_cell(*pair) for pair in row.pairs)] for row in rows]
+    header = ["", *table["columns"]]
+    if any(remarks):
+        header.append("how")
+        cells = [[*row, remark] for row, remark in zip(cells, remarks)]
+    below = [f"- Here{marks[source]}: {source}" for source in sources]
+    below += [f"- {note[0].upper()}{note[1:]}" for note in _commands(rows)]
+    return [markdown_table(header, cells), "", *below]
+
+
+def _remark(row, marks):
+    """What the last cell of a row says; the command that makes what is missing stands below."""
+    parts = [marks.get(row.source, ""), row.note]
+    return " ".join(filter(None, parts)).partition(": `")[0].strip()
+
+
+def _commands(rows):
+    """The notes of rows that name a command, each once."""
+    notes = [note for row in rows for note in row.note.split("; ") if ": `" in note]
+    return list(dict.fromkeys(note.removeprefix("the rest ") for note in notes))
 
 
 def _why_none(rows):

@@ -87,10 +87,8 @@ def test_the_page_says_how_sure_a_row_is_and_what_it_cost(monkeypatch):
     table = {"scale": 100, "result": "papers/x", "command": "python -m it"}
     shown = reproduce._row(table, {"label": "A", "paper": [99.0], "here": [["A", "mean", "clean"]]})
     assert shown.pairs == [("98.00 (97.00 to 99.00)", "99.00")]
-    assert shown.note == (
-        "`benchmarks/results/papers/x.json`, today; seeds 0, 1, 12, 12 minutes of a processor; "
-        "1 epoch for 100"
-    )
+    assert shown.note == "seeds 0, 1: 12, 12 processor minutes"
+    assert shown.source == "`benchmarks/results/papers/x.json`, today; 1 epoch for 100"
 
 
 def test_a_result_stands_beside_the_paper(monkeypatch):
@@ -110,8 +108,24 @@ def test_a_result_stands_beside_the_paper(monkeypatch):
     }
     shown = reproduce._section(table).splitlines()
     assert shown[:3] == ["### Table 1: Somewhere", "", "With care."]
-    assert shown[6] == (
-        "| A | **98.76** / 99.00 | – / 97.50 | `benchmarks/results/some/where.json`, today; "
-        "epochs 3; the rest not run: `python -m it` |"
-    )
-    assert shown[7] == "| B | – / 98.00 | – / 97.00 | not run: `python -m it` |"
+    assert shown[6:] == [
+        "| A | **98.76** / 99.00 | – / 97.50 | the rest not run |",
+        "| B | – / 98.00 | – / 97.00 | not run |",
+        "",
+        "- Here: `benchmarks/results/some/where.json`, today; epochs 3",
+        "- Not run: `python -m it`",
+    ]
+
+
+def test_rows_of_several_results_say_which(monkeypatch):
+    records = {
+        name: {"figures": {"A": {"clean": share}}, "settings": {}, "date": "today"}
+        for name, share in (("one", 0.9), ("two", 0.8))
+    }
+    monkeypatch.setattr(reproduce, "read_result", records.get)
+    row = {"label": "A", "paper": [None], "here": [["A", "clean"]], "command": "python -m it"}
+    rows = [{**row, "result": "one"}, {**row, "result": "two"}]
+    table = {"table": "1", "title": "T", "columns": ["clean"], "scale": 100, "rows": rows}
+    shown = reproduce._section(table).splitlines()
+    assert shown[-5:-3] == ["| A | **90.00** / – | (1) |", "| A | **80.00** / – | (2) |"]
+    assert shown[-2].startswith("- Here (1): `benchmarks/results/one.json`")
