@@ -291,15 +291,13 @@ def row_shards(variable):
 
 
 def while_loop(unfinished, iterate, state):
-    """`ops.while_loop`, or a loop of Python where the last of the state has a value.
+    """`ops.while_loop`, or a loop of Python where the last of the state has a value."""
+    return _engine.while_loop(unfinished, iterate, state)
 
-    JAX would compile the loop anew at each call.
-    """
-    if not is_concrete(state[-1]):
-        return ops.while_loop(unfinished, iterate, tuple(map(ops.convert_to_tensor, state)))
-    while unfinished(*state):
-        state = iterate(*state)
-    return state
+
+def cond(condition, then, otherwise):
+    """`ops.cond`, or a choice of Python where the condition has a value."""
+    return _engine.cond(condition, then, otherwise)
 
 
 def is_concrete(tensor):

@@ -37,6 +37,20 @@ class Engine:
     def fuse(self, function, rowwise):
         return function
 
+    # Outside of compiled code JAX would compile loops and conditions anew at each call.
+
+    def while_loop(self, unfinished, iterate, state):
+        if not self.is_concrete(state[-1]):
+            return ops.while_loop(unfinished, iterate, tuple(map(ops.convert_to_tensor, state)))
+        while unfinished(*state):
+            state = iterate(*state)
+        return state
+
+    def cond(self, condition, then, otherwise):
+        if not self.is_concrete(condition):
+            return ops.cond(condition, then, otherwise)
+        return then() if condition else otherwise()
+
     def sum_over_replicas(self, tensor):
         return ops.stop_gradient(tensor)
 

@@ -15,8 +15,8 @@ from lipot.math import orthogonal
 
 # Power iterations end below the eigenvalue that they look for: by less than a fifth.
 _ROOM = 1.25
-# Drift up to which the third order of a series is off by less than a hundredth.
-_SERIES = 0.4
+# Smallest squared singular value that one deflation brings to one.
+_SHORTEST = 0.04
 
 
 def retract(matrix, tolerance=0.05, iterations=40):
@@ -110,7 +110,7 @@ class Deflated(NamedTuple):
         matrix: `(..., m, n)`.
         directions: `(..., min(m, n), k)`, from which to look on at the next step.
         left: `(...)`, an estimate of the drift $\|W^\top W - I\|_2$ that is left; infinite where
-            the drift was too large to be taken away like this.
+            it is not finite.
     """
 
     matrix: Any
@@ -151,17 +151,34 @@ def deflate(matrix, directions):
     error = ops.matmul(orthogonal.transposed(matrix), image) - basis
     small = ops.matmul(orthogonal.transposed(basis), error)
     sizes = ops.sqrt(ops.sum(ops.square(error), axis=-2))
-    square = ops.matmul(small, small)
-    # (1 + t)^(-1/2) - 1 to the third order.
-    change = -0.5 * small + 0.375 * square - 0.3125 * ops.matmul(square, small)
     # What leads out of the directions stays, and so does the drift along all others: the last
     # direction has the least of those followed, and the most of those that are not.
-    out = orthogonal.frobenius_norm(error - ops.matmul(basis, small))
-    near = ops.max(sizes, axis=-1) < _SERIES
-    left = ops.where(near, ops.maximum(ops.min(sizes, axis=-1), out), float("inf"))
-    change = ops.where(near[..., None, None], change, ops.zeros_like(change))
+    out = _norm_of_few(error - ops.matmul(basis, small))
+    change, along = _inverse_root(small)
+    left = ops.maximum(ops.maximum(ops.min(sizes, axis=-1), out), along)
+    left = ops.where(ops.isfinite(left), left, float("inf"))
     moved = matrix + ops.matmul(ops.matmul(image, change), orthogonal.transposed(basis))
     return Deflated(moved, error, left)
+
+
+def _norm_of_few(columns):
+    """A bound of the spectral norm of `k` columns, above it by a factor `k^(1/4)` at most."""
+    # Its fourth power would vanish in half precision.
+    wide = ops.cast(columns, keras.backend.result_type(columns.dtype, "float32"))
+    gram = ops.matmul(orthogonal.transposed(wide), wide)
+    return ops.cast(ops.sqrt(orthogonal.frobenius_norm(gram)), columns.dtype)
+
+
+def _inverse_root(small):
+    """`(I + T)^(-1/2) - I` of small symmetric matrices, and how far it leaves `T` from zero."""
+    # Half precision has no factorization, and what is not finite has none at all.
+    wide = ops.cast(small, keras.backend.result_type(small.dtype, "float32"))
+    finite = ops.all(ops.isfinite(wide), axis=(-2, -1), keepdims=True)
+    values, vectors = ops.eigh(ops.where(finite, wide, ops.zeros_like(wide)))
+    factors = ops.rsqrt(ops.maximum(1.0 + values, _SHORTEST))
+    change = ops.matmul(vectors * (factors - 1.0)[..., None, :], orthogonal.transposed(vectors))
+    left = ops.max(ops.abs((1.0 + values) * ops.square(factors) - 1.0), axis=-1)
+    return ops.cast(change, small.dtype), ops.cast(left, small.dtype)
 
 
 def _orthonormalized(block):
@@ -294,20 +311,23 @@ def orthonormal_product(inputs, matrix):
         # Frameworks hand over the gradient by position or by name.
         upstream = arguments[0] if upstream is None else upstream
         of_inputs = ops.matmul(upstream, ops.transpose(matrix))
-        x, y = orthogonal.as_matrix(inputs), orthogonal.as_matrix(outputs)
-        direct = ops.matmul(ops.transpose(x), orthogonal.as_matrix(upstream))
-        return of_inputs, _canonical(matrix, direct, orthogonal.as_matrix(of_inputs), y)
+        sides = map(orthogonal.as_matrix, (inputs, upstream, of_inputs, outputs))
+        return of_inputs, _canonical(matrix, *sides)
 
     return outputs, gradient
 
 
-def _canonical(matrix, gradient, of_inputs, outputs):
-    """`G - W G^T W`, by the cheaper of two ways."""
+def _canonical(matrix, inputs, upstream, of_inputs, outputs):
+    """`G - W G^T W` with `G = x^T D`, by the cheaper of two ways."""
 
     def from_activations():
-        return gradient - ops.matmul(ops.transpose(of_inputs), outputs)
+        # x^T D - d^T y at once: one pass through a matrix of the kernel's size instead of three.
+        left = ops.concatenate([inputs, of_inputs], axis=0)
+        right = ops.concatenate([upstream, -outputs], axis=0)
+        return ops.matmul(ops.transpose(left), right)
 
     def from_matrix():
+        gradient = ops.matmul(ops.transpose(inputs), upstream)
         if matrix.shape[0] < matrix.shape[1]:
             inner = ops.matmul(matrix, ops.transpose(gradient))
             return gradient - ops.matmul(inner, matrix)

@@ -139,11 +139,17 @@ class ManifoldAdam(keras.optimizers.Adam):
         tangent, rank = by_matrix(gradient), min(matrices.shape[-2:])
         square = ops.sum(ops.square(tangent), axis=(-2, -1), keepdims=True)
         square = square / rank
-        finite = ops.isfinite(square)
         m = by_matrix(ops.convert_to_tensor(momentum))
-        m = ops.where(finite, m + (1.0 - self.beta_1) * (tangent - m), m)
         v = ops.convert_to_tensor(size)
-        v = ops.where(finite, v + (1.0 - self.beta_2) * (square - v), v)
+        # One pass through the kernel less than a choice entry by entry.
+        m, v = backend.cond(
+            ops.all(ops.isfinite(square)),
+            lambda: (
+                m + (1.0 - self.beta_1) * (tangent - m),
+                v + (1.0 - self.beta_2) * (square - v),
+            ),
+            lambda: (m, v),
+        )
         turn = _turn_at(rank) if self.turn is None else self.turn
         length = turn * ops.cast(learning_rate, variable.dtype) / powers[0]
         # In this order one pass through the kernel less.
@@ -165,18 +171,15 @@ class ManifoldAdam(keras.optimizers.Adam):
 
         # NaN compares as false.
         far = ops.max(left) > self.drift
-        if backend.is_concrete(far):
-            # JAX would compile both branches anew at each step.
-            return (*(back() if far else (matrices, momentum)), directions)
-        matrices, momentum = ops.cond(far, back, lambda: (matrices, momentum))
-        return matrices, momentum, directions
+        return *backend.cond(far, back, lambda: (matrices, momentum)), directions
 
     def _deflated(self, matrices, directions):
         """Deflates until the drift is small or is found not to lie along a few directions."""
 
         def unfinished(step, matrices, directions, left):
             left = ops.max(left)
-            return ops.logical_and(step < _TRIES, ops.logical_and(left > self.drift, left < 1.0))
+            more = ops.logical_and(left > self.drift, ops.isfinite(left))
+            return ops.logical_and(step < _TRIES, more)
 
         def deflated(step, matrices, directions, left):
             return step + 1, *stiefel.deflate(matrices, directions)
