@@ -77,10 +77,7 @@ class Bjorck:
         return orthogonal.bjorck(matrices, self.maxiter, beta=self.beta)
 
     def exact(self, matrix):
-        # A bound, not an estimate: past the root of three a step turns a direction around, and a
-        # free kernel may have any norm.
-        bound = orthogonal.norm_bound(matrix)[..., None, None]
-        return _polar(matrix / ops.maximum(bound, _tiny(matrix)), self.tolerance, self.maxiter)
+        return _polar(matrix, self.tolerance, self.maxiter)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -154,22 +151,40 @@ def get(name, *, eps_bjorck, beta_bjorck, maxiter_bjorck, maxiter_spectral):
 
 
 def _polar(matrix, tolerance, maxiter):
+    """The nearest orthonormal matrix, by Björck iterations from whatever matrix it is given."""
     if matrix.shape[-2] < matrix.shape[-1]:
         return orthogonal.transposed(_polar(orthogonal.transposed(matrix), tolerance, maxiter))
     # Singular values below one grow by 1.5 per iteration: 4 * maxiter reaches those that the
     # training iterations had not yet brought to one, and the loop stops as soon as it can.
     size = matrix.shape[-1]
-    target = min(tolerance, 1e-6 + 4.0 * size * float(np.finfo("float32").eps) / 4.0)
+    target = min(tolerance, 1e-6 + size * float(np.finfo("float32").eps))
+    identity = ops.eye(size, dtype=matrix.dtype)
 
-    def unfinished(step, current):
-        gram = ops.matmul(orthogonal.transposed(current), current)
-        residual = orthogonal.frobenius_norm(gram - ops.eye(size, dtype=gram.dtype))
+    def gram_of(current):
+        return ops.matmul(orthogonal.transposed(current), current)
+
+    def unfinished(step, current, gram):
+        residual = orthogonal.frobenius_norm(gram - identity)
         return ops.logical_and(step < 4 * maxiter, ops.max(residual) > target)
 
-    def iterate(step, current):
-        return step + 1, stiefel.scaled_bjorck_step(current)[0]
+    def iterate(step, current, gram):
+        current = 1.5 * current - 0.5 * ops.matmul(current, gram)
+        return step + 1, current, gram_of(current)
 
-    return ops.while_loop(unfinished, iterate, (0, matrix))[1]
+    matrix, gram = _within_reach(matrix, gram_of(matrix), identity)
+    return ops.while_loop(unfinished, iterate, (0, matrix, gram))[1]
+
+
+def _within_reach(matrix, gram, identity):
+    """A matrix and its Gram matrix, divided where a squared singular value may exceed 2.5.
+
+    Past three a Björck step turns a direction around. Both tests are bounds, not estimates: no
+    eigenvalue of a Gram matrix is larger than its Frobenius norm.
+    """
+    near = orthogonal.frobenius_norm(gram - identity, keepdims=True) <= 1.5
+    square = ops.maximum(orthogonal.frobenius_norm(gram, keepdims=True), _tiny(matrix))
+    scale = ops.where(near, ops.ones_like(square), ops.rsqrt(square))
+    return scale * matrix, ops.square(scale) * gram
 
 
 def _tiny(matrix):

@@ -6,6 +6,7 @@ import pytest
 from keras import ops
 
 from lipot import layers
+from lipot.layers import orthogonalizers
 from tests.helpers import check_layer, explicit_matrix, to_numpy
 
 PADDINGS = ("same", "valid", "constant", "circular", "reflect", "symmetric")
@@ -236,3 +237,26 @@ def test_bad_kernels_are_never_certified():
     layer.kernel.assign(np.full((3, 2), np.nan))
     with pytest.raises(ValueError, match="NaN"):
         _ = layer.lipschitz_bound
+
+
+@pytest.mark.parametrize("name", ["retraction", "bjorck"])
+@pytest.mark.parametrize("shape", [(12, 12), (20, 8), (8, 20), (3, 12, 6)])
+@pytest.mark.parametrize("size", [1e-3, 0.7, 1.7, 2.5, 100.0])
+def test_the_exact_kernel_is_the_polar_factor_of_any_weights(name, shape, size):
+    # A step of Björck past the root of three would turn a direction around. The long one here is
+    # at right angles to the vector that power iterations start from.
+    rng, columns = np.random.default_rng(0), shape[-1]
+    start = np.cos(np.arange(columns) ** 1.5)[:, None]
+    long = rng.normal(size=(columns, 1))
+    long -= start * (start.T @ long) / (start.T @ start)
+    u, values, v = np.linalg.svd(rng.normal(size=shape), full_matrices=False)
+    v[..., 0, :] = long[:, 0]
+    v = np.linalg.qr(np.swapaxes(v, -1, -2))[0].swapaxes(-1, -2)
+    values[...] = np.linspace(0.9, 1.0, min(shape[-2:]))
+    values[..., 0] = size
+    weights = (u * values[..., None, :]) @ v
+    ways = orthogonalizers.get(
+        name, eps_bjorck=1e-3, beta_bjorck=0.5, maxiter_bjorck=15, maxiter_spectral=3
+    )
+    found = to_numpy(ways.exact(ops.convert_to_tensor(weights.astype("float32"))))
+    np.testing.assert_allclose(found, u @ v, atol=2e-4)
