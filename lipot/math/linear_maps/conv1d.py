@@ -6,6 +6,7 @@ from keras import ops
 
 from lipot import checks
 from lipot.math.linear_maps.conv2d import ClosedConv2D
+from lipot.math.linear_maps.images import add_channel_bias
 from lipot.math.linear_maps.linear_map import LinearMap
 
 
@@ -97,8 +98,7 @@ class Conv1D(LinearMap):
         return ops.squeeze(outputs, self.width_axis)
 
     def add_bias(self, outputs, bias):
-        shape = (-1,) if self.data_format == "channels_last" else (-1, 1)
-        return ops.subtract(outputs, ops.reshape(ops.negative(bias), shape))
+        return add_channel_bias(outputs, bias, -1 if self.data_format == "channels_last" else 1)
 
     def norm(self, kernel, input_shape):
         """Proven bound of the operator norm, on sequences of this length or of every length."""

@@ -96,15 +96,32 @@ class ImageMap(LinearMap):
         return tuple(shape)
 
     def add_bias(self, outputs, bias):
-        shape = [1] * 4
-        shape[self.channel_axis] = -1
-        # Where images are as wide as they have channels, `ops.add` on TensorFlow takes a bias of
-        # the first axis for one of the last.
-        return ops.subtract(outputs, ops.reshape(ops.negative(bias), shape))
+        return add_channel_bias(outputs, bias, self.channel_axis)
 
     def patches_shared(self):
         """How many patches one input value enters at most (hKR, appendix C.3)."""
         return float(math.prod(-(-k // s) for k, s in zip(self.kernel_size, self.strides)))
+
+
+def add_channel_bias(outputs, bias, channel_axis):
+    """Adds a bias along an axis, the last or another one.
+
+    Example:
+
+    >>> from keras import ops
+    >>> outputs = add_channel_bias(ops.zeros((1, 2, 3, 2)), ops.array([1.0, 2.0]), 1)
+    >>> [float(outputs[0, channel, 0, 0]) for channel in range(2)]
+    [1.0, 2.0]
+    """
+    rank = len(outputs.shape)
+    if channel_axis % rank == rank - 1:
+        # TensorFlow makes one operation of a convolution and this.
+        return ops.add(outputs, bias)
+    shape = [1] * rank
+    shape[channel_axis] = -1
+    # Where images are as wide as they have channels, `ops.add` on TensorFlow takes a bias of
+    # another axis for one of the last.
+    return ops.subtract(outputs, ops.reshape(ops.negative(bias), shape))
 
 
 def undilated(dilation_rate):
