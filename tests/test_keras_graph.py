@@ -103,9 +103,9 @@ def test_inputs_by_name():
 KINDS = {
     "x + y": ("sum", lambda x: x + x),
     "x + 1": ("sum", lambda x: x + 1.0),
-    "1 - x": ("sum", lambda x: 1.0 - x),
+    "1 - x": ("difference", lambda x: 1.0 - x),
     "ops.add": ("sum", lambda x: ops.add(x, x)),
-    "ops.subtract": ("sum", lambda x: ops.subtract(x, x)),
+    "ops.subtract": ("difference", lambda x: ops.subtract(x, x)),
     "-x": ("negation", lambda x: -x),
     "ops.relu": ("relu", ops.relu),
     "2 * x": ("product", lambda x: 2.0 * x),

@@ -14,7 +14,7 @@ import keras
 # What an operation of `keras.ops` does, by the name of its class.
 _KINDS = {
     "Add": "sum",
-    "Subtract": "sum",
+    "Subtract": "difference",
     "Negative": "negation",
     "Relu": "relu",
     "Multiply": "product",

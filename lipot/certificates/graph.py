@@ -3,16 +3,14 @@
 import keras
 
 from lipot import checks
-from lipot.backend.keras_graph import (
-    Step,
-    all_layers,
-    graph_core,
-    inputs_by_name,
-    is_stock,
-    operation_kind,
-    steps,
-    takes_training,
-    trains_by_default,
+from lipot.backend.keras_graph import Step, graph_core, operation_kind, steps, takes_training
+from lipot.certificates.calls import (
+    check_call,
+    check_model,
+    check_not_training,
+    check_off_by_default,
+    check_samples,
+    is_called_as_keras_does,
 )
 from lipot.certificates.node import (
     Node,
@@ -32,7 +30,6 @@ from lipot.certificates.sizes import (
     operands,
     repeated_without_end,
 )
-from lipot.certificates.stock.augmentation import acts_in_calls
 from lipot.certificates.weights import check_finite
 from lipot.layers.layer_bounds import is_called_as, layer_bound
 from lipot.layers.lipschitz_residual import LipschitzResidual
@@ -90,8 +87,9 @@ def graph_of(model):
             "Invalid value received for argument `model`. Expected a Keras model. "
             f"Received: {model!r} of type {type(model).__name__}"
         )
-    if isinstance(model, AdversarialModel) and _author(type(model), "call") is AdversarialModel:
+    if isinstance(model, AdversarialModel) and is_called_as(type(model), AdversarialModel):
         # Its call runs the classifier.
+        check_model(model)
         model = model.classifier
     core = graph_core(model)
     if isinstance(model, keras.Sequential) and core is None:
@@ -100,13 +98,14 @@ def graph_of(model):
             f"input shape or call it on data. Received: {type(model).__name__} '{model.name}', "
             "not built"
         )
-    if core is None or not _is_called_as_keras_does(type(model)):
+    if core is None or not is_called_as_keras_does(type(model)):
         raise ValueError(
             "Invalid value received for argument `model`. Expected a Sequential or Functional "
             f"model. Received: {type(model).__name__} '{model.name}', whose `call` is Python code "
             "that has no graph to walk. Where it only calls layers, certify "
             "keras.Model(inputs, model.call(inputs)) with inputs = keras.Input(shape)."
         )
+    check_model(model)
     return core
 
 
@@ -155,14 +154,14 @@ def _propagate(step, known, sizes):
     operation, (args, kwargs) = step.operation, step.arguments(known)
     nodes = [leaf for leaf in keras.tree.flatten((args, kwargs)) if isinstance(leaf, Node)]
     if isinstance(operation, keras.layers.Layer):
-        _check_call(operation, args, kwargs)
-        _check_not_training(operation, kwargs.get("training"))
+        check_call(step, args, kwargs)
+        check_not_training(operation, kwargs.get("training"))
     if isinstance(operation, keras.Model):
         inner, nodes = enter(operation, nodes)
         found = walk(inner, nodes)
         return [found[id(tensor)] for tensor in inner.outputs]
     outputs = _outputs(step, args, kwargs, nodes)
-    _check_samples(operation, nodes, outputs)
+    check_samples(operation, nodes, outputs)
     if any(is_called_as(type(operation), residual) for residual in _RESIDUALS):
         return [_residual_node(step, nodes, sizes, outputs[0])]
     if type(operation) in _SUMS | _CHOICES or operation_kind(operation) in BROADCASTING:
@@ -170,7 +169,7 @@ def _propagate(step, known, sizes):
     if isinstance(operation, keras.layers.Layer):
         # Keras writes `training` into the graph, as it was given or as it is by default.
         if kwargs.get("training") is not False:
-            _check_off_by_default(operation, nodes[0])
+            check_off_by_default(operation, nodes[0])
         return [_layer_node(operation, nodes, output) for output in outputs]
     return [operation_node(operation, args, kwargs, nodes, output) for output in outputs]
 
@@ -232,66 +231,6 @@ def _layer_node(layer, nodes, output):
         )
     bound = layer_bound(layer, nodes[0].shape, nodes[0].norm)
     return after_layer(nodes[0], bound, layer, output)
-
-
-def _is_called_as_keras_does(model_class):
-    authors = (_author(model_class, name) for name in ("call", "__call__"))
-    return all(map(is_stock, authors))
-
-
-def _author(model_class, method):
-    return next(c for c in model_class.__mro__ if method in vars(c))
-
-
-def _check_call(layer, args, kwargs):
-    """Raises for a layer that does not work on its input alone, or not in floating point."""
-    if "float" not in layer.compute_dtype:
-        raise ValueError(
-            f"Layer '{layer.name}' cannot be certified: it rounds to integers. Expected a layer "
-            f"that computes in floating point. Received: dtype={layer.compute_dtype}"
-        )
-    named = {name: value for name, value in kwargs.items() if name != "training"}
-    inputs, *others = [*args, *named.values()]
-    leaves = [leaf for leaf in keras.tree.flatten(others) if not isinstance(leaf, Node)]
-    if any(leaf is not None for leaf in leaves):
-        raise ValueError(
-            f"Layer '{layer.name}' cannot be certified: its bound is that of a call without a mask "
-            f"and other arguments. Expected its input alone. Received: {leaves}"
-        )
-    if isinstance(inputs, dict) and inputs_by_name(layer) != frozenset(inputs):
-        raise ValueError(
-            f"Layer '{layer.name}' cannot be certified on inputs by name. Expected a tensor or a "
-            f"list of tensors in its own order. Received: names {sorted(inputs)}"
-        )
-
-
-def _check_not_training(layer, training):
-    given = training is not None and not trains_by_default(layer)
-    if not given or not (isinstance(training, Node) or bool(training)):
-        return
-    raise ValueError(
-        f"Layer '{layer.name}' cannot be certified: the graph calls it with training={training}, "
-        "and so does `model(x)` and an exported model, while `predict` does not. Expected a call "
-        "without `training`: leave the argument out, or certify and serve the model that does, "
-        "`lipot.interop.without_augmentation(model)`, which `lipot.to_keras` exports too."
-    )
-
-
-def _check_off_by_default(layer, node):
-    for part in all_layers(layer):
-        if trains_by_default(part):
-            # There may be more against it: that it acts at inference too.
-            layer_bound(layer, node.shape, node.norm)
-            raise acts_in_calls(part)
-
-
-def _check_samples(operation, nodes, outputs):
-    for output in outputs:
-        if len(output.shape) < 1 or output.shape[0] not in (None, 1, nodes[0].shape[0]):
-            raise ValueError(
-                f"'{operation.name}' cannot be certified: it joins or drops samples of a batch. "
-                f"Expected the batch on axis 0. Received: output shape {tuple(output.shape)}"
-            )
 
 
 def _run(operation, args, kwargs):

@@ -50,22 +50,28 @@ class Node:
 
 def input_node(symbolic, norm=2):
     """Node of a model's input, without rounding."""
+    _float_type(symbolic)
     return Node(1.0, tuple(symbolic.shape), norm)
 
 
 def computed_input_node(symbolic, shape, norm=2):
     """Node of a model's input of a given shape: the zero sample, and the rounding of its cast."""
-    dtype = keras.backend.standardize_dtype(symbolic.dtype)
-    if "float" not in dtype:
-        raise ValueError(
-            "Expected a model whose input is floating point: rounding to integers is no small "
-            f"error. Received: input dtype {dtype}"
-        )
+    dtype = _float_type(symbolic)
     machine = float_format(dtype)
     zero = ops.zeros((1, *shape[1:]), dtype)
     error = Affine(machine.roundoff, _flushed(machine, shape, norm))
     size = Affine(1.0, 0.0).plus(error)
     return Node(1.0, tuple(shape), norm, Computed(zero, error, size, machine.largest))
+
+
+def _float_type(symbolic):
+    dtype = _dtype(symbolic)
+    if "float" not in dtype:
+        raise ValueError(
+            "Expected a model whose input is floating point: rounding to integers is no small "
+            f"error. Received: input dtype {dtype}"
+        )
+    return dtype
 
 
 def after_cast(node, dtype):
@@ -113,7 +119,8 @@ def after_layer(node, bound, layer, output):
 def after_sum(nodes, factors, layer_dtype, output):
     """Node of `sum_i factor_i * node_i`, broadcast to the output's shape."""
     shape, norm = tuple(output.shape), nodes[0].norm
-    factors = [abs(f) * _repeats(node, shape) for f, node in zip(factors, nodes)]
+    copies = [_repeats(node, shape) for node in nodes]
+    factors = [abs(f) * copied for f, copied in zip(factors, copies)]
     exact = Node(sum(f * n.lipschitz for f, n in zip(factors, nodes)) * _UP, shape, norm)
     if nodes[0].computed is None:
         return exact
@@ -125,7 +132,9 @@ def after_sum(nodes, factors, layer_dtype, output):
     error = total([*terms, rounding]).plus(Affine(0.0, 4 * _flushed(machine, shape, norm)))
     result = _size(output, exact, error)
     error = error.plus(result.times(accumulated(2, machine.roundoff)))
-    return _finished(output, exact, error, [n.computed for n in nodes], scaled, machine)
+    # A mean adds up before it divides.
+    added = total([node.computed.size.times(copied) for copied, node in zip(copies, nodes)])
+    return _finished(output, exact, error, [n.computed for n in nodes], [added, *scaled], machine)
 
 
 def after_concatenation(nodes, layer_dtype, output):

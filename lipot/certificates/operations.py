@@ -6,9 +6,10 @@ from keras import ops
 
 from lipot.backend.keras_graph import concatenation_axis, operation_kind
 from lipot.certificates.node import Node, after_choice, after_concatenation, after_move, after_sum
+from lipot.math.rounding import applied, float_format
 
 # Operations that repeat the smaller of their operands.
-BROADCASTING = ("sum", "product", "quotient", "choice")
+BROADCASTING = ("sum", "difference", "product", "quotient", "choice")
 
 
 def operation_node(operation, args, kwargs, nodes, output):
@@ -21,7 +22,7 @@ def operation_node(operation, args, kwargs, nodes, output):
         return after_concatenation(nodes, dtype, output)
     if len(nodes) == 1 and _only_moves(kind, args, nodes[0].shape, output.shape):
         return after_move(nodes[0], dtype, output)
-    factors = _factors(kind, args, kwargs, nodes)
+    factors = _factors(kind, args, kwargs, nodes, dtype)
     if factors is None:
         raise ValueError(
             f"No Lipschitz bound is known for the operation `{type(operation).__name__}` "
@@ -31,8 +32,9 @@ def operation_node(operation, args, kwargs, nodes, output):
         )
     if not np.all(np.isfinite(factors)):
         raise ValueError(
-            f"'{operation.name}' cannot be certified. Expected finite constants, and none that is "
-            f"zero in a denominator. Received: a factor of {factors[0]}"
+            f"'{operation.name}' cannot be certified. Expected finite constants, none that is zero "
+            f"in a denominator, and none below the smallest normal number of {dtype}. "
+            f"Received: a factor of {factors[0]}"
         )
     return after_sum(nodes, factors, dtype, output)
 
@@ -45,9 +47,9 @@ def _only_moves(kind, args, before, after):
     return kind in ("negation", "relu")
 
 
-def _factors(kind, args, kwargs, nodes):
+def _factors(kind, args, kwargs, nodes, dtype):
     """Factor of each node in a sum, or None where the operation is no such sum."""
-    if kind == "sum":
+    if kind in ("sum", "difference"):
         return [1.0] * len(nodes)
     if len(nodes) != 1 or kind not in ("product", "quotient"):
         return None
@@ -55,9 +57,17 @@ def _factors(kind, args, kwargs, nodes):
     if kind == "quotient" and not isinstance(first, Node):
         return None
     constant = second if isinstance(first, Node) else first
-    numbers = np.abs(np.asarray(ops.convert_to_numpy(constant), "float64"))
+    given = np.asarray(ops.convert_to_numpy(constant))
+    if not np.isrealobj(given):
+        return None
+    with np.errstate(over="ignore"):
+        # As it was written and as the operation applies it: the larger counts.
+        numbers = np.abs([given.astype("float64"), applied(constant, dtype)])
+    # Machines may take what is smaller for zero.
+    vanishing = (numbers > 0.0) & (numbers < float_format(dtype).smallest)
     with np.errstate(divide="ignore"):
-        return [float(np.max(numbers if kind == "product" else 1.0 / numbers))]
+        factors = np.where(vanishing, np.inf, numbers if kind == "product" else 1.0 / numbers)
+    return [float(np.max(factors))]
 
 
 def _keeps_samples(before, after):

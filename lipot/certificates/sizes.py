@@ -5,13 +5,15 @@ import functools
 import keras
 import numpy as np
 
-from lipot.backend.keras_graph import steps
+from lipot.backend.keras_graph import operation_kind, steps
 from lipot.certificates.node import Node
 
 # Sizes that stand in for those left open. A size is eventually linear in the sizes that it depends
 # on, and repeats only where it is 1: two that agree on all of these agree.
 _SMALL = (1, 2, 3, 4, 5, 6, 7, 8, 9, 16, 33, 64)
 _DRAWS, _FEWEST = 16, 4
+# Layers that add one input after the other.
+_ADDING = {keras.layers.Add, keras.layers.Average}
 
 
 class Sizes:
@@ -75,12 +77,48 @@ def broadcast_shape(operation, step, nodes, sizes):
             f"reshape or slice them so that axis 0 is the batch. Received: shapes {shapes}"
         )
     aligned = [(1,) * (rank - len(shape)) + tuple(shape) for shape in shapes]
+    if type(operation) in _ADDING or operation_kind(operation) == "sum":
+        _check_taken_for_no_bias(operation, nodes, aligned)
     tensors = [t for t in _operands(operation, step) if isinstance(t, keras.KerasTensor)]
     for axis in range(1, rank):
         unknown = [t for t, shape in zip(tensors, moving) if shape[axis] is None]
         if len({id(t) for t in unknown}) > 1 and not sizes.agree(unknown, axis):
             raise repeated_without_end(operation, moving)
     return (None, *(_joined([shape[axis] for shape in aligned]) for axis in range(1, rank)))
+
+
+def _check_taken_for_no_bias(operation, nodes, shapes):
+    """Raises where `ops.add` may add along another axis than it should, and mix samples."""
+    before, *others = shapes
+    for node, shape in zip(nodes[1:], others):
+        same = tuple(shape[1:]) == tuple(before[1:])
+        if isinstance(node, Node) and not same and _may_be_taken_for_a_bias(before, shape):
+            raise ValueError(
+                f"'{operation.name}' cannot be certified: TensorFlow may take its operand of shape "
+                f"{tuple(shape)} for a bias along another axis, and mix the samples of a batch. "
+                "Expected operands of one shape, or the smaller one first. "
+                f"Received: shapes {[tuple(s) for s in shapes]}"
+            )
+        before = tuple(_joined(sizes) for sizes in zip(before, shape))
+
+
+def _may_be_taken_for_a_bias(first, second):
+    """Whether TensorFlow may add the second operand along an axis that is not its own.
+
+    `ops.add` does so where all axes of the second are 1 but one, the batch among them: that one
+    meets the last axis of the first if it is as long, else axis 1 if that is.
+    """
+    long = [(axis, n) for axis, n in enumerate(second) if axis and n not in (1, None)]
+    if len(long) > 1:
+        return False
+    if not long or None in second[1:]:
+        # The batch itself may be as long.
+        return True
+    ((own, n),) = long
+    chosen = {len(first) - 1} if first[-1] in (n, None) else set()
+    if first[-1] != n and first[1] in (n, None):
+        chosen.add(1)
+    return not chosen <= {own}
 
 
 def operands(operation, args, kwargs):

@@ -3,6 +3,7 @@
 import keras
 from keras import activations
 
+from lipot.backend.keras_graph import all_layers
 from lipot.layers.layer_bounds import layer_bound
 from lipot.math.norms import norm_of_ones
 from lipot.math.rounding import LayerBound, values_in
@@ -47,7 +48,7 @@ _EXACT = (activations.linear, activations.relu, activations.relu6, activations.h
 _ROUNDINGS = 8
 
 
-def activation_bound(activation, shape, norm=2):
+def activation_bound(activation, shape, norm=2, dtype=None):
     """Proven bound of an activation.
 
     What acts on each value by itself, or is a softmax, has one constant in both norms.
@@ -56,6 +57,7 @@ def activation_bound(activation, shape, norm=2):
         activation: A function of `keras.activations`, a layer that has a bound, or `None`.
         shape: Shape of the values it is applied to, `(None, ...)`.
         norm: `2` or `"inf"`.
+        dtype: Float type of the values. A layer as activation has to compute in it.
 
     Returns:
         A `LayerBound`.
@@ -72,7 +74,13 @@ def activation_bound(activation, shape, norm=2):
     if activation is None:
         return LayerBound(1.0)
     if isinstance(activation, keras.layers.Layer):
+        _check_computes_in(activation, dtype)
         return layer_bound(activation, shape, norm)
+    if activation is activations.softmax and len(shape) < 2:
+        raise ValueError(
+            "A softmax of tensors without an axis beside the batch joins its samples. Expected "
+            f"tensors (batch, classes). Received: shape {tuple(shape)}"
+        )
     constant = _CONSTANTS.get(activation)
     if constant is None:
         raise ValueError(
@@ -85,6 +93,22 @@ def activation_bound(activation, shape, norm=2):
     bound = elementary(constant, shape, norm)
     # It squares values, and float16 has no square of 256: 64 * 256 is the norm it may have.
     return bound._replace(gain=64.0) if activation is activations.squareplus else bound
+
+
+def _check_computes_in(activation, dtype):
+    """Raises for a layer as activation that rounds where the bound of its owner does not look."""
+    if len(all_layers(activation)) > 1:
+        raise ValueError(
+            f"Layer '{activation.name}' cannot be certified as the activation of another one: it "
+            "has layers inside. Expected it as a layer of its own."
+        )
+    own = activation.compute_dtype
+    if dtype is not None and (own != dtype or not activation.autocast):
+        raise ValueError(
+            f"Layer '{activation.name}' cannot be certified as the activation of another one. "
+            f"Expected one that computes in {dtype}, as its owner does, or a layer of its own. "
+            f"Received: dtype={own}, autocast={activation.autocast}"
+        )
 
 
 def is_linear(activation):
@@ -103,6 +127,7 @@ def elementary(constant, shape, norm=2):
         lipschitz=constant,
         roundings=_ROUNDINGS,
         gain=max(1.0, constant),
-        offset=2.0 * norm_of_ones(values_in(shape), norm),
+        # Where it is steep, so is what it subtracts from: alpha (exp(x) - 1).
+        offset=2.0 * max(1.0, constant) * norm_of_ones(values_in(shape), norm),
         output_roundings=_ROUNDINGS,
     )

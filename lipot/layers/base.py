@@ -21,14 +21,33 @@ def bound_as_built(layer):
     return layer.bound(built_shape(layer)).lipschitz
 
 
-class LipschitzLayer(keras.layers.Layer):
+class FixedArguments:
+    """Mixin: a layer whose arguments are fixed once it is built.
+
+    Programs compiled from its `call` read them, and would go on with the old ones.
+    """
+
+    def __setattr__(self, name, value):
+        if self.__dict__.get("built") and name in arguments_of(type(self)):
+            self._check_unchanged(name, value)
+        super().__setattr__(name, value)
+
+    def _check_unchanged(self, name, value):
+        old = self.__dict__.get(name, value)
+        if old is not value and old != value:
+            raise ValueError(
+                f"Argument `{name}` of layer '{self.name}' is fixed once the layer is built: "
+                "compiled programs, `predict` among them, would go on with the old value. "
+                "Expected a new layer, from_config({**layer.get_config(), "
+                f"'{name}': ...}}), with the weights of this one. Received: {name}={value!r}"
+            )
+
+
+class LipschitzLayer(FixedArguments, keras.layers.Layer):
     """A Keras layer that knows a proven bound of its own l2 Lipschitz constant.
 
     A subclass states it in `bound`, next to its `call`. Below this class the first `call` may
     leave that out: its layer then promises `k_coef_lip`, in l2.
-
-    The arguments of a layer are fixed once it is built: programs compiled from its `call` read
-    them, and would go on with the old ones.
 
     Args:
         k_coef_lip: Positive float, the Lipschitz constant the layer promises. Defaults to 1.
@@ -77,21 +96,6 @@ class LipschitzLayer(keras.layers.Layer):
                 "data or give its model an input shape first."
             )
 
-    def __setattr__(self, name, value):
-        if self.__dict__.get("built") and name in arguments_of(type(self)):
-            self._check_unchanged(name, value)
-        super().__setattr__(name, value)
-
-    def _check_unchanged(self, name, value):
-        old = self.__dict__.get(name, value)
-        if old is not value and old != value:
-            raise ValueError(
-                f"Argument `{name}` of layer '{self.name}' is fixed once the layer is built: "
-                "compiled programs, `predict` among them, would go on with the old value. "
-                "Expected a new layer, from_config({**layer.get_config(), "
-                f"'{name}': ...}}), with the weights of this one. Received: {name}={value!r}"
-            )
-
     def get_config(self):
         return {**super().get_config(), "k_coef_lip": self.k_coef_lip}
 
@@ -126,6 +130,6 @@ def arguments_of(layer_class):
     """Names of the arguments that a lipot layer class and its lipot parents are made from."""
     names = set()
     for parent in layer_class.__mro__:
-        if issubclass(parent, LipschitzLayer) and "__init__" in vars(parent):
+        if issubclass(parent, FixedArguments) and "__init__" in vars(parent):
             names |= set(inspect.signature(vars(parent)["__init__"]).parameters)
     return frozenset(names - {"self", "kwargs"})

@@ -58,6 +58,10 @@ class CenteringLayer(LipschitzLayer):
                 constraint=self.beta_constraint,
                 autocast=False,
             )
+        # On other sizes of the axes one of the two would be repeated.
+        self.input_spec = keras.layers.InputSpec(
+            ndim=len(input_shape), axes={a: input_shape[a] for a in self._axes}
+        )
         self.built = True
 
     def mean_of(self, inputs, training):

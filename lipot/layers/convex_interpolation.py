@@ -3,12 +3,13 @@
 import keras
 
 from lipot import checks
+from lipot.layers.base import FixedArguments
 from lipot.layers.layer_bounds import refuse
 from lipot.math.interpolation import interpolate
 
 
 @keras.saving.register_keras_serializable(package="lipot")
-class ConvexInterpolation(keras.layers.Layer):
+class ConvexInterpolation(FixedArguments, keras.layers.Layer):
     r"""Maps a query to the slope there of a smooth convex function fitted to its neighbors.
 
     For neighbors $x_i$ with features $z_i$ the layer finds potentials $u_i$ that satisfy the

@@ -79,7 +79,8 @@ class KernelLayer(ParametrizedLayer):
         output_shape = self._map.output_shape(input_shape)
         if self.bias is not None:
             linear = linear.with_bias(applied(self.bias, self.compute_dtype), output_shape, norm)
-        return linear.with_activation(activation_bound(self.activation, output_shape, norm))
+        inner = activation_bound(self.activation, output_shape, norm, self.compute_dtype)
+        return linear.with_activation(inner)
 
     def condense(self):
         """Overwrites the trainable weights with some that give the inference kernel directly."""

@@ -163,14 +163,33 @@ def _author(layer_class, known):
     return next((c for c in reversed(below) if "call" in vars(c)), known)
 
 
-def _check_speaks_for(layer, author):
-    # A method can be replaced on the layer itself, too. Keras wraps some that are beside the call.
-    on_layer = {
+def check_unreplaced(layer, beside=()):
+    """Raises where a method was replaced on a layer or model itself, which no class tells.
+
+    Args:
+        layer: A layer or a model.
+        beside: Names that no call of it reaches, beside those of every layer.
+    """
+    replaced = [name for name in _replaced(layer) if name not in beside]
+    if replaced:
+        raise ValueError(
+            f"No Lipschitz bound is known for '{layer.name}' of class {_full_name(layer)}: "
+            f"{', '.join(f'`{name}`' for name in replaced)} was replaced on the object. Expected "
+            "one that computes what its class does."
+        )
+
+
+def _replaced(layer):
+    # Keras itself wraps some that are beside the call.
+    return sorted(
         name
         for name in set(vars(layer)) - _BESIDE_THE_CALL
         if callable(getattr(type(layer), name, None))
-    }
-    changed = sorted(on_layer.union(overrides(type(layer), author)))
+    )
+
+
+def _check_speaks_for(layer, author):
+    changed = sorted({*_replaced(layer), *overrides(type(layer), author)})
     if changed:
         raise ValueError(
             f"No Lipschitz bound is known for layer '{layer.name}' of class {_full_name(layer)}: "

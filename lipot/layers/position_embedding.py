@@ -51,6 +51,8 @@ class PositionEmbedding(LipschitzLayer):
         self.embedding = self.add_weight(
             name="embedding", shape=input_shape[1:], initializer=self.embedding_initializer
         )
+        # On another shape one of the two would be repeated.
+        self.input_spec = keras.layers.InputSpec(shape=(None, *input_shape[1:]))
         self.built = True
 
     def call(self, inputs):

@@ -106,6 +106,28 @@ class NeighborMemory(keras.layers.Layer):
         """Moves codes of queries to where the stored ones are, `(batch, m)`."""
         return ops.cast(codes, "float32") - self.center
 
+    def save_own_variables(self, store):
+        super().save_own_variables(store)
+        if self.size:
+            store["sample_shape"] = np.asarray(self.sample_shape, "int64")
+
+    def load_own_variables(self, store):
+        """Takes over what is stored, with room for as many points as there are."""
+        names = set(store.keys())
+        values = [np.asarray(store[str(i)]) for i in range(len(names - {"sample_shape"}))]
+        if len(values) < len(self.weights) or (len(values) == 1 and self._place is None):
+            raise ValueError(
+                f"Expected the points of layer '{self.name}' in the file. Received: {len(values)} "
+                "arrays. A model whose points are in files, or that was not adapted, is stored "
+                "whole by `model.save`, and loaded by `keras.models.load_model`."
+            )
+        if len(values) > 1 and [v.shape for v in values] != [w.shape for w in self.weights]:
+            known = "sample_shape" in names
+            shape = np.asarray(store["sample_shape"]).tolist() if known else values[0].shape[1:]
+            self._allocate(len(values[0]), shape, values[2].shape[1])
+        for weight, value in zip(self.weights, values):
+            weight.assign(value)
+
     def get_build_config(self):
         if not self.size:
             return {}
@@ -151,7 +173,9 @@ class NeighborMemory(keras.layers.Layer):
             setattr(self, name, weight)
 
     def _weight(self, name, shape, value):
-        initializer = "zeros" if value is None else (lambda *_, **__: ops.convert_to_tensor(value))
+        # A copy that never got its points shall not answer as if it had some.
+        value = np.full(shape, np.nan, "float32") if value is None else value
+        initializer = lambda *_, **__: ops.convert_to_tensor(value)  # noqa: E731
         return self.add_weight(
             name=name, shape=shape, initializer=initializer, trainable=False, dtype="float32"
         )

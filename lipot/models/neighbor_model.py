@@ -17,6 +17,9 @@ from lipot.models.point_files import PointWriter
 from lipot.models.search import SEARCHES, BlockSearch
 from lipot.models.training_points import flat_rows, training_points, unseen
 
+# Beside the parts of a model: what its programs read when they are compiled.
+_READ_BY_PROGRAMS = ("neighbors", "search", "memory", "interpolation", "solver")
+
 
 class NeighborModel(keras.Model):
     """Base of models that replace a network's features by ones computed from neighbors.
@@ -55,8 +58,8 @@ class NeighborModel(keras.Model):
         memory=None,
         **kwargs,
     ):
-        super().__init__(**kwargs)
-        # A policy in half precision would round queries, but not the points beside them.
+        # A policy in half precision would round queries, or the points, but not both alike.
+        super().__init__(**{**kwargs, "dtype": "float32"})
         self.autocast = False
         for name, part in [("backbone", backbone), ("head", head)]:
             _check_layer(name, part)
@@ -68,11 +71,22 @@ class NeighborModel(keras.Model):
         self.embedding = embedding
         self.metric = metric
         self.search = checks.choice("search", search, sorted(SEARCHES))
-        self.memory = NeighborMemory(name="memory") if memory is None else memory
+        self.memory = NeighborMemory(name="memory", dtype="float32") if memory is None else memory
         self._index = None
         self._programs = {}
         # An index is asked by the host, in the middle of a program.
         self.supports_jit = search == "exact"
+
+    def __setattr__(self, name, value):
+        super().__setattr__(name, value)
+        # Programs compiled before would go on with what was there.
+        if name in (*self.parts, *_READ_BY_PROGRAMS) and "_programs" in self.__dict__:
+            self._forget_programs()
+
+    def load_weights(self, filepath, *args, **kwargs):
+        """As in Keras; a built model takes over the stored points, however many there are."""
+        super().load_weights(filepath, *args, **kwargs)
+        self._forget_programs()
 
     def combine(self, query, neighbors, features):
         """Makes the feature of a query, `(batch, d)`, from its neighbors and their features."""
@@ -121,8 +135,9 @@ class NeighborModel(keras.Model):
         embedded = self._embed(inputs)
         return self._finish(self._answer(inputs, embedded), embedded)
 
-    def predict(self, x, batch_size=None, **settings):
+    def predict(self, x, batch_size=None, verbose="auto", steps=None, callbacks=None):
         """As in Keras, for any number of points on any number of devices."""
+        settings = {"verbose": verbose, "steps": steps, "callbacks": callbacks}
         return padded(super().predict, x, batch_size, **settings)
 
     def features(self, x, *, batch_size=256):

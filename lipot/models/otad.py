@@ -111,6 +111,8 @@ class OTAD(NeighborModel):
             smoothness_step=smoothness_step,
             convexity_step=convexity_step,
             name="interpolation",
+            # Points and features are kept and compared in it, whatever the global policy.
+            dtype="float32",
         )
         if solver is not None and not isinstance(solver, keras.layers.Layer):
             raise ValueError(

@@ -10,7 +10,7 @@ from lipot.math.rounding import applied
 
 @register_bound(keras.layers.Activation)
 def activation_layer(layer, input_shape, norm):
-    return activation_bound(layer.activation, input_shape, norm)
+    return activation_bound(layer.activation, input_shape, norm, layer.compute_dtype)
 
 
 @register_bound(keras.layers.ReLU)
@@ -20,12 +20,12 @@ def relu(layer, input_shape, norm):
             f"Layer '{layer.name}' cannot be certified: it jumps at its threshold. "
             f"Expected threshold=0. Received: threshold={layer.threshold}"
         )
-    return piecewise_linear(max(1.0, abs(float(layer.negative_slope))))
+    return _sloped(layer)
 
 
 @register_bound(keras.layers.LeakyReLU)
 def leaky_relu(layer, input_shape, norm):
-    return piecewise_linear(max(1.0, abs(float(layer.negative_slope))))
+    return _sloped(layer)
 
 
 @register_bound(keras.layers.PReLU)
@@ -48,3 +48,10 @@ def softmax(layer, input_shape, norm):
             f"an axis other than 0. Received: axis={layer.axis}"
         )
     return elementary(0.5, input_shape, norm)
+
+
+def _sloped(layer):
+    """The slope of the negative side as it was written and as the layer applies it."""
+    slope = float(layer.negative_slope)
+    steepest = max(abs(slope), float(np.abs(applied(slope, layer.compute_dtype))))
+    return piecewise_linear(max(1.0, steepest))

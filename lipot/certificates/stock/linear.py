@@ -80,7 +80,8 @@ def _bound(layer, linear_map, kernel, input_shape, norm, map_shape=None):
     linear = linear_map.bound(kernel, map_shape, norm=norm)
     if layer.bias is not None:
         linear = linear.with_bias(applied(layer.bias, layer.compute_dtype), output_shape, norm)
-    return linear.with_activation(activation_bound(layer.activation, output_shape, norm))
+    inner = activation_bound(layer.activation, output_shape, norm, layer.compute_dtype)
+    return linear.with_activation(inner)
 
 
 def _of_known_size(layer, input_shape):

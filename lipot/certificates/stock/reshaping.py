@@ -7,7 +7,7 @@ import numpy as np
 
 from lipot.layers.layer_bounds import refuse, register_bound
 from lipot.math.norms import norm_of_ones
-from lipot.math.rounding import LayerBound, applied, channelwise
+from lipot.math.rounding import LayerBound, applied, channelwise, float_format
 from lipot.math.scaling import wide_dtype
 
 layers = keras.layers
@@ -61,7 +61,7 @@ def batch_normalization(layer, input_shape, norm):
     if layer.moving_variance is None:
         raise ValueError(f"Layer '{layer.name}' has no weights yet. Expected a built model.")
     variance, mean = _numbers(layer.moving_variance, layer), _numbers(layer.moving_mean, layer)
-    scale = 1.0 / np.sqrt(variance + layer.epsilon)
+    scale = 1.0 / _divisor(layer, np.sqrt(variance + layer.epsilon), "float32", 0.5)
     if layer.gamma is not None:
         scale = scale * np.abs(_numbers(layer.gamma, layer))
     shift = np.abs(mean) * scale
@@ -73,14 +73,23 @@ def batch_normalization(layer, input_shape, norm):
 @register_bound(layers.Normalization)
 def normalization(layer, input_shape, norm):
     variance, mean = _numbers(layer.variance, layer), _numbers(layer.mean, layer)
-    deviation = np.maximum(np.sqrt(variance), keras.config.epsilon())
+    _check_not_repeated(layer, input_shape, mean.shape)
+    least = applied(keras.config.epsilon(), layer.compute_dtype)
+    deviation = np.maximum(np.sqrt(variance), least)
     if layer.invert:
         return channelwise(deviation, np.abs(mean), input_shape, norm)
+    _divisor(layer, deviation, layer.compute_dtype)
     return channelwise(1.0 / deviation, np.abs(mean) / deviation, input_shape, norm)
 
 
 @register_bound(layers.Rescaling)
 def rescaling(layer, input_shape, norm):
+    if keras.config.image_data_format() == "channels_first" and np.ndim(layer.scale):
+        raise ValueError(
+            f"Layer '{layer.name}' cannot be certified: where images have their channels first, "
+            "Keras moves an array of scales to other axes than it moves the offsets. Expected a "
+            f"number. Received: scale of shape {np.shape(layer.scale)}"
+        )
     scale, shift = (
         np.abs(applied(value, layer.compute_dtype)) for value in (layer.scale, layer.offset)
     )
@@ -104,6 +113,30 @@ def _repeats(layer, input_shape, shape, norm):
     known = tuple(n or 1 for n in own)
     repeated = math.prod(np.broadcast_shapes(known, shape)) / math.prod(known)
     return norm_of_ones(repeated, norm) * (1.0 + 1e-15)
+
+
+def _check_not_repeated(layer, input_shape, shape):
+    """Raises where parameters of a shape would repeat an input, or give it another rank."""
+    own, shape = tuple(input_shape[1:]), tuple(shape)
+    beyond = shape[: max(0, len(shape) - len(own))]
+    pairs = list(zip(own[::-1], shape[::-1]))
+    if any(n != 1 for n in beyond) or any(m not in (1, n) for n, m in pairs):
+        raise ValueError(
+            f"Layer '{layer.name}' cannot be certified: its parameters of shape {shape} repeat the "
+            "input. Expected an input like those it was adapted to. "
+            f"Received: {tuple(input_shape)}"
+        )
+
+
+def _divisor(layer, numbers, dtype, power=1.0):
+    """Numbers to divide by, or an error where machines may take them for zero."""
+    least = float(np.min(numbers))
+    if not least >= float_format(dtype).smallest ** power:
+        raise ValueError(
+            f"Layer '{layer.name}' cannot be certified: it divides by {least:.3g}, which may count "
+            "as zero. Expected a larger variance or epsilon."
+        )
+    return numbers
 
 
 def _numbers(values, layer):

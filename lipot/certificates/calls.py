@@ -1,0 +1,125 @@
+"""What a layer, a model and the call of one in a graph must be, so that bounds are about them."""
+
+import keras
+
+from lipot.backend.keras_graph import (
+    all_layers,
+    inputs_by_name,
+    is_stock,
+    trains_by_default,
+)
+from lipot.certificates.node import Node
+from lipot.certificates.stock.augmentation import acts_in_calls
+from lipot.layers.layer_bounds import check_unreplaced, layer_bound, overrides
+
+# What trains, measures, stores and shows a model. A call does not come here.
+_BESIDE_THE_CALL_OF_A_MODEL = {
+    "compile",
+    "compile_from_config",
+    "compute_loss",
+    "compute_metrics",
+    "evaluate",
+    "fit",
+    "get_compile_config",
+    "get_metrics_result",
+    "loss",
+    "make_test_function",
+    "make_train_function",
+    "metrics",
+    "metrics_names",
+    "reset_metrics",
+    "save",
+    "save_weights",
+    "summary",
+    "test_on_batch",
+    "test_step",
+    "train_on_batch",
+    "train_step",
+}
+
+
+def is_called_as_keras_does(model_class):
+    """Whether a class of models leaves alone all that a call of Keras's own can reach."""
+    author = next(c for c in model_class.__mro__ if is_stock(c) or _is_ours(c))
+    changed = set(overrides(model_class, author)) - _BESIDE_THE_CALL_OF_A_MODEL
+    return not changed and _calls_as_stock(author)
+
+
+def _calls_as_stock(model_class):
+    authors = (
+        next(c for c in model_class.__mro__ if name in vars(c)) for name in ("call", "__call__")
+    )
+    return all(map(is_stock, authors))
+
+
+def _is_ours(model_class):
+    return model_class.__module__.partition(".")[0] == "lipot"
+
+
+def check_model(model):
+    """Raises for a model whose call was replaced on the object itself."""
+    check_unreplaced(model, _BESIDE_THE_CALL_OF_A_MODEL)
+
+
+def check_call(step, args, kwargs):
+    """Raises for a layer that does not work on its input alone, or not in floating point."""
+    layer = step.operation
+    if not isinstance(layer, keras.Model):
+        check_unreplaced(layer)
+    if "float" not in layer.compute_dtype:
+        raise ValueError(
+            f"Layer '{layer.name}' cannot be certified: it rounds to integers. Expected a layer "
+            f"that computes in floating point. Received: dtype={layer.compute_dtype}"
+        )
+    received = {keras.backend.standardize_dtype(tensor.dtype) for tensor in step.inputs}
+    if not layer.autocast and received != {layer.compute_dtype}:
+        raise ValueError(
+            f"Layer '{layer.name}' cannot be certified: it does not cast its inputs, and may "
+            f"compute in another type than its own. Expected autocast=True, or inputs in "
+            f"{layer.compute_dtype}. Received: inputs in {sorted(received)}"
+        )
+    named = {name: value for name, value in kwargs.items() if name != "training"}
+    inputs, *others = [*args, *named.values()]
+    leaves = [leaf for leaf in keras.tree.flatten(others) if not isinstance(leaf, Node)]
+    if any(leaf is not None for leaf in leaves):
+        raise ValueError(
+            f"Layer '{layer.name}' cannot be certified: its bound is that of a call without a mask "
+            f"and other arguments. Expected its input alone. Received: {leaves}"
+        )
+    if isinstance(inputs, dict) and inputs_by_name(layer) != frozenset(inputs):
+        raise ValueError(
+            f"Layer '{layer.name}' cannot be certified on inputs by name. Expected a tensor or a "
+            f"list of tensors in its own order. Received: names {sorted(inputs)}"
+        )
+
+
+def check_not_training(layer, training):
+    """Raises for a call with `training`, which a call of the model keeps and `predict` does not."""
+    given = training is not None and not trains_by_default(layer)
+    if not given or not (isinstance(training, Node) or bool(training)):
+        return
+    raise ValueError(
+        f"Layer '{layer.name}' cannot be certified: the graph calls it with training={training}, "
+        "and so does `model(x)` and an exported model, while `predict` does not. Expected a call "
+        "without `training`: leave the argument out, or certify and serve the model that does, "
+        "`lipot.interop.without_augmentation(model)`, which `lipot.to_keras` exports too."
+    )
+
+
+def check_off_by_default(layer, node):
+    """Raises for a layer that acts as in training wherever nobody says that it should not."""
+    for part in all_layers(layer):
+        if trains_by_default(part):
+            # There may be more against it: that it acts at inference too.
+            layer_bound(layer, node.shape, node.norm)
+            raise acts_in_calls(part)
+
+
+def check_samples(operation, nodes, outputs):
+    """Raises where the batch is not the first axis of what an operation gives."""
+    for output in outputs:
+        if len(output.shape) < 1 or output.shape[0] not in (None, 1, nodes[0].shape[0]):
+            raise ValueError(
+                f"'{operation.name}' cannot be certified: it joins or drops samples of a batch. "
+                f"Expected the batch on axis 0. Received: output shape {tuple(output.shape)}"
+            )
