@@ -26,9 +26,9 @@ _PACKAGES = ("lipot", "keras", "numpy", "adversarial-robustness-toolbox", "never
 def evaluate(
     model,
     x,
-    y,
-    norm,
-    eps,
+    y=None,
+    norm=None,
+    eps=None,
     attacks="standard",
     *,
     name=None,

@@ -57,7 +57,8 @@ class HeadLoss(TemperatureLoss):
         if isinstance(self.head, str):
             raise ValueError(
                 "Invalid value received for argument `head`. Expected a layer: set "
-                f"loss.head = model.get_layer({self.head!r}) after loading. "
+                f"loss.head = model.get_layer({self.head!r}) after loading, then compile the model "
+                "again, to train or to evaluate it. "
                 f"Received: head={self.head!r}"
             )
         lipschitz = self.current(self.lipschitz)

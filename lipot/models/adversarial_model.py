@@ -62,10 +62,12 @@ class AdversarialModel(ChecksFirstBatch, SavesRandomState, keras.Model):
 
     def __init__(self, classifier, attack, losses, features=None, **kwargs):
         super().__init__(**kwargs)
+        # One loss alone, as Keras takes it.
+        losses = list(losses) if isinstance(losses, list | tuple) else [losses]
         _check(classifier, attack, losses, features)
         self.classifier = classifier
         self.attack = attack
-        self.terms = list(losses)
+        self.terms = losses
         self.features = features
         self._gamma = None
         self.classes = self.feature_size = None
@@ -224,7 +226,8 @@ def _check(classifier, attack, losses, features):
     if not losses or not all(isinstance(term, PairedLoss) for term in losses):
         raise ValueError(
             "Invalid value received for argument `losses`. Expected a list of at least one "
-            f"paired loss. Received: losses={losses!r}"
+            "paired loss; `lipot.losses.AdversarialLoss` makes one of a loss of Keras. "
+            f"Received: losses={losses!r}"
         )
     names = [term.name for term in losses]
     if len(set(names)) < len(names):

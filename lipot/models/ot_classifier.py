@@ -151,6 +151,8 @@ class OTClassifier(ChecksFirstBatch, SavesRandomState, AlternatingSteps, keras.M
     def compile(
         self,
         optimizer="adam",
+        loss=None,
+        *,
         discriminator_optimizer=None,
         encoder_optimizer=None,
         discriminator_rate=1.0,
@@ -162,15 +164,23 @@ class OTClassifier(ChecksFirstBatch, SavesRandomState, AlternatingSteps, keras.M
             optimizer: Optimizer of all three networks. Of one loss, so that `weight` weighs. With
                 momentum the two sides run in circles: of Adam take `beta_1=0.5` where the codes
                 are to follow the prior closely.
+            loss: None, the only value: the model has its losses, the cross-entropy and the
+                divergence of the codes from the prior.
             discriminator_optimizer: Optimizer of the discriminator. With it or the next, each
                 step of the paper's algorithm has an optimizer of its own; the step of an Adam is
                 then as long whatever `weight` is.
             encoder_optimizer: Optimizer of the encoder against the discriminator.
             discriminator_rate: Learning rate of the discriminator, as a factor of that of
                 `optimizer`. Only where that is the only one.
-            **kwargs: Arguments of `keras.Model.compile`; there is no `loss` to give. Where
-                Keras scales the loss of `optimizer`, the losses of the other two are as well.
+            **kwargs: Arguments of `keras.Model.compile`. Where Keras scales the loss of
+                `optimizer`, the losses of the other two are as well.
         """
+        if loss is not None or kwargs.get("loss_weights") is not None:
+            raise ValueError(
+                "Invalid value received for argument `loss`. Expected None: an OTClassifier trains "
+                "by its own losses, which `weight` weighs. Received: "
+                f"loss={loss!r}, loss_weights={kwargs.get('loss_weights')!r}"
+            )
         rate = checks.positive_float("discriminator_rate", discriminator_rate)
         self._alternating = discriminator_optimizer is not None or encoder_optimizer is not None
         self._compiled_with = (optimizer, rate)

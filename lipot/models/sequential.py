@@ -66,7 +66,9 @@ class Sequential(Exportable, keras.Sequential):
         self.k_coef_lip = checks.positive_float("k_coef_lip", k_coef_lip)
         # Before an input among them builds them: a built layer's constant is fixed.
         _spread(self.k_coef_lip, layers or [])
+        self._is_made = False
         super().__init__(layers, name=name, **kwargs)
+        self._is_made = True
 
     def add(self, layer, rebuild=True):
         """Adds a layer, with a warning where it is not known to be 1-Lipschitz.
@@ -82,7 +84,25 @@ class Sequential(Exportable, keras.Sequential):
                 " lipot.lipschitz_constant(model) says what holds.",
                 stacklevel=2,
             )
+        self._warn_of_change(layer)
         super().add(layer, rebuild=rebuild)
+
+    def pop(self, rebuild=True):
+        """Removes the last layer, as Keras does, with a warning where `k_coef_lip` had a part."""
+        layer = super().pop(rebuild=rebuild)
+        if layer is not None:
+            self._warn_of_change(layer)
+        return layer
+
+    def _warn_of_change(self, layer):
+        if self._is_made and self.k_coef_lip != 1.0 and one_lipschitz.keeps_constant(layer):
+            warnings.warn(
+                f"k_coef_lip={self.k_coef_lip} of model '{self.name}' was spread over the layers "
+                f"that it was made of: with or without '{layer.name}' the product is another one. "
+                "Give all layers to the constructor as a list, or call set_klip_factor before the "
+                "layers are built. lipot.lipschitz_constant(model) says what holds.",
+                stacklevel=3,
+            )
 
     def set_klip_factor(self, klip_factor):
         """Spreads a Lipschitz constant over the lipot layers, evenly on a logarithmic scale.

@@ -44,9 +44,15 @@ no_jax = pytest.mark.skipif(keras.backend.backend() == "jax", reason="one optimi
 EITHER = ["one", pytest.param("three", marks=no_jax)]
 
 
+def compile_each(model, optimizers, **settings):
+    """Compiles with an optimizer for each step, as many as there are."""
+    names = ("optimizer", "discriminator_optimizer", "encoder_optimizer")
+    model.compile(**dict(zip(names, optimizers)), **settings)
+
+
 def quick_compile(model, optimizers="one"):
     rates = (0.01, 0.005, 0.002)[: 1 if optimizers == "one" else 3]
-    model.compile(*map(keras.optimizers.Adam, rates), jit_compile="auto")
+    compile_each(model, map(keras.optimizers.Adam, rates), jit_compile="auto")
 
 
 @pytest.mark.parametrize("optimizers", EITHER)
@@ -87,7 +93,7 @@ def test_mixed_precision_takes_the_same_steps(digits, optimizers):
         keras.config.set_dtype_policy(policy)
         try:
             model = small("clipped")
-            model.compile(*(keras.optimizers.SGD(0.1) for _ in range(count)))
+            compile_each(model, [keras.optimizers.SGD(0.1) for _ in range(count)])
         finally:
             keras.config.set_dtype_policy("float32")
         before = model.get_weights()
@@ -137,7 +143,7 @@ def test_regularizers_of_every_network_count(digits, optimizers):
 
     model = OTClassifier(dense((8, 8, 1), 3), dense((3,), 10), dense((3,), 1), weight=0.0)
     count = 1 if optimizers == "one" else 3
-    model.compile(*(keras.optimizers.SGD(0.1) for _ in range(count)))
+    compile_each(model, [keras.optimizers.SGD(0.1) for _ in range(count)])
     kernels = [network.get_weights()[0] for network in (model.encoder, model.classifier)]
     flat = x.reshape(32, -1)
     logits = flat @ kernels[0] @ kernels[1]
@@ -326,3 +332,10 @@ def test_codes_are_drawn(digits, tmp_path):
         "clean codes",
         "adversarial codes",
     ]
+
+
+@pytest.mark.parametrize("arguments", [("adam", "mse"), ("adam",)])
+def test_a_loss_that_would_be_ignored_is_refused(arguments):
+    settings = {} if len(arguments) == 2 else {"loss": keras.losses.CategoricalHinge()}
+    with pytest.raises(ValueError, match="its own losses"):
+        small().compile(*arguments, **settings)

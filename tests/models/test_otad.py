@@ -268,3 +268,43 @@ def test_bad_calls():
     narrow = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
     with pytest.raises(ValueError, match="argument `backbone`.*shaped like"):
         OTAD(narrow, keras.layers.Dense(2)).adapt(points())
+
+
+@pytest.mark.parametrize("before", [None, 60, 25])
+def test_weights_bring_their_points(tmp_path, before):
+    file, queries = tmp_path / "otad.weights.h5", points(7, seed=1)
+    model = adapted()
+    model.save_weights(file)
+    other = OTAD(*network(), neighbors=5)
+    if before is None:
+        other.build()
+    else:
+        other.adapt(points(before, seed=2))
+        other.predict(queries, verbose=0)
+    other.load_weights(file)
+    assert other.memory.size == 60
+    np.testing.assert_array_equal(
+        other.predict(queries, verbose=0), model.predict(queries, verbose=0)
+    )
+
+
+def test_weights_without_points_are_refused(tmp_path):
+    file = tmp_path / "otad.weights.h5"
+    empty = OTAD(*network(), neighbors=5)
+    empty.build()
+    empty.save_weights(file)
+    with pytest.raises(ValueError, match="points|objects could not be loaded"):
+        adapted().load_weights(file)
+
+
+def test_a_copy_without_points_answers_with_nothing():
+    copy = keras.models.clone_model(adapted())
+    assert np.all(np.isnan(copy.predict(points(3), verbose=0)))
+    copy.set_weights(adapted().get_weights())
+    assert np.all(np.isfinite(copy.predict(points(3), verbose=0)))
+
+
+def test_predict_takes_what_keras_takes_by_place():
+    model = adapted()
+    named = model.predict(points(3), batch_size=2, verbose=0)
+    np.testing.assert_array_equal(model.predict(points(3), 2, 0), named)

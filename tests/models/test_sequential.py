@@ -1,5 +1,7 @@
 """lipot.Sequential and lipot.Model: one Lipschitz constant for all, condensing, exporting."""
 
+import warnings
+
 import keras
 import numpy as np
 import pytest
@@ -81,3 +83,16 @@ def test_functional_model_exports(tmp_path):
 def test_bad_constant_is_named(value):
     with pytest.raises(ValueError, match="`k_coef_lip`.*Expected.*Received"):
         lipot.Sequential([keras.Input((2,)), layers.SpectralDense(2)], k_coef_lip=value)
+
+
+def test_a_layer_that_comes_or_goes_later_is_told_of():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        given = [keras.Input((6,)), layers.SpectralDense(8), layers.FrobeniusDense(3)]
+        model = lipot.Sequential(given, k_coef_lip=4.0)
+        lipot.Sequential([keras.Input((6,))]).add(layers.SpectralDense(8))
+        lipot.Sequential.from_config(model.get_config())
+    with pytest.warns(UserWarning, match="was spread over the layers"):
+        model.pop()
+    with pytest.warns(UserWarning, match="was spread over the layers"):
+        model.add(layers.SpectralDense(5))
