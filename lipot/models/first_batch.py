@@ -12,17 +12,18 @@ from lipot.math.probabilities import may_be_probabilities
 class ChecksFirstBatch:
     """Mixin: a model that says what a compiled step cannot say is wrong with data and logits.
 
-    The inputs of the first batch must lie in the data range of the model's `attack`, and the
-    model must return logits for them, not probabilities.
+    The inputs of the first batch must lie in the data range of the model's `attack`, the model
+    must return logits for them, not probabilities, and class numbers in an array must be those of
+    its outputs: others would make every loss NaN.
     """
 
     def fit(self, x=None, y=None, batch_size=None, *args, **kwargs):
-        return super().fit(self._checked(x, batch_size), y, batch_size, *args, **kwargs)
+        return super().fit(self._checked(x, batch_size, y), y, batch_size, *args, **kwargs)
 
     def evaluate(self, x=None, y=None, batch_size=None, *args, **kwargs):
         # Inside `fit` Keras draws from an iterator that it keeps: nothing may be taken here.
         if not kwargs.get("_use_cached_eval_dataset"):
-            x = self._checked(x, batch_size)
+            x = self._checked(x, batch_size, y)
         return super().evaluate(x, y, batch_size, *args, **kwargs)
 
     def train_on_batch(self, x, *args, **kwargs):
@@ -31,7 +32,7 @@ class ChecksFirstBatch:
     def test_on_batch(self, x, *args, **kwargs):
         return super().test_on_batch(self._checked(x, len(x)), *args, **kwargs)
 
-    def _checked(self, x, batch_size):
+    def _checked(self, x, batch_size, y=None):
         inputs, x = first_batch(x, batch_size)
         if inputs is None or len(inputs) == 0:
             return x
@@ -44,6 +45,7 @@ class ChecksFirstBatch:
                 "Invalid value received for argument `classifier`. Expected a model that returns "
                 "logits. Received: outputs for the first batch that are probabilities"
             )
+        _check_classes(y, scores.shape[-1])
         return x
 
 
@@ -75,6 +77,15 @@ def first_batch(x, batch_size=None):
     if isinstance(x, np.ndarray) or ops.is_tensor(x):
         return x[: batch_size or 32], x
     return None, x
+
+
+def _check_classes(y, count):
+    numbers = isinstance(y, np.ndarray) and y.dtype.kind in "iu" and 0 < len(y) == y.size
+    if numbers and count > 1 and not (y.min() >= 0 and y.max() < count):
+        raise ValueError(
+            f"Invalid value received for argument `y`. Expected class numbers from 0 to "
+            f"{count - 1}, one for each output. Received: numbers from {y.min()} to {y.max()}"
+        )
 
 
 def _inputs(batch):

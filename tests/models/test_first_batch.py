@@ -107,3 +107,13 @@ def test_a_single_batch_outside_the_range_is_refused_too(digits):
     for call in (robust.train_on_batch, robust.test_on_batch):
         with pytest.raises(ValueError, match="clip_max=1.0"):
             call(255.0 * digits[0][:8], digits[1][:8])
+
+
+@pytest.mark.parametrize("shift", [-1, 1])
+def test_class_numbers_that_no_output_has_are_refused(digits, shift):
+    robust = AdversarialModel(classifier(), None, losses.TRADES())
+    quick_compile(robust, "sgd")
+    x, y = digits
+    for call in (robust.fit, robust.evaluate):
+        with pytest.raises(ValueError, match="class numbers from 0 to 9"):
+            call(x, y + shift, verbose=0)
