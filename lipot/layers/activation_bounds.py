@@ -103,10 +103,12 @@ def _check_computes_in(activation, dtype):
             "has layers inside. Expected it as a layer of its own."
         )
     own = activation.compute_dtype
-    if dtype is not None and (own != dtype or not activation.autocast):
+    # What is exact in the owner's type is exact in a wider one.
+    wide = "float" in own and dtype is not None and keras.backend.result_type(own, dtype) == own
+    if dtype is not None and not (wide and activation.autocast):
         raise ValueError(
             f"Layer '{activation.name}' cannot be certified as the activation of another one. "
-            f"Expected one that computes in {dtype}, as its owner does, or a layer of its own. "
+            f"Expected one that computes in {dtype}, as its owner does, or a wider type. "
             f"Received: dtype={own}, autocast={activation.autocast}"
         )
 
