@@ -283,8 +283,10 @@ def _cifar10():
         if found:
             keys = ("standard accuracy", "BPDA + PGD", "DML attack")
             pairs = [f"{found.get(k, '')} ({value})" for k, value in zip(keys, theirs)]
-            rows.append((name, *pairs, found.get("AutoPGD, true gradient", "")))
+            votes = (found.get(f"neighbors' vote{of}", "") for of in ("", ", untrained"))
+            rows.append((name, *pairs, found.get("AutoPGD, true gradient", ""), *votes))
     header = ("metric", "standard", "BPDA + PGD", "DML attack", "AutoPGD, true gradient")
+    header += ("vote of 10 neighbors", "untrained")
     title = "CIFAR-10, eps = 0.5 (tables VI, VII; the paper's figure in brackets)"
     yield from _table(title, header, rows)
     paper = {"1.0": (62.2, 60.2), "0.5": (63.9, 37.8), "0.0": (59.3, 19.7)}
@@ -299,10 +301,11 @@ def _cifar10():
     yield from _table("OTAD-T-NN on CIFAR-10 (table XI)", header, rows)
     if figures:
         yield (
-            f"CIFAR-10 here: {settings['blocks']} blocks of width {settings['width']} where the "
-            "paper has 6 of width 256, trained for "
-            f"{settings['epochs']} epochs; attacks on {settings['points']} points. "
-            f"{figures.get('network', {}).get('note', '')}"
+            f"CIFAR-10 here: {settings['blocks']} blocks of width {settings['width']}, the paper's "
+            f"network, {settings['epochs']} epochs of it and {settings['metric_epochs']} of each "
+            f"metric; {settings['stored']} stored points; attacks on {settings['points']} points. "
+            "The vote is that of the 10 nearest codes of all training images, beside that of the "
+            f"metric before it was trained. {figures.get('network', {}).get('note', '')}"
         )
 
 

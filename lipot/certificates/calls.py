@@ -64,8 +64,6 @@ def check_model(model):
 def check_call(step, args, kwargs):
     """Raises for a layer that does not work on its input alone, or not in floating point."""
     layer = step.operation
-    if not isinstance(layer, keras.Model):
-        check_unreplaced(layer)
     if "float" not in layer.compute_dtype:
         raise ValueError(
             f"Layer '{layer.name}' cannot be certified: it rounds to integers. Expected a layer "
@@ -115,11 +113,26 @@ def check_off_by_default(layer, node):
             raise acts_in_calls(part)
 
 
-def check_samples(operation, nodes, outputs):
-    """Raises where the batch is not the first axis of what an operation gives."""
+def check_samples(step):
+    """Raises where the graph says that a step moves the batch from the first axis.
+
+    Run on a single sample nothing shows it: an axis of one value may be any.
+    """
+    batches = {tensor.shape[0] for tensor in step.inputs if len(tensor.shape)}
+    for output in step.outputs:
+        if len(output.shape) < 1 or {output.shape[0]} != batches:
+            raise _joins_samples(step, output)
+
+
+def check_samples_of(step, nodes, outputs):
+    """Raises where what a step gives, symbolic or not, has no batch on its first axis."""
     for output in outputs:
         if len(output.shape) < 1 or output.shape[0] not in (None, 1, nodes[0].shape[0]):
-            raise ValueError(
-                f"'{operation.name}' cannot be certified: it joins or drops samples of a batch. "
-                f"Expected the batch on axis 0. Received: output shape {tuple(output.shape)}"
-            )
+            raise _joins_samples(step, output)
+
+
+def _joins_samples(step, output):
+    return ValueError(
+        f"'{step.operation.name}' cannot be certified: it joins or drops samples of a batch. "
+        f"Expected the batch on axis 0. Received: output shape {tuple(output.shape)}"
+    )

@@ -10,6 +10,7 @@ from lipot.certificates.calls import (
     check_not_training,
     check_off_by_default,
     check_samples,
+    check_samples_of,
     is_called_as_keras_does,
 )
 from lipot.certificates.node import (
@@ -31,7 +32,7 @@ from lipot.certificates.sizes import (
     repeated_without_end,
 )
 from lipot.certificates.weights import check_finite
-from lipot.layers.layer_bounds import is_called_as, layer_bound
+from lipot.layers.layer_bounds import check_unreplaced, is_called_as, layer_bound
 from lipot.layers.lipschitz_residual import LipschitzResidual
 from lipot.layers.transport_residual import TransportResidual
 from lipot.models.adversarial_model import AdversarialModel
@@ -153,6 +154,8 @@ def _propagate(step, known, sizes):
     """Nodes of what a step gives, from those of what it receives."""
     operation, (args, kwargs) = step.operation, step.arguments(known)
     nodes = [leaf for leaf in keras.tree.flatten((args, kwargs)) if isinstance(leaf, Node)]
+    if not isinstance(operation, keras.Model):
+        check_unreplaced(operation)
     if isinstance(operation, keras.layers.Layer):
         check_call(step, args, kwargs)
         check_not_training(operation, kwargs.get("training"))
@@ -160,8 +163,9 @@ def _propagate(step, known, sizes):
         inner, nodes = enter(operation, nodes)
         found = walk(inner, nodes)
         return [found[id(tensor)] for tensor in inner.outputs]
+    check_samples(step)
     outputs = _outputs(step, args, kwargs, nodes)
-    check_samples(operation, nodes, outputs)
+    check_samples_of(step, nodes, outputs)
     if any(is_called_as(type(operation), residual) for residual in _RESIDUALS):
         return [_residual_node(step, nodes, sizes, outputs[0])]
     if type(operation) in _SUMS | _CHOICES or operation_kind(operation) in BROADCASTING:

@@ -25,6 +25,7 @@ from lipot.certificates.radius import radii
 from lipot.certificates.weights import check_finite
 from lipot.checks import positive_float, positive_int
 from lipot.layers.convex_interpolation import ConvexInterpolation
+from lipot.layers.layer_bounds import check_unreplaced
 from lipot.math.precision import widest_float
 from lipot.math.rounding import Affine, float_format
 from lipot.models.neighbor_memory import NeighborMemory
@@ -191,6 +192,8 @@ def _check_model(model):
             "Invalid value received for argument `model`. Expected an OTAD that answers as OTAD "
             f"does. Received: {type(model).__name__} '{model.name}' with its own {sorted(changed)}"
         )
+    check_unreplaced(model.interpolation)
+    check_unreplaced(model.memory)
     if model.solver is not None:
         raise ValueError(
             "Invalid value received for argument `model`. A learned solver keeps no Lipschitz "

@@ -10,6 +10,7 @@ from keras import ops
 
 import lipot
 from lipot import layers
+from lipot.backend import keras_graph
 from tests.helpers import to_numpy
 
 DENSE = {"use_bias": False, "kernel_initializer": "ones"}
@@ -320,3 +321,57 @@ def test_the_smoothness_of_an_otad_is_fixed_once_it_answers():
     model = _small_otad(neighbors=3, smoothness=8.0)
     with pytest.raises(ValueError, match="fixed once the layer is built"):
         model.interpolation.smoothness = 4.0
+
+
+@pytest.mark.parametrize(
+    "mix",
+    [
+        keras.layers.GlobalAveragePooling1D(),
+        keras.layers.GlobalMaxPooling1D(),
+        lambda x: keras.layers.Softmax(axis=1)(x)[:, 0],
+        lambda x: x[:, ::-1][:, 0],
+    ],
+    ids=["mean", "maximum", "softmax", "reversed"],
+)
+@pytest.mark.parametrize("inner", [False, True])
+def test_a_reshape_that_moves_the_batch_is_refused(mix, inner):
+    def moved(x):
+        return mix(ops.reshape(x, (1, -1, 4)))
+
+    part = functional(moved) if inner else moved
+    model = functional(lambda x: keras.layers.Dense(2)(part(x)))
+    with pytest.raises(ValueError, match="joins or drops samples"):
+        lipot.lipschitz_constant(model)
+    with pytest.raises(ValueError, match="joins or drops samples"):
+        lipot.certify(model, np.ones((4, 4), "float32"))
+
+
+def test_a_reshape_that_regroups_a_fixed_batch_is_refused():
+    inputs = keras.Input(batch_shape=(6, 4))
+    model = keras.Model(inputs, keras.layers.Dense(2)(ops.reshape(inputs, (3, 8))))
+    with pytest.raises(ValueError, match="cannot be certified"):
+        lipot.certify(model, np.ones((6, 4), "float32"), batch_size=6)
+
+
+def test_a_replaced_operation_is_refused():
+    inputs = keras.Input((4,))
+    outputs = inputs + inputs
+    operation = keras_graph.producer(outputs).operation
+    operation.call = lambda first, second: 100.0 * (first + second)
+    with pytest.raises(ValueError, match="replaced on the object"):
+        lipot.lipschitz_constant(keras.Model(inputs, outputs))
+
+
+@pytest.mark.parametrize("part, name", [("interpolation", "call"), ("memory", "take")])
+def test_a_replaced_part_of_an_otad_is_refused(part, name):
+    model = _small_otad(neighbors=3, smoothness=8.0)
+    setattr(getattr(model, part), name, lambda *inputs: inputs[0])
+    with pytest.raises(ValueError, match="replaced on the object"):
+        lipot.certify(model, np.array([[0.1]], "float32"))
+
+
+def test_negative_variances_are_refused():
+    model = functional(keras.layers.BatchNormalization(), (1,))
+    model.layers[-1].moving_variance.assign([-1e-4])
+    with pytest.raises(ValueError, match="not negative"):
+        lipot.lipschitz_constant(model)

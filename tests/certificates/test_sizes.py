@@ -81,8 +81,14 @@ CONSTANTS = {
     "sum": (lambda x: x + WIDE, np.sqrt(5.0)),
     "difference": (lambda x: ops.subtract(WIDE[None], x), np.sqrt(5.0)),
     "choice": (lambda x: ops.maximum(x, -9.0 * WIDE), np.sqrt(5.0)),
-    "layer": (lambda x: layers.Add()([x, ops.convert_to_tensor(WIDE[None])]), np.sqrt(5.0)),
 }
+
+
+def test_a_layer_that_adds_a_constant_is_refused():
+    # Keras says that its output has the batch of the constant, one sample.
+    model = model_of(lambda x: layers.Add()([x, ops.convert_to_tensor(WIDE[None])]), (None, 2))
+    with pytest.raises(ValueError, match="joins or drops samples"):
+        lipot.lipschitz_constant(model)
 
 
 @pytest.mark.parametrize("function, bound", CONSTANTS.values(), ids=CONSTANTS)
@@ -154,7 +160,7 @@ def test_a_merge_layer_shared_between_ranks_is_refused():
 def test_one_sample_for_a_whole_batch_is_refused():
     one = keras.Input(batch_shape=(1, 4), dtype="float64")
     many = keras.Input((4,), dtype="float64")
-    with pytest.raises(ValueError, match="batch sizes"):
+    with pytest.raises(ValueError, match="joins or drops samples"):
         lipot.lipschitz_constant(keras.Model([one, many], ops.add(one, many)))
 
 

@@ -61,6 +61,11 @@ def batch_normalization(layer, input_shape, norm):
     if layer.moving_variance is None:
         raise ValueError(f"Layer '{layer.name}' has no weights yet. Expected a built model.")
     variance, mean = _numbers(layer.moving_variance, layer), _numbers(layer.moving_mean, layer)
+    if np.min(variance) < 0.0:
+        raise ValueError(
+            f"Layer '{layer.name}' cannot be certified. Expected variances that are not negative. "
+            f"Received: {float(np.min(variance)):.3g}"
+        )
     scale = 1.0 / _divisor(layer, np.sqrt(variance + layer.epsilon), "float32", 0.5)
     if layer.gamma is not None:
         scale = scale * np.abs(_numbers(layer.gamma, layer))
