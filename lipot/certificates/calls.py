@@ -41,8 +41,13 @@ _BESIDE_THE_CALL_OF_A_MODEL = {
 def is_called_as_keras_does(model_class):
     """Whether a class of models leaves alone all that a call of Keras's own can reach."""
     author = next(c for c in model_class.__mro__ if is_stock(c) or _is_ours(c))
-    changed = set(overrides(model_class, author)) - _BESIDE_THE_CALL_OF_A_MODEL
-    return not changed and _calls_as_stock(author)
+    return leaves_the_call_alone(model_class, author) and _calls_as_stock(author)
+
+
+def leaves_the_call_alone(model_class, author):
+    """Whether a class of models is `author`, or one below it that a call does not tell from it."""
+    below = issubclass(model_class, author)
+    return below and not set(overrides(model_class, author)) - _BESIDE_THE_CALL_OF_A_MODEL
 
 
 def _calls_as_stock(model_class):

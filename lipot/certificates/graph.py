@@ -12,6 +12,7 @@ from lipot.certificates.calls import (
     check_samples,
     check_samples_of,
     is_called_as_keras_does,
+    leaves_the_call_alone,
 )
 from lipot.certificates.node import (
     Node,
@@ -88,7 +89,7 @@ def graph_of(model):
             "Invalid value received for argument `model`. Expected a Keras model. "
             f"Received: {model!r} of type {type(model).__name__}"
         )
-    if isinstance(model, AdversarialModel) and is_called_as(type(model), AdversarialModel):
+    if isinstance(model, AdversarialModel) and leaves_the_call_alone(type(model), AdversarialModel):
         # Its call runs the classifier.
         check_model(model)
         model = model.classifier

@@ -268,6 +268,26 @@ def test_what_trains_otherwise_is_certified():
     assert lipot.lipschitz_constant(model) == pytest.approx(1.0)
 
 
+class _TrainedOtherwise(lipot.models.AdversarialModel):
+    def train_step(self, *args, **kwargs):
+        return super().train_step(*args, **kwargs)
+
+
+class _AnsweringOtherwise(lipot.models.AdversarialModel):
+    def call(self, inputs, training=False):
+        return 10.0 * super().call(inputs, training=training)
+
+
+@pytest.mark.parametrize("kind, certified", [(_TrainedOtherwise, 1), (_AnsweringOtherwise, 0)])
+def test_an_adversarial_model_is_its_classifier_as_long_as_it_calls_it(kind, certified):
+    model = kind(functional(keras.layers.Identity()), None, lipot.losses.TRADES())
+    if certified:
+        assert lipot.lipschitz_constant(model) == pytest.approx(1.0)
+    else:
+        with pytest.raises(ValueError, match="Functional"):
+            lipot.lipschitz_constant(model)
+
+
 def test_divisors_that_may_count_as_zero_are_refused():
     model = functional(keras.layers.BatchNormalization(epsilon=1e-39), (1,))
     model.layers[-1].moving_variance.assign([0.0])
