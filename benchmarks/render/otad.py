@@ -282,7 +282,10 @@ def _cifar10():
         found = figures.get(f"metric {name}")
         if found:
             keys = ("standard accuracy", "BPDA + PGD", "DML attack")
-            pairs = [f"{found.get(k, '')} ({value})" for k, value in zip(keys, theirs)]
+            pairs = [
+                f"{found.get(key, '')} ({value})" if value else ""
+                for key, value in zip(keys, theirs)
+            ]
             votes = (found.get(f"neighbors' vote{of}", "") for of in ("", ", untrained"))
             rows.append((name, *pairs, found.get("AutoPGD, true gradient", ""), *votes))
     header = ("metric", "standard", "BPDA + PGD", "DML attack", "AutoPGD, true gradient")
