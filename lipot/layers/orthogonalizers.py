@@ -176,14 +176,16 @@ def _polar(matrix, tolerance, maxiter):
 
 
 def _within_reach(matrix, gram, identity):
-    """A matrix and its Gram matrix, divided where a squared singular value may exceed 2.5.
+    """A matrix and its Gram matrix, divided where a squared singular value may exceed two.
 
-    Past three a Björck step turns a direction around. Both tests are bounds, not estimates: no
-    eigenvalue of a Gram matrix is larger than its Frobenius norm.
+    Past three a Björck step turns a direction around. What is compared with two is a bound, not
+    an estimate: an eigenvalue of the Gram matrix is at most its Frobenius norm, and at most one
+    more than that of its distance from the identity.
     """
-    near = orthogonal.frobenius_norm(gram - identity, keepdims=True) <= 1.5
-    square = ops.maximum(orthogonal.frobenius_norm(gram, keepdims=True), _tiny(matrix))
-    scale = ops.where(near, ops.ones_like(square), ops.rsqrt(square))
+    whole = orthogonal.frobenius_norm(gram, keepdims=True)
+    distance = orthogonal.frobenius_norm(gram - identity, keepdims=True)
+    square = ops.maximum(ops.minimum(whole, 1.0 + distance), _tiny(matrix))
+    scale = ops.minimum(ops.sqrt(2.0 / square), 1.0)
     return scale * matrix, ops.square(scale) * gram
 
 

@@ -189,8 +189,10 @@ def test_labels_of_every_form_give_one_loss(digits, form):
 def test_label_out_of_range_stops_training_with_nan(digits):
     robust = AdversarialModel(classifier(), FGSM(0.1), [losses.AdversarialCrossentropy()])
     quick_compile(robust, "sgd")
+    # An array would be looked at before.
+    labels = keras.ops.convert_to_tensor(digits[1] + 1)
     history = robust.fit(
-        digits[0], digits[1] + 1, epochs=5, verbose=0, callbacks=[keras.callbacks.TerminateOnNaN()]
+        digits[0], labels, epochs=5, verbose=0, callbacks=[keras.callbacks.TerminateOnNaN()]
     )
     assert len(history.epoch) == 1 and np.isnan(history.history["loss"]).all()
 

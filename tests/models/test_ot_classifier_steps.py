@@ -109,7 +109,9 @@ def test_steps_are_those_of_algorithm_1(digits):
     x, y = digits[0][:32], digits[1][:32]
     model = linear_model(weight=0.5)
     network, critic = model.encoder, model.discriminator
-    model.compile(*(keras.optimizers.SGD(rate) for rate in (0.0, 1.0, 1.0)), jit_compile=False)
+    still, *moving = (keras.optimizers.SGD(rate) for rate in (0.0, 1.0, 1.0))
+    names = ("discriminator_optimizer", "encoder_optimizer")
+    model.compile(still, **dict(zip(names, moving)), jit_compile=False)
     encoder_before, critic_before = network.get_weights()[0], critic.get_weights()[0]
     model.train_on_batch(x, y)
     flat = x.reshape(32, -1)
