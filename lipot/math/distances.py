@@ -76,8 +76,9 @@ def p_distances(points, centers, p):
     """
     p = ops.convert_to_tensor(p, dtype="float32")
 
+    # JAX lets no exponent that is traced into such a function but as an argument.
     @ops.custom_gradient
-    def distances(points, centers):
+    def distances(points, centers, p):
         fixed, weights = ops.stop_gradient(points), ops.stop_gradient(centers)
         largest = _program("largest")(fixed, weights)
         inverse = 1.0 / ops.maximum(largest, _TINY)
@@ -88,11 +89,12 @@ def p_distances(points, centers, p):
             upstream = args[0] if upstream is None else upstream
             inverse = 1.0 / ops.maximum(found, _TINY)
             bits = _bits_of(p - 1.0)
-            return _once("powers_gradient", points, inverse, upstream, centers, bits)
+            of_both = _once("powers_gradient", points, inverse, upstream, centers, bits)
+            return *of_both, ops.zeros_like(p)
 
         return found, gradient
 
-    return distances(points, centers)
+    return distances(points, centers, p)
 
 
 def _once(name, *tensors):
