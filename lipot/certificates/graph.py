@@ -89,7 +89,7 @@ def graph_of(model):
             "Invalid value received for argument `model`. Expected a Keras model. "
             f"Received: {model!r} of type {type(model).__name__}"
         )
-    if isinstance(model, AdversarialModel) and leaves_the_call_alone(type(model), AdversarialModel):
+    if leaves_the_call_alone(type(model), AdversarialModel):
         # Its call runs the classifier.
         check_model(model)
         model = model.classifier

@@ -57,12 +57,12 @@ def retract(matrix, tolerance=0.05, iterations=40):
         return ops.logical_and(step < iterations, left > tolerance)
 
     def iterate(step, current, left):
-        return (step + 1, *scaled_bjorck_step(current))
+        return (step + 1, *_scaled_bjorck_step(current))
 
-    return backend.while_loop(unfinished, iterate, (1, *scaled_bjorck_step(matrix)))[1]
+    return backend.while_loop(unfinished, iterate, (1, *_scaled_bjorck_step(matrix)))[1]
 
 
-def scaled_bjorck_step(matrix):
+def _scaled_bjorck_step(matrix):
     r"""One Björck step on a tall matrix, divided first where its norm may lie above $\sqrt{2.5}$.
 
     Args:

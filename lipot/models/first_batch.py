@@ -6,6 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from lipot import checks
 from lipot.math.probabilities import may_be_probabilities
 
 
@@ -81,11 +82,8 @@ def first_batch(x, batch_size=None):
 
 def _check_classes(y, count):
     numbers = isinstance(y, np.ndarray) and y.dtype.kind in "iu" and 0 < len(y) == y.size
-    if numbers and count > 1 and not (y.min() >= 0 and y.max() < count):
-        raise ValueError(
-            f"Invalid value received for argument `y`. Expected class numbers from 0 to "
-            f"{count - 1}, one for each output. Received: numbers from {y.min()} to {y.max()}"
-        )
+    if numbers and count > 1:
+        checks.labels(y.ravel(), y.size, count)
 
 
 def _inputs(batch):

@@ -174,8 +174,8 @@ class NeighborMemory(keras.layers.Layer):
 
     def _weight(self, name, shape, value):
         # A copy that never got its points shall not answer as if it had some.
-        value = np.full(shape, np.nan, "float32") if value is None else value
-        initializer = lambda *_, **__: ops.convert_to_tensor(value)  # noqa: E731
+        missing = keras.initializers.Constant(np.nan)
+        initializer = missing if value is None else lambda *_, **__: ops.convert_to_tensor(value)
         return self.add_weight(
             name=name, shape=shape, initializer=initializer, trainable=False, dtype="float32"
         )
