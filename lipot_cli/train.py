@@ -54,7 +54,7 @@ def add_to(commands):
     add = command.add_argument
     add("--method", choices=METHODS, default="hkr", help="how (default: hkr)")
     add("--data", default="digits", help=f"on what (default: digits): {_DATA_HELP}")
-    add("--epochs", type=positive_int, help="passes over the data (default: 30)")
+    add("--epochs", type=positive_int, help=f"passes over the data (default: {_EPOCHS})")
     add("--minutes", type=positive_float, help="for search and training (default: 10)")
     add("--alpha", type=float, help="weight of the hinge: larger is more accurate (default: 20)")
     add(
@@ -68,7 +68,7 @@ def add_to(commands):
         help="radius trained against (default: a tenth of the range; of certified, in l2, of the "
         "spread)",
     )
-    add("--weight", type=float, help="of the distance from the prior (default: 0.1)")
+    add("--weight", type=float, help="of the distance from the prior (default: 0.01)")
     add("--smoothness", type=float, help="L of the interpolating function (default: 2)")
     add("--seed", type=seed, default=0, help="of the weights and the batches (default: 0)")
     add("--out", default="model.keras", metavar="FILE", help="the trained model")

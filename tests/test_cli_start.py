@@ -1,5 +1,7 @@
 """How commands start, without waiting for what they do not need, and how Ctrl-C ends them."""
 
+import argparse
+import inspect
 import json
 import os
 import pathlib
@@ -57,6 +59,21 @@ def test_names_that_help_lists_are_those_that_exist():
     assert datasets.names() == DATA_SETS
     assert tuple(recipes.METHODS) == train.METHODS
     assert cli.main is lipot_cli.main
+
+
+def test_defaults_that_help_states_are_those_of_the_recipes():
+    commands = argparse.ArgumentParser().add_subparsers()
+    train.add_to(commands)
+    stated, true = {}, {}
+    for action in commands.choices["train"]._actions:
+        name = train._ARGUMENTS.get(action.dest, action.dest)
+        known = [inspect.signature(recipe).parameters for recipe in recipes.METHODS.values()]
+        defaults = {of[name].default for of in known if name in of}
+        number = re.search(r"\(default: ([\d.]+)\)", action.help or "")
+        if number and defaults - {inspect.Parameter.empty}:
+            stated[name], true[name] = {float(number[1])}, defaults
+    assert set(stated) == {"alpha", "minutes", "seed", "smoothness", "weight"}
+    assert stated == true
 
 
 def _interrupted(*_, **__):
