@@ -8,7 +8,7 @@ import numpy as np
 
 from lipot import checks
 from lipot.evaluation.attacks import suite
-from lipot.evaluation.page import views
+from lipot.evaluation.page import views as page_views
 from lipot.evaluation.record.about import about, circumstances
 from lipot.evaluation.record.report import RobustnessReport
 from lipot.evaluation.record.result import Evaluation
@@ -214,11 +214,11 @@ def _store(resume, task, settings):
 
 
 def _views(task, outcome, seed):
-    middle = len(task.eps) // 2
     names = np.array([*outcome.seconds, ""])
     # Neither "stands" nor "wrong" is an attack's index.
-    broken_by = np.maximum(outcome.broken_by[middle], -1)
-    return views.compute(task, outcome.x_adv[middle], attacks=names[broken_by], seed=seed)
+    broken_by = np.maximum(outcome.broken_by[task.middle], -1)
+    shown = {"eps": task.middle_eps, "attacks": names[broken_by], "seed": seed}
+    return page_views.compute(task, outcome.x_adv[task.middle], **shown)
 
 
 def _versions():

@@ -47,9 +47,14 @@ class Task(NamedTuple):
     eot_samples: int = 1
 
     @property
+    def middle(self):
+        """Which radius is the one in the middle, counted from the smallest."""
+        return len(self.eps) // 2
+
+    @property
     def middle_eps(self):
         """The radius in the middle, where one of them has to do."""
-        return self.eps[len(self.eps) // 2]
+        return self.eps[self.middle]
 
     def run(self, attack, x, y):
         """Has an ART attack move some points."""
