@@ -52,7 +52,7 @@ class PGD(Attack):
         self.steps = checks.positive_int("steps", steps)
         step_size = 2.5 * self.eps / self.steps if step_size is None else step_size
         self.step_size = checks.positive_float("step_size", step_size)
-        self.random_start = random_start
+        self.random_start = checks.boolean("random_start", random_start)
 
     def search(self, forward, x, y):
         objective = self.objective(forward, x, y)

@@ -42,7 +42,7 @@ class TRADESPGD(PGD):
     """
 
     def __init__(self, eps, step_size=None, steps=10, *, noise=1e-3, direction="trades", **kwargs):
-        super().__init__(eps, step_size, steps, **kwargs)
+        super().__init__(eps, step_size, steps, random_start=True, **kwargs)
         self.direction = checks.choice("direction", direction, DIRECTIONS)
         self.noise = checks.positive_float("noise", noise)
 

@@ -205,11 +205,19 @@ def test_round_trip(attack):
         ({"eps": 0.1, "clip_min": 1.0, "clip_max": 0.0}, "clip_min"),
         ({"eps": 0.1, "steps": 0}, "steps"),
         ({"eps": 0.1, "step_size": -0.1}, "step_size"),
+        ({"eps": 0.1, "random_start": "yes"}, "random_start"),
     ],
 )
 def test_bad_arguments_are_named(arguments, name):
     with pytest.raises(ValueError, match=f"argument `{name}`"):
         PGD(**arguments)
+
+
+def test_what_an_attack_settles_itself_is_no_argument():
+    with pytest.raises(TypeError, match="random_start"):
+        TRADESPGD(0.1, random_start=False)
+    with pytest.raises(TypeError, match="steps"):
+        FGSM(0.1, steps=3)
 
 
 def test_names_of_norms_are_read_and_stored_as_one():
