@@ -10,7 +10,7 @@ from lipot.backend.keras_graph import (
 )
 from lipot.certificates.node import Node
 from lipot.certificates.stock.augmentation import acts_in_calls
-from lipot.layers.layer_bounds import check_unreplaced, is_called_as, layer_bound
+from lipot.layers.layer_bounds import check_unreplaced, layer_bound, overrides
 
 # What trains, measures, stores and shows a model. A call does not come here.
 _BESIDE_THE_CALL_OF_A_MODEL = {
@@ -46,7 +46,12 @@ def is_called_as_keras_does(model_class):
 
 def leaves_the_call_alone(model_class, author):
     """Whether a class of models is `author`, or one below it that a call does not tell from it."""
-    return is_called_as(model_class, author, _BESIDE_THE_CALL_OF_A_MODEL)
+    return issubclass(model_class, author) and not changes_of_the_call(model_class, author)
+
+
+def changes_of_the_call(model_class, author):
+    """Names that a class of models below `author` says anew and a call may reach, sorted."""
+    return sorted(set(overrides(model_class, author)) - _BESIDE_THE_CALL_OF_A_MODEL)
 
 
 def _calls_as_stock(model_class):

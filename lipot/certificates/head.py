@@ -48,12 +48,20 @@ class Head:
         """Norms of the columns of `W`, in the dual of the norm at hand, `(q,)`."""
         return dual_norm(self.kernel, self.node.norm, axis=0)
 
+    def differences(self, classes):
+        """Norms of the differences of the columns of some classes to every column, `(n, q)`."""
+        # One pass over the kernel a class: of thousands, few are ever the top class of a batch.
+        known = self._differences_of_class
+        for i in set(classes.tolist()) - known.keys():
+            column = self.kernel[:, i, None]
+            known[i] = dual_norm(self.kernel - column, self.node.norm, axis=0)
+        return np.stack([known[i] for i in classes.tolist()])
+
     @functools.cached_property
-    def differences(self):
-        """Norms of the differences of all pairs of columns, `(q, q)`."""
-        return np.stack(
-            [dual_norm(self.kernel - w[:, None], self.node.norm, axis=0) for w in self.kernel.T]
-        )
+    def _differences_of_class(self):
+        # Filled as batches ask for classes, and kept for the ones that follow: the head of a model
+        # is the same for all of them.
+        return {}
 
     def followed_by(self, formats):
         """The same head before layers that compute in these formats and round the logits."""

@@ -14,6 +14,7 @@ import numpy as np
 from keras import ops
 
 from lipot import checks
+from lipot.certificates.calls import changes_of_the_call, check_model
 from lipot.certificates.certificate import Certificate, register_certifier
 from lipot.certificates.classifier import check_inputs
 from lipot.certificates.features import features_of
@@ -29,22 +30,10 @@ from lipot.layers.layer_bounds import check_unreplaced
 from lipot.math.precision import widest_float
 from lipot.math.rounding import Affine, float_format
 from lipot.models.neighbor_memory import NeighborMemory
-from lipot.models.neighbor_model import NeighborModel
 from lipot.models.otad import OTAD
 from lipot.models.search import SEARCHES
 
 _SINGLE = 2.0**-24
-# What a subclass may say anew without computing something else.
-_HARMLESS = {
-    "__init__",
-    "__module__",
-    "__qualname__",
-    "__doc__",
-    "__annotations__",
-    "__firstlineno__",
-    "__static_attributes__",
-    "get_config",
-}
 
 
 class NeighborRadii(NamedTuple):
@@ -180,24 +169,21 @@ def _radii(model, x, head, features, parts, spare, batch_size):
 
 
 def _check_model(model):
-    below = type(model).__mro__[: type(model).__mro__.index(OTAD)]
-    changed = {name for c in below for name in vars(c)} - _HARMLESS
-    # Keras itself wraps `build`.
-    methods = {n for c in (OTAD, NeighborModel) for n, v in vars(c).items() if callable(v)}
-    changed |= set(vars(model)) & methods - {"build"}
     parts = (model.interpolation, ConvexInterpolation), (model.memory, NeighborMemory)
-    changed |= {part.name for part, known in parts if type(part) is not known}
+    changed = [part.name for part, known in parts if type(part) is not known]
+    changed += changes_of_the_call(type(model), OTAD)
     if changed:
         raise ValueError(
             "Invalid value received for argument `model`. Expected an OTAD that answers as OTAD "
-            f"does. Received: {type(model).__name__} '{model.name}' with its own {sorted(changed)}"
+            f"does. Received: {type(model).__name__} '{model.name}' with its own {changed}"
         )
-    check_unreplaced(model.interpolation)
-    check_unreplaced(model.memory)
+    check_model(model)
+    for part, _ in parts:
+        check_unreplaced(part)
     if model.solver is not None:
         raise ValueError(
             "Invalid value received for argument `model`. A learned solver keeps no Lipschitz "
-            "bound. Expected an OTAD with solver=None."
+            f"bound. Expected an OTAD with solver=None. Received: one with '{model.solver.name}'"
         )
     if not model.memory.size:
         raise ValueError(

@@ -78,7 +78,7 @@ def _pairwise(head, logits):
     margins = logits[samples, top][:, None] - logits
     margins[samples, top] = np.inf
     bias = np.abs(head.bias)
-    return margins, head.differences[top], norms[top][:, None] + norms, bias[top][:, None] + bias
+    return margins, head.differences(top), norms[top][:, None] + norms, bias[top][:, None] + bias
 
 
 def _binary(head, logits):

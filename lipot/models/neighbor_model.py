@@ -17,9 +17,6 @@ from lipot.models.point_files import PointWriter
 from lipot.models.search import SEARCHES, BlockSearch
 from lipot.models.training_points import flat_rows, training_points, unseen
 
-# Beside the parts of a model: what its programs read when they are compiled.
-_READ_BY_PROGRAMS = ("neighbors", "search", "memory", "interpolation", "solver")
-
 
 class NeighborModel(keras.Model):
     """Base of models that replace a network's features by ones computed from neighbors.
@@ -45,6 +42,8 @@ class NeighborModel(keras.Model):
 
     # The layers that a configuration holds; a subclass names its own beside them.
     parts = ("backbone", "head", "embedding", "metric")
+    # What compiled programs read once beside those; a subclass names its own too.
+    read_by_programs = ("neighbors", "search", "memory")
 
     def __init__(
         self,
@@ -61,15 +60,13 @@ class NeighborModel(keras.Model):
         # A policy in half precision would round queries, or the points, but not both alike.
         super().__init__(**{**kwargs, "dtype": "float32"})
         self.autocast = False
-        for name, part in [("backbone", backbone), ("head", head)]:
-            _check_layer(name, part)
-        for name, part in [("embedding", embedding), ("metric", metric)]:
-            _check_layer(name, part, optional=True)
-        self.backbone = backbone
-        self.head = head
+        layer, optional = keras.layers.Layer, keras.layers.Layer | None
+        said = "a Keras layer or model"
+        self.backbone = checks.instance("backbone", backbone, layer, said)
+        self.head = checks.instance("head", head, layer, said)
         self.neighbors = checks.positive_int("neighbors", neighbors)
-        self.embedding = embedding
-        self.metric = metric
+        self.embedding = checks.instance("embedding", embedding, optional, f"{said}, or None")
+        self.metric = checks.instance("metric", metric, optional, f"{said}, or None")
         self.search = checks.choice("search", search, sorted(SEARCHES))
         self.memory = NeighborMemory(name="memory", dtype="float32") if memory is None else memory
         self._index = None
@@ -80,7 +77,7 @@ class NeighborModel(keras.Model):
     def __setattr__(self, name, value):
         super().__setattr__(name, value)
         # Programs compiled before would go on with what was there.
-        if name in (*self.parts, *_READ_BY_PROGRAMS) and "_programs" in self.__dict__:
+        if name in (*self.parts, *self.read_by_programs) and "_programs" in self.__dict__:
             self._forget_programs()
 
     def load_weights(self, filepath, *args, **kwargs):
@@ -157,7 +154,7 @@ class NeighborModel(keras.Model):
         """Computes the features that the backbone itself gives, `(n, d)`."""
 
         def answer(_, batch):
-            return _flat(self.backbone(self._embed(batch), training=False))
+            return flat(self.backbone(self._embed(batch), training=False))
 
         return self._over_batches("network_features", answer, x, batch_size)
 
@@ -181,7 +178,7 @@ class NeighborModel(keras.Model):
             x: Inputs, array `(n, ...)`.
             batch_size: Inputs embedded at once.
         """
-        return self._over_batches("queries", lambda _, b: _flat(self._embed(b)), x, batch_size)
+        return self._over_batches("queries", lambda _, b: flat(self._embed(b)), x, batch_size)
 
     def network(self, inputs):
         """Calls the network as it was trained: `head(backbone(embedding(inputs)))`."""
@@ -289,11 +286,11 @@ class NeighborModel(keras.Model):
 
     def _code(self, inputs, embedded):
         codes = embedded if self.metric is None else self.metric(inputs, training=False)
-        return self.memory.centered(_flat(codes))
+        return self.memory.centered(flat(codes))
 
     def _answer(self, inputs, embedded):
         indices = self.arrange(self._nearest(inputs, embedded).indices)
-        return self.combine(_flat(embedded), *self.memory.take(indices))
+        return self.combine(flat(embedded), *self.memory.take(indices))
 
     def _feature_of(self, inputs):
         return self._answer(inputs, self._embed(inputs))
@@ -347,15 +344,6 @@ def as_float(inputs):
     return ops.cast(ops.convert_to_tensor(inputs), "float32")
 
 
-def _flat(values):
+def flat(values):
+    """Returns values as one row for each point, `(n, ...) -> (n, d)`."""
     return ops.reshape(values, (ops.shape(values)[0], -1))
-
-
-def _check_layer(name, part, optional=False):
-    if part is None and optional:
-        return
-    if not isinstance(part, keras.layers.Layer):
-        raise ValueError(
-            f"Invalid value received for argument `{name}`. Expected a Keras layer or model. "
-            f"Received: {name}={part!r}."
-        )

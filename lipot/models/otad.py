@@ -9,7 +9,7 @@ from keras import ops
 from lipot import checks
 from lipot.layers.convex_interpolation import ConvexInterpolation
 from lipot.math.steepness import steepest_change
-from lipot.models.neighbor_model import NeighborModel
+from lipot.models.neighbor_model import NeighborModel, flat
 
 
 class Neighborhood(NamedTuple):
@@ -79,6 +79,7 @@ class OTAD(NeighborModel):
     """
 
     parts = (*NeighborModel.parts, "solver")
+    read_by_programs = (*NeighborModel.read_by_programs, "interpolation")
 
     def __init__(
         self,
@@ -114,12 +115,8 @@ class OTAD(NeighborModel):
             # Points and features are kept and compared in it, whatever the global policy.
             dtype="float32",
         )
-        if solver is not None and not isinstance(solver, keras.layers.Layer):
-            raise ValueError(
-                "Invalid value received for argument `solver`. Expected a Keras layer or None. "
-                f"Received: solver={solver!r}."
-            )
-        self.solver = solver
+        kind = keras.layers.Layer | None
+        self.solver = checks.instance("solver", solver, kind, "a Keras layer or model, or None")
 
     def combine(self, query, neighbors, features):
         inputs = [query, neighbors, features]
@@ -143,7 +140,7 @@ class OTAD(NeighborModel):
         def look(_, batch):
             embedded = self._embed(batch)
             found = self._nearest(batch, embedded)
-            query = ops.reshape(embedded, (ops.shape(embedded)[0], -1))
+            query = flat(embedded)
             order = ops.argsort(found.indices, axis=1)
             arranged = ops.take_along_axis(found.indices, order, axis=1)
             solved = self.interpolation.solve(query, *self.memory.take(arranged))
@@ -184,7 +181,7 @@ class OTAD(NeighborModel):
             embedded = self._embed(batch)
             # A stored point is nearest to itself.
             indices = self._nearest(batch, embedded, self.neighbors + 1).indices[:, 1:]
-            query = ops.reshape(embedded, (ops.shape(embedded)[0], -1))
+            query = flat(embedded)
             inputs = (query, *self.memory.take(indices))
             own = ops.reshape(self.backbone(embedded, training=False), ops.shape(query))
             return inputs, self.interpolation(list(inputs)), own
