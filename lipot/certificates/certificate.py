@@ -212,7 +212,7 @@ def register_certifier(*model_classes):
     return register
 
 
-def certify(model, x, y=None, batch_size=256, norm=2, workers=None, **settings):
+def certify(model, x, y=None, norm=2, *, batch_size=256, workers=None, **settings):
     r"""Certifies a classifier's predictions against every perturbation of bounded size.
 
     Where the model is $x \mapsto W g(x) + b$ with $g$ proven $G$-Lipschitz, its prediction
@@ -237,8 +237,8 @@ def certify(model, x, y=None, batch_size=256, norm=2, workers=None, **settings):
             certificate itself, memory is that of a batch.
         y: Labels: class numbers, one-hot rows, or for one output unit {0, 1} or {-1, 1}. A data
             set brings its own.
-        batch_size: Number of points to run at once.
         norm: `2` or `"inf"`, the norm of the perturbation; `"l2"`, `"linf"` and `np.inf` will do.
+        batch_size: Number of points to run at once.
         workers: Number of processes to share the points between, or the address
             `"ray://host:port"` of a Ray cluster (`pip install "lipot[ray]"`); `None` for this
             process alone. The model must load from a `.keras` file there.

@@ -35,6 +35,26 @@ def test_linear_classifier_radius_is_the_distance_to_the_boundary():
     assert certificate.correct.tolist() == [True, True, False]
 
 
+def test_of_many_classes_only_those_on_top_are_compared_with_all_others():
+    """All pairs of 20,000 classes would take 3 GB and minutes."""
+    rng = np.random.default_rng(0)
+    kernel, x = rng.normal(size=(8, 20_000)), rng.normal(size=(3, 8))
+    model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(20_000, use_bias=False)])
+    model.layers[-1].set_weights([kernel])
+    certificate = lipot.certify(model, x.astype("float32"))
+    top = kernel[:, (x @ kernel).argmax(axis=1)].T
+    with np.errstate(invalid="ignore"):
+        distances = np.stack(
+            [
+                (row @ (w[:, None] - kernel)) / np.linalg.norm(w[:, None] - kernel, axis=0)
+                for row, w in zip(x, top)
+            ]
+        )
+    expected = np.nanmin(distances, axis=1)
+    assert np.all(certificate.radius <= expected)
+    np.testing.assert_allclose(certificate.radius, expected, rtol=1e-2, atol=1e-5)
+
+
 def test_binary_radius_is_the_distance_to_the_hyperplane():
     model = linear_model([[3.0], [4.0]], [-5.0])
     certificate = lipot.certify(model, [[3.0, 4.0], [0.0, 0.0]], [1, -1])
@@ -227,6 +247,13 @@ def test_unbuilt_several_inputs_integer_inputs_and_batch_size():
         lipot.certify(integers, np.ones((1, 2)))
     with pytest.raises(ValueError, match="argument `batch_size`"):
         lipot.certify(linear_model(np.eye(2)), np.eye(2), batch_size=0)
+
+
+def test_the_norm_is_the_fourth_argument_as_in_evaluate():
+    found = lipot.certify(linear_model(np.eye(2)), [[3.0, 1.0]], [0], "linf")
+    assert found.norm == "inf" and found.radius.tolist() == pytest.approx([1.0])
+    with pytest.raises(ValueError, match="argument `norm`"):
+        lipot.certify(linear_model(np.eye(2)), np.eye(2), [0, 1], 256)
 
 
 def test_overflow_certifies_nothing():

@@ -101,7 +101,9 @@ def test_two_workers_find_what_one_process_finds(ray, tmp_path):
     assert json.dumps(shared[0]) == json.dumps(alone[0])
     assert shared[1] == alone[1]
     assert not ray.is_initialized()
-    expected, found = (lipot.certify(model, X, Y, 7, workers=workers) for workers in (None, 2))
+    expected, found = (
+        lipot.certify(model, X, Y, batch_size=7, workers=workers) for workers in (None, 2)
+    )
     for name in ("radius", "predictions", "correct", "rounding"):
         np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
 
