@@ -42,7 +42,9 @@ class Points:
             raise checks.invalid("y", "None, since a data set `x` brings its own labels", y)
         self._x, self._y = x, y
         if self.in_memory and y is not None and len(y) != len(x):
-            raise _invalid(f"one label for each of the {len(x)} points", f"{len(y)} labels", "y")
+            raise checks.refused(
+                "y", f"one label for each of the {len(x)} points", f"{len(y)} labels"
+            )
 
     def batches(self, size):
         """Yields `(x, y)` of `size` rows each, the last of fewer; `y` is `None` without labels."""
@@ -56,7 +58,7 @@ class Points:
                 rows -= size
                 yield joined
         if seen == 0:
-            raise _invalid("at least one point", "none")
+            raise checks.refused("x", "at least one point", "none")
         if rows:
             yield _split(waiting, rows)[0]
 
@@ -138,7 +140,9 @@ def _unload(x):
 def _of_py_dataset(data):
     count = data.num_batches
     if count is None:
-        raise _invalid("a data set that ends", f"a {type(data).__name__} without a length")
+        raise checks.refused(
+            "x", "a data set that ends", f"a {type(data).__name__} without a length"
+        )
     for index in range(count):
         try:
             element = data[index]
@@ -152,7 +156,7 @@ def _of_py_dataset(data):
 def _of_tf_dataset(data):
     count = int(data.cardinality())
     if count == _INFINITE:
-        raise _invalid("a data set that ends", "one that repeats without end")
+        raise checks.refused("x", "a data set that ends", "one that repeats without end")
     index = 0
     for element in data.as_numpy_iterator():
         yield _pair(element, index)
@@ -170,7 +174,8 @@ def _pair(element, index):
         y = np.asarray(keras.ops.convert_to_numpy(parts[1]))
     if x.ndim == 0 or (y is not None and y.shape[:1] != x.shape[:1]):
         labels = "" if y is None else f" and labels of shape {y.shape}"
-        raise _invalid(
+        raise checks.refused(
+            "x",
             "batches of points, each with as many labels",
             f"batch {index} with points of shape {x.shape}{labels}",
         )
@@ -179,7 +184,8 @@ def _pair(element, index):
 
 def _same_shape(shape, x, seen):
     if shape is not None and x.shape[1:] != shape:
-        raise _invalid(
+        raise checks.refused(
+            "x",
             f"points of one shape, {shape} as the first ones",
             f"shape {x.shape[1:]} from point {seen} on",
         )
@@ -196,7 +202,7 @@ def _split(waiting, size):
         if len(x) > room:
             rest.append((x[room:], None if y is None else y[room:]))
     if any(y is None for _, y in taken) != all(y is None for _, y in taken):
-        raise _invalid("labels in every batch or in none", "batches of both kinds")
+        raise checks.refused("x", "labels in every batch or in none", "batches of both kinds")
     if len(taken) == 1:
         return taken[0], rest
     xs, ys = zip(*taken)
@@ -204,11 +210,6 @@ def _split(waiting, size):
 
 
 def _ended(index, count):
-    return _invalid(f"{count} batches, as the data set says it has", f"the end after {index}")
-
-
-def _invalid(expected, received, argument="x"):
-    return ValueError(
-        f"Invalid value received for argument `{argument}`. Expected {expected}. "
-        f"Received: {received}"
+    return checks.refused(
+        "x", f"{count} batches, as the data set says it has", f"the end after {index}"
     )

@@ -196,9 +196,9 @@ def array(name: str, value: Any, expected: str) -> np.ndarray:
         found = np.asarray(value)
     # Rows of different lengths.
     except ValueError as error:
-        raise _no_array(name, expected, value) from error
+        raise refused(name, expected, _in_short(name, value)) from error
     if found.ndim == 0:
-        raise _no_array(name, expected, value)
+        raise refused(name, expected, _in_short(name, value))
     return found
 
 
@@ -241,28 +241,35 @@ def labels(y: Any, samples: int, classes: int) -> np.ndarray:
     y = array("y", y, "an array of labels")
     one_hot = classes > 1 and y.shape == (samples, classes)
     if not one_hot and y.shape not in ((samples,), (samples, 1)):
-        raise _wrong_labels(f"shape ({samples},) or ({samples}, {classes})", f"shape {y.shape}")
+        raise refused("y", f"shape ({samples},) or ({samples}, {classes})", f"shape {y.shape}")
     if y.dtype.kind not in "biuf":
-        raise _wrong_labels("numbers", f"dtype {y.dtype}")
+        raise refused("y", "numbers", f"dtype {y.dtype}")
     if not np.all(np.isfinite(y)):
-        raise _wrong_labels("finite numbers", f"{np.sum(~np.isfinite(y))} NaN or infinite values")
+        raise refused("y", "finite numbers", f"{np.sum(~np.isfinite(y))} NaN or infinite values")
     return _from_one_hot(y) if one_hot else _from_numbers(y.reshape(samples), classes)
 
 
 def invalid(name: str, expected: str, value: Any) -> ValueError:
     """The `ValueError` of an argument that is not what it should be."""
-    return ValueError(
-        f"Invalid value received for argument `{name}`. Expected {expected}. "
-        f"Received: {name}={value!r}"
-    )
+    return refused(name, expected, f"{name}={value!r}")
 
 
-def _no_array(name: str, expected: str, value: Any) -> ValueError:
-    plain = isinstance(value, int | float | str | list | tuple)
-    received = f"{name}={value!r}"[:200] if plain else f"a {type(value).__name__}"
+def refused(name: str, expected: str, received: str) -> ValueError:
+    """The `ValueError` of an argument, with what came in words: arrays and models print badly.
+
+    Example:
+
+    >>> print(refused("x", "finite numbers", "3 that are not"))
+    Invalid value received for argument `x`. Expected finite numbers. Received: 3 that are not
+    """
     return ValueError(
         f"Invalid value received for argument `{name}`. Expected {expected}. Received: {received}"
     )
+
+
+def _in_short(name: str, value: Any) -> str:
+    plain = isinstance(value, int | float | str | list | tuple)
+    return f"{name}={value!r}"[:200] if plain else f"a {type(value).__name__}"
 
 
 def _number(value: Any) -> float:
@@ -278,7 +285,7 @@ def _number(value: Any) -> float:
 def _from_one_hot(y: np.ndarray) -> np.ndarray:
     found = set(np.unique(y))
     if not (found <= {0, 1} or found <= {-1, 1}) or np.any((y == 1).sum(axis=1) != 1):
-        raise _wrong_labels("rows with a single 1 and otherwise 0 (or -1)", "other rows")
+        raise refused("y", "rows with a single 1 and otherwise 0 (or -1)", "other rows")
     return y.argmax(axis=1)
 
 
@@ -286,15 +293,9 @@ def _from_numbers(y: np.ndarray, classes: int) -> np.ndarray:
     found = np.unique(y)
     if classes == 1:
         if not (set(found) <= {0, 1} or set(found) <= {-1, 1}):
-            raise _wrong_labels("{0, 1} or {-1, 1} for one output unit", f"values {found[:5]}")
+            raise refused("y", "{0, 1} or {-1, 1} for one output unit", f"values {found[:5]}")
         return (y > 0).astype(int)
     strange = found[(found != np.floor(found)) | (found < 0) | (found >= classes)]
     if len(strange):
-        raise _wrong_labels(f"class numbers from 0 to {classes - 1}", f"values {strange[:5]}")
+        raise refused("y", f"class numbers from 0 to {classes - 1}", f"values {strange[:5]}")
     return y.astype(int)
-
-
-def _wrong_labels(expected: str, received: str) -> ValueError:
-    return ValueError(
-        f"Invalid value received for argument `y`. Expected {expected}. Received: {received}"
-    )

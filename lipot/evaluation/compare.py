@@ -4,6 +4,7 @@ import pathlib
 
 import keras
 
+from lipot import checks
 from lipot.evaluation.evaluate import evaluate
 from lipot.evaluation.record.report import RobustnessReport
 
@@ -39,7 +40,7 @@ def compare(models, x=None, y=None, norm=None, eps=None, attacks="standard", **s
     ['2 wide', '8 wide']
     """
     if not isinstance(models, list | tuple | dict) or not models:
-        raise _invalid("reports, or a list or dictionary of models", repr(models))
+        raise checks.refused("models", "reports, or a list or dictionary of models", repr(models))
     if isinstance(models, dict):
         named = models
     elif all(isinstance(model, RobustnessReport) for model in models):
@@ -48,12 +49,16 @@ def compare(models, x=None, y=None, norm=None, eps=None, attacks="standard", **s
         named = dict(zip(_distinct([getattr(m, "name", "") for m in models]), models))
     if not all(isinstance(model, keras.Model) for model in named.values()):
         kinds = ", ".join(type(model).__name__ for model in named.values())
-        raise _invalid("all reports or all models", f"a {type(models).__name__} of {kinds}")
+        raise checks.refused(
+            "models", "all reports or all models", f"a {type(models).__name__} of {kinds}"
+        )
     missing = [
         key for key, value in (("x", x), ("y", y), ("norm", norm), ("eps", eps)) if value is None
     ]
     if missing:
-        raise _invalid(f"{', '.join(missing)} as well, to evaluate models on", "models alone")
+        raise checks.refused(
+            "models", f"{', '.join(missing)} as well, to evaluate models on", "models alone"
+        )
     resume = settings.pop("resume", None)
     return _joined(
         evaluate(
@@ -76,7 +81,9 @@ def _joined(reports):
     points = {evaluation.settings.get("data") for evaluation in evaluations}
     if len(points) > 1:
         names = ", ".join(f"'{evaluation.name}'" for evaluation in evaluations)
-        raise _invalid("reports on the same points", f"{len(points)} different sets, for {names}")
+        raise checks.refused(
+            "models", "reports on the same points", f"{len(points)} different sets, for {names}"
+        )
     return RobustnessReport(evaluations)
 
 
@@ -86,9 +93,3 @@ def _distinct(names):
         name if names.count(name) == 1 else f"{name} ({names[: place + 1].count(name)})"
         for place, name in enumerate(names)
     ]
-
-
-def _invalid(expected, received):
-    return ValueError(
-        f"Invalid value received for argument `models`. Expected {expected}. Received: {received}"
-    )

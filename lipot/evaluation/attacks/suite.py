@@ -2,6 +2,7 @@
 
 import importlib
 
+from lipot import checks
 from lipot.evaluation.attacks.spec import AttackSpec
 
 # A file of this folder each, in the order in which a suite runs them: cheap ones first, since what
@@ -50,14 +51,18 @@ def resolve(attacks, target, norm):
     if isinstance(attacks, str | AttackSpec):
         attacks = [attacks]
     if not isinstance(attacks, list | tuple) or not attacks:
-        raise _invalid(f"one of {sorted(SUITES)}, an attack or a list of them", repr(attacks))
+        raise checks.refused(
+            "attacks", f"one of {sorted(SUITES)}, an attack or a list of them", repr(attacks)
+        )
     specs = tuple(_spec(attack) for attack in attacks)
     names = [spec.name for spec in specs]
     if len(set(names)) < len(names):
-        raise _invalid("attacks of different names", str(names))
+        raise checks.refused("attacks", "attacks of different names", str(names))
     for spec in specs:
         if reason := spec.obstacle(target, norm):
-            raise _invalid("attacks that fit the model", f"{spec.name!r}. {reason}")
+            raise checks.refused(
+                "attacks", "attacks that fit the model", f"{spec.name!r}. {reason}"
+            )
     return specs, {}
 
 
@@ -67,11 +72,5 @@ def _spec(attack):
     if not isinstance(attack, str) or attack not in ATTACKS:
         suites = f"one of the suites {sorted(SUITES)}"
         expected = f"{suites}, names among {sorted(ATTACKS)}, or AttackSpecs"
-        raise _invalid(expected, repr(attack))
+        raise checks.refused("attacks", expected, repr(attack))
     return ATTACKS[attack]
-
-
-def _invalid(expected, received):
-    return ValueError(
-        f"Invalid value received for argument `attacks`. Expected {expected}. Received: {received}"
-    )

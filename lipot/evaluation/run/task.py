@@ -106,10 +106,12 @@ def make_task(
 def _check_model(model):
     checks.instance("model", model, keras.Model, "a keras.Model")
     if not model.built:
-        raise _invalid("model", "a built model", f"'{model.name}', which has no weights yet")
+        raise checks.refused("model", "a built model", f"'{model.name}', which has no weights yet")
     inputs = getattr(model, "inputs", None)
     if inputs is not None and len(inputs) != 1:
-        raise _invalid("model", "a model of one input", f"'{model.name}' with {len(inputs)} inputs")
+        raise checks.refused(
+            "model", "a model of one input", f"'{model.name}' with {len(inputs)} inputs"
+        )
 
 
 def _radii(eps):
@@ -118,7 +120,7 @@ def _radii(eps):
     except (TypeError, ValueError):
         radii = []
     if not radii or not all(0.0 < radius < np.inf for radius in radii):
-        raise _invalid("eps", "a positive number, or a list of them", f"eps={eps!r}")
+        raise checks.invalid("eps", "a positive number, or a list of them", eps)
     return tuple(radii)
 
 
@@ -133,12 +135,12 @@ def _points(model, x):
     )
     if x.ndim < 2 or not fits or len(x) == 0:
         shape = "(points, ...)" if None in expected[1:] else f"(points, {str(expected[1:])[1:-1]})"
-        raise _invalid("x", f"at least one point, and shape {shape}", f"shape {x.shape}")
+        raise checks.refused("x", f"at least one point, and shape {shape}", f"shape {x.shape}")
     if x.dtype.kind not in "biuf":
-        raise _invalid("x", "numbers", f"dtype {x.dtype}")
+        raise checks.refused("x", "numbers", f"dtype {x.dtype}")
     missing = np.sum(in_parts(lambda part: [np.sum(~np.isfinite(part))], x))
     if missing:
-        raise _invalid("x", "finite numbers", f"{missing} that are not")
+        raise checks.refused("x", "finite numbers", f"{missing} that are not")
     return x if isinstance(x, np.memmap) else x.astype("float32")
 
 
@@ -172,10 +174,3 @@ def _target(model, x, range_, outputs, eot_samples):
             f"Received: '{model.name}', whose gradient fails: {' '.join(str(error).split())[:300]}"
         ) from error
     return target
-
-
-def _invalid(argument, expected, received):
-    return ValueError(
-        f"Invalid value received for argument `{argument}`. Expected {expected}. "
-        f"Received: {received}"
-    )
