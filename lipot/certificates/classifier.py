@@ -15,6 +15,7 @@ from lipot.certificates.node import computed_input_node
 from lipot.certificates.radius import radii
 from lipot.certificates.shared import joined
 from lipot.certificates.weights import check_finite
+from lipot.math.classes import classes_of
 from lipot.math.norms import vector_norm
 
 
@@ -98,10 +99,13 @@ def _from_head(head, features, flat):
     """The certificate of a model taken apart, in l-infinity if its constants are."""
     norm = head.node.norm
     found = radii(head, features, vector_norm(flat, norm, axis=1))
-    binary = len(head.bias) == 1
-    predictions = (found.logits[:, 0] > 0).astype(int) if binary else found.logits.argmax(axis=1)
     return Certificate(
-        found.radius, predictions, None, head.node.lipschitz, found.rounding, norm=norm
+        radius=found.radius,
+        predictions=classes_of(found.logits),
+        correct=None,
+        lipschitz=head.node.lipschitz,
+        rounding=found.rounding,
+        norm=norm,
     )
 
 

@@ -27,6 +27,7 @@ from lipot.certificates.weights import check_finite
 from lipot.checks import positive_float, positive_int
 from lipot.layers.convex_interpolation import ConvexInterpolation
 from lipot.layers.layer_bounds import check_unreplaced
+from lipot.math.classes import classes_of
 from lipot.math.precision import widest_float
 from lipot.math.rounding import Affine, float_format
 from lipot.models.neighbor_memory import NeighborMemory
@@ -293,7 +294,7 @@ def _head(model, features, given, batch_size):
     norms = np.linalg.norm(features.astype("float64"), axis=1)
     found = radii(head, features_of(head, shaped, batch_size), norms)
     slope = np.linalg.norm(head.kernel, axis=0) * head.node.lipschitz
-    return _Head(found.radius, found.rounding, _classes(found.logits), slope)
+    return _Head(found.radius, found.rounding, classes_of(found.logits), slope)
 
 
 def _head_of_outputs(model, features, part, threshold, batch_size):
@@ -314,11 +315,7 @@ def _head_of_outputs(model, features, part, threshold, batch_size):
     exact = margins / (factor * part.lipschitz)
     radius = (margins - factor * part.motion(norms)) / (factor * part.speed)
     radius = _rounded_down(np.minimum(radius, part.reach - norms))
-    return _Head(radius, exact - radius, _classes(outputs), np.full(units, part.lipschitz))
-
-
-def _classes(logits):
-    return (logits[:, 0] > 0.0).astype(int) if logits.shape[1] == 1 else logits.argmax(axis=1)
+    return _Head(radius, exact - radius, classes_of(outputs), np.full(units, part.lipschitz))
 
 
 def _rounded_down(radius):

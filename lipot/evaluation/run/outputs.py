@@ -7,6 +7,7 @@ import numpy as np
 from lipot import batches, checks
 from lipot.evaluation.run.storage import in_parts
 from lipot.interop.art import heads
+from lipot.math.classes import classes_of
 from lipot.math.probabilities import may_be_probabilities
 
 # Batches of a memory map that `predict` sees at once.
@@ -30,10 +31,7 @@ class Outputs(NamedTuple):
 
     def classes(self, values):
         """Turns what the model returned into class numbers."""
-        if self.units > 1:
-            return np.argmax(values, axis=1)
-        threshold = 0.5 if self.kind == "probabilities" else 0.0
-        return (values[:, 0] > threshold).astype("int64")
+        return classes_of(values, 0.5 if self.kind == "probabilities" else 0.0)
 
 
 def find_outputs(model, values, outputs="auto"):

@@ -13,6 +13,7 @@ from keras import ops
 
 from lipot import checks
 from lipot.interop.graph import is_graph, producer
+from lipot.math.classes import as_two_classes
 from lipot.math.probabilities import may_be_probabilities
 
 OUTPUTS = ("auto", "logits", "probabilities")
@@ -61,7 +62,7 @@ def logits_head(model, units, outputs, sample):
     elif outputs == "probabilities":
         read = _log_odds if units == 1 else _log_probabilities
     if units == 1:
-        return Head(model, lambda values: _as_two_classes(read(values)), 1, 2)
+        return Head(model, lambda values: as_two_classes(read(values)), 1, 2)
     return Head(model, read, units, units)
 
 
@@ -75,10 +76,6 @@ def _log_probabilities(values):
 
 def _log_odds(values):
     return _log_probabilities(values) - _log_probabilities(1.0 - _as_float(values))
-
-
-def _as_two_classes(values):
-    return ops.concatenate([-values, values], axis=-1)
 
 
 def _without_probabilities(model, sample):
