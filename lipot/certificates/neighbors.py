@@ -29,12 +29,10 @@ from lipot.layers.convex_interpolation import ConvexInterpolation
 from lipot.layers.layer_bounds import check_unreplaced
 from lipot.math.classes import classes_of
 from lipot.math.precision import widest_float
-from lipot.math.rounding import Affine, float_format
+from lipot.math.rounding import SINGLE, UP, Affine, float_format, rounded_down
 from lipot.models.neighbor_memory import NeighborMemory
 from lipot.models.otad import OTAD
 from lipot.models.search import SEARCHES
-
-_SINGLE = 2.0**-24
 
 
 class NeighborRadii(NamedTuple):
@@ -78,7 +76,7 @@ class _Part(NamedTuple):
     @property
     def speed(self):
         """Motion for each unit of distance, rounding included."""
-        return (self.lipschitz + self.error.slope) * (1.0 + 1e-12)
+        return (self.lipschitz + self.error.slope) * UP
 
 
 class _Head(NamedTuple):
@@ -157,9 +155,9 @@ def _radii(model, x, head, features, parts, spare, batch_size):
     smoothness = model.interpolation.query_lipschitz_bound * (1.0 + 1e-6)
     margin_radius = _margin_motion(model, x, head, features, behind, batch_size)
     margin_radius = (margin_radius - query.motion(sizes)) / query.speed
-    set_radius, margin_radius = _rounded_down(set_radius), _rounded_down(margin_radius)
+    set_radius, margin_radius = rounded_down(set_radius), rounded_down(margin_radius)
     radius = np.minimum(set_radius, margin_radius)
-    radius = _rounded_down(np.minimum(radius, min(query.reach, code.reach) - sizes))
+    radius = rounded_down(np.minimum(radius, min(query.reach, code.reach) - sizes))
     exact = np.minimum(
         moved.exact / max(code.lipschitz, 1e-300),
         (head.radius + head.rounding) / max(smoothness * query.lipschitz, 1e-300),
@@ -209,7 +207,7 @@ def _part(name, layer, given, shape):
     """Bounds a map from the inputs by its graph, with a given constant in place of a proven."""
     given = None if given is None else positive_float(f"{name}_lipschitz", given)
     size = math.sqrt(np.prod(shape))
-    cast = Affine(_SINGLE, size * float_format("float32").smallest)
+    cast = Affine(SINGLE, size * float_format("float32").smallest)
     reach = float_format("float32").largest
     if layer is None:
         return _Part(1.0, cast, reach)
@@ -238,7 +236,7 @@ def _set_motion(model, x, found, spare, batch_size):
     # Centering rounds once at the point and once at the moved point.
     sizes = np.linalg.norm(queries.astype("float64"), axis=1)
     tiny = math.sqrt(codes.shape[1]) * float_format("float32").smallest
-    unit = _SINGLE * (1.0 + 1e-6)
+    unit = SINGLE * (1.0 + 1e-6)
     return radii_._replace(proven=radii_.proven * (1.0 - unit) - 2.0 * (unit * sizes + tiny))
 
 
@@ -259,7 +257,7 @@ def _margin_motion(model, x, head, features, behind, batch_size):
     resolution = 2.0 * float_format(widest_float()).roundoff
     loose = 2.0 * math.sqrt(8.0 * (64.0 + 4.0 * queries.shape[1]) * resolution)
     norms = np.linalg.norm(features.reshape(len(features), -1).astype("float64"), axis=1)
-    room = head.radius * (1.0 - 2.0 * _SINGLE) - 2.0 * (1.0 + 1e-6) * _SINGLE * norms
+    room = head.radius * (1.0 - 2.0 * SINGLE) - 2.0 * (1.0 + 1e-6) * SINGLE * norms
     room = room - loose * np.concatenate(size)
     return room / (layer.query_lipschitz_bound * (1.0 + 1e-6) + loose * bend)
 
@@ -305,7 +303,7 @@ def _head_of_outputs(model, features, part, threshold, batch_size):
     units = outputs.shape[1]
     outputs = outputs - threshold if units == 1 else outputs
     # |g_a - g_b| changes by at most sqrt(2) times what the vector g does.
-    factor = (1.0 if units == 1 else math.sqrt(2.0)) * (1.0 + 1e-12)
+    factor = (1.0 if units == 1 else math.sqrt(2.0)) * UP
     if units == 1:
         margins = np.abs(outputs[:, 0])
     else:
@@ -314,10 +312,5 @@ def _head_of_outputs(model, features, part, threshold, batch_size):
     norms = np.linalg.norm(features.reshape(len(features), -1).astype("float64"), axis=1)
     exact = margins / (factor * part.lipschitz)
     radius = (margins - factor * part.motion(norms)) / (factor * part.speed)
-    radius = _rounded_down(np.minimum(radius, part.reach - norms))
+    radius = rounded_down(np.minimum(radius, part.reach - norms))
     return _Head(radius, exact - radius, classes_of(outputs), np.full(units, part.lipschitz))
-
-
-def _rounded_down(radius):
-    """So that the closed ball is certified; nothing is where the arithmetic here failed."""
-    return np.where(np.isnan(radius), 0.0, np.maximum(radius, 0.0)) * (1.0 - 1e-9)

@@ -8,10 +8,15 @@ import numpy as np
 from keras import ops
 
 from lipot.math.norms import dual_of_ones, joined, norm_of_ones, vector_norm
-from lipot.math.rounding import FLUSHED_WEIGHT, Affine, accumulated, float_format, joint, total
-
-# Products and sums of these bounds are themselves rounded, in float64.
-_UP = 1.0 + 1e-12
+from lipot.math.rounding import (
+    FLUSHED_WEIGHT,
+    UP,
+    Affine,
+    accumulated,
+    float_format,
+    joint,
+    total,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,7 +100,7 @@ def after_cast(node, dtype):
 
 def after_layer(node, bound, layer, output):
     """Node after a layer with a `LayerBound`, in the norm of the node."""
-    lipschitz, norm = node.lipschitz * bound.lipschitz * _UP, node.norm
+    lipschitz, norm = node.lipschitz * bound.lipschitz * UP, node.norm
     if node.computed is None:
         return Node(lipschitz, tuple(output.shape), norm)
     dtype = layer.compute_dtype
@@ -107,7 +112,7 @@ def after_layer(node, bound, layer, output):
     chain = accumulated(bound.roundings, machine.roundoff)
     steps = bound.roundings + bound.output_roundings
     rounding = intermediate.times(chain).plus(Affine(0.0, steps * _flushed(machine, shape, norm)))
-    error = error.times(bound.lipschitz).plus(rounding).times(_UP)
+    error = error.times(bound.lipschitz).plus(rounding).times(UP)
     exact = Node(lipschitz, shape, norm)
     if bound.output_roundings:
         # The result before these roundings has at most the size of the result after them, nearly.
@@ -121,7 +126,7 @@ def after_sum(nodes, factors, layer_dtype, output):
     shape, norm = tuple(output.shape), nodes[0].norm
     copies = [_repeats(node, shape) for node in nodes]
     factors = [abs(f) * copied for f, copied in zip(factors, copies)]
-    exact = Node(sum(f * n.lipschitz for f, n in zip(factors, nodes)) * _UP, shape, norm)
+    exact = Node(sum(f * n.lipschitz for f, n in zip(factors, nodes)) * UP, shape, norm)
     if nodes[0].computed is None:
         return exact
     machine = float_format(layer_dtype)
@@ -162,12 +167,12 @@ def after_move(node, dtype, output):
 
 def joint_lipschitz(nodes):
     """Bound of the Lipschitz constant of the vector that all of these tensors make."""
-    return joined([node.lipschitz for node in nodes], nodes[0].norm) * _UP
+    return joined([node.lipschitz for node in nodes], nodes[0].norm) * UP
 
 
 def _after_selection(nodes, copies, layer_dtype, output):
     shape, norm = tuple(output.shape), nodes[0].norm
-    exact = Node(joined([c * n.lipschitz for c, n in zip(copies, nodes)], norm) * _UP, shape, norm)
+    exact = Node(joined([c * n.lipschitz for c, n in zip(copies, nodes)], norm) * UP, shape, norm)
     if nodes[0].computed is None:
         return exact
     machine = float_format(layer_dtype)
@@ -191,7 +196,7 @@ def _finished(output, exact, error, incoming, intermediates, machine):
 def _size(output, exact, error):
     # |y(x)| <= |computed y(0)| + error at 0 + Lip R + error at x
     zero = vector_norm(_values(output), exact.norm)
-    return Affine(exact.lipschitz, float(zero) * _UP + error.offset).plus(error)
+    return Affine(exact.lipschitz, float(zero) * UP + error.offset).plus(error)
 
 
 def _values(tensor):

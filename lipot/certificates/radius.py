@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lipot.math.norms import dual_of_ones
-from lipot.math.rounding import FLUSHED_WEIGHT, accumulated
+from lipot.math.rounding import FLUSHED_WEIGHT, accumulated, rounded_down
 
 # The last product and the differences below are computed in float64 themselves.
 _FLOAT64 = 2.0**-50
@@ -66,8 +66,7 @@ def radii(head, features, norms):
         + chain * rows * computed.size.slope
     )
     radius = np.minimum(_least(margins - lost, slope), computed.reach - norms)
-    # Rounded down, so that the closed ball is certified.
-    radius = np.where(finite, np.maximum(radius, 0.0), 0.0) * (1.0 - 1e-9)
+    radius = rounded_down(np.where(finite, radius, 0.0))
     return Radii(radius, np.where(finite, np.maximum(exact - radius, 0.0), 0.0), logits)
 
 

@@ -27,7 +27,7 @@ from lipot.math.convolution_geometry import (
 )
 from lipot.math.frequency_grids import AxisGrid, any_size_axis, known_size_axis
 from lipot.math.gram_spectrum import largest_gram_eigenvalue
-from lipot.math.rounding import spectral_norm
+from lipot.math.rounding import UP, spectral_norm
 
 __all__ = [
     "CircularEmbedding",
@@ -328,7 +328,7 @@ def _rounded_up(norm, kernel):
     spread = np.linalg.norm(kernel) * math.sqrt(taps)
     lost = math.sqrt(roundings) * 2.0**-26 * float(spread)
     # The root of a sum of squares that neither underflow nor overflow.
-    return math.hypot(norm * (1.0 + 1e-12), lost)
+    return math.hypot(norm * UP, lost)
 
 
 def _symbol_tensors(kernel, input_size, strides, dilation, twist):

@@ -11,6 +11,7 @@ from keras import ops
 
 from lipot.math.norms import joined, norm_of_ones, row_sums, vector_norm
 from lipot.math.precision import widest_float
+from lipot.math.scaling import wide_dtype
 
 
 class FloatFormat(NamedTuple):
@@ -21,10 +22,14 @@ class FloatFormat(NamedTuple):
     largest: float
 
 
+# Unit roundoff of float32 in a cast and in a sum; what products keep depends on the machine.
+SINGLE = 2.0**-24
+# Bounds are computed in float64: a few products and sums of them lose less than this much.
+UP = 1.0 + 1e-12
 # Norms stay far enough below overflow for squares; half precision layers square in float32.
 _FORMATS = {
     "float64": FloatFormat(2.0**-53, 2.0**-1022, 1e150),
-    "float32": FloatFormat(2.0**-24, 2.0**-126, 1e18),
+    "float32": FloatFormat(SINGLE, 2.0**-126, 1e18),
     "bfloat16": FloatFormat(2.0**-8, 2.0**-126, 1e18),
     "float16": FloatFormat(2.0**-11, 2.0**-14, 16376.0),
 }
@@ -126,6 +131,25 @@ def accumulated(roundings, roundoff):
     return product / (1.0 - product) if product < 0.5 else _HOPELESS
 
 
+def rounded_down(radius):
+    """A certified radius as it is told, so that the closed ball of that size is certified.
+
+    It was computed in float64, and is compared with distances that were too. Where that
+    arithmetic failed nothing is certified.
+
+    Args:
+        radius: Array in float64.
+
+    Example:
+
+    >>> rounded_down(np.array([-1.0, np.nan, 0.0])).tolist()
+    [0.0, 0.0, 0.0]
+    >>> round(2.0 - float(rounded_down(2.0)), 12)
+    2e-09
+    """
+    return np.where(np.isnan(radius), 0.0, np.maximum(radius, 0.0)) * (1.0 - 1e-9)
+
+
 def float_format(dtype):
     """Format in which layers of a compute dtype really work on this machine.
 
@@ -156,7 +180,7 @@ def channelwise(scale, shift, input_shape, norm=2):
         input_shape: Shape of the input, `(None, ...)`.
         norm: `2` or `"inf"`, the norm to state the bound in.
     """
-    largest = float(np.max(np.abs(scale))) * (1.0 + 1e-12)
+    largest = float(np.max(np.abs(scale))) * UP
     positions = values_in(input_shape) / np.size(shift)
     return LayerBound(
         lipschitz=largest,
@@ -172,6 +196,11 @@ def applied(weight, dtype):
     if dtype == "bfloat16":
         weight = ops.cast(weight, "float32")
     return ops.convert_to_numpy(weight).astype("float64")
+
+
+def applied_wide(weight, dtype):
+    """A weight of a layer that computes in a dtype and applies this one in float32 at least."""
+    return applied(weight, wide_dtype(dtype))
 
 
 def operator_norm(matrix, norm):

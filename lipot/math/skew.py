@@ -14,6 +14,8 @@ import math
 import numpy as np
 from keras import ops
 
+from lipot.math.rounding import UP
+
 
 def adjoint_kernel(kernel):
     """Kernel of the adjoint of a convolution with odd sizes: turned around, channels exchanged.
@@ -122,4 +124,4 @@ def exponential_bound(kernel, terms):
     if norm > 100.0:
         return math.inf
     truncation = norm**terms / math.factorial(terms)
-    return (1.0 + truncation + rest * math.exp(norm)) * (1.0 + 1e-12)
+    return (1.0 + truncation + rest * math.exp(norm)) * UP

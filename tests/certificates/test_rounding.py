@@ -9,7 +9,7 @@ import lipot
 from lipot.certificates.head import find_head
 from lipot.certificates.node import computed_input_node
 from lipot.math import rounding
-from lipot.math.rounding import Affine, accumulated, float_format, joint, total
+from lipot.math.rounding import Affine, accumulated, float_format, joint, rounded_down, total
 from tests.helpers import to_numpy
 
 
@@ -171,6 +171,12 @@ def test_products_with_fewer_bits_are_noticed(monkeypatch):
 def test_unknown_formats_are_refused():
     with pytest.raises(ValueError, match="dtype=int8"):
         float_format("int8")
+
+
+def test_a_radius_is_told_smaller_and_none_where_there_is_none():
+    told = rounded_down(np.array([-1.0, 0.0, np.nan, 1e-300, 0.5, np.inf]))
+    assert told[:3].tolist() == [0.0, 0.0, 0.0] and 0.0 < told[3] < 1e-300
+    assert 0.5 * (1.0 - 2e-9) < told[4] < 0.5 and told[5] == np.inf
 
 
 def test_arithmetic_of_bounds():

@@ -9,7 +9,7 @@ from lipot.certificates.weights import image_size
 from lipot.layers.layer_bounds import register_bound
 from lipot.math.convolution import padding_widths
 from lipot.math.norms import norm_of_ones
-from lipot.math.rounding import LayerBound, operator_norm
+from lipot.math.rounding import UP, LayerBound, operator_norm
 
 layers = keras.layers
 
@@ -49,7 +49,7 @@ def global_max_pooling(layer, input_shape, norm):
 def global_average_pooling(layer, input_shape, norm):
     size, _ = image_size(layer, input_shape)
     # The root of as many values as a mean has, or nothing in l-infinity.
-    constant = (1.0 + 1e-12) / norm_of_ones(math.prod(size), norm)
+    constant = UP / norm_of_ones(math.prod(size), norm)
     return LayerBound(constant, roundings=math.prod(size) + 4, gain=constant)
 
 

@@ -4,8 +4,7 @@ import math
 
 import numpy as np
 
-# A float32 is within this share of the number it stands for.
-_ROUNDOFF = 2.0**-24
+from lipot.math.rounding import SINGLE
 
 
 def distances(x_adv, x, norm):
@@ -38,7 +37,7 @@ def project(x_adv, x, eps, norm, clip_values):
     flat = np.abs(_flat(origin))
     # Each coordinate of the result is rounded once, by at most its size times the roundoff.
     size = flat.max(axis=1) if norm == "inf" else np.linalg.norm(flat, axis=1)
-    radius = np.maximum(eps - _ROUNDOFF * (size + eps) * (1 + 1e-6), 0.0).reshape(rows)
+    radius = np.maximum(eps - SINGLE * (size + eps) * (1 + 1e-6), 0.0).reshape(rows)
     if norm == "inf":
         shift = np.clip(shift, -radius, radius)
     else:

@@ -11,7 +11,7 @@ from lipot.math.linear_maps.conv2d import Conv2D
 from lipot.math.linear_maps.images import ImageMap
 from lipot.math.linear_maps.linear_map import partial_sums
 from lipot.math.norms import row_sums
-from lipot.math.rounding import LayerBound, accumulated, float_format
+from lipot.math.rounding import UP, LayerBound, accumulated, float_format
 from lipot.math.sampling import space_to_channels
 from lipot.math.scaling import scale
 
@@ -125,7 +125,7 @@ class SkewExponential(ImageMap):
         for k in range(1, self.terms):
             term *= shift / k
             total += term
-        return self.factor * total * (1.0 + 1e-12)
+        return self.factor * total * UP
 
     def output_shape(self, input_shape):
         """Shape of the output for an input."""
