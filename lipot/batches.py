@@ -72,14 +72,24 @@ class Points:
 
     def _chunks(self, size):
         if self.in_memory:
-            for start in range(0, len(self._x), size):
-                y = None if self._y is None else self._y[start : start + size]
-                yield self._x[start : start + size], y
+            for rows in batch_slices(len(self._x), size):
+                yield self._x[rows], None if self._y is None else self._y[rows]
                 _unload(self._x)
         elif isinstance(self._x, keras.utils.PyDataset):
             yield from _of_py_dataset(self._x)
         else:
             yield from _of_tf_dataset(self._x)
+
+
+def batch_slices(count, size):
+    """Slices that cut so many rows into batches, the last of fewer.
+
+    Example:
+
+    >>> batch_slices(5, 2)
+    [slice(0, 2, None), slice(2, 4, None), slice(4, 6, None)]
+    """
+    return [slice(start, start + size) for start in range(0, count, size)]
 
 
 def is_dataset(x):

@@ -7,6 +7,7 @@ import numpy as np
 from keras import ops
 
 from lipot import backend
+from lipot.batches import batch_slices
 
 # From this batch on the models run as compiled programs. To make those takes seconds, as long as
 # so many batches save.
@@ -64,5 +65,5 @@ class Features:
 
 def features_of(head, x, batch_size):
     """Runs the models before a `Head`'s last layer; returns `(n, m)` in float64."""
-    starts = range(0, len(x), batch_size)
-    return np.concatenate([Features(head)(x[i : i + batch_size]) for i in starts])
+    parts = batch_slices(len(x), batch_size)
+    return np.concatenate([Features(head)(x[part]) for part in parts])

@@ -9,27 +9,23 @@ can do to the query, to the search, to the interpolation and to the head is take
 import math
 from typing import NamedTuple
 
-import keras
 import numpy as np
 from keras import ops
 
 from lipot import checks
+from lipot.batches import batch_slices
 from lipot.certificates.calls import changes_of_the_call, check_model
 from lipot.certificates.certificate import Certificate, register_certifier
 from lipot.certificates.classifier import check_inputs
-from lipot.certificates.features import features_of
-from lipot.certificates.graph import graph_of, walk
-from lipot.certificates.head import find_head
+from lipot.certificates.feature_head import feature_head
 from lipot.certificates.neighbor_sets import set_radii
-from lipot.certificates.node import computed_input_node
-from lipot.certificates.radius import radii
+from lipot.certificates.part import Part, bounded_part
 from lipot.certificates.weights import check_finite
-from lipot.checks import positive_float, positive_int
+from lipot.checks import positive_int
 from lipot.layers.convex_interpolation import ConvexInterpolation
 from lipot.layers.layer_bounds import check_unreplaced
-from lipot.math.classes import classes_of
 from lipot.math.precision import widest_float
-from lipot.math.rounding import SINGLE, UP, Affine, float_format, rounded_down
+from lipot.math.rounding import SINGLE, float_format, rounded_down
 from lipot.models.neighbor_memory import NeighborMemory
 from lipot.models.otad import OTAD
 from lipot.models.search import SEARCHES
@@ -62,37 +58,19 @@ class NeighborRadii(NamedTuple):
         )
 
 
-class _Part(NamedTuple):
-    """A map that goes before the search: constant, rounding for inputs of norm R, and reach."""
+class _Parts(NamedTuple):
+    """What goes before the interpolation, and before the search."""
 
-    lipschitz: float
-    error: Affine
-    reach: float
-
-    def motion(self, sizes):
-        """Rounding at the point, and twice: it and the moved point each have one."""
-        return 2.0 * self.error(sizes)
-
-    @property
-    def speed(self):
-        """Motion for each unit of distance, rounding included."""
-        return (self.lipschitz + self.error.slope) * UP
+    query: Part
+    code: Part
 
 
-class _Head(NamedTuple):
-    """What a head does with features.
-
-    Attributes:
-        radius: Motion of the computed features that it stands, `(n,)`.
-        rounding: What rounding took from that, `(n,)`.
-        predictions: Class numbers `(n,)`.
-        slope: Lipschitz constant of each output, `(units,)`.
-    """
+class _Radii(NamedTuple):
+    """Certified radii `(n,)`, what rounding took from each, and the parts of both."""
 
     radius: np.ndarray
     rounding: np.ndarray
-    predictions: np.ndarray
-    slope: np.ndarray
+    neighbors: NeighborRadii
 
 
 @register_certifier(OTAD)
@@ -112,12 +90,13 @@ def _certify_neighbors(
     spare = positive_int("spare", spare)
     x = checks.array("x", x, "an array of inputs, such as NumPy's")
     x = check_inputs(x, (None,) * max(x.ndim, 2))
-    query = _part("embedding", model.embedding, embedding_lipschitz, x.shape[1:])
+    query = bounded_part("embedding", model.embedding, embedding_lipschitz, x.shape[1:])
     code = query
     if model.metric is not None:
-        code = _part("metric", model.metric, metric_lipschitz, x.shape[1:])
+        code = bounded_part("metric", model.metric, metric_lipschitz, x.shape[1:])
     features = model.features(x, batch_size=batch_size)
-    head = _head(model, features, head_lipschitz, batch_size)
+    shaped = features.reshape(-1, *model.memory.sample_shape)
+    head = feature_head(model.head, shaped, head_lipschitz, batch_size)
     labels = None if y is None else checks.labels(y, len(x), len(head.slope))
     found = _radii(model, x, head, features, _Parts(query, code), spare, batch_size)
     return Certificate(
@@ -129,21 +108,6 @@ def _certify_neighbors(
         proof="where its neighbors may change and its logits may cross",
         neighbors=found.neighbors,
     )
-
-
-class _Parts(NamedTuple):
-    """What goes before the interpolation, and before the search."""
-
-    query: _Part
-    code: _Part
-
-
-class _Radii(NamedTuple):
-    """Certified radii `(n,)`, what rounding took from each, and the parts of both."""
-
-    radius: np.ndarray
-    rounding: np.ndarray
-    neighbors: NeighborRadii
 
 
 def _radii(model, x, head, features, parts, spare, batch_size):
@@ -203,41 +167,16 @@ def _check_search(model, x, batch_size):
         )
 
 
-def _part(name, layer, given, shape):
-    """Bounds a map from the inputs by its graph, with a given constant in place of a proven."""
-    given = None if given is None else positive_float(f"{name}_lipschitz", given)
-    size = math.sqrt(np.prod(shape))
-    cast = Affine(SINGLE, size * float_format("float32").smallest)
-    reach = float_format("float32").largest
-    if layer is None:
-        return _Part(1.0, cast, reach)
-    try:
-        inputs = keras.Input(tuple(shape))
-        core = graph_of(keras.Model(inputs, layer(inputs)))
-        nodes = walk(core, [computed_input_node(t, (None, *shape)) for t in core.inputs])
-        node = nodes[id(core.outputs[0])]
-    except (TypeError, ValueError) as error:
-        if given is None:
-            raise ValueError(
-                f"Invalid value received for argument `{name}_lipschitz`. Expected the Lipschitz "
-                f"constant of the {name} '{layer.name}', as none could be proven: "
-                f"{' '.join(str(error).split())} Received: {name}_lipschitz=None"
-            ) from error
-        return _Part(given, cast.times(given), reach)
-    lipschitz = node.lipschitz if given is None else given
-    return _Part(lipschitz, node.computed.error, node.computed.reach)
-
-
 def _set_motion(model, x, found, spare, batch_size):
     """Motion of a code, before it is centered, that the neighbors stand."""
     codes, norms = model.memory.search_arrays()
     queries = model.codes(x, batch_size=batch_size)
-    radii_ = set_radii(codes, norms, queries, found, spare)
+    motion = set_radii(codes, norms, queries, found, spare)
     # Centering rounds once at the point and once at the moved point.
     sizes = np.linalg.norm(queries.astype("float64"), axis=1)
     tiny = math.sqrt(codes.shape[1]) * float_format("float32").smallest
     unit = SINGLE * (1.0 + 1e-6)
-    return radii_._replace(proven=radii_.proven * (1.0 - unit) - 2.0 * (unit * sizes + tiny))
+    return motion._replace(proven=motion.proven * (1.0 - unit) - 2.0 * (unit * sizes + tiny))
 
 
 def _margin_motion(model, x, head, features, behind, batch_size):
@@ -251,8 +190,7 @@ def _margin_motion(model, x, head, features, behind, batch_size):
     queries = model.queries(x, batch_size=batch_size).astype("float64")
     bend = layer.smoothness - layer.convexity
     bend = bend + behind.steps * (layer.smoothness_step + layer.convexity_step)
-    starts = range(0, len(x), batch_size)
-    parts = [slice(i, i + batch_size) for i in starts]
+    parts = batch_slices(len(x), batch_size)
     size = [_extent(model, queries[p], behind.indices[p], bend[p]) for p in parts]
     resolution = 2.0 * float_format(widest_float()).roundoff
     loose = 2.0 * math.sqrt(8.0 * (64.0 + 4.0 * queries.shape[1]) * resolution)
@@ -273,44 +211,3 @@ def _extent(model, queries, indices, bend):
 
 def _farthest(shifts):
     return np.max(np.linalg.norm(shifts, axis=2), axis=1)
-
-
-def _head(model, features, given, batch_size):
-    shape = model.memory.sample_shape
-    inputs = keras.Input(shape)
-    shaped = features.reshape(-1, *shape)
-    try:
-        whole = keras.Model(inputs, model.head(inputs))
-        head = find_head(whole, [computed_input_node(inputs, (None, *shape))])
-    except (TypeError, ValueError):
-        head = None
-    if head is None or given is not None:
-        part = _part("head", model.head, given, shape)
-        # The one class of a sigmoid begins at one half.
-        threshold = 0.5 if head is not None and head.squashed and len(head.bias) == 1 else 0.0
-        return _head_of_outputs(model, shaped, part, threshold, batch_size)
-    norms = np.linalg.norm(features.astype("float64"), axis=1)
-    found = radii(head, features_of(head, shaped, batch_size), norms)
-    slope = np.linalg.norm(head.kernel, axis=0) * head.node.lipschitz
-    return _Head(found.radius, found.rounding, classes_of(found.logits), slope)
-
-
-def _head_of_outputs(model, features, part, threshold, batch_size):
-    """What is known of a head from a constant of its outputs alone."""
-    starts = range(0, len(features), batch_size)
-    outputs = [model.head(features[i : i + batch_size], training=False) for i in starts]
-    outputs = np.concatenate([ops.convert_to_numpy(part) for part in outputs]).astype("float64")
-    units = outputs.shape[1]
-    outputs = outputs - threshold if units == 1 else outputs
-    # |g_a - g_b| changes by at most sqrt(2) times what the vector g does.
-    factor = (1.0 if units == 1 else math.sqrt(2.0)) * UP
-    if units == 1:
-        margins = np.abs(outputs[:, 0])
-    else:
-        best = np.sort(outputs, axis=1)
-        margins = best[:, -1] - best[:, -2]
-    norms = np.linalg.norm(features.reshape(len(features), -1).astype("float64"), axis=1)
-    exact = margins / (factor * part.lipschitz)
-    radius = (margins - factor * part.motion(norms)) / (factor * part.speed)
-    radius = rounded_down(np.minimum(radius, part.reach - norms))
-    return _Head(radius, exact - radius, classes_of(outputs), np.full(units, part.lipschitz))
