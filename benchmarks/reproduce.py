@@ -6,14 +6,12 @@ The papers' figures are in `benchmarks/papers.json`, ours in `benchmarks/results
 a result says which command makes it, or why there can be none.
 """
 
-import json
-from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.common import DOCS, RESULTS, markdown_table, read_result
+from benchmarks.common import DOCS, RESULTS, markdown_table, papers, read_result
 from benchmarks.render import by_method
+from benchmarks.render.commands import command_of
 
-PAPERS = Path(__file__).with_name("papers.json")
 PAGE = DOCS / "reproduction.md"
 INTRODUCTION = """# Reproduction
 
@@ -28,20 +26,30 @@ short training says how the method fares at that budget, not that the paper is w
 
 
 class Row(NamedTuple):
-    """A row of one table: its label, a pair of ours and theirs for each column, and where from.
+    """A row of one table.
 
-    `source` names the stored result and its budget, which rows of a table mostly share; `note` is
-    what a row has for itself.
+    Attributes:
+        label: What the row is about.
+        pairs: Ours and theirs, texts, for each column.
+        source: The stored result and its budget, where one of our figures is there.
+        spent: Seeds and minutes of our figures, where the result says so, and what sets them apart.
+        command: What makes the figures that are missing, if any are.
+        absent: Why there can be no figure of ours, if there can be none.
     """
 
     label: str
     pairs: list
-    note: str
     source: str = ""
+    spent: str = ""
+    command: str = ""
+    absent: str = ""
 
     @property
-    def measured(self):
-        return bool(self.source)
+    def missing(self):
+        """What of the row is not there, in words; empty for a whole one."""
+        if not self.command:
+            return self.absent
+        return "the rest not run" if self.source else "not run"
 
 
 def main():
@@ -51,9 +59,8 @@ def main():
 
 def rendered():
     """Returns the text of the page."""
-    papers = json.loads(PAPERS.read_text())["papers"]
-    parts = [INTRODUCTION, _summary(papers)]
-    for paper in papers:
+    parts = [INTRODUCTION, _summary()]
+    for paper in papers():
         parts.append(f"## {paper['name']}\n\n*{paper['title']}*")
         parts += [_section(table) for table in paper["tables"]]
     parts.append(f"## Method by method\n\n{by_method.table()}")
@@ -65,12 +72,17 @@ def rows_of(table):
     return [_row(table, row) for row in table["rows"]]
 
 
+def command_for(table, row):
+    """Returns the command of a row's result, or of the part that its table states itself."""
+    return table.get("command") or command_of(row.get("result", table.get("result")))
+
+
 def _row(table, row):
     paths = row.get("here")
     theirs = [_text(value, table) for value in row["paper"]]
     if paths is None:
-        return Row(row["label"], [("", value) for value in theirs], table["absent"])
-    name, command = (row.get(key, table.get(key)) for key in ("result", "command"))
+        return Row(row["label"], [("", value) for value in theirs], absent=table["absent"])
+    name, command = row.get("result", table.get("result")), command_for(table, row)
     record = read_result(name)
     found = [_found(record["figures"], path) if record else None for path in paths]
     scale = row.get("scale", table.get("scale"))
@@ -78,15 +90,16 @@ def _row(table, row):
     if record:
         sure = [_interval(record["figures"], path, table) for path in paths]
         ours = [f"{text}{interval}" if text else "" for text, interval in zip(ours, sure)]
+    pairs = list(zip(ours, theirs))
     if all(value is None for value in found):
-        return Row(row["label"], list(zip(ours, theirs)), f"not run: `{command}`")
+        return Row(row["label"], pairs, command=command)
     left = any(value is None and there for value, there in zip(found, theirs))
-    notes = [_spent(record["figures"], paths[0][0])] + [f"the rest not run: `{command}`"] * left
     return Row(
         row["label"],
-        list(zip(ours, theirs)),
-        "; ".join(filter(None, notes)),
-        _source(name, record, paths[0][0]),
+        pairs,
+        source=_source(name, record, paths[0][0], table),
+        spent="; ".join(filter(None, [_spent(record["figures"], paths[0][0]), row.get("note")])),
+        command=command if left else "",
     )
 
 
@@ -122,16 +135,22 @@ def _text(value, table):
     return "" if value is None else f"{value:.{table.get('digits', 2)}f}"
 
 
-def _source(name, record, label):
+def _source(name, record, label, table):
     """The stored result, its budget, and how far that is from the paper's where it says so."""
     short = _found(record["figures"], [label, "short of the paper"])
-    parts = [f"`benchmarks/results/{name}.json`, {record['date']}", _budget(record["settings"])]
+    parts = [
+        f"`benchmarks/results/{name}.json`, {record['date']}",
+        _budget(record["settings"], table),
+    ]
     return "; ".join(filter(None, [*parts, short]))
 
 
-def _budget(settings):
-    """The settings that say how long was trained and how many points were attacked."""
-    names = ("budget", "epochs", "minutes", "width", "blocks", "points")
+def _budget(settings, table):
+    """The settings that say how long was trained and how many points were attacked.
+
+    A table names its own where a setting of its benchmark is without effect on its rows.
+    """
+    names = table.get("budget", ("budget", "epochs", "minutes", "width", "blocks", "points"))
     return ", ".join(f"{name} {settings[name]:g}" for name in names if name in settings)
 
 
@@ -141,7 +160,7 @@ def _section(table):
     name, _, caution = table["title"].partition(". ")
     rows = rows_of(table)
     lines = [f"### {number}{name}", "", *([f"{caution}.", ""] if caution else [])]
-    shown = _with_ours if any(row.measured for row in rows) else _theirs_alone
+    shown = _with_ours if any(row.source for row in rows) else _theirs_alone
     return "\n".join([*lines, *shown(table, rows)])
 
 
@@ -156,7 +175,7 @@ def _theirs_alone(table, rows):
 
 def _with_ours(table, rows):
     """Lines of a table with figures of ours; below it once what its rows share."""
-    sources = list(dict.fromkeys(row.source for row in rows if row.measured))
+    sources = list(dict.fromkeys(row.source for row in rows if row.source))
     places = enumerate(sources, 1)
     marks = {source: f" ({place})" if sources[1:] else "" for place, source in places}
     remarks = [_remark(row, marks) for row in rows]
@@ -166,28 +185,27 @@ def _with_ours(table, rows):
         header.append("how")
         cells = [[*row, remark] for row, remark in zip(cells, remarks)]
     below = [f"- Here{marks[source]}: {source}" for source in sources]
-    below += [f"- {note[0].upper()}{note[1:]}" for note in _commands(rows)]
+    commands = dict.fromkeys(row.command for row in rows if row.command)
+    below += [f"- Not run: `{command}`" for command in commands]
     return [markdown_table(header, cells), "", *below]
 
 
 def _remark(row, marks):
     """What the last cell of a row says; the command that makes what is missing stands below."""
-    parts = [marks.get(row.source, ""), row.note]
-    return " ".join(filter(None, parts)).partition(": `")[0].strip()
-
-
-def _commands(rows):
-    """The notes of rows that name a command, each once."""
-    notes = [note for row in rows for note in row.note.split("; ") if ": `" in note]
-    return list(dict.fromkeys(note.removeprefix("the rest ") for note in notes))
+    own = "; ".join(filter(None, [row.spent, row.missing]))
+    return " ".join(filter(None, [marks.get(row.source), own])).strip()
 
 
 def _why_none(rows):
     """What a table without any figure of ours says once, not in each row."""
-    notes = [row.note for row in rows]
-    first = next((note for note in notes if note.startswith("not run: `")), notes[0])
-    first = first[0].upper() + first[1:]
-    return f"{first}." if len({row.note for row in rows}) == 1 else f"{first}, and so each row."
+    reasons = list(dict.fromkeys(_reason(row) for row in rows))
+    # A command says more than that some rows cannot be run.
+    first = next((_reason(row) for row in rows if row.command), reasons[0])
+    return f"{first[0].upper()}{first[1:]}{'' if len(reasons) == 1 else ', and so each row'}."
+
+
+def _reason(row):
+    return f"not run: `{row.command}`" if row.command else row.absent
 
 
 def _cell(ours, theirs):
@@ -195,15 +213,15 @@ def _cell(ours, theirs):
     return f"{here} / {theirs or '–'}"
 
 
-def _summary(papers):
+def _summary():
     lines = [
         "| paper | rows with our figures | not run yet | cannot be run here |",
         "|---|---|---|---|",
     ]
-    for paper in papers:
+    for paper in papers():
         rows = [row for table in paper["tables"] for row in rows_of(table)]
-        measured = sum(row.measured for row in rows)
-        waiting = sum(row.note.startswith("not run: `") for row in rows)
+        measured = sum(bool(row.source) for row in rows)
+        waiting = sum(row.missing == "not run" for row in rows)
         rest = len(rows) - measured - waiting
         name = paper["name"]
         lines.append(f"| [{name}](#{name.lower()}) | {measured} | {waiting} | {rest} |")

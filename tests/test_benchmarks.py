@@ -7,6 +7,7 @@ import pytest
 
 from benchmarks.measure.structure import imports_between
 from benchmarks.render import by_method, measured
+from benchmarks.render.commands import COMMANDS, command_of
 
 ROOT = pathlib.Path(__file__).parents[1]
 PYTHON = sorted(file for room in ("benchmarks", "lipot") for file in ROOT.glob(f"{room}/**/*.py"))
@@ -58,9 +59,16 @@ def test_every_command_that_is_named_can_be_run(files):
 
 
 def test_every_command_that_a_page_puts_together_can_be_run():
-    beneath = list(measured._COMMANDS.values())
-    beneath += [command for _, _, command, _ in by_method.METHODS]
-    assert faults("\n".join(f"python -m benchmarks.{command}" for command in beneath)) == []
+    assert faults("\n".join(map(command_of, COMMANDS))) == []
+    shown = {name for _, name, _ in by_method.METHODS}
+    shown |= {name for parts in measured.PAGES.values() for _, name, _ in parts}
+    assert shown <= set(COMMANDS)
+
+
+def test_the_name_of_a_result_says_how_it_was_trained():
+    command = command_of("transport/cifar10/random_JR_wrn-34-10_100_0")
+    options = "--method 'random JR' --network wrn-34-10"
+    assert command == f"python -m benchmarks.transport.cifar10 {options}"
 
 
 def test_a_command_that_cannot_be_run_is_seen():

@@ -1,19 +1,15 @@
 """The page of the papers' tables is current, and no figure on it was made up."""
 
-import json
 import pathlib
 
 import pytest
 
 from benchmarks import reproduce
-from benchmarks.render import choosing, measured
+from benchmarks.common import paper_row, papers
+from benchmarks.render import choosing, measured, otad
 from benchmarks.transport import recipes
 
-TABLES = [
-    table
-    for paper in json.loads(reproduce.PAPERS.read_text())["papers"]
-    for table in paper["tables"]
-]
+TABLES = [table for paper in papers() for table in paper["tables"]]
 
 
 def test_the_page_is_current():
@@ -26,6 +22,17 @@ def test_the_measured_figures_of_the_choice_are_current():
     )
 
 
+def test_the_measured_figures_of_otad_are_current():
+    assert otad.PAGE.read_text() == otad.rendered(), "Run python -m benchmarks.render.otad"
+
+
+def test_a_row_of_a_paper_is_found_by_its_table_and_label():
+    assert paper_row("OTAD", "III", "OTAD") == [96.3, 63.0, 41.6]
+    assert paper_row("OTAD", "XII", "KNN", about="CIFAR-10") == [34.8, 35.2, 35.3]
+    with pytest.raises(LookupError, match="2 rows 'KNN'"):
+        paper_row("OTAD", "XII", "KNN")
+
+
 @pytest.mark.parametrize("page", measured.PAGES, ids=lambda page: page.stem)
 def test_the_measured_tables_are_current(page):
     assert page.read_text() == measured.rendered(page), "Run python -m benchmarks.render.measured"
@@ -36,8 +43,8 @@ def test_every_row_is_whole_and_every_missing_one_says_why(table):
     for row, shown in zip(table["rows"], reproduce.rows_of(table), strict=True):
         assert len(row["paper"]) == len(table["columns"]) == len(shown.pairs)
         assert len(row.get("here", row["paper"])) == len(row["paper"])
-        assert shown.note or shown.source
-        if not shown.measured:
+        assert shown.source or shown.missing
+        if not shown.source:
             assert not any(ours for ours, _ in shown.pairs)
 
 
@@ -52,7 +59,7 @@ def test_a_table_without_a_figure_says_so_once():
 
 def test_every_command_names_a_script_that_exists():
     commands = [
-        row.get("command", table.get("command"))
+        reproduce.command_for(table, row)
         for table in TABLES
         for row in table["rows"]
         if "here" in row
@@ -87,9 +94,10 @@ def test_the_page_says_how_sure_a_row_is_and_what_it_cost(monkeypatch):
     record = {"figures": {"A": row}, "settings": {}, "date": "today"}
     monkeypatch.setattr(reproduce, "read_result", lambda name: record)
     table = {"scale": 100, "result": "papers/x", "command": "python -m it"}
-    shown = reproduce._row(table, {"label": "A", "paper": [99.0], "here": [["A", "mean", "clean"]]})
+    told = {"label": "A", "paper": [99.0], "here": [["A", "mean", "clean"]], "note": "of late"}
+    shown = reproduce._row(table, told)
     assert shown.pairs == [("98.00 (97.00 to 99.00)", "99.00")]
-    assert shown.note == "seeds 0, 1: 12, 12 processor minutes"
+    assert shown.spent == "seeds 0, 1: 12, 12 processor minutes; of late"
     assert shown.source == "`benchmarks/results/papers/x.json`, today; 1 epoch for 100"
 
 
@@ -125,9 +133,10 @@ def test_rows_of_several_results_say_which(monkeypatch):
         for name, share in (("one", 0.9), ("two", 0.8))
     }
     monkeypatch.setattr(reproduce, "read_result", records.get)
-    row = {"label": "A", "paper": [None], "here": [["A", "clean"]], "command": "python -m it"}
+    row = {"label": "A", "paper": [None], "here": [["A", "clean"]]}
     rows = [{**row, "result": "one"}, {**row, "result": "two"}]
     table = {"table": "1", "title": "T", "columns": ["clean"], "scale": 100, "rows": rows}
+    table["command"] = "python -m it"
     shown = reproduce._section(table).splitlines()
     assert shown[-5:-3] == ["| A | **90.00** / – | (1) |", "| A | **80.00** / – | (2) |"]
     assert shown[-2].startswith("- Here (1): `benchmarks/results/one.json`")

@@ -1,6 +1,7 @@
-"""What all benchmarks share: stored records, the parts of a page, batches, and certificates."""
+"""What all benchmarks share: records, papers, the parts of a page, batches, and certificates."""
 
 from benchmarks.common.pages import DOCS, ROOT, between_marks, markdown_table, percent
+from benchmarks.common.papers import paper_row, papers
 from benchmarks.common.records import DEEL_LIP, RESULTS, environment, read_result, write_result
 
 __all__ = [
@@ -11,6 +12,8 @@ __all__ = [
     "between_marks",
     "environment",
     "markdown_table",
+    "paper_row",
+    "papers",
     "percent",
     "read_result",
     "write_result",

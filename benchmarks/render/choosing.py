@@ -6,6 +6,7 @@ What has no stored result has no figure; `docs/reproduction.md` says which comma
 """
 
 from benchmarks.common import DOCS, between_marks, markdown_table, percent, read_result
+from benchmarks.render import figures as read_in
 
 PAGE = DOCS / "choosing.md"
 _HEADER = ["trained by", "accuracy", "stands attacks", "proven"]
@@ -26,53 +27,46 @@ def rendered():
     return between_marks(PAGE.read_text(), markdown_table(_HEADER, cells))
 
 
-def _certified(figures):
-    found = figures["summary"]
-    return percent(found["clean"]["mean"]), "", f"{percent(found['1.58']['mean'])} at l2 1.58"
+def _proven(read, norm, radius):
+    def line(figures):
+        found = read(figures)
+        return percent(found.clean), "", f"{percent(found.proven[radius])} at {norm} {radius}"
 
-
-def _hkr(figures):
-    return percent(figures["clean"]), "", f"{percent(figures['certified']['1.58'])} at l2 1.58"
-
-
-def _linf(figures):
-    proven = f"{percent(figures['certified']['0.3'])} at l-infinity 0.3"
-    return percent(figures["clean"]), "", proven
+    return line
 
 
 def _adversarial(row):
-    def read(figures):
-        found = figures.get(row, {}).get("mean", {})
-        names = {"pgd": "PGD", "autoattack": "AutoAttack"}
-        stands = [f"{percent(found[key])} {name}" for key, name in names.items() if key in found]
-        where = " at l-infinity 0.3" if stands else ""
-        return percent(found["clean"]) if found else "", ", ".join(stands) + where, ""
+    def line(figures):
+        if row not in figures:
+            return "", "", ""
+        found = read_in.adversarial(figures, row)
+        left = ", ".join(f"{percent(share)} {name}" for name, share in found.stands.items())
+        return percent(found.clean), f"{left} at l-infinity 0.3", ""
 
-    return read
+    return line
 
 
 def _ot_classifier(row):
-    def read(figures):
-        found = figures[row]["mean"]["accuracy"]
-        return percent(found["0"]), f"{percent(found['0.3'])} PGD at l-infinity 0.3", ""
+    def line(figures):
+        found = read_in.ot_classifier(figures, row)
+        return percent(found.clean), f"{percent(found.stands['0.3'])} PGD at l-infinity 0.3", ""
 
-    return read
+    return line
 
 
 def _otad(figures):
-    clean, attacked = figures["standard accuracy"], figures["gradient attacks, eps = 3.0"]
-    return (
-        percent(clean["accuracy"] / 100),
-        f"{percent(attacked['worst of these'] / 100)} gradient attacks at l2 3",
-        f"{percent(figures['certificate']['certified at 0.05'] / 100)} at l2 0.05",
-    )
+    found = read_in.otad(figures)
+    left = [(kind, share) for (kind, eps), share in found.stands.items() if eps == "3.0"]
+    # The strongest attack first.
+    left = ", ".join(f"{percent(share)} {kind}" for kind, share in sorted(left, key=lambda x: x[1]))
+    return percent(found.clean), f"{left} at l2 3", f"{percent(found.proven['0.05'])} at l2 0.05"
 
 
 # What a line is called, its result, and what to read in it.
 _LINES = (
-    ("certified", "certified_mnist", _certified),
-    ("hinge-KR", "hkr_mnist", _hkr),
-    ("linf-dist", "linf_mnist", _linf),
+    ("certified", "certified_mnist", _proven(read_in.certified_by_seed, "l2", "1.58")),
+    ("hinge-KR", "hkr_mnist", _proven(read_in.certified, "l2", "1.58")),
+    ("linf-dist", "linf_mnist", _proven(read_in.certified, "l-infinity", "0.3")),
     ("PGD-AT: adversarial training alone", "papers/got-1", _adversarial("PGD-AT")),
     ("GOT", "papers/got-1", _adversarial("GOT-PGD-S")),
     ("OTJR", "papers/got-1", _adversarial("OTJR")),

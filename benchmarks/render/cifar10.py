@@ -4,9 +4,11 @@ python -m benchmarks.render.cifar10
 """
 
 from benchmarks.common import DOCS, RESULTS, between_marks, markdown_table, percent, read_result
+from benchmarks.render.commands import command_of
 
 PAGE = DOCS / "cifar10.md"
 COMPARISON = "certified_cifar10"
+SAME = "lipot, the same layers"
 COLUMNS = (
     "network",
     "weights",
@@ -28,7 +30,8 @@ def main():
 def rendered():
     """Returns the text of the page with the tables that the results give."""
     return between_marks(
-        PAGE.read_text(), f"\n{_full()}\n\n{_comparison(read_result(COMPARISON))}\n"
+        PAGE.read_text(),
+        f"\n{_full()}\n\n{_on_a_gpu()}\n\n{_comparison(read_result(COMPARISON))}\n",
     )
 
 
@@ -42,13 +45,25 @@ def _full():
             f"`{file.stem}`, {epochs} epochs: {percent(found['clean'])} clean, "
             f"{percent(found['certified']['36/255'])} certified at 36/255."
         )
-    return "\n\n".join(lines) or "The full recipe was not run yet: it needs a GPU."
+    return "\n\n".join(lines) or "The full recipe was not run yet."
+
+
+def _on_a_gpu():
+    """LipNeXt, trained for minutes on a large GPU."""
+    command, record = command_of("lipnext_cifar10"), read_result("lipnext_cifar10")
+    if record is None:
+        return f"LipNeXt on a GPU has no stored result yet: `{command}`."
+    found, settings = record["figures"], record["settings"]
+    return (
+        f"LipNeXt, {settings['minutes']:g} minutes on {settings['trained_on']}, one seed: "
+        f"{percent(found['clean'])} clean, {percent(found['certified']['36/255'])} proven at "
+        f"36/255, on {settings['points']:,} test images (`{command}`, {record['date']})."
+    )
 
 
 def _comparison(record):
     if record is None:
-        command = "python -m benchmarks.measure.training.certified_cifar10"
-        return f"The comparison has no stored result yet: `{command}`."
+        return f"The comparison has no stored result yet: `{command_of(COMPARISON)}`."
     settings, seeds = record["settings"], record["seed"]
     rows = [_row(name, list(runs.values())) for name, runs in record["figures"].items()]
     caption = (
@@ -58,6 +73,8 @@ def _comparison(record):
         f"{'seed' if len(seeds) == 1 else 'mean of seeds'} {', '.join(map(str, seeds))}, "
         f"{record['date']}. {settings['note']}"
     )
+    if SAME not in record["figures"]:
+        caption += " The row of deel-lip's layers made of lipot's was not run."
     return f"{markdown_table(COLUMNS, rows)}\n\n{caption.strip()}"
 
 

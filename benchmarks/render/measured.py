@@ -4,43 +4,9 @@ python -m benchmarks.render.measured
 """
 
 from benchmarks.common import DEEL_LIP, DOCS, between_marks, markdown_table, percent, read_result
+from benchmarks.render import figures as read_in
 from benchmarks.render import scale
-
-# What made each result, beneath `benchmarks`.
-_COMMANDS = {
-    "certified_mnist": "measure.training.certified_mnist",
-    "evaluate_mnist": "measure.attacks.evaluate_mnist",
-    "orthogonality": "measure.kernels.orthogonality",
-    "auto_attack": "measure.attacks.auto_attack --points 150 --networks lipschitz",
-    "auto_attack_pgd": (
-        "measure.attacks.auto_attack --points 150 --networks pgd --name auto_attack_pgd"
-    ),
-    "auto_attack_plain": (
-        "measure.attacks.auto_attack --points 150 --networks plain --name auto_attack_plain"
-    ),
-    "interrupted_evaluation": "measure.attacks.interrupted_evaluation --points 100",
-    "orthogonalizers": "measure.training.orthogonalizers --epochs 1 --only retraction bjorck",
-    "manifold_adam": (
-        "measure.training.orthogonalizers --epochs 1 --only retraction manifold_adam --seeds 0 1 2 "
-        "--name manifold_adam"
-    ),
-    "streamed_certify": "measure.speed.streamed_certify",
-    "otad/millions": "otad.millions",
-    "shared_evaluation": "measure.attacks.shared_evaluation",
-    "plan": "measure.speed.plan",
-    "training_step_wide": (
-        "measure.speed.training_step --networks mlp mlp1024 mlp2048 cnn "
-        "--only retraction manifold_adam --steps 20 --rounds 3 --name training_step_wide"
-    ),
-    "training_step_large_batch": (
-        "measure.speed.training_step --networks mlp mlp1024 --only retraction manifold_adam "
-        "--steps 6 --rounds 3 --batch-size 1024 --name training_step_large_batch"
-    ),
-    "training_step": (
-        "measure.speed.training_step --steps 20 --rounds 3 --networks mlp cnn resnet "
-        "--only retraction --deel PYTHON"
-    ),
-}
+from benchmarks.render.commands import command_of
 
 _NETWORKS = {
     "mlp": "MLP",
@@ -66,7 +32,7 @@ def rendered(page):
 def _part(title, name, table):
     heading = f"## {title}\n\n" if title else ""
     record = read_result(name)
-    command = f"python -m benchmarks.{_COMMANDS[name]}"
+    command = command_of(name)
     if record is None:
         return f"{heading}There is no stored result of `{command}` yet."
     caption = f"*`{command}`, {record['date']}, {record['environment']['cores']} cores.*"
@@ -105,15 +71,15 @@ def _step(row):
 
 
 def orthogonality(record):
-    """Extreme singular values of the maps of all layers after training."""
-    rows = [
-        [
-            name,
-            f"{min(layer['smallest'] for layer in found['layers']):.7f}",
-            f"{max(layer['largest'] for layer in found['layers']):.7f}",
-        ]
-        for name, found in record["figures"].items()
-    ]
+    """Extreme singular values after training of the layers that each network is named after."""
+    rows = []
+    for network in record["figures"]:
+        layers = read_in.layers_of(record["figures"], network)
+        least, largest = (
+            pick(layer[end] for layer in layers)
+            for pick, end in ((min, "smallest"), (max, "largest"))
+        )
+        rows.append([network, f"{least:.7f}", f"{largest:.7f}"])
     return markdown_table(["layers", "smallest singular value", "largest"], rows)
 
 
@@ -124,7 +90,7 @@ def orthogonalizers(record):
         for name, row in found.items():
             proven = next(key for key in row if key.startswith("proven"))
             minutes = sum(run["seconds"] for run in row["runs"]) / len(row["runs"]) / 60
-            shares = [f"{row['clean']:.2f} %", f"{row[proven]:.2f} %"]
+            shares = [percent(row[key] / 100) for key in ("clean", proven)]
             rows.append([data, f"`{name}`", *shares, proven[10:], f"{minutes:.1f}"])
     return markdown_table(["data", "orthogonalizer", "clean", "proven", "at l2", "minutes"], rows)
 
@@ -139,6 +105,30 @@ def certified_mnist(record):
         shares = [percent(found["clean"]), *map(percent, found["certified"].values())]
         rows.append([seed, *shares, f"{found['processor_minutes']:.0f}"])
     return markdown_table(header, rows)
+
+
+def overhead(record):
+    """The picture that the benchmark drew, and whether it was drawn before the table by width."""
+    base, wide = record["settings"], read_result("training_step_wide")
+    text = (
+        "![Ratio of a training step to plain Keras against batch, width and depth]"
+        "(images/overhead.png)\n\n"
+        f"By the processor's time and by the clock: an MLP of {base['depth']} layers of width "
+        f"{base['width']}, batch {base['batch']}, one of the three changed at a time. The kernels "
+        "cost the same whatever the batch; products of kernels grow with the cube of the width "
+        "where those with a batch grow with its square."
+    )
+    if wide and record["date"] < wide["date"]:
+        text += (
+            f" This was measured on {record['date']}, before the retraction took as few steps as "
+            f"in the table by width above{_elsewhere(record, wide)}."
+        )
+    return text
+
+
+def _elsewhere(record, other):
+    names = {found["environment"]["processor"] for found in (record, other)}
+    return ", and on another processor" if len(names) > 1 else ""
 
 
 def auto_attack(record):
@@ -198,6 +188,7 @@ PAGES = {
         ("What the fast way loses", "orthogonalizers", orthogonalizers),
         ("ManifoldAdam beside Adam", "manifold_adam", orthogonalizers),
         ("MNIST, for clean and proven accuracy", "certified_mnist", certified_mnist),
+        ("As the work grows", "overhead", overhead),
     ),
     DOCS / "scale.md": (
         ("Certifying a stream", "streamed_certify", scale.streamed),

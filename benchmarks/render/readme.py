@@ -3,7 +3,17 @@
 Run it as `python -m benchmarks.render.readme` whenever a result has changed.
 """
 
-from benchmarks.common import DEEL_LIP, ROOT, between_marks, read_result
+import math
+
+from benchmarks.common import (
+    DEEL_LIP,
+    ROOT,
+    between_marks,
+    markdown_table,
+    percent,
+    read_result,
+)
+from benchmarks.render import figures as read_in
 
 README = ROOT / "README.md"
 
@@ -22,8 +32,7 @@ def _table():
     rows = [row for name, read in _ROWS for row in _rows(name, read)]
     if not rows:
         return "Run the scripts under `benchmarks/`, then `python -m benchmarks.render.readme`."
-    header = ["| measured | here | to compare | how |", "|---|---|---|---|"]
-    return "\n".join(header + rows)
+    return markdown_table(["measured", "here", "to compare", "how"], rows)
 
 
 def _rows(name, read):
@@ -33,21 +42,18 @@ def _rows(name, read):
     trained_on = record["settings"].get("trained_on")
     machine = f"{trained_on or str(record['environment']['cores']) + ' cores'}, {record['date']}"
     source = f"[{name}](benchmarks/results/{name}.json), {machine}"
-    return [f"| {what} | {ours} | {theirs} | {source} |" for what, ours, theirs in read(record)]
+    return [[*row, source] for row in read(record)]
 
 
 def _mnist(record):
-    figures, published = record["figures"], record["settings"]["published for BCP"]
-    setting = f"MNIST, hinge-KR, {figures['minutes']:.0f} minutes of training"
+    found, published = read_in.certified(record["figures"]), record["settings"]["published for BCP"]
+    minutes = record["figures"]["minutes"]
+    setting = f"MNIST, hinge-KR, {minutes:.0f} minutes of training, one seed"
+    yield f"{setting}: accuracy", percent(found.clean), f"BCP {percent(published['clean'])}"
     yield (
-        f"{setting}: accuracy",
-        f"{100 * figures['clean']:.2f} %",
-        f"BCP {100 * published['clean']:.2f} %",
-    )
-    yield (
-        f"{setting}: proven accuracy at l2 radius 1.58",
-        f"{100 * figures['certified']['1.58']:.2f} %",
-        f"BCP {100 * published['1.58']:.2f} %",
+        f"{setting}: proven at l2 radius 1.58",
+        percent(found.proven["1.58"]),
+        f"BCP {percent(published['1.58'])}",
     )
 
 
@@ -61,7 +67,7 @@ def _certified_mnist(record):
     yield f"{setting}: accuracy", _spread(found["clean"]), _gloro_here(lambda row: row["clean"])
     for radius, share in published.items():
         here = _gloro_here(lambda row, radius=radius: row["certified"][radius])
-        theirs = f"gloro, its paper {100 * share:.1f} %"
+        theirs = f"gloro, its paper {_rounded(share)}"
         both = ", ".join(filter(None, [theirs, here]))
         yield f"{setting}: proven at l2 radius {radius}", _spread(found[radius]), both
 
@@ -72,11 +78,17 @@ def _gloro_here(read):
     if record is None:
         return ""
     minutes = record["figures"]["processor_minutes"]
-    return f"gloro, {minutes:.0f} processor minutes here {100 * read(record['figures']):.1f} %"
+    epochs = record["settings"]["epochs"]
+    share = _rounded(read(record["figures"]))
+    return f"gloro, {epochs} epochs in {minutes:.0f} processor minutes here {share}"
 
 
 def _spread(row):
-    return f"{100 * row['mean']:.2f} % ({100 * row['least']:.2f} to {100 * row['most']:.2f})"
+    return f"{percent(row['mean'])} ({100 * row['least']:.2f} to {100 * row['most']:.2f})"
+
+
+def _rounded(share):
+    return f"{100 * share:.1f} %"
 
 
 def _certified_cifar10(record):
@@ -84,15 +96,18 @@ def _certified_cifar10(record):
     rows = {name: next(iter(runs.values())) for name, runs in figures.items()}
     proven = {name: row["certified"]["36/255"] for name, row in rows.items()}
     best = max((name for name in rows if name.startswith("lipot")), key=proven.get)
-    setting = f"CIFAR-10 (JPEG), {_NETWORKS[best]}, {minutes:g} minutes on one core"
+    setting = f"CIFAR-10 (JPEG), {_NETWORKS[best]}, {minutes:g} minutes by the clock, one seed"
     for what, shares, paper in (
         ("accuracy", {name: row["clean"] for name, row in rows.items()}, 77.0),
         ("proven at l2 radius 36/255", proven, 60.0),
     ):
         theirs = f"gloro, its paper {paper:.1f} %"
         if _DEEL in shares:
-            theirs += f", deel-lip in the same time {100 * shares[_DEEL]:.1f} %"
-        yield f"{setting}: {what}", f"{100 * shares[best]:.1f} %", theirs
+            theirs += (
+                ", deel-lip's layers in a smaller network with its own loss, in the same time, "
+                f"{_rounded(shares[_DEEL])}"
+            )
+        yield f"{setting}: {what}", _rounded(shares[best]), theirs
 
 
 _DEEL = "deel-lip 1.5.0"
@@ -106,33 +121,39 @@ _NETWORKS = {
 def _lipnext(record):
     figures = record["figures"]
     minutes, points = record["settings"]["minutes"], record["settings"]["points"]
-    setting = f"CIFAR-10 (JPEG), LipNeXt, {minutes:g} minutes on one GPU, {points} test images"
+    setting = (
+        f"CIFAR-10 (JPEG), LipNeXt, {minutes:g} minutes on one GPU, one seed, {points} test images"
+    )
     proven = figures["certified"]["36/255"]
-    yield f"{setting}: accuracy", f"{100 * figures['clean']:.1f} %", ""
+    yield f"{setting}: accuracy", _rounded(figures["clean"]), ""
     theirs = "LiResNet with generated data, its README 78.1 %"
-    yield f"{setting}: proven at l2 radius 36/255", f"{100 * proven:.1f} %", theirs
+    yield f"{setting}: proven at l2 radius 36/255", _rounded(proven), theirs
 
 
 def _linf(record):
-    figures, theirs = record["figures"], record["settings"]["published for l-inf-dist net"]
-    setting = f"MNIST, l-infinity distances, {figures['minutes']:.0f} minutes on one core"
-    published = f"its authors {100 * theirs['clean']:.2f} %"
-    yield f"{setting}: accuracy", f"{100 * figures['clean']:.2f} %", published
+    found = read_in.certified(record["figures"])
+    theirs, minutes = (
+        record["settings"]["published for l-inf-dist net"],
+        record["figures"]["minutes"],
+    )
+    setting = f"MNIST, l-infinity distances, {minutes:.0f} minutes by the clock, one seed"
+    yield f"{setting}: accuracy", percent(found.clean), f"its authors {percent(theirs['clean'])}"
     yield (
         f"{setting}: proven at l-infinity radius 0.3",
-        f"{100 * figures['certified']['0.3']:.2f} %",
-        f"its authors {100 * theirs['certified at 0.3']:.2f} %",
+        percent(found.proven["0.3"]),
+        f"its authors {percent(theirs['certified at 0.3'])}",
     )
 
 
 def _training_step(record):
-    figures = record["figures"]
-    theirs = _deel_lip(figures)
-    for network, what in (("mlp", "dense network"), ("cnn", "small CNN")):
-        ours = figures[network]["retraction"]["train_cpu_ratio"]
+    ours, theirs = (
+        read_in.step_ratios(record["figures"], "retraction"),
+        _deel_lip(record["figures"]),
+    )
+    for (what, ratio), network in zip(ours.items(), ("mlp", "cnn")):
         yield (
             f"Processor time of a training step of a {what}, relative to stock layers",
-            f"{ours:.1f}x",
+            f"{ratio:.1f}x",
             f"deel-lip {theirs[network]:.1f}x",
         )
 
@@ -156,9 +177,10 @@ def _deel_lip(figures):
 
 
 def _attacks(record):
-    figures = record["figures"]["plain"]
-    for attack in ("PGD", "AutoPGD", "DeepFool", "CW"):
-        seconds = figures[attack]["seconds"]
+    for attack, found in record["figures"]["plain"].items():
+        if attack == "clean_accuracy":
+            continue
+        seconds = found["seconds"]
         yield (
             f"{attack} on {record['settings']['points']} MNIST images",
             f"{seconds['lipot']:.1f} s",
@@ -168,26 +190,33 @@ def _attacks(record):
 
 def _evaluation(record):
     seconds, robust = record["figures"]["seconds"], record["figures"]["robust_accuracy"]
+    settings = record["settings"]
+    simba, points = settings["attacks"]["simba"]["steps"], settings["points"]
     yield (
-        f"All attacks of the standard suite on {record['settings']['points']} MNIST images, "
-        f"l2 {record['settings']['eps']:g}",
-        f"{seconds['lipot']:.0f} s, {100 * robust['lipot']:.1f} % stand",
-        f"one by one on ART's own estimator {seconds['art']:.0f} s, "
-        f"{100 * robust['art']:.1f} % stand",
+        f"The standard suite of {record['date']} (SimBA with {simba} steps) on {points} "
+        f"MNIST images, l2 {settings['eps']:g}",
+        f"each point until it falls {seconds['lipot']:.0f} s, {_rounded(robust['lipot'])} stand",
+        f"every attack on every point, ART's own estimator and AutoAttack {seconds['art']:.0f} s, "
+        f"{_rounded(robust['art'])} stand",
     )
 
 
 def _orthogonality(record):
-    networks = record["figures"]
-    for network, kernel in (("SpectralDense", "dense"), ("OrthogonalConv2D, circular", "conv")):
-        rows = [row for row in networks[network]["layers"] if kernel in row["layer"]]
+    for network in ("SpectralDense", "OrthogonalConv2D, circular"):
+        rows = read_in.layers_of(record["figures"], network)
         off = max(abs(row[end] - 1.0) for row in rows for end in ("largest", "smallest"))
         yield (
             f"{network}, {record['settings']['steps']} training steps: distance of the "
             "singular values from 1",
-            f"at most {off:.0e}",
+            f"at most {_rounded_up(off)}",
             "",
         )
+
+
+def _rounded_up(number):
+    """Two digits of a small number, never below it."""
+    power = 10.0 ** (math.floor(math.log10(number)) - 1)
+    return f"{math.ceil(number / power) * power:.1e}"
 
 
 _ROWS = (

@@ -124,10 +124,15 @@ def plan(record):
             for name, found in figures.items()
         ],
     )
+    stand = ", ".join(
+        f"{share:.0%} before `{name}`".replace("%", " %")
+        for name, (_, _, share) in settings["suite"].items()
+    )
     return (
         f"AutoAttack's standard suite on {settings['images']:,} images: processor time of a pass, "
         f"core hours by attack, and hours in all on 1, 8 and 64 workers of one core each, "
-        f"simulated.\n\n{suite}\n\nTraining, an image:\n\n{training}"
+        f"simulated. The shares of points that still stand are assumed: {stand}."
+        f"\n\n{suite}\n\nTraining, an image:\n\n{training}"
     )
 
 
