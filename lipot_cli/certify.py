@@ -34,6 +34,7 @@ def _run(options):
 
     from lipot import certify
     from lipot.certificates.input_scale import input_scale
+    from lipot.math.proportions import in_words
     from lipot_cli.points import labels_hint, read_model, read_points
 
     points = read_points(options.data, options.limit)
@@ -42,7 +43,7 @@ def _run(options):
     _check_scale(options, points.x.dtype, input_scale(model, x))
     certificate = certify(model, x, points.y, norm=options.norm)
     console = Console()
-    accuracy = " ".join(_counted(certificate.correct.mean(), len(x)))
+    accuracy = " ".join(in_words(certificate.correct.mean(), len(x)))
     console.print(f"Accuracy on {len(x)} points: {accuracy}", highlight=False)
     print_certificate(console, model, certificate, options.eps or RADII[certificate.norm])
     if hint := labels_hint(certificate.predictions, points.y):
@@ -75,6 +76,9 @@ def print_certificate(console, model, certificate, radii):
     import numpy as np
     from rich.table import Table
 
+    from lipot.math.norms import norm_name
+    from lipot.math.proportions import in_words
+
     # Before anything is shown: a radius that is none, and a model without a constant, raise here.
     shares = [(f"{r:g}", certificate.accuracy(r)) for r in sorted(set(radii) - {0.0})]
     constant = _constant(model, certificate)
@@ -90,12 +94,12 @@ def print_certificate(console, model, certificate, radii):
         return
     console.print("Proven accuracy, which nothing within the radius can break:")
     table = Table()
-    table.add_column(f"l{certificate.norm} radius", justify="right")
+    table.add_column(f"{norm_name(certificate.norm)} radius", justify="right")
     table.add_column("proven accuracy", justify="right")
     table.add_column("95 % interval", justify="right")
     # Not "0": what is proven at no radius at all may well be right.
     for radius, share in [("> 0", certificate.accuracy(0.0)), *shares]:
-        table.add_row(radius, *_counted(share, len(certificate)))
+        table.add_row(radius, *in_words(share, len(certificate)))
     console.print(table)
 
 
@@ -114,11 +118,3 @@ def _constant(model, certificate):
         if certificate.norm == 2:
             raise
         return None
-
-
-def _counted(share, total):
-    """A share of some points and its confidence interval, as texts."""
-    from lipot.math.proportions import share_interval
-
-    low, high = share_interval(share, total)
-    return f"{100 * share:.2f} %", f"[{100 * low:.2f}, {100 * high:.2f}]"

@@ -185,16 +185,12 @@ def _report(options, model, data):
 
 def _certified(certificate, eps, data):
     """The certified accuracy at the radius that was trained for, with its confidence interval."""
-    from lipot.math.proportions import share_interval
+    from lipot.math.proportions import in_words
     from lipot.recipes import default_radius
 
     eps = default_radius(data) if eps is None else eps
-    share, total = certificate.accuracy(eps), len(certificate)
-    low, high = share_interval(share, total)
-    return (
-        f"Certified at l2 {eps:.4g}: {100 * share:.2f} % "
-        f"(95 % confidence interval {100 * low:.2f} to {100 * high:.2f} %)"
-    )
+    percent, interval = in_words(certificate.accuracy(eps), len(certificate))
+    return f"Certified at l2 {eps:.4g}: {percent}, 95 % confidence interval {interval}"
 
 
 def _settings(options, recipe):

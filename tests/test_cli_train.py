@@ -105,7 +105,7 @@ def test_the_certified_method_says_how_sure_its_figure_is(tmp_path, few, capsys)
     shown = capsys.readouterr().out
     assert len(re.findall("^Rung 1: ", shown, flags=re.MULTILINE)) == 2
     found = re.search(
-        r"Certified at l2 0.3: ([\d.]+) % \(95 % confidence interval ([\d.]+) to ([\d.]+) %\)",
+        r"Certified at l2 0.3: ([\d.]+) %, 95 % confidence interval \[([\d.]+), ([\d.]+)\]",
         shown,
     )
     data, model = read_dataset(few), keras.saving.load_model(out, safe_mode=True)

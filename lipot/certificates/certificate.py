@@ -13,7 +13,8 @@ import numpy as np
 from lipot import checks, extras
 from lipot.batches import Points, is_dataset
 from lipot.certificates.shared import by_workers, joined
-from lipot.math.proportions import share_interval
+from lipot.math.norms import norm_name
+from lipot.math.proportions import in_words
 
 _CERTIFIERS: dict[type, Callable] = {}
 # Points of a stream that a certifier of its own sees at once.
@@ -88,7 +89,8 @@ class Certificate:
             eps = np.linspace(0.0, 1.05 * finite.max(initial=1e-3), 200)
         ax = plt.figure(figsize=(5, 3.2), layout="constrained").gca() if ax is None else ax
         ax.plot(eps, 100.0 * self.accuracy(eps), label="certified")
-        ax.set(xlabel=f"l{self.norm} radius", ylabel="certified accuracy (%)", ylim=(0, 100))
+        ax.set(xlabel=f"{norm_name(self.norm)} radius", ylabel="certified accuracy (%)")
+        ax.set_ylim(0, 100)
         ax.set_xlim(eps[0], eps[-1])
         ax.grid(alpha=0.3)
         return ax
@@ -99,9 +101,9 @@ class Certificate:
         map_ = f", features {self.lipschitz:.6g}-Lipschitz" if math.isfinite(self.lipschitz) else ""
         lines = [
             f"{len(self.radius)} points{map_}",
-            f"l{self.norm} radius: median {np.median(self.radius):.4g}, "
+            f"{norm_name(self.norm)} radius: median {np.median(self.radius):.4g}, "
             f"mean {np.mean(self.radius):.4g}, largest {np.max(self.radius):.4g}",
-            f"certified at some radius: {certified.mean():.2%}",
+            f"certified at some radius: {100 * certified.mean():.2f} %",
         ]
         if self.neighbors is not None:
             lines.append(self.neighbors.summary())
@@ -111,7 +113,8 @@ class Certificate:
             lines += [f"certified at {eps:g}: {self._counted(self.accuracy(eps))}" for eps in marks]
         taken = self.rounding[certified] / (self.radius + self.rounding)[certified]
         if np.any(np.isfinite(taken)):
-            lines.append(f"taken by floating point: {np.median(taken[np.isfinite(taken)]):.2%}")
+            share = np.median(taken[np.isfinite(taken)])
+            lines.append(f"taken by floating point: {100 * share:.2f} %")
         return "\n".join(lines)
 
     def __len__(self):
@@ -125,11 +128,11 @@ class Certificate:
         return f"<table><caption>Certificate: {escape(title)}</caption>{body}</table>"
 
     def __repr__(self):
-        labelled = "" if self.correct is None else f", clean accuracy {self.correct.mean():.2%}"
-        return (
-            f"<Certificate of {len(self)} points{labelled}, "
-            f"median l{self.norm} radius {np.median(self.radius):.4g}>"
-        )
+        facts = [f"{len(self)} points"]
+        if self.correct is not None:
+            facts.append(f"clean accuracy {100 * self.correct.mean():.2f} %")
+        facts.append(f"median {norm_name(self.norm)} radius {np.median(self.radius):.4g}")
+        return f"<Certificate of {', '.join(facts)}>"
 
     def in_linf(self, values):
         """The same certificate for l-infinity: `r` there is at most `r sqrt(values)` in l2.
@@ -164,8 +167,7 @@ class Certificate:
         return self.correct
 
     def _counted(self, share):
-        low, high = share_interval(share, len(self))
-        return f"{share:.2%} [{low:.1%}, {high:.1%}]"
+        return " ".join(in_words(share, len(self)))
 
     def _marks(self):
         """Quartiles of the radii that prove something, in two digits, whatever their scale."""

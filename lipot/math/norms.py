@@ -5,6 +5,28 @@ import math
 import numpy as np
 
 
+def norm_name(norm: int | str) -> str:
+    """A norm in words.
+
+    Example:
+
+    >>> norm_name(2), norm_name("inf")
+    ('l2', 'l-infinity')
+    """
+    return "l-infinity" if norm == "inf" else f"l{norm}"
+
+
+def order(norm: int | str) -> float:
+    """A norm as NumPy and ART take it.
+
+    Example:
+
+    >>> order(2), order("inf")
+    (2, inf)
+    """
+    return math.inf if norm == "inf" else 2
+
+
 def vector_norm(values, norm, axis=None):
     """Norm of vectors: the root of the sum of squares, or the largest absolute value.
 

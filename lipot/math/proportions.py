@@ -15,6 +15,13 @@ class Interval(NamedTuple):
     high: float
 
 
+class InWords(NamedTuple):
+    """A share in percent, and its confidence interval in brackets."""
+
+    percent: str
+    interval: str
+
+
 def confidence_interval(count: int, total: int, level: float = 0.95) -> Interval:
     r"""Clopper and Pearson's interval of a share that was counted on some points.
 
@@ -64,6 +71,18 @@ def share_interval(share: float, total: int) -> Interval:
     True
     """
     return confidence_interval(round(share * total), total)
+
+
+def in_words(share: float, total: int) -> InWords:
+    """A share of so many points with its `share_interval`, as a reader is told it.
+
+    Example:
+
+    >>> " ".join(in_words(0.95, 100))
+    '95.00 % [88.72, 98.36]'
+    """
+    low, high = share_interval(share, total)
+    return InWords(f"{100 * share:.2f} %", f"[{100 * low:.2f}, {100 * high:.2f}]")
 
 
 def at_least(count: int, total: int, share: float) -> float:

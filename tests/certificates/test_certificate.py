@@ -282,17 +282,17 @@ def test_a_certificate_describes_and_draws_itself():
     y = x.argmax(axis=1)
     certificate = lipot.certify(linear_model(np.eye(3)), x, y)
     assert len(certificate) == 50
-    assert repr(certificate).startswith("<Certificate of 50 points, clean accuracy 100.00%")
+    assert repr(certificate).startswith("<Certificate of 50 points, clean accuracy 100.00 %")
     summary = certificate.summary()
     assert "50 points, features 1-Lipschitz" in summary
     marks = [float(mark) for mark in re.findall(r"certified at ([\d.e+-]+):", summary)]
     np.testing.assert_allclose(marks, np.quantile(certificate.radius, [0.25, 0.5, 0.75]), rtol=0.05)
-    assert "taken by floating point: 0.00%" in summary
+    assert "taken by floating point: 0.00 %" in summary
     # 0.025 ** (1 / 50)
-    assert "clean accuracy: 100.00% [92.9%, 100.0%]" in summary
+    assert "clean accuracy: 100.00 % [92.89, 100.00]" in summary
     page = certificate._repr_html_()
     assert page.startswith("<table><caption>Certificate: 50 points, features 1-Lipschitz</caption>")
-    assert "<th>clean accuracy</th><td>100.00% [92.9%, 100.0%]</td>" in page
+    assert "<th>clean accuracy</th><td>100.00 % [92.89, 100.00]</td>" in page
     line = certificate.plot(eps=[0.0, 0.5, 1.0]).lines[0]
     np.testing.assert_allclose(line.get_ydata(), 100 * certificate.accuracy([0.0, 0.5, 1.0]))
     axes = plt.figure().gca()
@@ -305,13 +305,13 @@ def test_a_certificate_describes_and_draws_itself():
 def test_a_summary_speaks_of_radii_on_the_scale_of_those_found(scale):
     x = scale * np.random.default_rng(0).normal(size=(50, 3))
     certificate = lipot.certify(linear_model(np.eye(3)), x, x.argmax(axis=1))
-    shares = re.findall(r"certified at [\d.e+-]+: ([\d.]+)%", certificate.summary())
+    shares = re.findall(r"certified at [\d.e+-]+: ([\d.]+) %", certificate.summary())
     np.testing.assert_allclose([float(share) for share in shares], [75, 50, 25], atol=4)
 
 
 def test_a_summary_of_nothing_proven_names_no_radius():
     certificate = lipot.certify(linear_model(np.zeros((2, 2))), np.eye(2), [0, 1])
-    assert "certified at some radius: 0.00%" in certificate.summary()
+    assert "certified at some radius: 0.00 %" in certificate.summary()
     assert "certified at 0" not in certificate.summary()
 
 

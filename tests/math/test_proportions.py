@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from lipot.math.proportions import at_least, confidence_interval
+from lipot.math.proportions import at_least, confidence_interval, in_words
 
 
 @pytest.mark.parametrize(
@@ -24,6 +24,12 @@ def test_all_of_n_points_by_hand():
     assert confidence_interval(100, 100).low == pytest.approx(0.025 ** (1 / 100), abs=1e-12)
     assert confidence_interval(0, 100).high == pytest.approx(1 - 0.025 ** (1 / 100), abs=1e-12)
     assert at_least(2, 3, 0.5) == pytest.approx(0.5)
+
+
+def test_all_and_half_of_the_points_in_words():
+    # 0.025 ** (1 / 50), and ends of one half that mirror each other.
+    assert in_words(1.0, 50) == ("100.00 %", "[92.89, 100.00]")
+    assert in_words(0.5, 2) == ("50.00 %", "[1.26, 98.74]")
 
 
 @pytest.mark.parametrize("share", [0.03, 0.5, 0.98])

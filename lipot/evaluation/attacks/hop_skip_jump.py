@@ -3,7 +3,8 @@
 import numpy as np
 from art.attacks.evasion import HopSkipJump
 
-from lipot.evaluation.attacks.spec import EVERY_POINT, STANDARD, AttackSpec, order
+from lipot.evaluation.attacks.spec import EVERY_POINT, STANDARD, AttackSpec
+from lipot.math.norms import order
 
 
 class StartedHopSkipJump(HopSkipJump):

@@ -2,7 +2,8 @@
 
 from art.attacks.evasion import MomentumIterativeMethod
 
-from lipot.evaluation.attacks.spec import EVERY_POINT, STANDARD, AttackSpec, order
+from lipot.evaluation.attacks.spec import EVERY_POINT, STANDARD, AttackSpec
+from lipot.math.norms import order
 
 
 def _build(target, norm, eps, *, steps):

@@ -3,8 +3,6 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import numpy as np
-
 # Names of suites, as an attack lists those it belongs to.
 STANDARD = ("standard", "exhaustive")
 EXHAUSTIVE = ("exhaustive",)
@@ -44,8 +42,3 @@ class AttackSpec(NamedTuple):
     def searches_distance(self, norm):
         """Whether one run serves every radius."""
         return norm in self.distance_norms
-
-
-def order(norm):
-    """A norm as ART and NumPy take it."""
-    return np.inf if norm == "inf" else 2

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from lipot.evaluation.page.prose import headline_eps, percent
-from lipot.evaluation.record.result import norm_name
+from lipot.math.norms import norm_name
 
 # What is known of a model besides its accuracies, in this order; other notes come after.
 _FIRST = ("architecture", "parameters", "training")

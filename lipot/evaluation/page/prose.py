@@ -1,6 +1,6 @@
 """The sentences of the page: what the numbers say, in plain words."""
 
-from lipot.evaluation.record.result import norm_name
+from lipot.math.norms import norm_name
 
 
 def verdict(evaluation):

@@ -17,7 +17,7 @@ from lipot.evaluation.page.svg import WIDE, drawing
 from lipot.evaluation.page.views import sections
 from lipot.evaluation.record import curves, tables
 from lipot.evaluation.record.palette import MARKERS, SERIES
-from lipot.evaluation.record.result import norm_name
+from lipot.math.norms import norm_name
 
 # The signs that stand for Matplotlib's markers in the key.
 _SIGNS = dict(zip(MARKERS, "●■▲◆▼✚✖★◀▶"))

@@ -4,7 +4,7 @@ import numpy as np
 
 from lipot import extras
 from lipot.evaluation.record.palette import MARKERS, SERIES
-from lipot.evaluation.record.result import norm_name
+from lipot.math.norms import norm_name
 
 
 def plot(evaluations, ax=None):
@@ -67,4 +67,4 @@ def _label(evaluation, models, norms):
         return ""
     # Two dollars in a name would enclose a formula.
     name = evaluation.name.replace("$", r"\$")
-    return name if norms == 1 else f"{name} (l{evaluation.norm})"
+    return name if norms == 1 else f"{name} ({norm_name(evaluation.norm)})"

@@ -8,6 +8,7 @@ import numpy as np
 from lipot.attacks.auto_attack import STANDS
 from lipot.certificates import holds_within
 from lipot.evaluation.record.view import View
+from lipot.math.norms import norm_name
 from lipot.math.proportions import Interval, share_interval
 
 
@@ -196,17 +197,6 @@ class Evaluation:
                 f"'{self.name}' was attacked. Received: eps={eps}"
             )
         return self.broken_by[eps]
-
-
-def norm_name(norm: int | str) -> str:
-    """A norm in words.
-
-    Example:
-
-    >>> norm_name(2), norm_name("inf")
-    ('l2', 'l-infinity')
-    """
-    return "l-infinity" if norm == "inf" else f"l{norm}"
 
 
 def _finite_or_text(radius: float) -> float | str:

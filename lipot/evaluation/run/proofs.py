@@ -3,6 +3,7 @@
 import numpy as np
 
 from lipot.certificates import certify, holds_within
+from lipot.math.norms import norm_name
 
 
 def proven_radius(model, x, y, norm):
@@ -23,7 +24,7 @@ def proven_radius(model, x, y, norm):
     except (TypeError, ValueError, RuntimeError) as error:
         return None, f"Nothing is proven. {' '.join(str(error).split())}"
     radius = np.asarray(certificate.radius, "float64")
-    return radius, f"Proven in l{norm} from {certificate.proof}."
+    return radius, f"Proven in {norm_name(norm)} from {certificate.proof}."
 
 
 def check_against(radius, broken_by, eps, attacks):

@@ -18,6 +18,7 @@ from lipot.evaluation.run.randomness import drawn_from
 from lipot.evaluation.run.task import recipe, remake
 from lipot.evaluation.sanity import surrogate
 from lipot.evaluation.sanity.gradients import vanishes
+from lipot.math.norms import order
 from lipot.models import Purified
 
 _POINTS = 100
@@ -198,7 +199,7 @@ def _ascend(probe, loss, diameter, step, rows):
         # From the point itself: a random start alone would break most, gradients or not.
         return ProjectedGradientDescent(
             target.with_loss(loss),
-            norm=np.inf if probe.task.norm == "inf" else 2,
+            norm=order(probe.task.norm),
             eps=radius,
             eps_step=step,
             max_iter=3 * _STEPS,

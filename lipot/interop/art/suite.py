@@ -9,6 +9,7 @@ from art.attacks.evasion import (
 )
 
 from lipot import checks
+from lipot.math.norms import order
 
 
 def auto_attack(
@@ -50,7 +51,7 @@ def auto_attack(
     (2, 4, 4, 1)
     """
     if norm != 1:
-        norm = np.inf if checks.norm("norm", norm) == "inf" else 2
+        norm = order(checks.norm("norm", norm))
     eps_step = 2.0 * eps if eps_step is None else eps_step
     losses = ["crossentropy", "difference_logits_ratio"][: 1 if estimator.nb_classes < 3 else 2]
     attacks = [

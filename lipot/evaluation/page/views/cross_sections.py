@@ -9,6 +9,7 @@ from lipot.evaluation.page.svg import PANEL, drawing, pale
 from lipot.evaluation.page.views.spec import ViewSpec
 from lipot.evaluation.page.views.subject import lengths, margins_and_gradients, telling_rows
 from lipot.evaluation.record.view import DoesNotApply, View
+from lipot.math.norms import order
 
 _SHOWN = 4
 _GRID = 61
@@ -56,7 +57,7 @@ def compute(subject):
     for row, axes in enumerate(zip(steepest, across)):
         shift = steps @ np.stack([axis.ravel() for axis in axes])
         classes.append(_classes(chosen, row, shift).reshape(_GRID, _GRID))
-        sizes.append(np.linalg.norm(shift, ord=subject.order, axis=1).reshape(_GRID, _GRID))
+        sizes.append(np.linalg.norm(shift, ord=order(subject.norm), axis=1).reshape(_GRID, _GRID))
     classes = np.stack(classes)
     centers = classes[:, _GRID // 2, _GRID // 2]
     outside = classes != centers[:, None, None]
@@ -86,7 +87,7 @@ def _directions(subject):
 
 def _reach(subject, steepest):
     """How far the picture goes: past the decision in most panels, but not further than needed."""
-    lengths_in_norm = [np.linalg.norm(axis.ravel(), ord=subject.order) for axis in steepest]
+    lengths_in_norm = [np.linalg.norm(axis.ravel(), ord=order(subject.norm)) for axis in steepest]
     unit = np.median(subject.eps / np.array(lengths_in_norm))
     distances = np.linspace(0.0, _FAR, 61)[1:] * unit
     met = []

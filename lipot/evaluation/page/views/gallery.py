@@ -10,8 +10,8 @@ from lipot.evaluation.page.section import Cell, Section
 from lipot.evaluation.page.views.counterfactual import step_across, walk_across
 from lipot.evaluation.page.views.spec import ViewSpec
 from lipot.evaluation.page.views.subject import lengths, telling_rows
-from lipot.evaluation.record.result import norm_name
 from lipot.evaluation.record.view import DoesNotApply, View
+from lipot.math.norms import norm_name, order
 
 _SHOWN = 6
 # Above 1 by what training and float32 leave of an orthonormal kernel.
@@ -77,7 +77,7 @@ def compute(subject):
         seen_adversarial=chosen.logits_adv.argmax(axis=1).astype("int32"),
         seen_counterfactual=found.after.astype("int32"),
         attacks=tuple(map(str, chosen.attacks)),
-        attack_distances=np.linalg.norm(changes, ord=subject.order, axis=1),
+        attack_distances=np.linalg.norm(changes, ord=order(subject.norm), axis=1),
         confidences=_confidences(chosen.logits),
         confidences_adversarial=_confidences(chosen.logits_adv),
         distances=lengths(found.moved - chosen.x).reshape(-1),

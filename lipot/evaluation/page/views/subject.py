@@ -47,11 +47,6 @@ class Subject(NamedTuple):
         return self.task.norm
 
     @property
-    def order(self):
-        """The norm as NumPy takes it."""
-        return np.inf if self.norm == "inf" else self.norm
-
-    @property
     def clip_values(self):
         """Least and greatest value of an input."""
         return self.task.range[:2]
