@@ -185,6 +185,7 @@ def test_round_trips():
         (lambda: LossParamScheduler("alpha", [1.0], [0, 1]), "xp"),
         (lambda: LossParamScheduler("alpha", [1.0, 2.0], [1, 1]), "xp"),
         (lambda: LossParamScheduler("alpha", [], []), "xp"),
+        (lambda: LossParamScheduler("alpha", [1.0], [0], step=-1), "step"),
         (lambda: LossParamLog("alpha", rate=0), "rate"),
         (lambda: _fit(_model(), LossParamScheduler("beta", [1.0], [0])), "param_name"),
         (lambda: _fit(_model(), LossParamScheduler("name", [1.0], [0])), "param_name"),

@@ -5,11 +5,11 @@ import numpy as np
 
 from lipot import checks, layers
 from lipot.backend.keras_graph import all_layers
-from lipot.callbacks.configurable import Configurable
+from lipot.callbacks.counts_steps import CountsSteps
 
 
 @keras.saving.register_keras_serializable(package="lipot")
-class DistanceNormScheduler(Configurable):
+class DistanceNormScheduler(CountsSteps):
     r"""Raises the exponent of every `LInfDistanceDense` with a `p`, at last to infinity.
 
     For shares of the training below `begin` the exponent is `first`, from there to `end` it grows
@@ -35,10 +35,8 @@ class DistanceNormScheduler(Configurable):
     [8.0, 64.0, inf]
     """
 
-    progress = ("step",)
-
     def __init__(self, steps, first=8.0, last=1000.0, begin=0.125, end=0.875, step=0):
-        super().__init__()
+        super().__init__(step)
         self.steps = checks.positive_int("steps", steps)
         self.first = checks.positive_float("first", first)
         self.last = checks.positive_float("last", last)
@@ -47,8 +45,6 @@ class DistanceNormScheduler(Configurable):
             raise checks.invalid("end", f"more than begin={begin}", end)
         if not self.first < self.last:
             raise checks.invalid("last", f"more than first={first}", last)
-        self.step = checks.nonnegative_int("step", step)
-        self._begun = 0
 
     def exponent(self, share):
         """The exponent after a share of the training, a whole number or infinity."""
@@ -69,12 +65,8 @@ class DistanceNormScheduler(Configurable):
                 f"argument `p`. Received: '{self.model.name}' without one"
             )
 
-    def on_train_batch_begin(self, batch, logs=None):
-        self._begun = batch
+    def _at_step(self, batch):
         self.apply(self.step / self.steps)
-
-    def on_train_batch_end(self, batch, logs=None):
-        self.step += batch - self._begun + 1
 
     def get_config(self):
         names = ("steps", "first", "last", "begin", "end", "step")

@@ -5,10 +5,11 @@ import numpy as np
 
 from lipot import checks
 from lipot.callbacks.configurable import Configurable
+from lipot.callbacks.counts_steps import CountsSteps
 
 
 @keras.saving.register_keras_serializable(package="lipot")
-class LossParamScheduler(Configurable):
+class LossParamScheduler(CountsSteps):
     """Changes a number of the loss while training runs, by linear interpolation.
 
     Before training step `s` the parameter becomes `numpy.interp(s, xp, fp)`: constant before
@@ -34,10 +35,8 @@ class LossParamScheduler(Configurable):
     50.0
     """
 
-    progress = ("step",)
-
     def __init__(self, param_name, fp, xp, step=0):
-        super().__init__()
+        super().__init__(step)
         self.param_name = param_name
         self.fp = [float(value) for value in fp]
         self.xp = [float(at) for at in xp]
@@ -46,8 +45,6 @@ class LossParamScheduler(Configurable):
                 "Invalid value received for argument `xp`. Expected increasing steps, one for "
                 f"each of the {len(self.fp)} values of `fp`. Received: xp={xp}"
             )
-        self.step = step
-        self._begun = 0
 
     def on_train_begin(self, logs=None):
         if not hasattr(self._parameter(), "assign"):
@@ -57,13 +54,8 @@ class LossParamScheduler(Configurable):
                 f"other change. Received: param_name={self.param_name!r}"
             )
 
-    def on_train_batch_begin(self, batch, logs=None):
-        self._begun = batch
+    def _at_step(self, batch):
         self._parameter().assign(float(np.interp(self._position(batch), self.xp, self.fp)))
-
-    def on_train_batch_end(self, batch, logs=None):
-        # One call covers several steps under `steps_per_execution`.
-        self.step += batch - self._begun + 1
 
     def _parameter(self):
         return loss_parameter(self.model, self.param_name)

@@ -1,0 +1,33 @@
+"""The base of callbacks that act by the number of the training step."""
+
+from lipot import checks
+from lipot.callbacks.configurable import Configurable
+
+
+class CountsSteps(Configurable):
+    """Counts training steps over all epochs, and acts before each.
+
+    A subclass writes `_at_step(batch)`, which reads `self.step`.
+
+    Args:
+        step: First step, to resume a training. `Backup` keeps it.
+    """
+
+    progress = ("step",)
+
+    def __init__(self, step=0):
+        super().__init__()
+        self.step = checks.nonnegative_int("step", step)
+        self._begun = 0
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self._begun = batch
+        self._at_step(batch)
+
+    def on_train_batch_end(self, batch, logs=None):
+        # One call covers several steps under `steps_per_execution`.
+        self.step += batch - self._begun + 1
+
+    def _at_step(self, batch):
+        """Acts before a training step; `batch` is its number within the epoch."""
+        raise TypeError(f"{type(self).__name__} must define _at_step().")
