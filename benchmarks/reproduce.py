@@ -215,7 +215,7 @@ def _cell(ours, theirs):
 
 def _summary():
     lines = [
-        "| paper | rows with our figures | not run yet | cannot be run here |",
+        "| paper | rows with our figures | not run yet | no data or no benchmark |",
         "|---|---|---|---|",
     ]
     for paper in papers():

@@ -33,7 +33,7 @@ _ATTACK_STEPS = (1, 10, 20, 40, 100)
 _SETTINGS = {
     "epochs": 8,
     "batch_size": 128,
-    # With 5 the network learns to hide from the long steps: 98 % stand, and under 1 % after 20.
+    # With 5 the network learns to hide from the long steps: it stands them and falls to more.
     "attack_steps": 10,
     "points": 10000,
     "curve_points": 500,

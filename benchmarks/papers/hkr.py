@@ -156,7 +156,7 @@ TABLE = Table(
     shares={},
     shortfall=lambda name, settings: (
         f"{settings['epochs']} epochs of a smaller network (two convolutions of 16 and 32, two "
-        "dense layers of 256; the paper's is in an appendix that is not at hand); a 9 in MNIST "
+        "dense layers of 256; the paper describes its own in an appendix); a 9 in MNIST "
         "stands for CelebA"
     ),
 )

@@ -5,8 +5,8 @@
 # no change, however clever, gives another answer. Ten minutes to read and run; half a minute of it
 # is training.
 #
-# `pip install "lipot[tensorflow,evaluate]"` brings all that is needed. Where MNIST cannot be fetched,
-# the 8 x 8 digits of scikit-learn take its place.
+# `pip install ".[tensorflow,evaluate]"` in the folder of the project brings all that is needed.
+# Where MNIST cannot be fetched, the 8 x 8 digits of scikit-learn take its place.
 
 # %%
 import keras

@@ -68,7 +68,9 @@ class OptimalJacobian(PairedLoss):
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Reference:
-        OTJR (Le et al.), equations 10 to 12. The paper uses weight 0.002 on CIFAR-10.
+        OTJR (Le et al.), equations 10 to 12. Equation 12 has no factor $C$, which is ours, from
+        equation 3: divide the paper's $\lambda_J$, 0.002 on CIFAR-10, by the number of classes
+        to have its term.
 
     Example:
 
