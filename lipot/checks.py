@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
+import keras
 import numpy as np
 
 
@@ -218,6 +219,19 @@ def instance(name: str, value: Any, kind: Any, expected: str) -> Any:
     """
     if not isinstance(value, kind):
         raise invalid(name, expected, value)
+    return value
+
+
+def built_model(name: str, value: Any) -> Any:
+    """Returns `value`, or raises unless it is a Keras model that has its weights.
+
+    Example:
+
+    >>> built_model("encoder", keras.Sequential([keras.Input((2,))])).built
+    True
+    """
+    if not (isinstance(value, keras.Model) and value.built):
+        raise invalid(name, "a built Keras model", value)
     return value
 
 

@@ -4,6 +4,7 @@ import ast
 import pathlib
 import re
 
+import keras
 import numpy as np
 import pytest
 
@@ -108,6 +109,13 @@ def test_instance():
     assert refused(checks.instance, 3, str | None, "a name or None") == "a name or None"
 
 
+def test_a_model_must_have_its_weights():
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    assert checks.built_model("size", model) is model
+    for bad in (keras.Sequential([keras.layers.Dense(1)]), keras.layers.Dense(1), None):
+        assert refused(checks.built_model, bad) == "a built Keras model"
+
+
 @pytest.mark.parametrize(
     ("given", "classes", "expected"),
     [
@@ -177,6 +185,7 @@ def _expected(call):
     """What an error says was expected, with `{}` for what is filled in.
 
     Reads `ValueError("Invalid value ... Expected X. Received ...")` and `invalid(name, "X", ...)`.
+    `refused` is read as `invalid` is.
     """
     name = ast.unparse(call.func).rpartition(".")[2].lstrip("_")
     texts = [text for text in map(_text, call.args) if text is not None]
@@ -186,7 +195,7 @@ def _expected(call):
             for text in texts
             if "Invalid value received for argument" in text
         ]
-    return texts if name == "invalid" else []
+    return texts if name in ("invalid", "refused") else []
 
 
 def _text(node):
@@ -218,6 +227,7 @@ def test_no_check_is_written_twice():
         'ValueError("{START} `a`. Expected a boolean. Received: a=" + repr(a))',
         '_invalid("a", "a number between 0 and 1", a)',
         'checks.invalid("a", f"one of {CHOICES}", a)',
+        'checks.refused("a", "a boolean", "another")',
     ],
 )
 def test_a_check_written_again_is_seen(error):

@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from lipot import checks
-from lipot.backend.keras_graph import final_squashing
+from lipot.losses.logits import check_returns_logits
 from lipot.losses.paired import PairedLoss
 from lipot.math.divergences import crossentropy, kl_divergence
 
@@ -45,14 +45,8 @@ class LBGAT(PairedLoss):
 
     def __init__(self, teacher, *, beta=0.0, frozen=False, weight=1.0, name="lbgat", **kwargs):
         super().__init__(weight, name=name, **kwargs)
-        checks.instance("teacher", teacher, keras.Model, "a Keras model")
-        squashing = final_squashing(teacher)
-        if squashing is not None or not teacher.built:
-            raise ValueError(
-                "Invalid value received for argument `teacher`. Expected a built model that "
-                f"returns logits. Received: {squashing or 'one that is not built'}"
-            )
-        self.teacher = teacher
+        self.teacher = checks.built_model("teacher", teacher)
+        check_returns_logits("teacher", teacher)
         self.beta = checks.nonnegative_float("beta", beta)
         self.frozen = checks.boolean("frozen", frozen)
         if frozen:

@@ -8,7 +8,7 @@ from keras import ops
 
 from lipot import checks
 from lipot.attacks.base import Attack
-from lipot.backend.keras_graph import final_squashing
+from lipot.losses.logits import check_returns_logits
 from lipot.losses.paired import PairedBatch, PairedLoss
 from lipot.losses.weighted_loss import MeanLoss
 from lipot.models.collapse import WarnsOfCollapse
@@ -216,12 +216,7 @@ def _probe(classifier, features):
 
 def _check(classifier, attack, losses, features):
     checks.instance("classifier", classifier, keras.Model, "a Keras model")
-    squashing = final_squashing(classifier)
-    if squashing is not None:
-        raise ValueError(
-            "Invalid value received for argument `classifier`. Expected a model that returns "
-            f"logits. Received: at its end {squashing}"
-        )
+    check_returns_logits("classifier", classifier)
     checks.instance("attack", attack, Attack | None, "a lipot attack or None")
     if not losses or not all(isinstance(term, PairedLoss) for term in losses):
         raise ValueError(

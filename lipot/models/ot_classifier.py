@@ -5,7 +5,7 @@ from keras import ops
 
 from lipot import checks
 from lipot.attacks.base import Attack
-from lipot.backend.keras_graph import final_squashing
+from lipot.losses.logits import check_returns_logits
 from lipot.losses.weighted_loss import ReplicatedLoss
 from lipot.math import replicas
 from lipot.math.divergences import crossentropy, one_hot_labels
@@ -326,17 +326,10 @@ class _Steps(keras.layers.Layer):
 
 def _check_networks(encoder, classifier, discriminator):
     """Checks that the networks fit together and returns the size of a code."""
-    for name, network in (
-        ("encoder", encoder),
-        ("classifier", classifier),
-        ("discriminator", discriminator),
-    ):
-        optional = name == "discriminator" and network is None
-        if not optional and not (isinstance(network, keras.Model) and network.built):
-            raise ValueError(
-                f"Invalid value received for argument `{name}`. Expected a built Keras model. "
-                f"Received: {name}={network!r}"
-            )
+    checks.built_model("encoder", encoder)
+    checks.built_model("classifier", classifier)
+    if discriminator is not None:
+        checks.built_model("discriminator", discriminator)
     if len(encoder.output_shape) != 2:
         raise ValueError(
             "Invalid value received for argument `encoder`. Expected outputs of shape (batch, "
@@ -348,12 +341,7 @@ def _check_networks(encoder, classifier, discriminator):
             f"Invalid value received for argument `classifier`. Expected inputs of {code_size} "
             f"numbers, as the encoder's outputs. Received: {classifier.input_shape}"
         )
-    squashing = final_squashing(classifier)
-    if squashing is not None:
-        raise ValueError(
-            "Invalid value received for argument `classifier`. Expected a model that returns "
-            f"logits. Received: at its end {squashing}"
-        )
+    check_returns_logits("classifier", classifier)
     if discriminator is not None and (
         discriminator.input_shape[1:] != (code_size,) or discriminator.output_shape[1:] != (1,)
     ):

@@ -4,6 +4,7 @@ import keras
 
 from lipot import checks
 from lipot.math.medians import median_windows
+from lipot.purifiers.purifier import check_images
 
 
 @keras.saving.register_keras_serializable(package="lipot")
@@ -42,11 +43,7 @@ class MedianFilter(keras.layers.Layer):
             raise checks.invalid("size", "an odd positive integer", size)
 
     def build(self, input_shape):
-        if len(input_shape) != 4:
-            raise ValueError(
-                "Invalid value received for argument `inputs`. Expected images of shape (batch, "
-                f"height, width, channels). Received: shape {tuple(input_shape)}"
-            )
+        check_images(input_shape)
         self.built = True
 
     def call(self, inputs):

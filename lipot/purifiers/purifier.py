@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from lipot import checks
 from lipot.backend.calls import stateless_call
 from lipot.losses.weighted_loss import MeanLoss
 
@@ -64,11 +65,7 @@ def check_network(name, network, inputs, outputs):
         inputs: Shape of one input, or `None` for any.
         outputs: Shape of one output, or `None` for any.
     """
-    if not (isinstance(network, keras.Model) and network.built):
-        raise ValueError(
-            f"Invalid value received for argument `{name}`. Expected a built Keras model. "
-            f"Received: {name}={network!r}"
-        )
+    checks.built_model(name, network)
     for what, shape, found in (
         ("inputs", inputs, network.input_shape),
         ("outputs", outputs, network.output_shape),

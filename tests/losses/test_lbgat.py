@@ -90,6 +90,8 @@ def test_bad_teachers_are_named():
     for teacher in ("network", softmaxed, keras.Sequential([keras.layers.Dense(3)])):
         with pytest.raises(ValueError, match="argument `teacher`"):
             losses.LBGAT(teacher)
+    with pytest.raises(ValueError, match="returns logits. Received: at its end the layer .*dense"):
+        losses.LBGAT(softmaxed)
     wide = keras.Sequential([keras.Input((5,)), keras.layers.Dense(4)])
     with pytest.raises(ValueError, match="as many logits as the classifier's 3. Received: 4"):
         trained(losses.LBGAT(wide))
