@@ -49,7 +49,11 @@ def _run(options):
 
 
 def _how_to_go_on(options):
-    return "Start it again." if options is None else options.how_to_go_on(options)
+    return getattr(options, "how_to_go_on", _start_again)(options)
+
+
+def _start_again(_):
+    return "Start it again."
 
 
 def _parser():

@@ -2,7 +2,7 @@
 
 import argparse
 
-from lipot_cli.options import DATA_HELP, NORMS, nonnegative_float, positive_int
+from lipot_cli.options import add_points, nonnegative_float
 
 RADII = {2: (0.25, 0.5, 1.0, 1.5), "inf": (0.05, 0.1, 0.2, 0.3)}
 
@@ -16,12 +16,9 @@ def add_to(commands):
         "break. It is computed from the weights; nothing is attacked.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
+    add_points(command, "scaled as the model was trained")
     add = command.add_argument
-    add("model", help="a .keras file, or preset:NAME, such as preset:digits-hkr")
-    add("data", help=f"scaled as the model was trained: {DATA_HELP}")
-    add("--norm", type=str.lower, choices=NORMS, default="2", help="norm of the radii")
     add("--eps", type=nonnegative_float, nargs="+", help="radii (some of the norm, if left out)")
-    add("--limit", type=positive_int, help="only the first so many points")
     command.set_defaults(run=_run, how_to_go_on=_how_to_go_on)
 
 

@@ -11,7 +11,7 @@ def add_to(commands):
         "writes it as a page to open in a browser.",
     )
     command.add_argument("--out", default="demo-report", metavar="FOLDER", help="for page, figures")
-    command.set_defaults(run=_run, how_to_go_on=lambda options: "Start it again.")
+    command.set_defaults(run=_run)
 
 
 def _run(options):

@@ -4,8 +4,7 @@ import argparse
 import pathlib
 
 from lipot_cli.options import (
-    DATA_HELP,
-    NORMS,
+    add_points,
     check_output,
     positive_float,
     positive_int,
@@ -25,10 +24,8 @@ def add_to(commands):
         epilog="Stopped before the end? Started again with the same --resume FOLDER it goes on.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
+    add_points(command, "as the model takes them")
     add = command.add_argument
-    add("model", help="a .keras file, or preset:NAME, such as preset:digits-hkr")
-    add("data", help=f"as the model takes them: {DATA_HELP}")
-    add("--norm", type=str.lower, choices=NORMS, default="2", help="norm of the attack")
     radii = [0.25, 0.5, 1.0]
     add("--eps", type=positive_float, nargs="+", default=radii, help="radii, in units of x")
     add(
@@ -45,7 +42,6 @@ def add_to(commands):
         default="auto",
         help="what the model returns; auto finds out",
     )
-    add("--limit", type=positive_int, help="only the first so many points")
     add("--batch-size", type=positive_int, default=256, help="points attacked at once")
     add("--seed", type=seed, default=0, help="of everything random")
     add("--out", default="report.html", metavar="FILE", help="the page")

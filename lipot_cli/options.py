@@ -19,6 +19,20 @@ DATA_HELP = (
 NORMS = ("2", "l2", "inf", "linf")
 
 
+def add_points(command, data_is):
+    """Adds what commands that ask a model about points have in common.
+
+    Args:
+        command: Parser of the command.
+        data_is: How its help says in which units the points are.
+    """
+    add = command.add_argument
+    add("model", help="a .keras file, or preset:NAME, such as preset:digits-hkr")
+    add("data", help=f"{data_is}: {DATA_HELP}")
+    add("--norm", type=str.lower, choices=NORMS, default="2", help="norm of the radii")
+    add("--limit", type=positive_int, help="only the first so many points")
+
+
 def positive_int(text):
     """A positive integer from its text."""
     return _number(text, int, lambda value: value >= 1, "a positive integer")

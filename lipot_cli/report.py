@@ -23,7 +23,7 @@ def add_to(commands):
         default="terminal",
         help="how to print the accuracies",
     )
-    command.set_defaults(run=_run, how_to_go_on=lambda options: "Start it again.")
+    command.set_defaults(run=_run)
 
 
 def _run(options):
