@@ -214,18 +214,16 @@ def _cell(ours, theirs):
 
 
 def _summary():
-    lines = [
-        "| paper | rows with our figures | not run yet | no data or no benchmark |",
-        "|---|---|---|---|",
-    ]
+    header = ["paper", "rows with our figures", "not run yet", "no data or no benchmark"]
+    cells = []
     for paper in papers():
         rows = [row for table in paper["tables"] for row in rows_of(table)]
         measured = sum(bool(row.source) for row in rows)
         waiting = sum(row.missing == "not run" for row in rows)
         rest = len(rows) - measured - waiting
         name = paper["name"]
-        lines.append(f"| [{name}](#{name.lower()}) | {measured} | {waiting} | {rest} |")
-    return "\n".join(lines)
+        cells.append([f"[{name}](#{name.lower()})", measured, waiting, rest])
+    return markdown_table(header, cells)
 
 
 if __name__ == "__main__":

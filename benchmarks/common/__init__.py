@@ -2,11 +2,19 @@
 
 from benchmarks.common.pages import DOCS, ROOT, between_marks, markdown_table, percent
 from benchmarks.common.papers import paper_row, papers
-from benchmarks.common.records import DEEL_LIP, RESULTS, environment, read_result, write_result
+from benchmarks.common.records import (
+    DEEL_LIP,
+    NEAR,
+    RESULTS,
+    environment,
+    read_result,
+    write_result,
+)
 
 __all__ = [
     "DEEL_LIP",
     "DOCS",
+    "NEAR",
     "RESULTS",
     "ROOT",
     "between_marks",

@@ -26,7 +26,7 @@ def small_cnn(hidden=(), classes=10):
 
 @contextlib.contextmanager
 def mixed_precision(policy="mixed_bfloat16"):
-    """Layers made inside compute in half precision; those made after it as before."""
+    """Layers made inside compute by a dtype policy; those made after it as before."""
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(policy)
     try:

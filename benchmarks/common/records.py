@@ -10,6 +10,8 @@ from pathlib import Path
 RESULTS = Path(__file__).parents[1] / "results"
 # The key of the rows that deel-lip has beside ours in one result file.
 DEEL_LIP = "deel-lip 1.5.0, in the same run"
+# The key of what NGOpt leaves standing within an l2 radius of 3.
+NEAR = "accuracy where a norm above 3 does not count"
 
 _PACKAGES = (
     "keras",

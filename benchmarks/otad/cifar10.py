@@ -192,7 +192,7 @@ class Measurements:
         x, y = self.test(1000)
         of_data, of_test = (metric.predict(part, 500, verbose=0) for part in (self.data.x_train, x))
         found = KNeighborsClassifier(10).fit(of_data, self.data.y_train)
-        return round(100.0 * found.score(of_test, y), 2)
+        return shared.in_percent(found.score(of_test, y))
 
     def network(self):
         options = self.options

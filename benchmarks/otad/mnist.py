@@ -14,6 +14,7 @@ import keras
 import numpy as np
 
 import lipot
+from benchmarks.common import NEAR
 from benchmarks.otad import parts as shared
 from lipot import backend, datasets
 from lipot.math.steepness import steepest_change
@@ -140,13 +141,13 @@ class Measurements:
     def gradients(self, eps):
         model, (x, y) = self.otad("resnet"), self.test(self.options.points)
         attacks = shared.gradient_attacks(model, SHAPE, eps, steps=self.steps)
-        right = {"clean": self.right(model, x, y)}
+        right = {"clean": shared.right(model, x, y)}
         for name, attack in attacks.items():
-            right[name] = self.right(model, attack.generate(x, y), y)
+            right[name] = shared.right(model, attack.generate(x, y), y)
         network = self.network("resnet")
         surrogate = shared.gradient_attacks(model, SHAPE, eps, steps=self.steps)["BPDA + PGD"]
-        figures = {name: percent(rows) for name, rows in right.items()}
-        figures["worst of these"] = percent(np.all(list(right.values()), axis=0))
+        figures = {name: shared.in_percent(rows) for name, rows in right.items()}
+        figures["worst of these"] = shared.in_percent(np.all(list(right.values()), axis=0))
         figures["backbone alone, on the BPDA points"] = shared.attacked_accuracy(
             network, x, y, surrogate
         )
@@ -155,19 +156,17 @@ class Measurements:
     def square(self, kind, eps, queries=None):
         model, (x, y) = self.otad(kind), self.test(self.options.square_points)
         attack = shared.square_attack(eps, queries=queries or self.queries["square"])
-        return {"accuracy": percent(attack.run(model, x, y).stands)}
+        return {"accuracy": shared.in_percent(attack.run(model, x, y).stands)}
 
     def ngopt(self, sigma):
         model, (x, y) = self.otad("resnet"), self.test(self.options.ngopt_points)
         attacked = shared.ngopt_attack(model, SHAPE, sigma, budget=self.budget).generate(x, y)
         moved = np.linalg.norm((attacked - x).reshape(len(x), -1), axis=1)
         found = moved > 0
-        clean = self.right(model, x, y)
+        clean = shared.right(model, x, y)
         return {
             "accuracy": shared.accuracy(model, attacked, y),
-            "accuracy where a norm above 3 does not count": percent(
-                clean & ~(found & (moved <= 3.0))
-            ),
+            NEAR: shared.in_percent(clean & ~(found & (moved <= 3.0))),
             "mean norm where found": round(float(np.mean(moved[found])), 3)
             if found.any()
             else None,
@@ -203,7 +202,7 @@ class Measurements:
             "median radius of the set": round(float(np.median(behind.set_radius)), 4),
             "median radius of the margin": round(float(np.median(behind.margin_radius)), 4),
             **{
-                f"certified at {e}": round(100 * certificate.accuracy(e), 2)
+                f"certified at {e}": shared.in_percent(certificate.accuracy(e))
                 for e in (0.01, 0.05, 0.1)
             },
         }
@@ -247,9 +246,6 @@ class Measurements:
     def test(self, count):
         return shared.some(self.data.x_test, self.data.y_test, count, self.options.seed)
 
-    def right(self, model, x, y):
-        return np.argmax(model.predict(x, batch_size=200, verbose=0), axis=1) == y
-
     def steepness(self, backbone):
         """Mean steepest change of the backbone at a distance of 0.3."""
         x = self.test(self.options.points)[0].reshape(-1, 784)
@@ -267,10 +263,6 @@ def build(kind):
     backbone = keras.Sequential([keras.Input((784,)), *backbone.layers], name="backbone")
     head = keras.Sequential([keras.Input((784,)), keras.layers.Dense(10)], name="head")
     return keras.Sequential([keras.Input(SHAPE), keras.layers.Flatten(), backbone, head])
-
-
-def percent(rows):
-    return round(100.0 * float(np.mean(rows)), 2)
 
 
 if __name__ == "__main__":

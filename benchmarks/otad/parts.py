@@ -48,16 +48,17 @@ class Parts:
                 self.run(label, function)
 
 
-def store_of(name, options, *, beside=()):
+def store_of(name, options, *, beside=(), **more):
     """The `Parts` of a run by its parsed arguments, kept apart where it is a `--quick` one.
 
     Args:
         name: Name of the result below `otad/`.
         options: Parsed arguments with `seed` and `quick`.
         beside: Names of arguments that do not change any figure.
+        **more: Settings that are no arguments.
     """
     left_out = ("seed", *beside)
-    settings = {key: value for key, value in vars(options).items() if key not in left_out}
+    settings = {key: value for key, value in vars(options).items() if key not in left_out} | more
     name = f"otad/{name}{'_quick' if options.quick else ''}"
     return Parts(name, seed=options.seed, settings=settings)
 
@@ -76,7 +77,12 @@ def trained(name, build, train):
 
 def accuracy(model, x, y, batch_size=200):
     """Share of right predictions in percent."""
-    return round(100.0 * float(np.mean(right(model, x, y, batch_size))), 2)
+    return in_percent(right(model, x, y, batch_size))
+
+
+def in_percent(rows):
+    """The share of rows that are true, as the results store it; a share may be given itself."""
+    return round(100.0 * float(np.mean(rows)), 2)
 
 
 def right(model, x, y, batch_size=200):

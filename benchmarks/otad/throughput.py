@@ -15,7 +15,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from benchmarks.otad.parts import Parts
+from benchmarks.otad.parts import store_of
 from lipot import backend
 from lipot.layers import ConvexInterpolation
 from lipot.math import interpolation_reference
@@ -34,9 +34,7 @@ def main():
     options = parser.parse_args()
     if options.quick:
         options.rounds = 2
-    settings = {"rounds": options.rounds, "neighbors": NEIGHBORS}
-    name = "otad/throughput_quick" if options.quick else "otad/throughput"
-    store = Parts(name, seed=options.seed, settings=settings)
+    store = store_of("throughput", options, beside=("quick",), neighbors=NEIGHBORS)
     for dimension, batch in ((784, 512), (16384, 128)):
         store.run(f"d = {dimension}", compare, dimension, batch, options)
     dimensions = (256, 784) if options.quick else (256, 784, 2048, 4096, 8192, 16384)

@@ -5,8 +5,8 @@
 
 `cells` takes PBMC 68k (reduced: 560 + 140 cells, 765 genes, 10 types) in place of the paper's
 MERFISH retina (65697 + 16425 cells, 500 genes, 7 types), which was not available: the figures
-show that it works there, not how it compares. `gaussians` draws 50000 + 10000 points of dimension 128
-around means on the unit sphere, as the paper does, with `--train` and `--test` of them.
+show that it works there, not how it compares. `gaussians` draws 50000 + 10000 points of dimension
+128 around means on the unit sphere, as the paper does, with `--train` and `--test` of them.
 """
 
 import argparse

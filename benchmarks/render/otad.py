@@ -9,13 +9,12 @@ matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
 
-from benchmarks.common import DOCS, between_marks, markdown_table, paper_row, read_result
+from benchmarks.common import DOCS, NEAR, between_marks, markdown_table, paper_row, read_result
 
 PAGE = DOCS / "otad.md"
 PLOT = DOCS / "images" / "otad-time.png"
 NOT_COMPARED = "not compared"
 
-NEAR = "accuracy where a norm above 3 does not count"
 GRADIENTS = ("BPDA + PGD", "PGD, true gradient", "AutoPGD, true gradient", "worst of these")
 
 

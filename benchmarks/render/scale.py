@@ -94,7 +94,6 @@ def plan(record):
     """What AutoAttack on a million images and a step of training cost, network by network."""
     figures, settings = record["figures"], record["settings"]
     attacks = next(iter(figures.values()))["core_hours_by_attack"]
-    methods = list(settings["methods"])
     suite = markdown_table(
         ["network", "forward", "with gradient", *(f"`{name}`" for name in attacks), *_WORKERS],
         [
@@ -108,7 +107,21 @@ def plan(record):
             for name, found in figures.items()
         ],
     )
-    training = markdown_table(
+    stand = ", ".join(
+        f"{share:.0%} before `{name}`".replace("%", " %")
+        for name, (_, _, share) in settings["suite"].items()
+    )
+    return (
+        f"AutoAttack's standard suite on {settings['images']:,} images: processor time of a pass, "
+        f"core hours by attack, and hours in all on 1, 8 and 64 workers of one core each, "
+        f"simulated. The shares of points that still stand are assumed: {stand}."
+        f"\n\n{suite}\n\nTraining, an image:\n\n{_training(figures, settings['methods'])}"
+    )
+
+
+def _training(figures, methods):
+    """What an image costs in training by each method, network by network."""
+    return markdown_table(
         ["network", "weights", "sent a step by each of 8 workers", *methods],
         [
             [
@@ -123,16 +136,6 @@ def plan(record):
             ]
             for name, found in figures.items()
         ],
-    )
-    stand = ", ".join(
-        f"{share:.0%} before `{name}`".replace("%", " %")
-        for name, (_, _, share) in settings["suite"].items()
-    )
-    return (
-        f"AutoAttack's standard suite on {settings['images']:,} images: processor time of a pass, "
-        f"core hours by attack, and hours in all on 1, 8 and 64 workers of one core each, "
-        f"simulated. The shares of points that still stand are assumed: {stand}."
-        f"\n\n{suite}\n\nTraining, an image:\n\n{training}"
     )
 
 

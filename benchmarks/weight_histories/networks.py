@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 
+from benchmarks.common.networks import mixed_precision
 from lipot import layers as lip
 
 stock = keras.layers
@@ -141,12 +142,8 @@ def random_network(rng):
     policy = draw.pick(POLICIES if _has_float64() else POLICIES[:8])
     kind = draw.pick(("vector", "image", "image", "sequence"))
     random = draw.pick(("augmentation", "training")) if draw.chance(SHARE_RANDOM) else None
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(policy)
-    try:
+    with mixed_precision(policy):
         model = _network(draw, kind, "float64" if policy == "float64" else "float32", random)
-    finally:
-        keras.config.set_dtype_policy(before)
     names = [type(operation).__name__ for operation in model.operations]
     return model, {"kind": kind, "policy": policy, "layers": names, "random": random}
 

@@ -32,6 +32,7 @@ from benchmarks.common import cifar10_networks as networks
 from benchmarks.common import read_result, write_result
 from benchmarks.common.cifar10_batches import Batches, Shuffle
 from benchmarks.common.cifar10_certificate import RADII
+from benchmarks.common.networks import mixed_precision
 from benchmarks.common.norms import operator_norms, power_iteration
 from benchmarks.common.time_budget import Clock
 from lipot import callbacks, losses, optimizers
@@ -128,12 +129,8 @@ def deel_row(data, seed, options):
 
 def in_float64(build, weights):
     """The network of some weights, computed in float64."""
-    policy = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("float64")
-    try:
+    with mixed_precision("float64"):
         model = build()
-    finally:
-        keras.config.set_dtype_policy(policy)
     model.set_weights(weights)
     return model
 
