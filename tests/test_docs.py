@@ -83,7 +83,7 @@ def test_the_home_page_shows_the_code_of_the_readme():
 
 # Names and units that need no words, and figures of tables.
 PLAIN = """
-    APEGAN MB AT CE CPU CSV GB GPU HTML II III IV IX JAX JPEG JSON L2 MERFISH MIT MNIST MOSEK NN NP
+    APEGAN MB AT CE CPU CSV GB GPU H200 HTML II III IV IX JAX JPEG JSON L2 MERFISH MIT MNIST MOSEK NN NP
     PBMC README SHA SVG TRADESPGD UCI VI VII VIII XI XII XIII XIV CIFAR SVHN DML
 """
 

@@ -74,7 +74,7 @@ def _comparison(record):
         f"{record['date']}. {settings['note']}"
     )
     if SAME not in record["figures"]:
-        caption += " The row of deel-lip's layers made of lipot's was not run."
+        caption += " The row of lipot's layers of the same names was not run."
     return f"{markdown_table(COLUMNS, rows)}\n\n{caption.strip()}"
 
 
