@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks import reproduce
 from benchmarks.common import paper_row, papers
-from benchmarks.render import choosing, measured, otad
+from benchmarks.render import choosing, measured, otad, readme
 from benchmarks.transport import recipes
 
 TABLES = [table for paper in papers() for table in paper["tables"]]
@@ -31,6 +31,21 @@ def test_a_row_of_a_paper_is_found_by_its_table_and_label():
     assert paper_row("OTAD", "XII", "KNN", about="CIFAR-10") == [34.8, 35.2, 35.3]
     with pytest.raises(LookupError, match="2 rows 'KNN'"):
         paper_row("OTAD", "XII", "KNN")
+
+
+def test_a_bound_of_a_small_number_is_rounded_up():
+    assert readme._rounded_up(3.023e-06) == "3.1e-06"
+    assert readme._rounded_up(9.96e-06) == "1.0e-05"
+
+
+def test_an_older_figure_says_that_it_is_older(monkeypatch):
+    settings, environment = {"depth": 3, "width": 4, "batch": 5}, {"processor": "A"}
+    record = {"settings": settings, "date": "2026-01-01", "environment": environment}
+    wide = {"date": "2026-01-02", "environment": {"processor": "B"}}
+    monkeypatch.setattr(measured, "read_result", lambda name: wide)
+    assert "before the retraction" in measured.overhead(record)
+    assert "another processor" in measured.overhead(record)
+    assert "before" not in measured.overhead({**record, "date": "2026-01-02"})
 
 
 @pytest.mark.parametrize("page", measured.PAGES, ids=lambda page: page.stem)

@@ -182,7 +182,7 @@ def _attacks(record):
             continue
         seconds = found["seconds"]
         yield (
-            f"{attack} on {record['settings']['points']} MNIST images",
+            f"{attack.replace(', ', ' with ')} on {record['settings']['points']} MNIST images",
             f"{seconds['lipot']:.1f} s",
             f"ART's own estimator {seconds['art']:.1f} s",
         )
