@@ -54,7 +54,7 @@ class LInfDistanceDense(LipschitzLayer):
         $k \bigl| \|x - w\|_\infty - \|y - w\|_\infty \bigr| \le k \|x - y\|_\infty
         \le k \|x - y\|_2$. It is attained, whatever the weights: between $x = t e_1$ and
         $y = (t + 1) e_1$ with $t$ large all units see the first feature, and all move by $k$. The
-        constant from l-infinity to l-infinity is $k$, also as `linf_lipschitz_bound`.
+        constant from l-infinity to l-infinity is $k$.
 
     Raises:
         ValueError: An argument out of its range, named in the message.
@@ -69,7 +69,7 @@ class LInfDistanceDense(LipschitzLayer):
     >>> layer = LInfDistanceDense(2, kernel_initializer="zeros")
     >>> [float(v) for v in layer(np.array([[1.0, -3.0]], "float32"))[0]]
     [3.0, 3.0]
-    >>> round(layer.lipschitz_bound, 4), layer.linf_lipschitz_bound
+    >>> round(layer.lipschitz_bound, 4), round(layer.bound((None, 2), norm="inf").lipschitz, 4)
     (1.4142, 1.0)
     """
 
@@ -169,11 +169,6 @@ class LInfDistanceDense(LipschitzLayer):
         """
         # Not infinity itself: a weight that is not finite is the sign of a broken training.
         self.exponent.assign(min(checks.positive_float("p", min(p, _INFINITY)), _INFINITY))
-
-    @property
-    def linf_lipschitz_bound(self):
-        """Lipschitz constant from l-infinity to l-infinity (float)."""
-        return self.k_coef_lip
 
     def compute_output_shape(self, input_shape):
         return (*input_shape[:-1], self.units)

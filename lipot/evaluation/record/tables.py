@@ -39,9 +39,11 @@ def table(evaluations, format, columns):
     attacks = [name for name in frame.columns if name not in _LEADING]
     if format == "pandas":
         return frame if columns == "all" else frame[list(_LEADING)]
+    if format == "terminal":
+        return _terminal(frame, units(evaluations))
     shown = [*_MAIN, *(attacks if columns == "all" else ())]
-    writers = {"terminal": _terminal, "markdown": _markdown, "latex": _latex}
-    return writers[format](frame, shown, units(evaluations))
+    write = {"markdown": _markdown, "latex": _latex}[format]
+    return write(frame, shown, units(evaluations))
 
 
 def notebook(evaluations):
@@ -120,8 +122,8 @@ def _cells(frame, shown):
     return [[_text(row, name) for name in shown] for row in frame.to_dict("records")]
 
 
-def _terminal(frame, _, units):
-    grid = Table(title=f"Accuracy under attack, {escape(units)}", caption=_NOTE)
+def _terminal(frame, said):
+    grid = Table(title=f"Accuracy under attack, {escape(said)}", caption=_NOTE)
     for header, name in zip(_headers(_MAIN), _MAIN):
         is_text = name in _WORDS
         width = min(_NAME_WIDTH, max(map(len, frame["model"]))) if name == "model" else None
@@ -144,16 +146,16 @@ def _breakers(row):
     return ", ".join(found) or "-"
 
 
-def _markdown(frame, shown, units):
+def _markdown(frame, shown, said):
     def line(cells):
         return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
     rule = ["---" if name in _WORDS else "---:" for name in shown]
     rows = [line(_headers(shown)), line(rule), *map(line, _cells(frame, shown))]
-    return "\n".join([f"{units}; {_INTERVALS}.", "", *rows])
+    return "\n".join([f"{said}; {_INTERVALS}.", "", *rows])
 
 
-def _latex(frame, shown, units):
+def _latex(frame, shown, said):
     def escaped(text):
         return "".join(_LATEX_SPECIAL.get(c, c) for c in text)
 
@@ -161,11 +163,11 @@ def _latex(frame, shown, units):
         return " & ".join(map(escaped, cells)) + r" \\"
 
     columns = "".join("l" if name in _WORDS else "r" for name in shown)
-    said = escaped(f"{units}; {_INTERVALS}")
+    first = escaped(f"{said}; {_INTERVALS}")
     return "\n".join(
         [
             rf"\begin{{tabular}}{{{columns}}}",
-            rf"\multicolumn{{{len(shown)}}}{{l}}{{{said}}} \\",
+            rf"\multicolumn{{{len(shown)}}}{{l}}{{{first}}} \\",
             r"\toprule",
             line(_headers(shown)),
             r"\midrule",
