@@ -43,6 +43,15 @@ class AdversarialModel(ChecksFirstBatch, SavesRandomState, keras.Model):
             input of the last layer.
         **kwargs: Arguments of `keras.Model`.
 
+    Input shape:
+        That of `classifier`.
+
+    Output shape:
+        That of `classifier`, logits `(batch, classes)`.
+
+    Lipschitz bound:
+        That of `classifier`, whose graph `lipot.certify` walks.
+
     Reference:
         GOT, equations 3 and 4; OTJR, equation 13.
 

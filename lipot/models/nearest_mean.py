@@ -17,7 +17,16 @@ class NearestMean(NeighborModel):
         embedding: As in `OTAD`.
         metric: As in `OTAD`.
         search: As in `OTAD`.
-        **kwargs: Arguments of `keras.Model`.
+        **kwargs: As in `OTAD`.
+
+    Input shape:
+        As in `OTAD`.
+
+    Output shape:
+        That of the head.
+
+    Lipschitz bound:
+        None: an answer jumps where the neighbors change. `lipot.certify` refuses the model.
 
     Reference:
         Gai, Wang and Zhang, "OTAD", section V.G.

@@ -89,6 +89,9 @@ class OTClassifier(ChecksFirstBatch, SavesRandomState, AlternatingSteps, keras.M
     Output shape:
         Logits, `(batch, classes)`.
 
+    Lipschitz bound:
+        None of its own: `lipot.certify` takes `inference_model()`, which has a graph.
+
     Reference:
         OT-Classifier (Li et al.), algorithm 1 and equation 2.
 

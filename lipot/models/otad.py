@@ -56,7 +56,14 @@ class OTAD(NeighborModel):
             such as a trained `CIPNet`, or None.
         search: `"exact"`, or by the package faiss `"faiss"`, exact too, and `"faiss-ivf"` or
             `"faiss-hnsw"`, which may miss neighbors.
-        **kwargs: Arguments of `keras.Model`.
+        **kwargs: Arguments of `keras.Model`, and `memory`, the `NeighborMemory` of another model,
+            to answer from the same stored points.
+
+    Input shape:
+        That of the embedding, or of the backbone without one, in any number type.
+
+    Output shape:
+        That of the head.
 
     Lipschitz bound:
         None as a whole, as neighbors change; `lipot.certify` proves a radius around each query.

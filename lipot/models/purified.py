@@ -36,6 +36,10 @@ class Purified(keras.Model):
     Output shape:
         That of `classifier`.
 
+    Lipschitz bound:
+        None is stated: `lipot.certify` refuses the model, which has no graph. Attack it, along
+        both derivatives.
+
     Reference:
         Athalye, Carlini and Wagner, "Obfuscated gradients give a false sense of security", 2018;
         OTAD, section V.D.

@@ -22,6 +22,10 @@ class RandomNoise(keras.layers.Layer):
     Output shape:
         That of the input.
 
+    Lipschitz bound:
+        None is stated: two calls differ, however near their inputs are. `lipot.certify` refuses a
+        network that holds the layer.
+
     Reference:
         Liu et al., "Towards robust neural networks via random self-ensemble", 2017.
 
@@ -100,6 +104,12 @@ class SelfEnsemble(keras.Model):
 
     Output shape:
         Logarithms of the average probabilities, `(batch, classes)`.
+
+    Lipschitz bound:
+        None is stated: two calls differ. `lipot.certify` refuses the model.
+
+    Reference:
+        Liu et al., "Towards robust neural networks via random self-ensemble", 2017.
 
     Example:
 

@@ -18,6 +18,15 @@ class StraightThrough(keras.Model):
             network an `OTAD` was made from, as its authors attack it.
         **kwargs: Arguments of `keras.Model`.
 
+    Input shape:
+        That of both models.
+
+    Output shape:
+        That of both models.
+
+    Lipschitz bound:
+        That of `model`, which is what `lipot.certify` takes; it refuses this one.
+
     Reference:
         Athalye, Carlini and Wagner, "Obfuscated gradients give a false sense of security", 2018.
 

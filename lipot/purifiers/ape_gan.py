@@ -40,6 +40,9 @@ class APEGAN(SavesRandomState, Purifier):
     Output shape:
         That of the input.
 
+    Lipschitz bound:
+        That of the generator. `lipot.certify` refuses the purifier itself, which has no graph.
+
     Reference:
         Jin, Shen, Zhang, Dai and Zhang, "APE-GAN: adversarial perturbation elimination with
         GAN", 2019; a baseline of OTAD, tables I to X.
