@@ -38,6 +38,10 @@ class DefenseGAN(SavesRandomState, Purifier):
     Output shape:
         That of the input.
 
+    Lipschitz bound:
+        None: each call draws its first codes, and the nearest image may be another one all at
+        once. `lipot.certify` refuses it.
+
     Reference:
         Samangouei, Kabkab and Chellappa, "Defense-GAN: protecting classifiers against
         adversarial attacks using generative models", 2018, algorithm 1; a baseline of

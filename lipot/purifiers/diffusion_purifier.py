@@ -38,6 +38,9 @@ class DiffusionPurifier(SavesRandomState, Purifier):
     Output shape:
         That of the input.
 
+    Lipschitz bound:
+        None: each call draws its noise. `lipot.certify` refuses it.
+
     Reference:
         Nie et al., "Diffusion models for adversarial purification", 2022, with the discrete
         steps of Ho, Jain and Abbeel, "Denoising diffusion probabilistic models", 2020.

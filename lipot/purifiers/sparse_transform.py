@@ -33,6 +33,9 @@ class SparseTransform(Purifier):
     Output shape:
         That of the input.
 
+    Lipschitz bound:
+        None is stated: `lipot.certify` refuses it.
+
     Reference:
         Sun, Tsai, Liu, Yu and Su, "Adversarial defense by stratified convolutional sparse
         coding", 2019, in one layer and with an l1 penalty; a baseline of OTAD, tables I to VIII.
