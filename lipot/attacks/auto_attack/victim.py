@@ -5,6 +5,7 @@ import numpy as np
 from keras import ops
 
 from lipot import backend, batches
+from lipot.math.classes import as_two_classes
 from lipot.math.probabilities import may_be_probabilities
 
 OUTPUTS = ("auto", "logits")
@@ -55,7 +56,7 @@ class Victim:
                 f"Model '{self.model.name}' returns NaN or infinite outputs on finite inputs. "
                 "Expected a model with finite weights."
             )
-        return np.concatenate([-outputs, outputs], axis=1) if outputs.shape[1] == 1 else outputs
+        return ops.convert_to_numpy(as_two_classes(outputs))
 
     def search(self, key, build):
         """Returns the compiled search of a key; `build` makes it the first time.
@@ -90,7 +91,7 @@ class Victim:
 
         def flat(forward, *arrays):
             def logits(points):
-                return as_logits(forward(points))
+                return as_two_classes(ops.cast(forward(points), "float32"))
 
             return tuple(step(logits, state_type(*arrays[-fields:]), *arrays[:-fields]))
 
@@ -107,14 +108,6 @@ class Victim:
 
     def _variables_now(self):
         return [(id(variable), variable.trainable) for variable in self.model.variables]
-
-
-def as_logits(outputs):
-    """Float32 logits of two classes or more from the outputs of a model."""
-    outputs = ops.cast(outputs, "float32")
-    if outputs.shape[-1] == 1:
-        return ops.concatenate([-outputs, outputs], axis=-1)
-    return outputs
 
 
 def check_logits(model, logits, outputs):
