@@ -87,6 +87,49 @@ def test_an_adjustable_number_is_seen_by_a_compiled_program():
         np.testing.assert_allclose(to_numpy(run(X)), value * X, rtol=1e-6)
 
 
+class Scaled:
+    """A function that equals all others of its factor and counts how often it is run by Python."""
+
+    runs = []
+
+    def __init__(self, factor):
+        self.factor = factor
+
+    def __eq__(self, other):
+        return isinstance(other, Scaled) and self.factor == other.factor
+
+    def __hash__(self):
+        return hash(self.factor)
+
+    def __call__(self, x):
+        self.runs.append(self.factor)
+        return self.factor * x
+
+
+def test_equal_functions_are_traced_once_in_programs_that_call_many():
+    Scaled.runs.clear()
+
+    def chain(x):
+        for factor in (2.0, 2.0, 3.0, 2.0):
+            x = backend.shared(Scaled(factor))(x)
+        return x
+
+    run = backend.compile(chain)
+    assert float(run(np.float32(1.0))) == float(run(np.float32(1.0))) == 24.0
+    if keras.backend.backend() == "tensorflow":
+        assert Scaled.runs == [2.0, 3.0]
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3, 5, 8])
+def test_rows_added_to_keep_shapes_few_repeat_the_last_one(rows):
+    fields = [np.arange(rows), np.arange(2.0 * rows).reshape(rows, 2)]
+    for given, padded in zip(fields, backend.few_shapes(fields)):
+        np.testing.assert_array_equal(padded[:rows], given)
+        assert np.all(padded[rows:] == given[-1:])
+        if keras.backend.backend() == "jax":
+            assert len(padded) in (1, 2, 4, 8)
+
+
 def test_tensors_are_concrete_outside_programs():
     seen = []
     compiled = backend.compile(lambda x: (seen.append(backend.is_concrete(x)), x + 1.0)[1])

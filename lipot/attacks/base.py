@@ -40,9 +40,7 @@ class Attack(keras.layers.Layer):
         self.clip_max = clip_max
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
-        # TensorFlow's XLA runs convolutions inside a loop ten times slower on a CPU, so
-        # `compile(jit_compile="auto")` must not choose it. JAX has no other way to compile.
-        self.supports_jit = keras.backend.backend() != "tensorflow"
+        self.supports_jit = backend.compiles_loops_well()
         self.built = True
 
     def __call__(self, forward, x, y):

@@ -21,7 +21,12 @@ class Replica:
 
 
 class Engine:
-    """Derivatives and compiled calls of one framework."""
+    """Derivatives and compiled calls of one framework.
+
+    The functions of `lipot.backend` say what each method does. A framework's own engine defines
+    `value_and_input_gradient`, `pullback`, `compile`, `compile_over`, `bits` and `is_concrete`, and
+    `on_host` if its programs are traced; what has a default is defined here.
+    """
 
     # Unsigned ones: TensorFlow keeps int32 in host memory.
     bits_dtypes = {
@@ -31,11 +36,19 @@ class Engine:
         "float16": "uint16",
     }
 
+    compiles_loops_well = True
+
     def compile_over_batches(self, model, function):
         return self.compile_over(model, function)
 
     def fuse(self, function, rowwise):
         return function
+
+    def shared(self, function):
+        return function
+
+    def few_shapes(self, arrays):
+        return arrays
 
     # Outside of compiled code JAX would compile loops and conditions anew at each call.
 

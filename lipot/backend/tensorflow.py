@@ -11,10 +11,13 @@ _ROWS = 32
 class TensorFlowEngine(Engine):
     """The engine of TensorFlow."""
 
+    compiles_loops_well = False
+
     def __init__(self):
         import tensorflow
 
         self.tf = tf = tensorflow
+        self.shared = functools.lru_cache(maxsize=256)(self._share)
         # For each float: the unsigned integers of two of it and of one, the signed one of two,
         # and the width of one in bits.
         self._pair_types = {
@@ -64,6 +67,10 @@ class TensorFlowEngine(Engine):
             return outputs[0][:rows], *outputs[1:]
 
         return call
+
+    def _share(self, function):
+        # Inlined, each call would be optimized for itself.
+        return self._program(function, experimental_attributes={"_noinline": True})
 
     def compile_over(self, model, function):
         forward = functools.partial(model, training=False)

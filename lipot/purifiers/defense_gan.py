@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from lipot import checks
+from lipot import backend, checks
 from lipot.math import replicas
 from lipot.math.latent_projection import nearest_generated
 from lipot.models.parts import with_parts
@@ -83,8 +83,7 @@ class DefenseGAN(SavesRandomState, Purifier):
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
         self._divergence = keras.metrics.Mean(name="divergence")
-        # TensorFlow's XLA runs convolutions inside a loop ten times slower on a CPU.
-        self.supports_jit = keras.backend.backend() != "tensorflow"
+        self.supports_jit = backend.compiles_loops_well()
         self.built = True
 
     @property

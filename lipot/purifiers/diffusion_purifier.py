@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import keras
 from keras import ops
 
-from lipot import checks
+from lipot import backend, checks
 from lipot.math import diffusion, replicas
 from lipot.models.parts import with_parts
 from lipot.models.random_state import SavesRandomState
@@ -61,8 +61,7 @@ class DiffusionPurifier(SavesRandomState, Purifier):
         self.clip = checks.boolean("clip", clip)
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
-        # TensorFlow's XLA runs convolutions inside a loop ten times slower on a CPU.
-        self.supports_jit = keras.backend.backend() != "tensorflow"
+        self.supports_jit = backend.compiles_loops_well()
         self.built = True
 
     @property

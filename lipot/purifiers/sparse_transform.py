@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from lipot import checks
+from lipot import backend, checks
 from lipot.math import sparse_coding
 from lipot.purifiers.purifier import Purifier, check_images
 
@@ -61,8 +61,7 @@ class SparseTransform(Purifier):
             raise checks.invalid("strides", f"at most `size`, {self.size}", strides)
         self.weight = checks.nonnegative_float("weight", weight)
         self.iterations = checks.positive_int("iterations", iterations)
-        # TensorFlow's XLA runs convolutions inside a loop ten times slower on a CPU.
-        self.supports_jit = keras.backend.backend() != "tensorflow"
+        self.supports_jit = backend.compiles_loops_well()
 
     def build(self, input_shape):
         check_images(input_shape)

@@ -1,6 +1,5 @@
 """The model under attack: its decisions, and compiled searches over its logits."""
 
-import keras
 import numpy as np
 from keras import ops
 
@@ -132,14 +131,5 @@ def check_logits(model, logits, outputs):
 
 
 def _run(program, settings, fields):
-    rows = len(fields[0])
-    if keras.backend.backend() == "jax":
-        fields = [_pad_to_power_of_two(field) for field in fields]
-    outputs = program(*settings, *fields)
-    return [np.asarray(ops.convert_to_numpy(output))[:rows] for output in outputs]
-
-
-def _pad_to_power_of_two(field):
-    # JAX compiles for each shape: a set that shrinks would compile at each step.
-    missing = (1 << (len(field) - 1).bit_length()) - len(field)
-    return np.concatenate([field, np.repeat(field[-1:], missing, axis=0)])
+    outputs = program(*settings, *backend.few_shapes(fields))
+    return [np.asarray(ops.convert_to_numpy(output))[: len(fields[0])] for output in outputs]

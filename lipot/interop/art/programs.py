@@ -2,7 +2,6 @@
 
 import copy
 
-import keras
 import numpy as np
 from keras import ops
 
@@ -118,13 +117,5 @@ class Programs:
 
 
 def _call(program, arrays):
-    n = len(arrays[0])
-    if keras.backend.backend() == "jax":
-        arrays = [_pad_to_power_of_two(array) for array in arrays]
-    return ops.convert_to_numpy(program(*arrays))[:n]
-
-
-def _pad_to_power_of_two(array):
-    # JAX compiles for each shape: attacks that drop finished samples would compile at each step.
-    missing = (1 << (len(array) - 1).bit_length()) - len(array)
-    return np.concatenate([array, np.repeat(array[-1:], missing, axis=0)])
+    outputs = program(*backend.few_shapes(arrays))
+    return ops.convert_to_numpy(outputs)[: len(arrays[0])]

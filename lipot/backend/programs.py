@@ -1,0 +1,174 @@
+"""Compiled programs, and what runs inside and outside of them alike."""
+
+import numpy as np
+from keras import ops
+
+from lipot.backend.running import engine
+
+
+def compile(function):
+    """Compiles a stateless function of tensors with the framework's own compiler.
+
+    Args:
+        function: Callable of tensors that reads no variable.
+
+    Returns:
+        A callable with the same arguments; NumPy arrays are accepted.
+    """
+    return engine.compile(function)
+
+
+def compile_over(model, function):
+    """Compiles a computation that calls a model in inference mode.
+
+    Args:
+        model: A built Keras model.
+        function: Callable `(forward, *tensors)`, where `forward(x)` is
+            `model(x, training=False)`. It may take input gradients of `forward`.
+
+    Returns:
+        A callable of `*tensors`. It always sees the model's current weights and changes none.
+    """
+    return engine.compile_over(model, function)
+
+
+def compile_over_batches(model, function):
+    """`compile_over` for functions of batches alone: one TensorFlow program serves every size.
+
+    `compile_over` itself makes one for the first size and another for the rest.
+    """
+    return engine.compile_over_batches(model, function)
+
+
+def fuse(function, rowwise):
+    """Compiles a function of tensors as one program, in which a loop holds what one step needs.
+
+    On TensorFlow one is compiled for each number of rows, rounded up to a multiple of 32.
+
+    Args:
+        function: Callable of tensors that reads no variable. Zeros in additional rows must change
+            nothing but rows of its first output.
+        rowwise: Number of arguments that have a row for each sample, the first ones.
+
+    Returns:
+        A callable with the same arguments and outputs. JAX programs are such anyway; on PyTorch it
+        is the function.
+
+    Example:
+
+    >>> from keras import ops
+    >>> double = fuse(lambda x: 2.0 * x, 1)
+    >>> [float(v) for v in double(ops.ones((2, 1)))[:, 0]]
+    [2.0, 2.0]
+    """
+    return engine.fuse(function, rowwise)
+
+
+def shared(function):
+    """A function of tensors that is traced and optimized once for all programs that call it.
+
+    A program that calls many equal functions, as a network of many equal layers does, is then built
+    in the time of those that differ.
+
+    Args:
+        function: Hashable callable of tensors that reads no variable. Callables that are equal
+            must compute the same.
+
+    Returns:
+        A callable with the same arguments and outputs. On JAX and PyTorch it is the function.
+
+    Example:
+
+    >>> from keras import ops
+    >>> double = shared(lambda x: 2.0 * x)
+    >>> float(double(ops.convert_to_tensor(3.0)))
+    6.0
+    """
+    return engine.shared(function)
+
+
+def on_host(function, rows, outputs):
+    """Calls a function of NumPy arrays, from inside a compiled program too.
+
+    Args:
+        function: Callable from an array `(batch, ...)` to one array or a tuple of them, with a
+            row for each of its rows.
+        rows: Tensor `(batch, ...)`.
+        outputs: List of pairs, the shape of one row of each result and its dtype.
+
+    Returns:
+        A tuple of tensors, cut from differentiation. XLA programs of TensorFlow cannot.
+
+    Example:
+
+    >>> from keras import ops
+    >>> (doubled,) = on_host(lambda x: 2 * x, ops.convert_to_tensor([[1.0], [2.0]]),
+    ...                      [((1,), "float32")])
+    >>> [float(number) for number in doubled[:, 0]]
+    [2.0, 4.0]
+    """
+
+    def arrays(rows):
+        found = function(rows)
+        found = found if isinstance(found, tuple) else (found,)
+        return tuple(np.asarray(array, dtype) for array, (_, dtype) in zip(found, outputs))
+
+    rows = ops.stop_gradient(rows)
+    if is_concrete(rows):
+        found = arrays(ops.convert_to_numpy(rows))
+        return tuple(ops.convert_to_tensor(array) for array in found)
+    return tuple(ops.stop_gradient(part) for part in engine.on_host(arrays, rows, outputs))
+
+
+def run_lite(path, inputs):
+    """Runs a .tflite file.
+
+    Args:
+        path: The file, of a model with one input and one output.
+        inputs: Float32 array `(n, ...)`.
+
+    Returns:
+        The outputs, an array `(n, ...)`.
+
+    Raises:
+        ValueError: The backend is not TensorFlow.
+    """
+    return engine.run_lite(path, inputs)
+
+
+def while_loop(unfinished, iterate, state):
+    """`ops.while_loop`, or a loop of Python where the last of the state has a value."""
+    return engine.while_loop(unfinished, iterate, state)
+
+
+def cond(condition, then, otherwise):
+    """`ops.cond`, or a choice of Python where the condition has a value."""
+    return engine.cond(condition, then, otherwise)
+
+
+def is_concrete(tensor):
+    """Tells whether a tensor has values now (False while a program is being traced)."""
+    return engine.is_concrete(tensor)
+
+
+def few_shapes(arrays):
+    """Repeats the last rows of arrays where the framework would compile anew for each number.
+
+    Attacks that drop finished points call programs with ever fewer rows.
+
+    Args:
+        arrays: List of arrays with the same number of rows, one or more.
+
+    Returns:
+        The arrays; on JAX with a power of two of rows.
+    """
+    return engine.few_shapes(arrays)
+
+
+def compiles_loops_well():
+    """Whether XLA makes loops around a model no slower: what a model sets `supports_jit` to.
+
+    TensorFlow's runs convolutions inside a loop ten times slower on a CPU, so that
+    `compile(jit_compile="auto")` must not choose it. JAX has no other way to compile.
+    """
+    return engine.compiles_loops_well
