@@ -43,6 +43,15 @@ class FixedArguments:
             )
 
 
+def check_built(layer):
+    """Raises where a layer has no weights yet."""
+    if not layer.built:
+        raise ValueError(
+            f"Layer '{layer.name}' has no weights yet. Expected a built layer: call it on data or "
+            "give its model an input shape first."
+        )
+
+
 class LipschitzLayer(FixedArguments, keras.layers.Layer):
     """A Keras layer that knows a proven bound of its own l2 Lipschitz constant.
 
@@ -90,11 +99,7 @@ class LipschitzLayer(FixedArguments, keras.layers.Layer):
 
     def check_built(self):
         """Raises where the layer has no weights yet."""
-        if not self.built:
-            raise ValueError(
-                f"Layer '{self.name}' has no weights yet. Expected a built layer: call it on "
-                "data or give its model an input shape first."
-            )
+        check_built(self)
 
     def get_config(self):
         return {**super().get_config(), "k_coef_lip": self.k_coef_lip}

@@ -8,8 +8,8 @@ from keras import ops
 
 from lipot import checks
 from lipot.layers.base import LipschitzLayer
-from lipot.math.rounding import applied, channelwise
-from lipot.math.scaling import at_least_float32, scale, wide_dtype
+from lipot.math.rounding import applied_wide, channelwise
+from lipot.math.scaling import at_least_float32, scale
 
 
 class CenteringLayer(LipschitzLayer):
@@ -188,8 +188,8 @@ class BatchCentering(CenteringLayer):
         return self.broadcast(mean, inputs)
 
     def bound(self, input_shape, norm=2):
-        mean = self.k_coef_lip * np.abs(_numbers(self.moving_mean, self))
-        beta = 0.0 if self.beta is None else np.abs(_numbers(self.beta, self))
+        mean = self.k_coef_lip * np.abs(applied_wide(self.moving_mean, self.compute_dtype))
+        beta = 0.0 if self.beta is None else np.abs(applied_wide(self.beta, self.compute_dtype))
         return channelwise(self.k_coef_lip, mean + beta, input_shape, norm)
 
     def get_config(self):
@@ -275,7 +275,7 @@ class LayerCentering(CenteringLayer):
         # In l-infinity it is wrong by gamma_n |x|, and what it is subtracted from grows to 2 |x|.
         beta, averaged = np.zeros(1), self._averaged()
         if self.beta is not None:
-            beta = _numbers(self.beta, self)
+            beta = applied_wide(self.beta, self.compute_dtype)
         moved = channelwise(self.k_coef_lip, beta, input_shape, norm)
         grown = 1.0 if norm == 2 else 2.0
         return moved._replace(
@@ -310,8 +310,3 @@ def read_axes(axis, input_shape):
 
 def _is_int(value):
     return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _numbers(values, layer):
-    # Layers in half precision apply these in float32.
-    return applied(values, wide_dtype(layer.compute_dtype))

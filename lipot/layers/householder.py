@@ -7,8 +7,8 @@ import numpy as np
 from keras import ops
 
 from lipot.layers.channel_layer import ChannelLayer
-from lipot.math.rounding import LayerBound, applied
-from lipot.math.scaling import at_least_float32, scale, wide_dtype
+from lipot.math.rounding import LayerBound, applied_wide
+from lipot.math.scaling import at_least_float32, scale
 from lipot.math.sorting import householder
 
 
@@ -86,7 +86,7 @@ class Householder(ChannelLayer):
         gain, steepest = 4.0 * self.k_coef_lip, 1.0
         if norm != 2:
             self.check_built()
-            theta = applied(self.theta, wide_dtype(self.compute_dtype))
+            theta = applied_wide(self.theta, self.compute_dtype)
             rows = np.abs(np.cos(theta)) + np.abs(np.sin(theta))
             steepest = max(1.0, float(rows.max())) * (1.0 + 1e-12)
         return LayerBound(self.k_coef_lip * steepest, roundings=16, gain=gain, output_roundings=2)

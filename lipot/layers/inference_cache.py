@@ -36,18 +36,19 @@ class InferenceCache:
 
         Args:
             weights: List of tensors, the weights as they are.
-            compute: Function without arguments that computes the value.
+            compute: Hashable function of these that computes the value. Equal functions are
+                compiled once.
         """
         bits = [ops.cast(backend.bits(w), b.dtype) for w, b in zip(weights, self._bits)]
         same = [ops.all(ops.equal(now, then.value)) for now, then in zip(bits, self._bits)]
         valid = same[0] if len(same) == 1 else ops.all(ops.stack(same))
         if not backend.is_concrete(valid):
-            value = ops.cond(valid, self._kept, compute)
+            value = ops.cond(valid, self._kept, lambda: backend.shared(compute)(*weights))
             self._keep(value, bits)
             return value
         # Outside compiled code JAX would compile the condition anew at each call.
         if not valid:
-            self._keep(compute(), bits)
+            self._keep(compute(*weights), bits)
         # The kept value even when it was just computed: PyTorch adds up a product with a transposed
         # matrix in another order, and a later call must give the same bits.
         return self._kept()

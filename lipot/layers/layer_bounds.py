@@ -114,15 +114,9 @@ def layer_bound(layer, input_shape, norm=2):
     )
 
 
-def is_called_as(layer_class, known, beside=()):
-    """Whether a class is `known` or a subclass that leaves what `known` computes alone.
-
-    Args:
-        layer_class: A class of layers or models.
-        known: A class.
-        beside: Names that no call reaches, beside those of every layer.
-    """
-    return issubclass(layer_class, known) and set(overrides(layer_class, known)) <= set(beside)
+def is_called_as(layer_class, known):
+    """Whether a class is `known` or a subclass that leaves what `known` computes alone."""
+    return issubclass(layer_class, known) and not overrides(layer_class, known)
 
 
 def overrides(layer_class, author):

@@ -53,18 +53,23 @@ class Retraction:
         return _polar(matrix, self.tolerance, self.maxiter)
 
 
+class _InsideTheStep:
+    """An orthogonalizer that works in the training step and leaves the trained kernel alone."""
+
+    keeps_orthonormal = False
+
+    def project(self, matrix):
+        return matrix
+
+
 @dataclasses.dataclass(frozen=True)
-class Bjorck:
+class Bjorck(_InsideTheStep):
     """Spectral normalization, then Björck iterations, inside the training step (hKR, 4.1)."""
 
     tolerance: float = 1e-3
     maxiter: int = 15
     beta: float = 0.5
     maxiter_spectral: int = 3
-    keeps_orthonormal = False
-
-    def project(self, matrix):
-        return matrix
 
     def train(self, matrix, vector):
         norm, vector = orthogonal.spectral_norm(matrix, vector, self.maxiter_spectral)
@@ -81,15 +86,11 @@ class Bjorck:
 
 
 @dataclasses.dataclass(frozen=True)
-class Cholesky:
+class Cholesky(_InsideTheStep):
     """One Cholesky factorization inside the training step: exact, and not iterative."""
 
     tolerance: float = 1e-3
     maxiter: int = 15
-    keeps_orthonormal = False
-
-    def project(self, matrix):
-        return matrix
 
     def train(self, matrix, vector):
         return TrainedMatrix(orthogonal.cholesky(matrix), vector)
@@ -102,14 +103,10 @@ class Cholesky:
 
 
 @dataclasses.dataclass(frozen=True)
-class SpectralOnly:
+class SpectralOnly(_InsideTheStep):
     """Divides by the largest singular value and leaves the others below one."""
 
     maxiter_spectral: int = 3
-    keeps_orthonormal = False
-
-    def project(self, matrix):
-        return matrix
 
     def train(self, matrix, vector):
         norm, vector = orthogonal.spectral_norm(matrix, vector, self.maxiter_spectral)

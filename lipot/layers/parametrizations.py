@@ -58,6 +58,24 @@ class Variable(NamedTuple):
     initializer: Any
 
 
+@dataclasses.dataclass(frozen=True)
+class ExactKernel:
+    """The kernel of inference as a function of the weights, the same for all layers that are alike.
+
+    Attributes:
+        parametrization: A `Parametrization`.
+        site: The `Site` of the kernel.
+        names: Names of the weights, in the order in which they are given.
+    """
+
+    parametrization: Any
+    site: Site
+    names: tuple
+
+    def __call__(self, *weights):
+        return self.parametrization.exact(dict(zip(self.names, weights)), self.site)
+
+
 class TrainedKernel(NamedTuple):
     """The kernel of a training step, and the states to start the next step from."""
 

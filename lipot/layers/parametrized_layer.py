@@ -9,7 +9,7 @@ from keras import ops
 
 from lipot.layers.base import LipschitzLayer, arguments_of
 from lipot.layers.inference_cache import InferenceCache
-from lipot.layers.parametrizations import Site
+from lipot.layers.parametrizations import ExactKernel, Site
 from lipot.layers.trained_weights import Projection
 
 
@@ -87,6 +87,7 @@ class ParametrizedLayer(LipschitzLayer):
             )
             setattr(self, name, state)
         self._states = [variable.name for variable in states]
+        self._exact = ExactKernel(self.parametrization, self._site, tuple(self._sources))
         self._cache = InferenceCache(
             [getattr(self, name) for name in self._sources],
             self._map.kernel_shape(input_shape),
@@ -104,11 +105,8 @@ class ParametrizedLayer(LipschitzLayer):
         """The kernel that one call applies, in the variable dtype."""
         if training:
             return self._in_training(self.parametrization.train)
-        weights = self._values(self._sources)
-        weights = {name: ops.stop_gradient(weight) for name, weight in weights.items()}
-        return self._cache.read(
-            list(weights.values()), lambda: self.parametrization.exact(weights, self._site)
-        )
+        weights = map(ops.stop_gradient, self._values(self._sources).values())
+        return self._cache.read(list(weights), self._exact)
 
     def apply_in_training(self, inputs):
         """Outputs of the map with the kernel of a training step, without bias and activation."""

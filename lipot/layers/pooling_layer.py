@@ -7,6 +7,7 @@ import keras
 from lipot import checks
 from lipot.layers.base import LipschitzLayer
 from lipot.layers.channel_layer import check_data_format
+from lipot.math.linear_maps.images import channel_axis, spatial_axes
 from lipot.math.rounding import values_in
 
 
@@ -27,12 +28,12 @@ class ImageLayer(LipschitzLayer):
     @property
     def spatial_axes(self):
         """Axes of height and width in a batch."""
-        return (1, 2) if self.data_format == "channels_last" else (2, 3)
+        return spatial_axes(self.data_format)
 
     @property
     def channel_axis(self):
         """Axis of the channels in a batch."""
-        return 3 if self.data_format == "channels_last" else 1
+        return channel_axis(self.data_format)
 
     def get_config(self):
         return {**super().get_config(), "data_format": self.data_format}

@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from lipot import checks
-from lipot.layers.base import bound_as_built
+from lipot.layers.base import bound_as_built, check_built
 from lipot.layers.layer_bounds import refuse
 from lipot.math.linear_maps import Dense
 from lipot.math.rounding import applied
@@ -68,11 +68,7 @@ class PatchEmbedding(keras.layers.Layer):
         return ops.matmul(patches, self.kernel) + self.position
 
     def bound(self, input_shape, norm=2):
-        if not self.built:
-            raise ValueError(
-                f"Layer '{self.name}' has no weights yet. Expected a built layer: call it on "
-                "data or give its model an input shape first."
-            )
+        check_built(self)
         kernel = applied(self.kernel, self.compute_dtype)
         linear = Dense(self.width).bound(kernel, input_shape, norm=norm)
         position = applied(self.position, self.compute_dtype)
