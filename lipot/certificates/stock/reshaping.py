@@ -7,8 +7,7 @@ import numpy as np
 
 from lipot.layers.layer_bounds import refuse, register_bound
 from lipot.math.norms import norm_of_ones
-from lipot.math.rounding import LayerBound, applied, channelwise, float_format
-from lipot.math.scaling import wide_dtype
+from lipot.math.rounding import LayerBound, applied, applied_wide, channelwise, float_format
 
 layers = keras.layers
 
@@ -60,7 +59,8 @@ def upsampling_2d(layer, input_shape, norm):
 def batch_normalization(layer, input_shape, norm):
     if layer.moving_variance is None:
         raise ValueError(f"Layer '{layer.name}' has no weights yet. Expected a built model.")
-    variance, mean = _numbers(layer.moving_variance, layer), _numbers(layer.moving_mean, layer)
+    variance = applied_wide(layer.moving_variance, layer.compute_dtype)
+    mean = applied_wide(layer.moving_mean, layer.compute_dtype)
     if np.min(variance) < 0.0:
         raise ValueError(
             f"Layer '{layer.name}' cannot be certified. Expected variances that are not negative. "
@@ -68,16 +68,17 @@ def batch_normalization(layer, input_shape, norm):
         )
     scale = 1.0 / _divisor(layer, np.sqrt(variance + layer.epsilon), "float32", 0.5)
     if layer.gamma is not None:
-        scale = scale * np.abs(_numbers(layer.gamma, layer))
+        scale = scale * np.abs(applied_wide(layer.gamma, layer.compute_dtype))
     shift = np.abs(mean) * scale
     if layer.beta is not None:
-        shift = shift + np.abs(_numbers(layer.beta, layer))
+        shift = shift + np.abs(applied_wide(layer.beta, layer.compute_dtype))
     return channelwise(scale, shift, input_shape, norm)
 
 
 @register_bound(layers.Normalization)
 def normalization(layer, input_shape, norm):
-    variance, mean = _numbers(layer.variance, layer), _numbers(layer.mean, layer)
+    variance = applied_wide(layer.variance, layer.compute_dtype)
+    mean = applied_wide(layer.mean, layer.compute_dtype)
     _check_not_repeated(layer, input_shape, mean.shape)
     least = applied(keras.config.epsilon(), layer.compute_dtype)
     deviation = np.maximum(np.sqrt(variance), least)
@@ -142,11 +143,6 @@ def _divisor(layer, numbers, dtype, power=1.0):
             "as zero. Expected a larger variance or epsilon."
         )
     return numbers
-
-
-def _numbers(values, layer):
-    # Layers in half precision apply these in float32.
-    return applied(values, wide_dtype(layer.compute_dtype))
 
 
 for _layer in (

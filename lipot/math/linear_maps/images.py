@@ -14,6 +14,16 @@ from lipot.math.padding import PADDINGS
 _DATA_FORMATS = ("channels_last", "channels_first")
 
 
+def spatial_axes(data_format):
+    """Axes of height and width in a batch of images."""
+    return (1, 2) if data_format == "channels_last" else (2, 3)
+
+
+def channel_axis(data_format):
+    """Axis of the channels in a batch of images."""
+    return 3 if data_format == "channels_last" else 1
+
+
 @dataclasses.dataclass(frozen=True)
 class ImageMap(LinearMap):
     """A convolution or its adjoint on images.
@@ -55,12 +65,12 @@ class ImageMap(LinearMap):
     @property
     def spatial_axes(self):
         """Axes of height and width in a batch."""
-        return (1, 2) if self.data_format == "channels_last" else (2, 3)
+        return spatial_axes(self.data_format)
 
     @property
     def channel_axis(self):
         """Axis of the channels in a batch."""
-        return 3 if self.data_format == "channels_last" else 1
+        return channel_axis(self.data_format)
 
     @property
     def extents(self):
