@@ -227,7 +227,8 @@ def built_model(name: str, value: Any) -> Any:
 
     Example:
 
-    >>> built_model("encoder", keras.Sequential([keras.Input((2,))])).built
+    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    >>> built_model("encoder", model) is model
     True
     """
     if not (isinstance(value, keras.Model) and value.built):
