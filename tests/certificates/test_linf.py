@@ -331,7 +331,7 @@ def test_certificates_say_their_norm():
     l2, linf = (lipot.certify(model, x, np.zeros(10), norm=norm) for norm in ("l2", "linf"))
     assert (l2.norm, linf.norm) == (2, "inf")
     assert "l2 radius: median" in l2.summary() and "l-infinity radius: median" in linf.summary()
-    assert "linf" in repr(linf) and linf.in_linf(4) is linf
+    assert "l-infinity" in repr(linf) and linf.in_linf(4) is linf
     assert linf.plot().get_xlabel() == "l-infinity radius"
     shrunk = l2.in_linf(4)
     assert shrunk.norm == "inf" and np.all(shrunk.radius <= l2.radius / 2.0)
