@@ -83,6 +83,11 @@ def shared(record):
     table = markdown_table(["by", "took", "a point", "killed"], rows)
     limit = found.get("two processes over one, arithmetic alone")
     machine = f" Two processes of arithmetic alone gain {limit:.2f}x here." if limit else ""
+    if limit and found["speed-up of two workers over one"] > limit:
+        machine += (
+            " More than that is no gain of ours: one worker shares its processor with the process "
+            "that asks, and the machine had other work at times."
+        )
     return (
         f"{settings['points']} points of {settings['data']}, {' '.join(settings['attacks'])} "
         f"suite.\n\n{table}\n\n{same}; two workers are "

@@ -122,11 +122,13 @@ def run(words, options, processors, kills=()):
 
 
 def kill_a_worker(parent, lost):
-    """Kills the next worker of a process in turn, where there is one."""
-    found = sorted(workers_of(parent))
-    if found:
-        lost.append(found[len(lost) % len(found)])
-        os.kill(lost[-1], signal.SIGKILL)
+    """Kills the next worker of a process in turn; waits for one where all are being replaced."""
+    while not (found := sorted(workers_of(parent))):
+        if not pathlib.Path(f"/proc/{parent}").exists():
+            return
+        time.sleep(1.0)
+    lost.append(found[len(lost) % len(found)])
+    os.kill(lost[-1], signal.SIGKILL)
 
 
 def workers_of(parent):
