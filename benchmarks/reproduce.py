@@ -21,7 +21,9 @@ Every table of the five papers that reports accuracy or time, ours beside theirs
 Ours come from the stored results of the scripts under `benchmarks/`, which name machine, versions
 and seed; theirs from the papers as published. Accuracies are in percent. Budgets differ, as the
 lines below a table say: two cores train less than the papers' GPUs, and a figure of ours from a
-short training says how the method fares at that budget, not that the paper is wrong.
+short training says how the method fares at that budget, not that the paper is wrong. "8 epochs for
+100" says that we took 8 where the paper took 100; a dash stands for a figure that is missing; in
+brackets is the 95 % confidence interval.
 """
 
 
@@ -126,9 +128,11 @@ def _spent(figures, label):
     seeds = _found(figures, [label, "seeds"])
     if not isinstance(seeds, dict):
         return ""
-    minutes = ", ".join(f"{made['minutes']['processor']:.0f}" for made in seeds.values())
+    minutes = [f"{made['minutes']['processor']:.0f}" for made in seeds.values()]
+    minutes = ["under 1" if text == "0" else text for text in minutes]
+    unit = "minute" if minutes in (["1"], ["under 1"]) else "minutes"
     word = "seeds" if len(seeds) > 1 else "seed"
-    return f"{word} {', '.join(seeds)}: {minutes} processor minutes"
+    return f"{word} {', '.join(seeds)}: {', '.join(minutes)} processor {unit}"
 
 
 def _text(value, table):
@@ -155,7 +159,8 @@ def _budget(settings, table):
 
 
 def _section(table):
-    number = "" if table["table"] == "—" else f"Table {table['table']}: "
+    word = "Tables" if "," in table["table"] else "Table"
+    number = "" if table["table"] == "—" else f"{word} {table['table']}: "
     # The first sentence names the table, the rest says what to mind.
     name, _, caution = table["title"].partition(". ")
     rows = rows_of(table)
@@ -178,16 +183,25 @@ def _with_ours(table, rows):
     sources = list(dict.fromkeys(row.source for row in rows if row.source))
     places = enumerate(sources, 1)
     marks = {source: f" ({place})" if sources[1:] else "" for place, source in places}
-    remarks = [_remark(row, marks) for row in rows]
-    cells = [[row.label, *(_cell(*pair) for pair in row.pairs)] for row in rows]
+    shown = [row for row in rows if any(ours or theirs for ours, theirs in row.pairs)]
+    remarks = [_remark(row, marks) for row in shown]
+    compared = any(theirs for row in shown for _, theirs in row.pairs)
+    cells = [[row.label, *(_cell(*pair, compared) for pair in row.pairs)] for row in shown]
     header = ["", *table["columns"]]
     if any(remarks):
         header.append("how")
         cells = [[*row, remark] for row, remark in zip(cells, remarks)]
     below = [f"- Here{marks[source]}: {source}" for source in sources]
     commands = dict.fromkeys(row.command for row in rows if row.command)
-    below += [f"- Not run: `{command}`" for command in commands]
+    empty = [row for row in rows if row not in shown]
+    below += [f"- Not run: `{command}`{_labels(empty, command)}" for command in commands]
     return [markdown_table(header, cells), "", *below]
+
+
+def _labels(rows, command):
+    """Names the rows that a command would make, of those that the table leaves out."""
+    made = [row.label for row in rows if row.command == command]
+    return f", for {', '.join(made)}" if made else ""
 
 
 def _remark(row, marks):
@@ -208,9 +222,9 @@ def _reason(row):
     return f"not run: `{row.command}`" if row.command else row.absent
 
 
-def _cell(ours, theirs):
+def _cell(ours, theirs, compared):
     here = f"**{ours}**" if ours else "–"
-    return f"{here} / {theirs or '–'}"
+    return f"{here} / {theirs or '–'}" if compared else here
 
 
 def _summary():

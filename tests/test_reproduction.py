@@ -153,5 +153,5 @@ def test_rows_of_several_results_say_which(monkeypatch):
     table = {"table": "1", "title": "T", "columns": ["clean"], "scale": 100, "rows": rows}
     table["command"] = "python -m it"
     shown = reproduce._section(table).splitlines()
-    assert shown[-5:-3] == ["| A | **90.00** / – | (1) |", "| A | **80.00** / – | (2) |"]
+    assert shown[-5:-3] == ["| A | **90.00** | (1) |", "| A | **80.00** | (2) |"]
     assert shown[-2].startswith("- Here (1): `benchmarks/results/one.json`")

@@ -9,7 +9,7 @@ from benchmarks.common import DOCS, between_marks, markdown_table, percent, read
 from benchmarks.render import figures as read_in
 
 PAGE = DOCS / "choosing.md"
-_HEADER = ["trained by", "accuracy", "stands attacks", "proven"]
+_HEADER = ["trained by", "accuracy", "right under attack", "proven"]
 
 
 def main():
