@@ -13,7 +13,7 @@ from markdown.treeprocessors import Treeprocessor
 # So many columns fit a phone side by side, if cells after the first are no longer than this.
 _FEW, _LONGEST = 3, 24
 # Heads up to this length leave more of a phone's width to the values.
-_SHORT_HEAD = 14
+_SHORT_HEAD = 13
 _UNIT = re.compile(r"(?<=\d) (?=(?:%|[smh]|ms|MB|GB|minutes?)(?!\w))")
 
 

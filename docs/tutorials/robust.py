@@ -32,7 +32,7 @@ print(f"accuracy on clean images: {accuracy:.1%}")
 #
 # `norm` says how a push is measured: `2` is the length of the change over all pixels, `"inf"` the
 # largest change of one pixel. `eps` are the radii to try, in the units of the inputs. `"quick"`
-# takes two attacks that follow gradients; `"standard"` takes eleven and some minutes.
+# takes two attacks that follow gradients; `"standard"` takes nine and some minutes.
 
 # %%
 x, y = data.x_test[:100], data.y_test[:100]
