@@ -200,7 +200,8 @@ def array(name: str, value: Any, expected: str) -> np.ndarray:
         raise refused(name, expected, _in_short(name, value)) from error
     if found.ndim == 0:
         raise refused(name, expected, _in_short(name, value))
-    return found
+    # NumPy does not know bfloat16 for a float; all of its numbers are float32 numbers.
+    return found.astype("float32") if found.dtype.name == "bfloat16" else found
 
 
 def instance(name: str, value: Any, kind: Any, expected: str) -> Any:

@@ -188,6 +188,14 @@ def _squashing_of(operation):
     return None
 
 
+def set_argument(operation: Any, name: str, value: Any) -> None:
+    """Changes an argument of an operation, also where Keras reads it from to store the graph."""
+    setattr(operation, name, value)
+    stored = _inside(operation, "_auto_config")
+    if stored is not None:
+        stored.config[name] = value
+
+
 def concatenation_axis(operation: Any) -> int:
     """The axis that a concatenation of `keras.ops` joins along."""
     return _inside(operation, "axis")

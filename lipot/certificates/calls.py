@@ -10,7 +10,7 @@ from lipot.backend.keras_graph import (
 )
 from lipot.certificates.node import Node
 from lipot.certificates.stock.augmentation import acts_in_calls
-from lipot.layers.layer_bounds import check_unreplaced, layer_bound, overrides
+from lipot.layers.layer_bounds import check_unreplaced, is_ours, layer_bound, overrides
 
 # What trains, measures, stores and shows a model. A call does not come here.
 _BESIDE_THE_CALL_OF_A_MODEL = {
@@ -40,7 +40,7 @@ _BESIDE_THE_CALL_OF_A_MODEL = {
 
 def is_called_as_keras_does(model_class):
     """Whether a class of models leaves alone all that a call of Keras's own can reach."""
-    author = next(c for c in model_class.__mro__ if is_stock(c) or _is_ours(c))
+    author = next(c for c in model_class.__mro__ if is_stock(c) or is_ours(c))
     return leaves_the_call_alone(model_class, author) and _calls_as_stock(author)
 
 
@@ -59,10 +59,6 @@ def _calls_as_stock(model_class):
         next(c for c in model_class.__mro__ if name in vars(c)) for name in ("call", "__call__")
     )
     return all(map(is_stock, authors))
-
-
-def _is_ours(model_class):
-    return model_class.__module__.partition(".")[0] == "lipot"
 
 
 def check_model(model):
@@ -138,6 +134,23 @@ def check_samples_of(step, nodes, outputs):
     for output in outputs:
         if len(output.shape) < 1 or output.shape[0] not in (None, 1, nodes[0].shape[0]):
             raise _joins_samples(step, output)
+
+
+def check_sizes(step, nodes, outputs):
+    """Raises where a step gives other sizes than the graph says: it repeats or drops values."""
+    pairs = [*zip(step.inputs, nodes), *zip(step.outputs, outputs)]
+    fits = [_fits(said.shape, given.shape) for said, given in pairs]
+    # Inside another graph a step may meet other sizes than it was built for.
+    if all(fits[: len(nodes)]) and not all(fits):
+        raise ValueError(
+            f"'{step.operation.name}' cannot be certified: it gives other sizes than its graph "
+            f"says. Expected {[tuple(t.shape) for t in step.outputs]}. "
+            f"Received: {[tuple(t.shape) for t in outputs]}"
+        )
+
+
+def _fits(said, given):
+    return len(said) == len(given) and all(n in (None, m) for n, m in zip(said[1:], given[1:]))
 
 
 def _joins_samples(step, output):

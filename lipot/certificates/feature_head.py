@@ -56,6 +56,13 @@ def feature_head(layer, features, given, batch_size):
     if head is None or given is not None:
         part = bounded_part("head", layer, given, shape)
         outputs = _outputs(layer, features, batch_size)
+        if head is None and outputs.shape[1] == 1:
+            # A sigmoid in it would put the boundary at one half.
+            raise ValueError(
+                "Invalid value received for argument `model`. Expected a head whose last layer is "
+                "linear or a sigmoid, or one of two outputs and more: whether the sign of the one "
+                f"output is the class is not known. Received: head '{layer.name}'"
+            )
         # The one class of a sigmoid begins at one half.
         sigmoid = head is not None and head.squashed and len(head.bias) == 1
         return _of_outputs(outputs - 0.5 if sigmoid else outputs, norms, part)

@@ -11,6 +11,7 @@ from lipot.certificates.calls import (
     check_off_by_default,
     check_samples,
     check_samples_of,
+    check_sizes,
     is_called_as_keras_does,
     leaves_the_call_alone,
 )
@@ -92,6 +93,12 @@ def graph_of(model):
     if leaves_the_call_alone(type(model), AdversarialModel):
         # Its call runs the classifier.
         check_model(model)
+        if model.autocast:
+            raise ValueError(
+                "Invalid value received for argument `model`. Expected a model that hands its "
+                "inputs on as they are. Received: an AdversarialModel with autocast=True, which "
+                f"casts them to {model.compute_dtype}. Certify its classifier."
+            )
         model = model.classifier
     core = graph_core(model)
     if isinstance(model, keras.Sequential) and core is None:
@@ -167,6 +174,8 @@ def _propagate(step, known, sizes):
     check_samples(step)
     outputs = _outputs(step, args, kwargs, nodes)
     check_samples_of(step, nodes, outputs)
+    if nodes[0].computed is not None:
+        check_sizes(step, nodes, outputs)
     if any(is_called_as(type(operation), residual) for residual in _RESIDUALS):
         return [_residual_node(step, nodes, sizes, outputs[0])]
     if type(operation) in _SUMS | _CHOICES or operation_kind(operation) in BROADCASTING:

@@ -11,6 +11,7 @@ from lipot.certificates.graph import enter, graph_of, walk
 from lipot.certificates.node import Node, after_cast
 from lipot.certificates.weights import dense_kernel, is_dense
 from lipot.layers.layer_bounds import layer_bound
+from lipot.layers.linf_distance_dense import LInfDistanceDense
 from lipot.math.norms import dual_norm
 from lipot.math.rounding import applied, float_format
 
@@ -31,6 +32,7 @@ class Head:
         roundings: Length of the longest chain of roundings in `W g + b`.
         roundoff: Unit roundoff of the last layer and of what follows it.
         smallest: Smallest normal number of the same.
+        largest: What the norm of no logit may exceed, lest it overflow there or later.
         squashed: Whether a softmax or a sigmoid follows.
     """
 
@@ -41,6 +43,7 @@ class Head:
     roundings: int
     roundoff: float
     smallest: float
+    largest: float
     squashed: bool
 
     @functools.cached_property
@@ -69,6 +72,7 @@ class Head:
             self,
             roundoff=max([self.roundoff, *(f.roundoff for f in formats)]),
             smallest=max([self.smallest, *(f.smallest for f in formats)]),
+            largest=min([self.largest, *(f.largest for f in formats)]),
         )
 
 
@@ -107,6 +111,7 @@ def find_head(model, inputs, squasher=None):
             return head.followed_by(later)
         function = _final_function(operation)
         if (function is None or before is None) and inputs[0].norm == "inf":
+            _check_signed(operation, tensor)
             return _head_of_logits(core, tensor, nodes[id(tensor)], squasher).followed_by(later)
         if function is None or before is None:
             raise _not_linear(operation)
@@ -128,6 +133,7 @@ def _head_of_logits(core, tensor, node, squasher):
         roundings=0,
         roundoff=machine.roundoff,
         smallest=machine.smallest,
+        largest=machine.largest,
         squashed=squasher is not None,
     )
 
@@ -136,7 +142,7 @@ def _head_at(layer, core, tensor, node, squasher):
     kernel, machine = dense_kernel(layer), float_format(layer.compute_dtype)
     activation = layer.activation
     if activation not in (None, keras.activations.linear):
-        name = _NAMES.get(activation)
+        name = _squashing(activation)
         if name is None:
             raise _not_linear(layer, f"activation={getattr(activation, '__name__', activation)}")
         squasher = _only_squasher(layer, name, kernel.shape[1], squasher)
@@ -153,8 +159,15 @@ def _head_at(layer, core, tensor, node, squasher):
         roundings=layer_bound(layer, (None, len(kernel)), node.norm).roundings + 2,
         roundoff=machine.roundoff,
         smallest=machine.smallest,
+        largest=machine.largest,
         squashed=squasher is not None,
     )
+
+
+def _check_signed(operation, tensor):
+    """Raises for a single output of which nobody knows that its sign is the class."""
+    if tensor.shape[-1] == 1 and not isinstance(operation, LInfDistanceDense):
+        raise _not_linear(operation)
 
 
 def _check_rank(layer, tensor, what):
@@ -173,8 +186,13 @@ def _final_function(operation):
     if type(operation) is keras.layers.Activation:
         if operation.activation is keras.activations.linear:
             return "linear"
-        return _NAMES.get(operation.activation)
+        return _squashing(operation.activation)
     return None
+
+
+def _squashing(activation):
+    # A callable need not be hashable.
+    return next((name for known, name in _NAMES.items() if activation is known), None)
 
 
 def _only_squasher(layer, function, units, later):

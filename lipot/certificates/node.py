@@ -8,6 +8,7 @@ import numpy as np
 from keras import ops
 
 from lipot.math.norms import dual_of_ones, joined, norm_of_ones, vector_norm
+from lipot.math.precision import widest_float
 from lipot.math.rounding import (
     FLUSHED_WEIGHT,
     UP,
@@ -15,6 +16,7 @@ from lipot.math.rounding import (
     accumulated,
     float_format,
     joint,
+    product_up,
     total,
 )
 
@@ -100,7 +102,7 @@ def after_cast(node, dtype):
 
 def after_layer(node, bound, layer, output):
     """Node after a layer with a `LayerBound`, in the norm of the node."""
-    lipschitz, norm = node.lipschitz * bound.lipschitz * UP, node.norm
+    lipschitz, norm = product_up(node.lipschitz, bound.lipschitz), node.norm
     if node.computed is None:
         return Node(lipschitz, tuple(output.shape), norm)
     dtype = layer.compute_dtype
@@ -126,7 +128,7 @@ def after_sum(nodes, factors, layer_dtype, output):
     shape, norm = tuple(output.shape), nodes[0].norm
     copies = [_repeats(node, shape) for node in nodes]
     factors = [abs(f) * copied for f, copied in zip(factors, copies)]
-    exact = Node(sum(f * n.lipschitz for f, n in zip(factors, nodes)) * UP, shape, norm)
+    exact = Node(sum(product_up(f, n.lipschitz) for f, n in zip(factors, nodes)) * UP, shape, norm)
     if nodes[0].computed is None:
         return exact
     machine = float_format(layer_dtype)
@@ -172,7 +174,8 @@ def joint_lipschitz(nodes):
 
 def _after_selection(nodes, copies, layer_dtype, output):
     shape, norm = tuple(output.shape), nodes[0].norm
-    exact = Node(joined([c * n.lipschitz for c, n in zip(copies, nodes)], norm) * UP, shape, norm)
+    lipschitz = joined([product_up(c, n.lipschitz) for c, n in zip(copies, nodes)], norm) * UP
+    exact = Node(lipschitz, shape, norm)
     if nodes[0].computed is None:
         return exact
     machine = float_format(layer_dtype)
@@ -200,7 +203,7 @@ def _size(output, exact, error):
 
 
 def _values(tensor):
-    return ops.convert_to_numpy(ops.cast(tensor, "float32")).astype("float64")
+    return ops.convert_to_numpy(ops.cast(tensor, widest_float())).astype("float64")
 
 
 def _shape(output):

@@ -65,9 +65,18 @@ def radii(head, features, norms):
         differences * (head.node.lipschitz + computed.error.slope)
         + chain * rows * computed.size.slope
     )
-    radius = np.minimum(_least(margins - lost, slope), computed.reach - norms)
+    radius = np.minimum(_least(margins - lost, slope), _reach(head) - norms)
     radius = rounded_down(np.where(finite, radius, 0.0))
     return Radii(radius, np.where(finite, np.maximum(exact - radius, 0.0), 0.0), logits)
+
+
+def _reach(head):
+    """Norm of inputs up to which neither features nor logits overflow, of whatever class."""
+    computed = head.node.computed
+    steepest = np.max(head.sizes) + FLUSHED_WEIGHT * dual_of_ones(len(head.kernel), head.node.norm)
+    features = (head.largest - np.max(np.abs(head.bias))) / steepest
+    room = max(0.0, features - computed.size.offset) / max(computed.size.slope, 1e-300)
+    return min(computed.reach, room)
 
 
 def _pairwise(head, logits):

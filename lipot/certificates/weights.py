@@ -7,6 +7,7 @@ from keras import ops
 from lipot.layers.kernel_layer import KernelLayer
 from lipot.layers.layer_bounds import is_called_as
 from lipot.math.linear_maps import Dense
+from lipot.math.precision import widest_float
 from lipot.math.rounding import applied
 
 
@@ -67,7 +68,7 @@ def _has_adapters(layer):
 def check_finite(model):
     """Raises for a model with weights that are NaN or infinite."""
     for weight in model.weights:
-        values = ops.convert_to_numpy(ops.cast(weight, "float32"))
+        values = ops.convert_to_numpy(ops.cast(weight, widest_float()))
         if not np.all(np.isfinite(values)):
             raise ValueError(
                 "Invalid value received for argument `model`. Expected finite weights. "

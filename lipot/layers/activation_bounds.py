@@ -1,5 +1,7 @@
 """Bounds of the activations that Keras layers take by name, and of layers as activations."""
 
+from collections.abc import Hashable
+
 import keras
 from keras import activations
 
@@ -81,7 +83,8 @@ def activation_bound(activation, shape, norm=2, dtype=None):
             "A softmax of tensors without an axis beside the batch joins its samples. Expected "
             f"tensors (batch, classes). Received: shape {tuple(shape)}"
         )
-    constant = _CONSTANTS.get(activation)
+    # What cannot be looked up is no function of Keras.
+    constant = _CONSTANTS.get(activation) if isinstance(activation, Hashable) else None
     if constant is None:
         raise ValueError(
             "No Lipschitz bound is known for the activation "

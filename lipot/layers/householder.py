@@ -71,6 +71,8 @@ class Householder(ChannelLayer):
             initializer=self.theta_initializer or keras.initializers.Constant(math.pi / 2),
             autocast=False,
         )
+        # On fewer channels the one of a pair would be repeated for each angle.
+        self.input_spec = keras.layers.InputSpec(min_ndim=2, axes={self.channel_axis: channels})
         self.built = True
 
     def call(self, inputs):

@@ -119,6 +119,11 @@ def is_called_as(layer_class, known):
     return issubclass(layer_class, known) and not overrides(layer_class, known)
 
 
+def is_ours(kind):
+    """Whether a class is one of lipot."""
+    return kind.__module__.partition(".")[0] == "lipot"
+
+
 def overrides(layer_class, author):
     """Names below `author` that change what it may compute, sorted.
 
@@ -170,16 +175,17 @@ def check_unreplaced(layer, beside=()):
         layer: A layer or a model.
         beside: Names that no call of it reaches, beside those of every layer.
     """
-    replaced = [name for name in _replaced(layer) if name not in beside]
-    if replaced:
+    names = [name for name in replaced(layer) if name not in beside]
+    if names:
         raise ValueError(
             f"No Lipschitz bound is known for '{layer.name}' of class {_full_name(layer)}: "
-            f"{', '.join(f'`{name}`' for name in replaced)} was replaced on the object. Expected "
+            f"{', '.join(f'`{name}`' for name in names)} was replaced on the object. Expected "
             "one that computes what its class does."
         )
 
 
-def _replaced(layer):
+def replaced(layer):
+    """Names of methods of a layer, model or operation that were replaced on the object, sorted."""
     # Keras itself wraps some that are beside the call.
     return sorted(
         name
@@ -188,8 +194,21 @@ def _replaced(layer):
     )
 
 
+def check_not_repeated(layer, input_shape, shape):
+    """Raises where parameters of a shape would repeat an input, or give it another rank."""
+    own, shape = tuple(input_shape[1:]), tuple(shape)
+    beyond = shape[: max(0, len(shape) - len(own))]
+    pairs = list(zip(own[::-1], shape[::-1]))
+    if any(n != 1 for n in beyond) or any(m not in (1, n) for n, m in pairs):
+        raise ValueError(
+            f"Layer '{layer.name}' cannot be certified: its parameters of shape {shape} repeat the "
+            "input. Expected an input like those it was built for. "
+            f"Received: {tuple(input_shape)}"
+        )
+
+
 def _check_speaks_for(layer, author):
-    changed = sorted({*_replaced(layer), *overrides(type(layer), author)})
+    changed = sorted({*replaced(layer), *overrides(type(layer), author)})
     if changed:
         raise ValueError(
             f"No Lipschitz bound is known for layer '{layer.name}' of class {_full_name(layer)}: "

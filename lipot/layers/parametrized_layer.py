@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from lipot import checks
 from lipot.layers.base import LipschitzLayer, arguments_of
 from lipot.layers.inference_cache import InferenceCache
 from lipot.layers.parametrizations import ExactKernel, Site
@@ -40,6 +41,8 @@ class ParametrizedLayer(LipschitzLayer):
         **kwargs,
     ):
         super().__init__(**kwargs)
+        if self.quantization_mode is not None:
+            raise checks.invalid("dtype", "a floating point policy", self.dtype_policy.name)
         self.linear_map = linear_map
         self.parametrization = parametrization
         self.kernel_initializer = keras.initializers.get(kernel_initializer)

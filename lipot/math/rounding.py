@@ -107,12 +107,26 @@ class LayerBound(NamedTuple):
         """
         reach = max(activation.lipschitz, activation.gain)
         return LayerBound(
-            lipschitz=self.lipschitz * activation.lipschitz,
+            lipschitz=product_up(self.lipschitz, activation.lipschitz),
             roundings=self.roundings + activation.roundings,
             gain=self.gain * reach,
             offset=self.offset * reach + activation.offset,
             output_roundings=activation.output_roundings,
         )
+
+
+def product_up(first, second):
+    """Product of two Lipschitz constants, never below it, not even where it underflows.
+
+    Example:
+
+    >>> product_up(1e-200, 1e-200) > 0.0, product_up(0.0, float("inf"))
+    (True, 0.0)
+    """
+    if first == 0.0 or second == 0.0:
+        # What came to infinity is finite in truth, and a constant of zero ends it.
+        return 0.0
+    return max(first * second * UP, _FORMATS["float64"].smallest)
 
 
 def total(bounds):

@@ -71,6 +71,8 @@ class AdversarialModel(ChecksFirstBatch, SavesRandomState, keras.Model):
 
     def __init__(self, classifier, attack, losses, features=None, **kwargs):
         super().__init__(**kwargs)
+        # The classifier casts its inputs, and where it does not nothing else may.
+        self.autocast = False
         # One loss alone, as Keras takes it.
         losses = list(losses) if isinstance(losses, list | tuple) else [losses]
         _check(classifier, attack, losses, features)

@@ -260,3 +260,9 @@ def test_the_exact_kernel_is_the_polar_factor_of_any_weights(name, shape, size):
     )
     found = to_numpy(ways.exact(ops.convert_to_tensor(weights.astype("float32"))))
     np.testing.assert_allclose(found, u @ v, atol=2e-4)
+
+
+@pytest.mark.parametrize("layer", [layers.SpectralDense, layers.FrobeniusDense])
+def test_policies_that_quantize_are_refused_in_words(layer):
+    with pytest.raises(ValueError, match="argument `dtype`. Expected a floating point policy"):
+        layer(2, dtype="int8_from_float32")

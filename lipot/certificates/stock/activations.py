@@ -4,7 +4,7 @@ import keras
 import numpy as np
 
 from lipot.layers.activation_bounds import activation_bound, elementary, piecewise_linear
-from lipot.layers.layer_bounds import register_bound
+from lipot.layers.layer_bounds import check_not_repeated, register_bound
 from lipot.math.rounding import applied
 
 
@@ -20,23 +20,24 @@ def relu(layer, input_shape, norm):
             f"Layer '{layer.name}' cannot be certified: it jumps at its threshold. "
             f"Expected threshold=0. Received: threshold={layer.threshold}"
         )
-    return _sloped(layer)
+    _steepest(layer, layer.max_value or 0.0)
+    return piecewise_linear(_steepest(layer, layer.negative_slope))
 
 
 @register_bound(keras.layers.LeakyReLU)
 def leaky_relu(layer, input_shape, norm):
-    return _sloped(layer)
+    return piecewise_linear(_steepest(layer, layer.negative_slope))
 
 
 @register_bound(keras.layers.PReLU)
 def prelu(layer, input_shape, norm):
-    slopes = np.abs(applied(layer.alpha, layer.compute_dtype))
-    return piecewise_linear(max(1.0, float(slopes.max())))
+    check_not_repeated(layer, input_shape, layer.alpha.shape)
+    return piecewise_linear(_steepest(layer, layer.alpha))
 
 
 @register_bound(keras.layers.ELU)
 def elu(layer, input_shape, norm):
-    return elementary(max(1.0, abs(float(layer.alpha))), input_shape, norm)
+    return elementary(_steepest(layer, layer.alpha), input_shape, norm)
 
 
 @register_bound(keras.layers.Softmax)
@@ -50,8 +51,13 @@ def softmax(layer, input_shape, norm):
     return elementary(0.5, input_shape, norm)
 
 
-def _sloped(layer):
-    """The slope of the negative side as it was written and as the layer applies it."""
-    slope = float(layer.negative_slope)
-    steepest = max(abs(slope), float(np.abs(applied(slope, layer.compute_dtype))))
-    return piecewise_linear(max(1.0, steepest))
+def _steepest(layer, slope):
+    """One, or more where a slope is steeper as it was written or as the layer applies it."""
+    written = np.asarray(keras.ops.convert_to_numpy(slope), "float64")
+    slopes = np.abs([written, applied(slope, layer.compute_dtype)])
+    if not np.all(np.isfinite(slopes)):
+        raise ValueError(
+            f"Layer '{layer.name}' cannot be certified. Expected finite slopes and limits. "
+            f"Received: {slope}"
+        )
+    return max(1.0, float(slopes.max()))

@@ -5,7 +5,7 @@ import math
 import keras
 import numpy as np
 
-from lipot.layers.layer_bounds import refuse, register_bound
+from lipot.layers.layer_bounds import check_not_repeated, refuse, register_bound
 from lipot.math.norms import norm_of_ones
 from lipot.math.rounding import LayerBound, applied, applied_wide, channelwise, float_format
 
@@ -22,10 +22,13 @@ layers = keras.layers
     layers.ZeroPadding2D,
     layers.Cropping1D,
     layers.Cropping2D,
+    layers.ZeroPadding3D,
+    layers.Cropping3D,
     layers.Dropout,
     layers.AlphaDropout,
     layers.SpatialDropout1D,
     layers.SpatialDropout2D,
+    layers.SpatialDropout3D,
     layers.GaussianNoise,
     layers.GaussianDropout,
     layers.ActivityRegularization,
@@ -79,7 +82,7 @@ def batch_normalization(layer, input_shape, norm):
 def normalization(layer, input_shape, norm):
     variance = applied_wide(layer.variance, layer.compute_dtype)
     mean = applied_wide(layer.mean, layer.compute_dtype)
-    _check_not_repeated(layer, input_shape, mean.shape)
+    check_not_repeated(layer, input_shape, mean.shape)
     least = applied(keras.config.epsilon(), layer.compute_dtype)
     deviation = np.maximum(np.sqrt(variance), least)
     if layer.invert:
@@ -119,19 +122,6 @@ def _repeats(layer, input_shape, shape, norm):
     known = tuple(n or 1 for n in own)
     repeated = math.prod(np.broadcast_shapes(known, shape)) / math.prod(known)
     return norm_of_ones(repeated, norm) * (1.0 + 1e-15)
-
-
-def _check_not_repeated(layer, input_shape, shape):
-    """Raises where parameters of a shape would repeat an input, or give it another rank."""
-    own, shape = tuple(input_shape[1:]), tuple(shape)
-    beyond = shape[: max(0, len(shape) - len(own))]
-    pairs = list(zip(own[::-1], shape[::-1]))
-    if any(n != 1 for n in beyond) or any(m not in (1, n) for n, m in pairs):
-        raise ValueError(
-            f"Layer '{layer.name}' cannot be certified: its parameters of shape {shape} repeat the "
-            "input. Expected an input like those it was adapted to. "
-            f"Received: {tuple(input_shape)}"
-        )
 
 
 def _divisor(layer, numbers, dtype, power=1.0):

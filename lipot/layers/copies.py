@@ -1,0 +1,47 @@
+"""Copies of stock layers, with what they learned and what they compute from it."""
+
+import keras
+
+from lipot.backend.keras_graph import all_layers
+
+# Arguments of adapters that Keras merges into the kernel where it stores a layer.
+_ADAPTERS = ("lora_rank", "lora_alpha")
+
+
+def copied(layer, without=(), **changes):
+    """Returns a Keras layer anew, with the same outputs at inference.
+
+    Its weights go the way of a file: statistics are prepared as after loading, and LoRA is merged.
+
+    Args:
+        layer: Layer, built or not, with whatever layers inside.
+        without: Names of arguments that the copy gets by default.
+        **changes: Arguments that differ.
+
+    Example:
+
+    >>> import keras, numpy as np
+    >>> layer = keras.layers.Normalization()
+    >>> layer.adapt(np.array([[1.0], [3.0]]))
+    >>> copied(layer)(np.array([[3.0]])).numpy().tolist()
+    [[1.0]]
+    """
+    left_out = {*_ADAPTERS, *without}
+    config = {key: value for key, value in layer.get_config().items() if key not in left_out}
+    copy = type(layer).from_config({**config, **changes})
+    if layer.built and layer.weights:
+        copy.build_from_config(layer.get_build_config())
+        for source, target in zip(_kept(layer, changes), all_layers(copy), strict=True):
+            stored = {}
+            source.save_own_variables(stored)
+            target.load_own_variables(stored)
+    return copy
+
+
+def _kept(layer, changes):
+    """A layer and the layers inside it, but for those that an argument with a change brought."""
+    gone = [getattr(layer, name) for name in changes]
+    gone = [
+        id(part) for one in gone if isinstance(one, keras.layers.Layer) for part in all_layers(one)
+    ]
+    return [part for part in all_layers(layer) if id(part) not in gone]
