@@ -5,10 +5,12 @@ import contextlib
 import keras
 from keras import ops, tree
 
-from lipot.backend.keras_graph import is_stock, takes_training
+from lipot.backend.keras_graph import is_stock, set_argument, takes_training
 from lipot.certificates.stock.augmentation import is_augmentation
 from lipot.interop.augmentation import LeftOut, clone_graph
 from lipot.interop.graph import is_graph, operations_between
+from lipot.layers.copies import copied
+from lipot.layers.layer_bounds import is_called_as, is_ours, replaced
 
 
 def to_keras(model):
@@ -72,9 +74,12 @@ class _Exporter:
     def _export_new(self, operation):
         if isinstance(operation, keras.Model) and is_graph(operation):
             return clone_graph(operation, self.export)
-        if hasattr(operation, "vanilla_export"):
+        changed = replaced(operation)
+        if changed and not isinstance(operation, keras.layers.Layer):
+            raise _refusal(operation.name, operation, f"its own {', '.join(changed)}")
+        if not changed and _says_its_export(operation):
             return self.export(operation.vanilla_export())
-        if not is_stock(operation):
+        if changed or not is_stock(operation):
             return _Recorded(operation, self)
         if is_augmentation(operation):
             return LeftOut(operation)
@@ -86,6 +91,15 @@ class _Exporter:
         if activation is None or is_stock(activation):
             return _copy_layer(operation)
         return _Activated(_copy_layer(operation, activation=None), activation, self)
+
+
+def _says_its_export(layer):
+    """Whether `vanilla_export` of a layer is about what it computes, not about a parent of it."""
+    if not hasattr(layer, "vanilla_export"):
+        return False
+    kinds = type(layer).__mro__
+    author = next(kind for kind in kinds if "vanilla_export" in vars(kind) or is_ours(kind))
+    return is_called_as(type(layer), author)
 
 
 class _Recorded:
@@ -149,12 +163,8 @@ def _no_losses(layer):
 
 
 def _copy_layer(layer, **changes):
-    config = {key: value for key, value in layer.get_config().items() if not _is_moot(key, value)}
-    copy = type(layer).from_config({**config, **changes})
-    if layer.built and layer.weights:
-        copy.build_from_config(layer.get_build_config())
-        copy.set_weights(layer.get_weights())
-    return copy
+    moot = [key for key, value in layer.get_config().items() if _is_moot(key, value)]
+    return copied(layer, moot, **changes)
 
 
 def _is_moot(key, value):
@@ -192,9 +202,10 @@ def _free_batch(model):
             _free_batch(operation)
         sizes = getattr(operation, "newshape", None)
         if isinstance(sizes, tuple | list) and None in sizes:
-            operation.newshape = tuple(-1 if size is None else size for size in sizes)
-            if operation.newshape.count(-1) > 1:
-                raise _refusal(operation.name, operation, f"a reshaping to {tuple(sizes)}")
+            sizes = tuple(-1 if size is None else size for size in sizes)
+            if sizes.count(-1) > 1:
+                raise _refusal(operation.name, operation, f"a reshaping to {sizes}")
+            set_argument(operation, "newshape", sizes)
 
 
 def _refusal(name, layer, reason):

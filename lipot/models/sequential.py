@@ -5,7 +5,9 @@ import warnings
 import keras
 
 from lipot import checks
+from lipot.backend.keras_graph import graph_core
 from lipot.layers.base import Condensable
+from lipot.layers.copies import copied
 from lipot.models import one_lipschitz
 
 
@@ -14,9 +16,7 @@ class Exportable:
 
     def condense(self):
         """Overwrites every trainable kernel with the kernel applied at inference."""
-        for layer in self.layers:
-            if isinstance(layer, Condensable) or hasattr(layer, "condense"):
-                layer.condense()
+        _condense(self)
 
     def vanilla_export(self):
         """Returns a copy in which each condensable layer is a stock Keras layer.
@@ -24,17 +24,26 @@ class Exportable:
         Layers without weights (GroupSort, L2 pooling) are kept; `lipot.to_keras` replaces
         those too, for a file that loads without lipot.
         """
+        return keras.models.clone_model(self, clone_function=_vanilla)
 
-        def export(layer):
-            if isinstance(layer, Condensable):
-                return layer.vanilla_export()
-            copy = type(layer).from_config(layer.get_config())
-            if layer.built and layer.weights:
-                copy.build(layer.input.shape)
-                copy.set_weights(layer.get_weights())
-            return copy
 
-        return keras.models.clone_model(self, clone_function=export)
+def _condense(model):
+    for layer in model.layers:
+        if hasattr(layer, "condense"):
+            layer.condense()
+        elif isinstance(layer, keras.Model):
+            _condense(layer)
+
+
+def _vanilla(layer):
+    if isinstance(layer, Condensable):
+        return layer.vanilla_export()
+    if isinstance(layer, keras.Model) and graph_core(layer) is not None:
+        return keras.models.clone_model(layer, clone_function=_vanilla)
+    if not isinstance(layer, keras.layers.Layer):
+        return type(layer).from_config(layer.get_config())
+    # Python code, which no configuration holds, learns nothing: both may have it.
+    return layer if isinstance(layer, keras.layers.Lambda) else copied(layer)
 
 
 @keras.saving.register_keras_serializable(package="lipot")

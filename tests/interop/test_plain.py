@@ -231,3 +231,69 @@ def test_the_model_must_be_a_built_graph():
         lipot.to_keras(keras.Sequential([layers.SpectralDense(3)]))
     with pytest.raises(ValueError, match="`model`"):
         lipot.to_keras(layers.SpectralDense(3))
+
+
+def _adapted():
+    layer = keras.layers.Normalization()
+    layer.adapt(np.array([[1.0, -3.0], [5.0, 30.0]]))
+    return layer
+
+
+def _with_lora():
+    layer = keras.layers.Dense(2)
+    layer.build((None, 2))
+    layer.enable_lora(2, lora_alpha=1)
+    layer.lora_kernel_b.assign(np.ones((2, 2)))
+    return layer
+
+
+@keras.saving.register_keras_serializable("test_plain")
+class Tenfold(layers.SpectralDense):
+    def call(self, inputs, training=False):
+        return 10.0 * super().call(inputs, training=training)
+
+
+def _replaced(layer):
+    layer.build((None, 2))
+    original = layer.call
+    layer.call = lambda inputs, training=False: 10.0 * original(inputs, training=training)
+    return layer
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        _adapted,
+        lambda: keras.layers.TimeDistributed(_adapted()),
+        _with_lora,
+        lambda: Tenfold(2),
+        lambda: _replaced(layers.SpectralDense(2)),
+        lambda: _replaced(keras.layers.Dense(2)),
+    ],
+    ids=["adapted", "adapted inside", "lora", "subclass", "replaced", "replaced stock"],
+)
+def test_a_copy_computes_what_the_layer_does_and_not_what_its_class_says(make):
+    layer = make()
+    shape = (3, 2) if isinstance(layer, keras.layers.TimeDistributed) else (2,)
+    model = keras.Sequential([keras.Input(shape), layer, keras.layers.Flatten()])
+    check_export(model)
+
+
+def test_the_copies_of_lipots_own_models_compute_the_same():
+    inner = keras.Sequential([keras.Input((2,)), layers.SpectralDense(2)])
+    inputs = keras.Input((2,))
+    hidden = _with_lora()(inner(_adapted()(inputs)))
+    outputs = keras.layers.Lambda(lambda x: 2.0 * x)(hidden + inputs)
+    model = lipot.Model(inputs, outputs)
+    model.condense()
+    plain, x = model.vanilla_export(), sample((2,))
+    np.testing.assert_allclose(array(plain(x)), array(model(x)), atol=1e-5)
+    nested = next(layer for layer in plain.layers if isinstance(layer, keras.Sequential))
+    assert type(nested.layers[-1]) is keras.layers.Dense
+
+
+def test_a_stored_copy_with_patches_answers(tmp_path):
+    model = keras.Sequential([keras.Input((4, 4, 1)), layers.PatchEmbedding(2, 3)])
+    lipot.to_keras(model).save(tmp_path / "plain.keras")
+    loaded, x = keras.saving.load_model(tmp_path / "plain.keras"), sample((4, 4, 1))
+    np.testing.assert_allclose(array(loaded(x)), array(model(x)), atol=1e-6)
