@@ -9,7 +9,7 @@ from lipot.math import linear_maps
 
 @keras.saving.register_keras_serializable(package="lipot")
 class FrobeniusConv2D(KernelLayer):
-    r"""2D convolution whose kernel is divided by its Frobenius norm and by the duplication.
+    r"""2D convolution whose kernel is divided by its Frobenius norm and how often a pixel is read.
 
     A convolution's norm is at most $\sqrt{D}\,\|W\|_F$, where $D$ counts the patches one input
     value enters: `ceil(kh / sh) * ceil(kw / sw)`. For reflect and symmetric padding, which

@@ -37,7 +37,7 @@ def train_certified(
     callbacks=(),
     verbose=0,
 ):
-    """Searches for a loss, an architecture and a learning rate, then trains for a l2 radius.
+    """Searches for a loss, an architecture and a learning rate, then trains for an l2 radius.
 
     A quarter of the time goes into successive halving: each candidate trains on most of the
     training points for a short time, with the learning rate going down to zero in it, and is scored

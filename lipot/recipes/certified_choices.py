@@ -15,7 +15,7 @@ from lipot import layers, losses, models, optimizers
 
 
 class Candidate(NamedTuple):
-    """One choice.
+    """One choice to try: architecture, loss, sharpness of the loss and learning rate.
 
     Attributes:
         architecture: A name in `ARCHITECTURES`.
