@@ -62,6 +62,12 @@ def check_layer(layer, input_shape, path, *, dtypes=("float32", "mixed_float16")
     return model
 
 
+def functional(function, shape=(4,), dtype=None):
+    """A model of one input that a function of its symbolic tensor makes."""
+    inputs = keras.Input(shape, dtype=dtype)
+    return keras.Model(inputs, function(inputs))
+
+
 def to_numpy(tensor):
     """A NumPy array from a tensor of any backend."""
     return np.asarray(keras.ops.convert_to_numpy(tensor))

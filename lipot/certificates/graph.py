@@ -174,8 +174,6 @@ def _propagate(step, known, sizes):
     check_samples(step)
     outputs = _outputs(step, args, kwargs, nodes)
     check_samples_of(step, nodes, outputs)
-    if nodes[0].computed is not None:
-        check_sizes(step, nodes, outputs)
     if any(is_called_as(type(operation), residual) for residual in _RESIDUALS):
         return [_residual_node(step, nodes, sizes, outputs[0])]
     if type(operation) in _SUMS | _CHOICES or operation_kind(operation) in BROADCASTING:
@@ -184,8 +182,12 @@ def _propagate(step, known, sizes):
         # Keras writes `training` into the graph, as it was given or as it is by default.
         if kwargs.get("training") is not False:
             check_off_by_default(operation, nodes[0])
-        return [_layer_node(operation, nodes, output) for output in outputs]
-    return [operation_node(operation, args, kwargs, nodes, output) for output in outputs]
+        found = [_layer_node(operation, nodes, output) for output in outputs]
+    else:
+        found = [operation_node(operation, args, kwargs, nodes, output) for output in outputs]
+    if nodes[0].computed is not None:
+        check_sizes(step, nodes, outputs)
+    return found
 
 
 def _outputs(step, args, kwargs, nodes):

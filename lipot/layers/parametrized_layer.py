@@ -90,7 +90,6 @@ class ParametrizedLayer(LipschitzLayer):
             )
             setattr(self, name, state)
         self._states = [variable.name for variable in states]
-        self._exact = ExactKernel(self.parametrization, self._site, tuple(self._sources))
         self._cache = InferenceCache(
             [getattr(self, name) for name in self._sources],
             self._map.kernel_shape(input_shape),
@@ -109,7 +108,8 @@ class ParametrizedLayer(LipschitzLayer):
         if training:
             return self._in_training(self.parametrization.train)
         weights = map(ops.stop_gradient, self._values(self._sources).values())
-        return self._cache.read(list(weights), self._exact)
+        exact = ExactKernel(self.parametrization, self._site, tuple(self._sources))
+        return self._cache.read(list(weights), exact)
 
     def apply_in_training(self, inputs):
         """Outputs of the map with the kernel of a training step, without bias and activation."""

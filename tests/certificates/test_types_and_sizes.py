@@ -1,0 +1,154 @@
+"""Types, sizes and overflow in models: certificates follow what the machine computes, or refuse.
+
+Each case was certified once, and was not what the model computes.
+"""
+
+import dataclasses
+
+import keras
+import ml_dtypes
+import numpy as np
+import pytest
+from keras import ops
+
+import lipot
+from tests.helpers import functional, to_numpy
+
+
+class _Wider(keras.layers.Layer):
+    """Says of its output what is not so."""
+
+    def call(self, inputs):
+        return ops.concatenate([inputs, inputs], axis=1)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+
+def test_a_layer_that_gives_other_sizes_than_its_graph_says_is_refused():
+    lipot.certificates.register_bound(_Wider)(lambda layer, input_shape: 1.0)
+    model = functional(lambda x: lipot.layers.ScaledGlobalL2NormPooling2D()(_Wider()(x)), (2, 2, 1))
+    model = keras.Model(model.inputs, keras.layers.Dense(1)(model.outputs[0]))
+    with pytest.raises(ValueError, match="gives other sizes than its graph says"):
+        lipot.certify(model, np.ones((1, 2, 2, 1)))
+
+
+def _logits(dtype="float32", then=()):
+    """Logits 700 x and 1000 x, or of float32's size, whose computed argmax is the first if both
+    overflow."""
+    layer = keras.layers.Dense(2, use_bias=False, dtype=dtype)
+    model = keras.Sequential([keras.Input((1,)), layer, *then])
+    scale = 1e29 if dtype == "float32" and not then else 1.0
+    layer.set_weights([scale * np.array([[700.0, 1000.0]])])
+    return model
+
+
+@pytest.mark.parametrize("norm", [2, "inf"])
+@pytest.mark.parametrize(
+    "make, point",
+    [
+        (lambda: _logits("float16"), 60.0),
+        (lambda: _logits("float16"), 100.0),
+        (lambda: _logits("mixed_float16", [keras.layers.Softmax(dtype="float32")]), 100.0),
+        (lambda: _logits(then=[keras.layers.Softmax(dtype="float16")]), 100.0),
+        (lambda: _logits(then=[keras.layers.Identity(dtype="float16")]), 100.0),
+        (lambda: _logits(), 1e9),
+    ],
+    ids=["near", "there", "mixed", "softmax", "identity", "float32"],
+)
+def test_logits_that_overflow_are_not_certified(make, point, norm):
+    model = make()
+    found = lipot.certify(model, np.array([[point]]), norm=norm)
+    reached = point + 0.999 * found.radius[0]
+    outputs = to_numpy(ops.cast(model(np.array([[reached]], "float32")), "float32"))
+    assert found.radius[0] == 0.0 or (np.all(np.isfinite(outputs)) and outputs.argmax() == 1)
+
+
+@pytest.mark.parametrize("policy", ["float16", "mixed_bfloat16"])
+def test_an_adversarial_model_hands_its_inputs_on_as_they_are(policy):
+    classifier = functional(keras.layers.Dense(2), (1,))
+    weights = [np.array([[-0.5, 0.5]]), np.array([1024.45, -1024.45])]
+    classifier.layers[-1].set_weights(weights)
+    model = lipot.models.AdversarialModel(classifier, None, lipot.losses.TRADES(), dtype=policy)
+    found = lipot.certify(model, np.array([[2049.3]]))
+    near = np.array([[2049.3 - 0.99 * found.radius[0]]], "float32")
+    assert found.predictions[0] == 1 and found.radius[0] > 0.3
+    assert to_numpy(model(near)).argmax() == 1
+    model.autocast = True
+    with pytest.raises(ValueError, match="autocast=True, which casts them"):
+        lipot.certify(model, np.array([[2049.3]]))
+
+
+def test_a_constant_neither_underflows_nor_is_unknown():
+    def chain(*kernels):
+        stack = [keras.layers.Dense(1, use_bias=False, dtype="float64") for _ in kernels]
+        model = keras.Sequential([keras.Input((1,), dtype="float64"), *stack])
+        for layer, kernel in zip(stack, kernels):
+            layer.set_weights([np.array([[kernel]])])
+        return model
+
+    assert lipot.lipschitz_constant(chain(1e-200, 1e-200, *[1e37] * 8)) >= 1e-104
+    assert lipot.lipschitz_constant(chain(*[1e38] * 9, 0.0)) == 0.0
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="float64 in full")
+def test_weights_beyond_float32_are_finite_in_float64():
+    model = functional(keras.layers.Dense(1, use_bias=False, dtype="float64"), (1,), "float64")
+    model.layers[-1].set_weights([np.array([[1e60]])])
+    assert lipot.lipschitz_constant(model) == pytest.approx(1e60)
+
+
+@pytest.mark.parametrize("dtype, alpha", [("bfloat16", 1.005), ("float16", 1.0005)])
+@pytest.mark.parametrize("kind", [keras.layers.ELU, keras.layers.LeakyReLU])
+def test_slopes_count_as_they_are_applied(kind, dtype, alpha):
+    applied = float(to_numpy(ops.cast(ops.cast(alpha, dtype), "float32")))
+    stated = lipot.lipschitz_constant(functional(kind(alpha, dtype=dtype), (1,)))
+    assert stated >= max(alpha, applied)
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        lambda: keras.layers.ELU(np.nan),
+        lambda: keras.layers.LeakyReLU(np.nan),
+        lambda: keras.layers.ReLU(negative_slope=np.nan),
+        lambda: keras.layers.ReLU(max_value=np.nan),
+    ],
+)
+def test_slopes_and_limits_that_are_no_numbers_are_refused(layer):
+    with pytest.raises(ValueError, match="Expected finite slopes"):
+        lipot.lipschitz_constant(functional(layer(), (1,)))
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        lambda x: keras.layers.Activation("hard_sigmoid")(keras.layers.Dense(1)(x)),
+        lambda x: keras.layers.Rescaling(1.0)(keras.layers.Dense(1, "sigmoid")(x)),
+    ],
+)
+def test_one_output_whose_sign_may_not_be_the_class_is_refused(last):
+    for norm in (2, "inf"):
+        with pytest.raises(ValueError, match="Expected a last layer that is linear"):
+            lipot.certify(functional(last), np.ones((1, 4)), norm=norm)
+
+
+@dataclasses.dataclass
+class _Doubled:
+    factor: float = 2.0
+
+    def __call__(self, x):
+        return self.factor * x
+
+
+def test_an_activation_that_cannot_be_hashed_is_refused_in_words():
+    doubled = keras.layers.Dense(2, _Doubled())
+    for function in (doubled, lambda x: keras.layers.Dense(2)(doubled(x))):
+        with pytest.raises(ValueError, match="No Lipschitz bound is known for the activation"):
+            lipot.certify(functional(function), np.ones((1, 4)))
+
+
+def test_points_in_bfloat16_are_points():
+    model = functional(keras.layers.Dense(2))
+    found = lipot.certify(model, np.ones((1, 4)).astype(ml_dtypes.bfloat16))
+    np.testing.assert_array_equal(found.radius, lipot.certify(model, np.ones((1, 4))).radius)
