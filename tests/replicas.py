@@ -305,7 +305,11 @@ def _ot_classifier(lipot):
     prior = lipot.models.StandardNormal(2, seed=5)
     parts = network(FEATURES, 2), network(2, CLASSES), network(2, 1)
     model = lipot.OTClassifier(*parts, prior=prior)
-    model.compile(*(keras.optimizers.SGD(0.05) for _ in range(3)))
+    model.compile(
+        keras.optimizers.SGD(0.05),
+        discriminator_optimizer=keras.optimizers.SGD(0.05),
+        encoder_optimizer=keras.optimizers.SGD(0.05),
+    )
     return model
 
 
