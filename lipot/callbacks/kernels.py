@@ -9,6 +9,7 @@ from keras import ops
 
 from lipot import checks
 from lipot.callbacks.configurable import Configurable
+from lipot.layers.base import condense
 
 
 @keras.saving.register_keras_serializable(package="lipot")
@@ -38,11 +39,11 @@ class CondenseCallback(Configurable):
 
     def on_train_batch_end(self, batch, logs=None):
         if self.on_batch:
-            _condense(self.model)
+            condense(self.model)
 
     def on_epoch_end(self, epoch, logs=None):
         if self.on_epoch:
-            _condense(self.model)
+            condense(self.model)
 
     def get_config(self):
         return {"on_epoch": self.on_epoch, "on_batch": self.on_batch}
@@ -183,11 +184,3 @@ class MonitorCallback(Configurable):
 
 # Where a layer keeps the kernel that `MonitorCallback` calls by deel-lip's names.
 _KERNELS = {"kernel": "kernel", "wbar": "inference_kernel"}
-
-
-def _condense(model):
-    for layer in model.layers:
-        if hasattr(layer, "condense"):
-            layer.condense()
-        elif isinstance(layer, keras.Model):
-            _condense(layer)

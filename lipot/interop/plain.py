@@ -9,8 +9,8 @@ from lipot.backend.keras_graph import is_stock, set_argument, takes_training
 from lipot.certificates.stock.augmentation import is_augmentation
 from lipot.interop.augmentation import LeftOut, clone_graph
 from lipot.interop.graph import is_graph, operations_between
-from lipot.layers.copies import copied
-from lipot.layers.layer_bounds import is_called_as, is_ours, replaced
+from lipot.layers.copies import copied, says_its_export
+from lipot.layers.layer_bounds import replaced
 
 
 def to_keras(model):
@@ -77,7 +77,7 @@ class _Exporter:
         changed = replaced(operation)
         if changed and not isinstance(operation, keras.layers.Layer):
             raise _refusal(operation.name, operation, f"its own {', '.join(changed)}")
-        if not changed and _says_its_export(operation):
+        if says_its_export(operation):
             return self.export(operation.vanilla_export())
         if changed or not is_stock(operation):
             return _Recorded(operation, self)
@@ -91,15 +91,6 @@ class _Exporter:
         if activation is None or is_stock(activation):
             return _copy_layer(operation)
         return _Activated(_copy_layer(operation, activation=None), activation, self)
-
-
-def _says_its_export(layer):
-    """Whether `vanilla_export` of a layer is about what it computes, not about a parent of it."""
-    if not hasattr(layer, "vanilla_export"):
-        return False
-    kinds = type(layer).__mro__
-    author = next(kind for kind in kinds if "vanilla_export" in vars(kind) or is_ours(kind))
-    return is_called_as(type(layer), author)
 
 
 class _Recorded:

@@ -119,6 +119,15 @@ class Condensable(Protocol):
         """Returns a stock Keras layer with the same outputs at inference."""
 
 
+def condense(model):
+    """Condenses the layers of a model that have a `condense`, in models inside it too."""
+    for layer in model.layers:
+        if hasattr(layer, "condense"):
+            layer.condense()
+        elif isinstance(layer, keras.Model):
+            condense(layer)
+
+
 def no_bound_in_linf(layer):
     """The error for a layer that states a bound in l2 alone."""
     return ValueError(

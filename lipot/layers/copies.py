@@ -3,6 +3,7 @@
 import keras
 
 from lipot.backend.keras_graph import all_layers
+from lipot.layers.layer_bounds import is_called_as, is_ours, replaced
 
 # Arguments of adapters that Keras merges into the kernel where it stores a layer.
 _ADAPTERS = ("lora_rank", "lora_alpha")
@@ -36,6 +37,15 @@ def copied(layer, without=(), **changes):
             source.save_own_variables(stored)
             target.load_own_variables(stored)
     return copy
+
+
+def says_its_export(layer):
+    """Whether `vanilla_export` of a layer is about what it computes, not about a parent of it."""
+    if not hasattr(layer, "vanilla_export"):
+        return False
+    kinds = type(layer).__mro__
+    author = next(kind for kind in kinds if "vanilla_export" in vars(kind) or is_ours(kind))
+    return is_called_as(type(layer), author) and not replaced(layer)
 
 
 def _kept(layer, changes):

@@ -6,8 +6,8 @@ import keras
 
 from lipot import checks
 from lipot.backend.keras_graph import graph_core
-from lipot.layers.base import Condensable
-from lipot.layers.copies import copied
+from lipot.layers.base import Condensable, condense
+from lipot.layers.copies import copied, says_its_export
 from lipot.models import one_lipschitz
 
 
@@ -16,30 +16,22 @@ class Exportable:
 
     def condense(self):
         """Overwrites every trainable kernel with the kernel applied at inference."""
-        _condense(self)
+        condense(self)
 
     def vanilla_export(self):
         """Returns a copy in which each condensable layer is a stock Keras layer.
 
-        Layers without weights (GroupSort, L2 pooling) are kept; `lipot.to_keras` replaces
-        those too, for a file that loads without lipot.
+        Layers without weights (GroupSort, L2 pooling) are kept, and so is a subclass with a `call`
+        of its own; `lipot.to_keras` replaces those too, for a file that loads without lipot.
         """
         return keras.models.clone_model(self, clone_function=_vanilla)
 
 
-def _condense(model):
-    for layer in model.layers:
-        if hasattr(layer, "condense"):
-            layer.condense()
-        elif isinstance(layer, keras.Model):
-            _condense(layer)
-
-
 def _vanilla(layer):
-    if isinstance(layer, Condensable):
-        return layer.vanilla_export()
     if isinstance(layer, keras.Model) and graph_core(layer) is not None:
         return keras.models.clone_model(layer, clone_function=_vanilla)
+    if isinstance(layer, Condensable) and says_its_export(layer):
+        return layer.vanilla_export()
     if not isinstance(layer, keras.layers.Layer):
         return type(layer).from_config(layer.get_config())
     # Python code, which no configuration holds, learns nothing: both may have it.

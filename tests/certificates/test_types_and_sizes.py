@@ -152,3 +152,12 @@ def test_points_in_bfloat16_are_points():
     model = functional(keras.layers.Dense(2))
     found = lipot.certify(model, np.ones((1, 4)).astype(ml_dtypes.bfloat16))
     np.testing.assert_array_equal(found.radius, lipot.certify(model, np.ones((1, 4))).radius)
+
+
+def test_a_head_of_one_output_whose_sign_may_not_be_the_class_is_refused():
+    backbone = keras.Sequential([keras.Input((1,)), keras.layers.Identity()])
+    head = keras.Sequential([keras.Input((1,)), keras.layers.Activation("hard_sigmoid")])
+    points = np.array([[-9.0], [0.0], [9.0]], "float32")
+    model = lipot.OTAD(backbone, head, neighbors=2, smoothness=1.0).adapt(points)
+    with pytest.raises(ValueError, match="whether the sign of the one output is the class"):
+        lipot.certify(model, points[:1], head_lipschitz=1.0)

@@ -297,3 +297,10 @@ def test_a_stored_copy_with_patches_answers(tmp_path):
     lipot.to_keras(model).save(tmp_path / "plain.keras")
     loaded, x = keras.saving.load_model(tmp_path / "plain.keras"), sample((4, 4, 1))
     np.testing.assert_allclose(array(loaded(x)), array(model(x)), atol=1e-6)
+
+
+def test_a_subclass_that_calls_otherwise_is_kept_by_vanilla_export():
+    model = lipot.Sequential([keras.Input((2,)), Tenfold(2), layers.SpectralDense(2)])
+    plain, x = model.vanilla_export(), sample((2,))
+    np.testing.assert_allclose(array(plain(x)), array(model(x)), atol=1e-5)
+    assert [type(layer) for layer in plain.layers] == [Tenfold, keras.layers.Dense]
