@@ -118,14 +118,22 @@ def test_deflation_sees_one_long_drift_that_its_directions_miss():
 
 
 @pytest.mark.parametrize("power", [-3, 0, 3])
-def test_extremes_are_those_of_eigenvalues(power):
+def test_the_distance_from_one_is_that_of_eigenvalues(power):
     gram = orthonormal((12, 12)).astype("float64")
     gram = 10.0**power * (gram * np.linspace(0.2, 3.0, 12)) @ gram.T
-    largest, distance = stiefel._extremes(ops.convert_to_tensor(gram.astype("float32")))
-    eigenvalues = np.linalg.eigvalsh(gram)
-    for found, exact in ((largest, eigenvalues.max()), (distance, np.abs(eigenvalues - 1).max())):
-        # A power iteration ends below, and a quarter is added.
-        assert 0.99 * exact <= float(found) <= 1.2501 * exact
+    found = stiefel._distance(ops.convert_to_tensor(gram.astype("float32")))
+    exact = np.abs(np.linalg.eigvalsh(gram) - 1).max()
+    # A power iteration ends below, and a quarter is added.
+    assert 0.99 * exact <= float(found) <= 1.2501 * exact
+
+
+@pytest.mark.parametrize("shape", [(600, 520), (2, 530, 512), (700, 514)])
+def test_products_of_blocks_are_those_of_the_whole(shape):
+    matrix = np.random.default_rng(0).normal(size=shape).astype("float32")
+    whole = np.swapaxes(matrix, -1, -2).astype("float64") @ matrix
+    np.testing.assert_allclose(
+        to_numpy(stiefel._gram(ops.convert_to_tensor(matrix))), whole, atol=2e-3
+    )
 
 
 @pytest.mark.parametrize("value, after", [(4.0, 1.0), (0.3, 1.0), (0.1, 0.5), (0.0, 0.0)])
