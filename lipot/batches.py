@@ -19,7 +19,8 @@ class Points:
 
     Args:
         x: Array or memory map `(n, ...)`; or a `tf.data.Dataset` or `keras.utils.PyDataset` of
-            batches `x`, `(x, y)` or `(x, y, sample_weight)`, the weights ignored.
+            batches `x`, `(x, y)` or `(x, y, sample_weight)`, the weights ignored; each may be the
+            only entry of a dictionary by name.
         y: Labels `(n, ...)` of an array of inputs; a data set brings its own.
 
     Raises:
@@ -178,10 +179,8 @@ def _of_tf_dataset(data):
 
 def _pair(element, index):
     parts = element if isinstance(element, tuple | list) else (element,)
-    x = np.asarray(keras.ops.convert_to_numpy(parts[0]))
-    y = None
-    if len(parts) > 1 and parts[1] is not None:
-        y = np.asarray(keras.ops.convert_to_numpy(parts[1]))
+    x = _only(parts[0], index)
+    y = None if len(parts) < 2 or parts[1] is None else _only(parts[1], index)
     if x.ndim == 0 or (y is not None and y.shape[:1] != x.shape[:1]):
         labels = "" if y is None else f" and labels of shape {y.shape}"
         raise checks.refused(
@@ -190,6 +189,17 @@ def _pair(element, index):
             f"batch {index} with points of shape {x.shape}{labels}",
         )
     return x, y
+
+
+def _only(named, index):
+    """An array, given as such or as the only one in a dictionary by name."""
+    if isinstance(named, dict):
+        if len(named) != 1:
+            raise checks.refused(
+                "x", "one array of inputs and one of labels", f"{sorted(named)} in batch {index}"
+            )
+        (named,) = named.values()
+    return np.asarray(keras.ops.convert_to_numpy(named))
 
 
 def _same_shape(shape, x, seen):

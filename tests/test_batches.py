@@ -70,6 +70,13 @@ def test_every_source_gives_the_same_batches(size, tmp_path):
         np.testing.assert_array_equal(np.concatenate([part for _, part in found]), Y[:rows])
 
 
+def test_inputs_and_labels_may_have_names():
+    named = Batches(lambda rows: ({"image": X[rows]}, {"label": Y[rows]}))
+    for (x, y), (expected, labels) in zip(Points(named).batches(4), Points(X, Y).batches(4)):
+        np.testing.assert_array_equal(x, expected[: len(x)])
+        np.testing.assert_array_equal(y, labels[: len(y)])
+
+
 def test_certificates_do_not_depend_on_the_source(tmp_path):
     model = network()
     expected = lipot.certify(model, X, Y, batch_size=4)
@@ -155,16 +162,20 @@ def faulty_sources():
         Batches(lambda rows: (X[rows], Y[:2])),
         r".*as many labels.*batch 0 .* labels of shape \(2,\)",
     )
+    yield (
+        Batches(lambda rows: ({"left": X[rows], "right": X[rows]}, Y[rows])),
+        r"one array of inputs.*\['left', 'right'\] in batch 0",
+    )
 
 
-@pytest.mark.parametrize("place", range(7))
+@pytest.mark.parametrize("place", range(8))
 def test_what_is_wrong_with_a_source_is_said(place):
     x, words = list(faulty_sources())[place]
     with pytest.raises(ValueError, match=f"argument `x`. Expected {words}"):
         lipot.certify(network(), x, batch_size=2)
 
 
-@pytest.mark.parametrize("place", range(7))
+@pytest.mark.parametrize("place", range(8))
 def test_every_door_says_what_is_wrong_and_what_was_done_is_kept(place, tmp_path):
     backbone = keras.Sequential([keras.Input((5,)), keras.layers.Rescaling(2.0)])
     otad = lipot.OTAD(backbone, keras.layers.Dense(3), neighbors=4)
