@@ -7,6 +7,8 @@ from lipot.evaluation.record import curves
 from lipot.evaluation.record.palette import FAINT, INK, SERIES
 
 LIPSCHITZ, STOCK = SERIES[:2]
+# More images side by side have labels too small for a phone.
+_IN_A_LINE = 5
 
 
 def accuracy_against_radius(report):
@@ -37,27 +39,33 @@ def counterfactuals(images, moved, before, after):
     Returns:
         A Matplotlib `Figure`.
     """
-    count = len(images)
-    figure = Figure(figsize=(1.15 * count + 1.2, 4.1), layout="constrained")
-    grid = figure.subplots(3, count)
+    blocks = -(-len(images) // _IN_A_LINE)
+    figure = Figure(figsize=(6.4, 4.1 * blocks), layout="constrained")
     reach = float(np.max(np.abs(moved - images)))
+    for block, part in enumerate(np.atleast_1d(figure.subfigures(blocks, 1))):
+        shown = slice(_IN_A_LINE * block, _IN_A_LINE * (block + 1))
+        grid = part.subplots(3, _IN_A_LINE, squeeze=False)
+        _steps(grid, images[shown], moved[shown], reach)
+        for row, names in ((0, before[shown]), (2, after[shown])):
+            for axes, name in zip(grid[row], names):
+                axes.set_title(f"seen as {name}", fontsize=11, color=INK)
+    return figure
+
+
+def _steps(grid, images, moved, reach):
+    """Fills three rows: images, steps in colours up to `reach`, and where they lead."""
     rows = (
-        (images, "gray_r", 0, 1),
-        (moved - images, "RdBu", -reach, reach),
-        (moved, "gray_r", 0, 1),
+        ("image x", images, "gray_r", 0, 1),
+        ("step\n(blue:\nmore ink)", moved - images, "RdBu", -reach, reach),
+        ("x + step", moved, "gray_r", 0, 1),
     )
-    for axes_row, (row, colors, low, high) in zip(grid, rows):
+    for axes in grid.flat:
+        axes.set(xticks=[], yticks=[])
+        axes.spines[:].set_visible(False)
+    for axes_row, (name, row, colors, low, high) in zip(grid, rows):
+        axes_row[0].set_ylabel(name, fontsize=11, color=INK, rotation=0, ha="right", va="center")
         for axes, image in zip(axes_row, row):
             axes.imshow(image[..., 0], cmap=colors, vmin=low, vmax=high)
-            axes.set(xticks=[], yticks=[])
-            axes.spines[:].set_visible(False)
-    for axes, name in zip(grid[0], before):
-        axes.set_title(f"seen as {name}", fontsize=9, color=INK)
-    for axes, name in zip(grid[2], after):
-        axes.set_title(f"seen as {name}", fontsize=9, color=INK)
-    for axes, name in zip(grid[:, 0], ("image x", "step\n(blue: more ink)", "x + step")):
-        axes.set_ylabel(name, fontsize=10, color=INK, rotation=0, ha="right", va="center")
-    return figure
 
 
 def level_map(points, labels, grid):

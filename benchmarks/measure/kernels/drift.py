@@ -67,7 +67,7 @@ def plot(found, file):
         axes.plot(high, color=color, label=name, linewidth=1)
         axes.plot(low, color=color, linewidth=1)
     axes.set(xlabel="step", ylabel="least and largest singular value", ylim=(0.96, 1.04))
-    axes.legend(frameon=False)
+    axes.legend(frameon=False, loc="upper center", ncols=3)
     axes.spines[["top", "right"]].set_visible(False)
     figure.tight_layout()
     file.parent.mkdir(parents=True, exist_ok=True)
