@@ -18,12 +18,12 @@ class Accuracies(NamedTuple):
 
 
 def certified(figures):
-    """Reads `hkr_mnist` or `linf_mnist`, one training."""
+    """Reads `linf_mnist`, one training."""
     return Accuracies(figures["clean"], proven=figures["certified"])
 
 
 def certified_by_seed(figures):
-    """Reads `certified_mnist`, the means over its seeds."""
+    """Reads `certified_mnist` or `hkr_mnist`, the means over their seeds."""
     means = {key: row["mean"] for key, row in figures["summary"].items()}
     return Accuracies(means.pop("clean"), proven=means)
 

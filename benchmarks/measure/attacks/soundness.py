@@ -18,7 +18,7 @@ import lipot
 from benchmarks.common import write_result
 from lipot.backend import compile_over, value_and_input_gradient
 
-MODEL = "runs/hkr_mnist.keras"
+MODEL = "runs/hkr_mnist/0.keras"
 
 
 def ball_pgd(model, x, predictions, radius, steps=100):
