@@ -21,6 +21,7 @@ import numpy as np
 import lipot
 from benchmarks.common import write_result
 from benchmarks.common.mnist_batches import Batches
+from benchmarks.common.seeds import summary
 from benchmarks.common.time_budget import Clock
 from lipot import callbacks, layers, losses, optimizers
 
@@ -96,22 +97,12 @@ def one_seed(options, seed, folder):
     return figures
 
 
-def summary(runs):
-    """Mean and spread over the seeds."""
-    columns = {"clean": [run["clean"] for run in runs]}
-    columns |= {str(r): [run["certified"][str(r)] for run in runs] for r in RADII}
-    return {
-        name: {"mean": float(np.mean(values)), "least": min(values), "most": max(values)}
-        for name, values in columns.items()
-    }
-
-
 def main():
     options = parsed()
     folder = Path("runs") / options.name
     folder.mkdir(parents=True, exist_ok=True)
     runs = {str(seed): one_seed(options, seed, folder) for seed in options.seeds}
-    figures = {"summary": summary(list(runs.values())), "runs": runs, "gloro, its paper": GLORO}
+    figures = {"summary": summary(list(runs.values()), RADII), "runs": runs, "gloro, its paper": GLORO}
     print(json.dumps(figures["summary"], indent=1))
     print(write_result(options.name, figures, seed=options.seeds, settings=vars(options)))
 

@@ -20,6 +20,7 @@ import numpy as np
 import lipot
 from benchmarks.common import write_result
 from benchmarks.common.norms import operator_norms
+from benchmarks.common.seeds import summary
 from benchmarks.common.time_budget import Clock
 from lipot import layers, losses
 
@@ -97,16 +98,6 @@ def one_seed(data, options, chosen, seed):
     return json.loads(file.read_text())
 
 
-def summary(runs):
-    """Mean and spread over the seeds."""
-    columns = {"clean": [run["clean"] for run in runs]}
-    columns |= {str(r): [run["certified"][str(r)] for run in runs] for r in RADII}
-    return {
-        name: {"mean": float(np.mean(values)), "least": min(values), "most": max(values)}
-        for name, values in columns.items()
-    }
-
-
 def main():
     options = parsed()
     FOLDER.mkdir(parents=True, exist_ok=True)
@@ -115,7 +106,7 @@ def main():
     chosen = max(search.values(), key=lambda row: row["certified"][str(options.radius)])
     runs = {str(seed): one_seed(data, options, chosen, seed) for seed in options.seeds}
     figures = {
-        "summary": summary(list(runs.values())),
+        "summary": summary(list(runs.values()), RADII),
         "chosen": {key: chosen[key] for key in ("alpha", "min_margin")},
         "runs": runs,
         "search": search,
