@@ -85,9 +85,9 @@ def shared(record):
     machine = f" Two processes of arithmetic alone gain {limit:.2f}x here." if limit else ""
     if limit and found["speed-up of two workers over one"] > limit:
         machine += (
-            " More than that is no gain of ours: the one worker is bound to a processor that it shares "
-            "with the process that asks. While three workers were killed, the machine had other "
-            "work too."
+            " More than that is no gain of ours: the one worker is bound to a processor that it "
+            "shares with the process that asks. While three workers were killed, the machine had "
+            "other work too."
         )
     return (
         f"{settings['points']} points of {settings['data']}, {' '.join(settings['attacks'])} "

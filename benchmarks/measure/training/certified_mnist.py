@@ -102,7 +102,11 @@ def main():
     folder = Path("runs") / options.name
     folder.mkdir(parents=True, exist_ok=True)
     runs = {str(seed): one_seed(options, seed, folder) for seed in options.seeds}
-    figures = {"summary": summary(list(runs.values()), RADII), "runs": runs, "gloro, its paper": GLORO}
+    figures = {
+        "summary": summary(list(runs.values()), RADII),
+        "runs": runs,
+        "gloro, its paper": GLORO,
+    }
     print(json.dumps(figures["summary"], indent=1))
     print(write_result(options.name, figures, seed=options.seeds, settings=vars(options)))
 

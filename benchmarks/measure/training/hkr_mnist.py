@@ -30,9 +30,7 @@ FOLDER = Path("runs/hkr_mnist")
 
 def network():
     """One overlapping convolution, then dense layers, all orthonormal, at most 1-Lipschitz."""
-    hidden = [
-        layer for _ in range(3) for layer in (layers.SpectralDense(512), layers.GroupSort2())
-    ]
+    hidden = [layer for _ in range(3) for layer in (layers.SpectralDense(512), layers.GroupSort2())]
     return keras.Sequential(
         [
             keras.Input((28, 28, 1)),
