@@ -45,6 +45,9 @@ class Board(NamedTuple):
 def boards(evaluations):
     """Ranks evaluations by robust accuracy at their middle radius, then by proven and clean.
 
+    What failed a check comes after all that failed none: there the attacks were weak, and robust
+    accuracy says little.
+
     Args:
         evaluations: `Evaluation`s, the number of each being that of its report on the page.
 
@@ -59,17 +62,23 @@ def boards(evaluations):
 
 
 def _board(norm, eps, members):
-    ranked = sorted(members, key=lambda member: _merit(member[1], eps), reverse=True)
+    ranked = sorted(members, key=lambda member: _standing(member[1], eps), reverse=True)
     notes = dict.fromkeys(name for _, evaluation in members for name in evaluation.about)
     others = (n for n in notes if n not in (*_FIRST, *_SHARED))
     facts = [*(n for n in _FIRST if n in notes), *others]
-    merits = [_merit(evaluation, eps) for _, evaluation in ranked]
+    standings = [_standing(evaluation, eps) for _, evaluation in ranked]
     rows = (
-        Row(1 + merits.index(merit), evaluation.name, anchor, _cells(evaluation, eps, facts))
-        for merit, (anchor, evaluation) in zip(merits, ranked)
+        Row(1 + standings.index(own), evaluation.name, anchor, _cells(evaluation, eps, facts))
+        for own, (anchor, evaluation) in zip(standings, ranked)
     )
     columns = ("clean", "robust", "proven", "checks", *facts)
     return Board(f"{eps:g} in {norm_name(norm)}", columns, tuple(rows))
+
+
+def _standing(evaluation, eps):
+    """What a model is ranked by, the greatest first."""
+    trusted = all(verdict.passed is not False for verdict in evaluation.sanity)
+    return trusted, *_merit(evaluation, eps)
 
 
 def _merit(evaluation, eps):

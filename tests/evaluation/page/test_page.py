@@ -177,6 +177,16 @@ def test_a_leaderboard_ranks_models_that_were_attacked_alike(evaluation):
     assert [row.rank for row in twins.rows] == [1, 1]
 
 
+def test_what_failed_a_check_ranks_after_all_that_failed_none(evaluation):
+    weak, strong, *_ = ranked(evaluation)
+    blind = dataclasses.replace(strong, sanity=(PASSED, FAILED))
+    (board,) = boards([blind, weak])
+    assert [(row.rank, row.name) for row in board.rows] == [(1, "weak"), (2, "strong")]
+    unchecked = dataclasses.replace(strong, sanity=())
+    (board,) = boards([weak, unchecked, blind])
+    assert [row.anchor for row in board.rows] == ["m1", "m0", "m2"]
+
+
 def test_the_head_says_what_when_and_where(evaluation):
     about = {"architecture": "2 Dense", "parameters": "1,000", "data": "digits"}
     found = {"data": "24 points of 6 x 6 x 1", "date": "2030-01-02", "machine": "a loom"}
