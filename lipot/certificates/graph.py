@@ -172,6 +172,8 @@ def _propagate(step, known, sizes):
         found = walk(inner, nodes)
         return [found[id(tensor)] for tensor in inner.outputs]
     check_samples(step)
+    if type(operation) is keras.layers.Average:
+        _check_average(operation, operands(operation, args, kwargs), nodes)
     outputs = _outputs(step, args, kwargs, nodes)
     check_samples_of(step, nodes, outputs)
     if any(is_called_as(type(operation), residual) for residual in _RESIDUALS):
@@ -188,6 +190,15 @@ def _propagate(step, known, sizes):
     if nodes[0].computed is not None:
         check_sizes(step, nodes, outputs)
     return found
+
+
+def _check_average(layer, averaged, nodes):
+    """Raises where constants are averaged too: their sum may overflow before it is divided."""
+    if len(averaged) != len(nodes):
+        raise ValueError(
+            f"Layer '{layer.name}' cannot be certified: it averages {len(averaged) - len(nodes)} "
+            "constants. Expected tensors that depend on the input. Add constants with a bias."
+        )
 
 
 def _outputs(step, args, kwargs, nodes):

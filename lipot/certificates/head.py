@@ -10,6 +10,7 @@ from lipot.backend.keras_graph import producer
 from lipot.certificates.graph import enter, graph_of, walk
 from lipot.certificates.node import Node, after_cast
 from lipot.certificates.weights import dense_kernel, is_dense
+from lipot.layers.activation_bounds import is_linear
 from lipot.layers.layer_bounds import layer_bound
 from lipot.layers.linf_distance_dense import LInfDistanceDense
 from lipot.math.norms import dual_norm
@@ -68,8 +69,11 @@ class Head:
 
     def followed_by(self, formats):
         """The same head before layers that compute in these formats and round the logits."""
+        # A cast to a type that holds all that this one does is exact.
+        coarser = [f for f in formats if f.roundoff > self.roundoff or f.smallest > self.smallest]
         return dataclasses.replace(
             self,
+            roundings=self.roundings + len(coarser),
             roundoff=max([self.roundoff, *(f.roundoff for f in formats)]),
             smallest=max([self.smallest, *(f.smallest for f in formats)]),
             largest=min([self.largest, *(f.largest for f in formats)]),
@@ -106,7 +110,7 @@ def find_head(model, inputs, squasher=None):
             head = find_head(operation, enter(operation, [nodes[id(before)]])[1], squasher)
             features = [keras.Model(core.inputs[0], before), *head.features]
             return dataclasses.replace(head, features=features).followed_by(later)
-        if is_dense(operation):
+        if is_dense(operation) and (inputs[0].norm != "inf" or not _bends(operation)):
             head = _head_at(operation, core, before, nodes[id(before)], squasher)
             return head.followed_by(later)
         function = _final_function(operation)
@@ -141,7 +145,7 @@ def _head_of_logits(core, tensor, node, squasher):
 def _head_at(layer, core, tensor, node, squasher):
     kernel, machine = dense_kernel(layer), float_format(layer.compute_dtype)
     activation = layer.activation
-    if activation not in (None, keras.activations.linear):
+    if not is_linear(activation):
         name = _squashing(activation)
         if name is None:
             raise _not_linear(layer, f"activation={getattr(activation, '__name__', activation)}")
@@ -162,6 +166,11 @@ def _head_at(layer, core, tensor, node, squasher):
         largest=machine.largest,
         squashed=squasher is not None,
     )
+
+
+def _bends(layer):
+    """Whether the activation of a dense layer is neither linear nor the squashing of logits."""
+    return not is_linear(layer.activation) and _squashing(layer.activation) is None
 
 
 def _check_signed(operation, tensor):

@@ -120,7 +120,8 @@ def after_layer(node, bound, layer, output):
         # The result before these roundings has at most the size of the result after them, nearly.
         relative = accumulated(2 * bound.output_roundings, machine.roundoff)
         error = error.plus(_size(output, exact, error).times(relative)).times(1.0 + relative)
-    return _finished(output, exact, error, [incoming], [intermediate], machine)
+    peak = incoming.size.times(bound.peak).plus(Affine(0.0, bound.peak_offset))
+    return _finished(output, exact, error, [incoming], [intermediate, peak], machine)
 
 
 def after_sum(nodes, factors, layer_dtype, output):

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from lipot.certificates.graph import graph_of, walk
-from lipot.certificates.node import computed_input_node
+from lipot.certificates.node import after_cast, computed_input_node
 from lipot.checks import positive_float
 from lipot.math.rounding import SINGLE, UP, Affine, float_format
 
@@ -57,7 +57,8 @@ def bounded_part(name, layer, given, shape):
         inputs = keras.Input(tuple(shape))
         core = graph_of(keras.Model(inputs, layer(inputs)))
         nodes = walk(core, [computed_input_node(t, (None, *shape)) for t in core.inputs])
-        node = nodes[id(core.outputs[0])]
+        # What comes after computes in it.
+        node = after_cast(nodes[id(core.outputs[0])], "float32")
     except (TypeError, ValueError) as error:
         if given is None:
             raise ValueError(

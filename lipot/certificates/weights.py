@@ -15,7 +15,7 @@ def is_dense(layer):
     """Whether a layer is `x W + b` followed by its activation."""
     if isinstance(layer, KernelLayer):
         linear_map = layer.linear_map
-        return isinstance(linear_map, Dense) and is_called_as(type(layer), KernelLayer)
+        return type(linear_map) is Dense and is_called_as(type(layer), KernelLayer)
     return is_called_as(type(layer), keras.layers.Dense)
 
 

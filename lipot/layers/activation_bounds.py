@@ -77,6 +77,7 @@ def activation_bound(activation, shape, norm=2, dtype=None):
         return LayerBound(1.0)
     if isinstance(activation, keras.layers.Layer):
         _check_computes_in(activation, dtype)
+        _check_keeps(activation, shape)
         return layer_bound(activation, shape, norm)
     if activation is activations.softmax and len(shape) < 2:
         raise ValueError(
@@ -113,6 +114,17 @@ def _check_computes_in(activation, dtype):
             f"Layer '{activation.name}' cannot be certified as the activation of another one. "
             f"Expected one that computes in {dtype}, as its owner does, or a wider type. "
             f"Received: dtype={own}, autocast={activation.autocast}"
+        )
+
+
+def _check_keeps(activation, shape):
+    """Raises for a layer as activation whose outputs have other sizes than its owner's."""
+    kept = tuple(activation.compute_output_shape(shape))
+    if kept != tuple(shape):
+        raise ValueError(
+            f"Layer '{activation.name}' cannot be certified as the activation of another one. "
+            "Expected one that keeps the shape, as the owner says of itself. Received: outputs "
+            f"{kept} for inputs {tuple(shape)}"
         )
 
 

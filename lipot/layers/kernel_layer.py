@@ -5,7 +5,9 @@ from keras import ops
 
 from lipot.layers import vanilla
 from lipot.layers.activation_bounds import activation_bound
+from lipot.layers.layer_bounds import is_ours
 from lipot.layers.parametrized_layer import ParametrizedLayer
+from lipot.math.linear_maps import LinearMap
 from lipot.math.rounding import applied
 
 
@@ -73,6 +75,7 @@ class KernelLayer(ParametrizedLayer):
 
     def bound(self, input_shape, norm=2):
         self.check_built()
+        _check_map_states(self.name, type(self._map))
         input_shape = tuple(input_shape)
         kernel = self.applied_kernel()
         linear = self._map.bound(kernel, input_shape, self.compute_dtype, norm)
@@ -99,7 +102,10 @@ class KernelLayer(ParametrizedLayer):
         model of several.
         """
         self.check_built()
-        return vanilla.export(self._map, self)
+        kind, known = type(self._map), vanilla.export.registry
+        # A user's map computes something else than the one of lipot that it inherits from.
+        written = vanilla.export if is_ours(kind) or kind in known else known[object]
+        return written(self._map, self)
 
     def get_config(self):
         return {
@@ -112,3 +118,24 @@ class KernelLayer(ParametrizedLayer):
             "kernel_constraint": keras.constraints.serialize(self.kernel_constraint),
             "bias_constraint": keras.constraints.serialize(self.bias_constraint),
         }
+
+
+def _check_map_states(name, kind):
+    """Raises for a user's map that computes otherwise than the map of lipot it takes bounds from.
+
+    Args:
+        name: Name of its layer.
+        kind: Class of the map.
+    """
+    author = next(parent for parent in kind.__mro__ if is_ours(parent))
+    own = {n for c in kind.__mro__[: kind.__mro__.index(author)] for n in vars(c)}
+    stated = {"norm", "sums"}
+    if author.linf_norm is not LinearMap.linf_norm:
+        stated.add("linf_norm")
+    changed = sorted(n for n in own - {"bound", *stated} if hasattr(author, n) and n[:2] != "__")
+    if changed and "bound" not in own and not stated <= own:
+        raise ValueError(
+            f"No Lipschitz bound is known for layer '{name}': its map {kind.__qualname__} "
+            f"overrides {', '.join(f'`{n}`' for n in changed)} of {author.__name__}. Expected one "
+            f"that states `bound`, or {', '.join(f'`{n}`' for n in sorted(stated))}, itself."
+        )

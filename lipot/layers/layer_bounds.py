@@ -11,6 +11,8 @@ subclass that changes anything the statement or the computation can reach has to
 import inspect
 import math
 
+import keras
+
 from lipot.layers.base import LipschitzLayer, no_bound_in_linf
 from lipot.math.rounding import LayerBound, values_in
 
@@ -162,7 +164,9 @@ def _asked(statement, layer, input_shape, norm):
 def _author(layer_class, known):
     """The class whose computation a statement is about."""
     if known is not LipschitzLayer:
-        return known
+        # What is mixed in computes nothing: it speaks for the first layer that it is mixed into.
+        layers = [c for c in layer_class.__mro__ if issubclass(c, keras.layers.Layer)]
+        return [c for c in layers if issubclass(c, known)][-1]
     # The base class only passes on what the first `call` below it promises.
     below = layer_class.__mro__[: layer_class.__mro__.index(known)]
     return next((c for c in reversed(below) if "call" in vars(c)), known)

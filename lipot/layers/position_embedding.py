@@ -60,9 +60,11 @@ class PositionEmbedding(LipschitzLayer):
 
     def bound(self, input_shape, norm=2):
         self.check_built()
-        moved = self.k_coef_lip * applied(self.embedding, self.compute_dtype)
-        sum_and_factor = LayerBound(self.k_coef_lip, roundings=3, gain=self.k_coef_lip)
-        return sum_and_factor.with_bias(moved, (None, moved.size), norm)
+        embedding, k = applied(self.embedding, self.compute_dtype), self.k_coef_lip
+        shape = (None, embedding.size)
+        bound = LayerBound(k, roundings=3, gain=k).with_bias(k * embedding, shape, norm)
+        added = LayerBound(1.0).with_bias(embedding, shape, norm)
+        return bound._replace(peak=1.0, peak_offset=added.offset)
 
     def compute_output_shape(self, input_shape):
         return tuple(input_shape)

@@ -59,4 +59,5 @@ class PReLUlip(LipschitzLayer, keras.layers.PReLU):
                 f"The slopes of layer '{self.name}' hold NaN or infinite values; no Lipschitz "
                 "bound exists. Load a finite checkpoint or lower the learning rate."
             )
-        return piecewise_linear(self.k_coef_lip * max(1.0, float(slopes.max())))
+        steepest = max(1.0, float(slopes.max()))
+        return piecewise_linear(self.k_coef_lip * steepest)._replace(peak=steepest)

@@ -153,14 +153,17 @@ class ScaledGlobalL2NormPooling2D(GlobalPoolingLayer):
 
 def _norm_bound(layer, input_shape, norm, overlap=1):
     # The norm of a window of m values is sqrt(m)-Lipschitz in the largest of them.
-    grown = 1.0 if norm == 2 else math.sqrt(layer.window(input_shape) / overlap) * (1.0 + 1e-12)
+    window = layer.window(input_shape)
+    grown = 1.0 if norm == 2 else math.sqrt(window / overlap) * (1.0 + 1e-12)
     # Sums of squares and their roots lose relative to the result, except for squares below the
     # smallest float: those change the root by at most 1e-19 for each value.
     return LayerBound(
         lipschitz=layer.k_coef_lip * grown,
         roundings=1,
         offset=1e-9 * math.sqrt(values_in(input_shape)),
-        output_roundings=layer.window(input_shape) + 12,
+        output_roundings=window + 12,
+        # The squares of a window are added up.
+        peak=1.0 if norm == 2 else math.sqrt(window),
     )
 
 

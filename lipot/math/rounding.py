@@ -66,6 +66,10 @@ class LayerBound(NamedTuple):
         gain: See `roundings`.
         offset: See `roundings`.
         output_roundings: Roundings that are relative to the layer's output.
+        peak: Where a value on the way may be larger than those that are rounded, as one that a
+            later factor shrinks, its norm is at most `peak * |input| + peak_offset`: it must not
+            overflow.
+        peak_offset: See `peak`.
 
     A layer that only moves, compares or drops values rounds nothing and needs `lipschitz` alone.
     """
@@ -75,6 +79,8 @@ class LayerBound(NamedTuple):
     gain: float = 0.0
     offset: float = 0.0
     output_roundings: int = 0
+    peak: float = 0.0
+    peak_offset: float = 0.0
 
     @classmethod
     def of_constant(cls, constant, inputs):
@@ -106,12 +112,17 @@ class LayerBound(NamedTuple):
         gamma_i + gamma_j + gamma_i gamma_j <= gamma_(i + j).
         """
         reach = max(activation.lipschitz, activation.gain)
+        # The result itself may be larger than what the activation makes of it.
+        top, top_offset = max(self.gain, self.peak), max(self.offset, self.peak_offset)
+        steepest = max(1.0, activation.peak)
         return LayerBound(
             lipschitz=product_up(self.lipschitz, activation.lipschitz),
             roundings=self.roundings + activation.roundings,
             gain=self.gain * reach,
             offset=self.offset * reach + activation.offset,
             output_roundings=activation.output_roundings,
+            peak=top * steepest,
+            peak_offset=top_offset * steepest + activation.peak_offset,
         )
 
 

@@ -93,6 +93,10 @@ class TripledMap(linear_maps.Dense):
     def norm(self, kernel, input_shape):
         return 3.0 * super().norm(kernel, input_shape)
 
+    def sums(self, kernel):
+        matrix, terms = super().sums(kernel)
+        return 3.0 * matrix, terms
+
 
 class OfItsOwnMap(KernelLayer):
     def __init__(self, units):
@@ -116,6 +120,83 @@ def test_a_bound_restated_for_ones_own_kernel_is_used():
 
 def test_a_norm_stated_for_ones_own_linear_map_is_used():
     assert lipot.lipschitz_constant(model_of(OfItsOwnMap(4))) == pytest.approx(3.0, rel=1e-5)
+
+
+class NormAlone(linear_maps.Dense):
+    def apply(self, inputs, kernel):
+        return 3.0 * super().apply(inputs, kernel)
+
+    def norm(self, kernel, input_shape):
+        return 3.0 * super().norm(kernel, input_shape)
+
+
+class OfANormAlone(KernelLayer):
+    def __init__(self, units):
+        super().__init__(
+            NormAlone(units), parametrizations.Spectral(), kernel_initializer="orthogonal"
+        )
+
+
+def test_a_map_that_states_its_norm_alone_has_no_bound_and_no_stock_twin():
+    # Its sums are those of another map, and with them the constant in l-infinity and the rounding.
+    model = model_of(OfANormAlone(4))
+    with pytest.raises(ValueError, match="NormAlone overrides `apply` of Dense.*`norm`, `sums`"):
+        lipot.lipschitz_constant(model)
+    with pytest.raises(TypeError, match="No stock layer is known for the map NormAlone"):
+        model.layers[-1].vanilla_export()
+
+
+def test_a_map_of_ones_own_is_no_dense_head():
+    model = model_of(OfItsOwnMap(2))
+    assert lipot.lipschitz_constant(model, norm="inf") > lipot.lipschitz_constant(model) / 2
+    with pytest.raises(ValueError, match="Expected a last layer that is linear"):
+        lipot.certify(model, np.ones((1, 4), "float32"))
+
+
+@pytest.mark.parametrize("kind", [lipot.layers.TransportResidual, lipot.layers.LipschitzResidual])
+def test_a_residual_layer_that_computes_otherwise_inherits_no_bound(kind):
+    def call(self, inputs, training=None):
+        return 100.0 * inputs
+
+    model = model_of(type("Steep", (kind,), {"call": call})(layers.Identity()))
+    with pytest.raises(ValueError, match="it overrides `call`"):
+        lipot.lipschitz_constant(model)
+
+
+class Stated:
+    def bound(self, input_shape, norm=2):
+        return lipot.certificates.LayerBound(1.0)
+
+    lipschitz_bound = 1.0
+
+
+class Kept(Stated, layers.Layer):
+    def call(self, inputs):
+        return inputs
+
+
+class Steeper(Kept):
+    def call(self, inputs):
+        return 100.0 * inputs
+
+
+def test_what_is_mixed_in_speaks_for_the_layer_it_was_mixed_into():
+    assert lipot.lipschitz_constant(model_of(Kept())) == pytest.approx(1.0)
+    with pytest.raises(ValueError, match="overrides `call` of Kept"):
+        lipot.lipschitz_constant(model_of(Steeper()))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: layers.Conv2D(1, 1, activation=layers.Cropping2D(1)),
+        lambda: layers.Activation(layers.UpSampling2D(2)),
+    ],
+)
+def test_a_layer_as_activation_keeps_the_shape(make):
+    model = keras.Sequential([keras.Input((4, 4, 1)), make(), layers.GlobalAveragePooling2D()])
+    with pytest.raises(ValueError, match="Expected one that keeps the shape"):
+        lipot.lipschitz_constant(model)
 
 
 class Reversed(lipot.AdversarialModel):

@@ -366,3 +366,25 @@ def test_potentials_do_not_depend_on_which_neighbor_is_nearest(model):
     arranged = [np.array(model.arrange(ops.convert_to_tensor(n.indices))) for n in (before, after)]
     np.testing.assert_array_equal(*arranged)
     np.testing.assert_array_equal(before.steps, after.steps)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="It has no float64 otherwise.")
+def test_a_metric_in_double_precision_is_rounded_to_single():
+    # 2^26 and what is added to it differ by steps of eight in single precision.
+    metric = keras.Sequential(
+        [keras.Input((2,)), keras.layers.Rescaling(1.0, offset=2.0**26, dtype="float64")]
+    )
+    backbone = keras.Sequential([keras.Input((2,)), keras.layers.Rescaling(1.0)])
+    head = keras.layers.Dense(2)
+    stored = np.array([[0.0, 0.0], [79.0, 0.0]], "float32")
+    model = lipot.OTAD(backbone, head, neighbors=1, smoothness=1.0, metric=metric).adapt(stored)
+    model.predict(stored, verbose=0)
+    head.set_weights([np.array([[-1.0, 1.0], [0.0, 0.0]]), np.array([39.5, -39.5])])
+    x = np.stack([np.linspace(0.0, 79.0, 200), np.zeros(200)], axis=1).astype("float32")
+    found = lipot.certify(model, x)
+    for sign in (-1.0, 1.0):
+        shift = sign * found.radius[:, None] * np.array([1.0 - 1e-6, 0.0])
+        moved = (x.astype("float64") + shift).astype("float32")
+        inside = np.linalg.norm(moved.astype("float64") - x, axis=1) <= found.radius
+        classes = model.predict(moved, verbose=0).argmax(axis=1)
+        np.testing.assert_array_equal(classes[inside], found.predictions[inside])

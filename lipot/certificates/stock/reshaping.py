@@ -88,7 +88,9 @@ def normalization(layer, input_shape, norm):
     if layer.invert:
         return channelwise(deviation, np.abs(mean), input_shape, norm)
     _divisor(layer, deviation, layer.compute_dtype)
-    return channelwise(1.0 / deviation, np.abs(mean) / deviation, input_shape, norm)
+    centered = channelwise(np.ones_like(deviation), np.abs(mean), input_shape, norm)
+    bound = channelwise(1.0 / deviation, np.abs(mean) / deviation, input_shape, norm)
+    return bound._replace(peak=centered.gain, peak_offset=centered.offset)
 
 
 @register_bound(layers.Rescaling)
