@@ -105,6 +105,10 @@ def test_a_map_of_ones_own_brings_its_own_norm():
         def norm(self, kernel, input_shape):
             return 2.0 * super().norm(kernel, input_shape)
 
+        def sums(self, kernel):
+            matrix, terms = super().sums(kernel)
+            return 2.0 * matrix, terms
+
     layer = layers.SpectralConv2D(2, 3, use_bias=False)
     doubled = layers.SpectralConv2D(2, 3, use_bias=False)
     doubled.linear_map = Doubled(2, 3)
