@@ -31,6 +31,7 @@ COMMANDS = {
     "otad/mnist": "otad.mnist --epochs 12 --points 500",
     "otad/throughput": "otad.throughput",
     "otad/wine": "otad.wine",
+    "constant_time": "measure.speed.constant_time",
     "overhead": "measure.speed.overhead --steps 10 --rounds 3",
     "papers/got-1": "papers --table got-1",
     "papers/got-4": "papers --table got-4",
