@@ -1,8 +1,7 @@
-"""Training for a given time, and what it took."""
+"""What a training took."""
 
 import time
 
-from lipot.callbacks import TimeBudget
 from lipot.callbacks.configurable import Configurable
 
 
@@ -32,20 +31,3 @@ class Clock(Configurable):
 
     def get_config(self):
         return {}
-
-
-def fit_for(minutes, model, x, y, *, batch_size, learning_rate, warmup=0.0):
-    """Trains a compiled model for the time given; returns what it took, for the result file.
-
-    The budget is overrun by the time of one batch at most.
-    """
-    clock = Clock()
-    history = model.fit(
-        x,
-        y,
-        batch_size=batch_size,
-        epochs=10_000,
-        verbose=2,
-        callbacks=[clock, TimeBudget(minutes, learning_rate, warmup)],
-    )
-    return {**clock.spent(), "epochs": len(history.epoch)}

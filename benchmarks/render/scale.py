@@ -86,8 +86,7 @@ def shared(record):
     if limit and found["speed-up of two workers over one"] > limit:
         machine += (
             " More than that is no gain of ours: the one worker is bound to a processor that it "
-            "shares with the process that asks. While three workers were killed, the machine had "
-            "other work too."
+            "shares with the process that asks."
         )
     return (
         f"{settings['points']} points of {settings['data']}, {' '.join(settings['attacks'])} "

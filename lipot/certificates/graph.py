@@ -172,14 +172,14 @@ def _propagate(step, known, sizes):
         found = walk(inner, nodes)
         return [found[id(tensor)] for tensor in inner.outputs]
     check_samples(step)
-    if type(operation) is keras.layers.Average:
-        _check_average(operation, operands(operation, args, kwargs), nodes)
     outputs = _outputs(step, args, kwargs, nodes)
     check_samples_of(step, nodes, outputs)
     if any(is_called_as(type(operation), residual) for residual in _RESIDUALS):
         return [_residual_node(step, nodes, sizes, outputs[0])]
     if type(operation) in _SUMS | _CHOICES or operation_kind(operation) in BROADCASTING:
-        outputs = _broadcast(step, operands(operation, args, kwargs), nodes, sizes, outputs)
+        values = operands(operation, args, kwargs)
+        _check_average(operation, values, nodes)
+        outputs = _broadcast(step, values, nodes, sizes, outputs)
     if isinstance(operation, keras.layers.Layer):
         # Keras writes `training` into the graph, as it was given or as it is by default.
         if kwargs.get("training") is not False:
@@ -194,7 +194,7 @@ def _propagate(step, known, sizes):
 
 def _check_average(layer, averaged, nodes):
     """Raises where constants are averaged too: their sum may overflow before it is divided."""
-    if len(averaged) != len(nodes):
+    if type(layer) is keras.layers.Average and len(averaged) != len(nodes):
         raise ValueError(
             f"Layer '{layer.name}' cannot be certified: it averages {len(averaged) - len(nodes)} "
             "constants. Expected tensors that depend on the input. Add constants with a bias."

@@ -80,7 +80,7 @@ def names():
 
     Example:
 
-    >>> {"cifar10", "digits", "mnist", "wine"} <= set(names())
-    True
+    >>> names()
+    ('celeba_eyeglasses', 'cifar10', 'cifar100', ...'digits', ..., 'two_moons', 'wine')
     """
     return tuple(sorted(SOURCES))

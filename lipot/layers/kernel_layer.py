@@ -5,7 +5,7 @@ from keras import ops
 
 from lipot.layers import vanilla
 from lipot.layers.activation_bounds import activation_bound
-from lipot.layers.layer_bounds import is_ours
+from lipot.layers.layer_bounds import is_ours, overrides
 from lipot.layers.parametrized_layer import ParametrizedLayer
 from lipot.math.linear_maps import LinearMap
 from lipot.math.rounding import applied
@@ -121,21 +121,25 @@ class KernelLayer(ParametrizedLayer):
 
 
 def _check_map_states(name, kind):
-    """Raises for a user's map that computes otherwise than the map of lipot it takes bounds from.
+    """Raises for a user's map that computes otherwise than the one it takes its bounds from.
 
     Args:
         name: Name of its layer.
         kind: Class of the map.
     """
-    author = next(parent for parent in kind.__mro__ if is_ours(parent))
-    own = {n for c in kind.__mro__[: kind.__mro__.index(author)] for n in vars(c)}
+    ours = next(parent for parent in kind.__mro__ if is_ours(parent))
     stated = {"norm", "sums"}
-    if author.linf_norm is not LinearMap.linf_norm:
+    if ours.linf_norm is not LinearMap.linf_norm:
         stated.add("linf_norm")
-    changed = sorted(n for n in own - {"bound", *stated} if hasattr(author, n) and n[:2] != "__")
-    if changed and "bound" not in own and not stated <= own:
+    # The first class that states all speaks for itself, and for none below it.
+    author = next(
+        c for c in kind.__mro__ if c is ours or "bound" in vars(c) or stated <= {*vars(c)}
+    )
+    changed = {n for n in overrides(kind, author) if not n.startswith("__")} - {"bound", *stated}
+    if changed:
         raise ValueError(
             f"No Lipschitz bound is known for layer '{name}': its map {kind.__qualname__} "
-            f"overrides {', '.join(f'`{n}`' for n in changed)} of {author.__name__}. Expected one "
-            f"that states `bound`, or {', '.join(f'`{n}`' for n in sorted(stated))}, itself."
+            f"overrides {', '.join(f'`{n}`' for n in sorted(changed))} of {author.__name__}. "
+            "Expected one that states `bound`, or "
+            f"{', '.join(f'`{n}`' for n in sorted(stated))}, itself."
         )

@@ -4,9 +4,9 @@
         [--epochs 15] [--seeds 0 1 2]
 
 Alpha and the margin are chosen first: each pair trains for a few epochs without the last 5,000
-training images, and the one that proves most of those at `--radius` is taken. Each network, those
-of the search too, is kept under `runs/hkr_mnist` and not trained again; that of the first seed is
-`runs/hkr_mnist/0.keras`, which `benchmarks/measure/attacks/soundness.py` attacks.
+training images, and the one that proves most of those at `--radius` is taken. What is done is kept
+under `runs/hkr_mnist` and not done again, whatever the options: empty it for others. The network of
+seed 0 is `0.keras` there, which `benchmarks/measure/attacks/soundness.py` attacks.
 """
 
 import argparse

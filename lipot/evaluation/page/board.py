@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from lipot.evaluation.page.prose import headline_eps, percent
+from lipot.evaluation.page.prose import headline_eps, percent, standing
 from lipot.math.norms import norm_name
 
 # What is known of a model besides its accuracies, in this order; other notes come after.
@@ -45,8 +45,8 @@ class Board(NamedTuple):
 def boards(evaluations):
     """Ranks evaluations by robust accuracy at their middle radius, then by proven and clean.
 
-    What failed a check comes after all that failed none: there the attacks were weak, and robust
-    accuracy says little.
+    What is suspicious comes after all that is not: there the attacks were weak, and robust accuracy
+    says little.
 
     Args:
         evaluations: `Evaluation`s, the number of each being that of its report on the page.
@@ -62,23 +62,22 @@ def boards(evaluations):
 
 
 def _board(norm, eps, members):
-    ranked = sorted(members, key=lambda member: _standing(member[1], eps), reverse=True)
+    ranked = sorted(members, key=lambda member: _order(member[1], eps), reverse=True)
     notes = dict.fromkeys(name for _, evaluation in members for name in evaluation.about)
     others = (n for n in notes if n not in (*_FIRST, *_SHARED))
     facts = [*(n for n in _FIRST if n in notes), *others]
-    standings = [_standing(evaluation, eps) for _, evaluation in ranked]
+    orders = [_order(evaluation, eps) for _, evaluation in ranked]
     rows = (
-        Row(1 + standings.index(own), evaluation.name, anchor, _cells(evaluation, eps, facts))
-        for own, (anchor, evaluation) in zip(standings, ranked)
+        Row(1 + orders.index(own), evaluation.name, anchor, _cells(evaluation, eps, facts))
+        for own, (anchor, evaluation) in zip(orders, ranked)
     )
     columns = ("clean", "robust", "proven", "checks", *facts)
     return Board(f"{eps:g} in {norm_name(norm)}", columns, tuple(rows))
 
 
-def _standing(evaluation, eps):
+def _order(evaluation, eps):
     """What a model is ranked by, the greatest first."""
-    trusted = all(verdict.passed is not False for verdict in evaluation.sanity)
-    return trusted, *_merit(evaluation, eps)
+    return standing(evaluation) != "suspicious", *_merit(evaluation, eps)
 
 
 def _merit(evaluation, eps):

@@ -26,6 +26,14 @@ def verdict(evaluation):
     return f"{sentence}, and {percent(evaluation.certified_accuracy(eps))} provably do."
 
 
+def standing(evaluation):
+    """How far the accuracy under attack may be trusted: the page's class of that sentence."""
+    results = {verdict.passed for verdict in evaluation.sanity}
+    if False in results or evaluation.misses_randomness:
+        return "suspicious"
+    return "tested" if True in results else "untested"
+
+
 def trust(evaluation):
     """What the sanity checks mean for the numbers, in one sentence."""
     ran = [check for check in evaluation.sanity if check.passed is not None]

@@ -155,7 +155,7 @@ def _model(evaluation, color, sign):
         cards=_cards(evaluation),
         verdict=prose.verdict(evaluation),
         trust=prose.trust(evaluation),
-        standing=_standing(evaluation),
+        standing=prose.standing(evaluation),
         checks=checks,
         certificate_note=evaluation.certificate_note,
         settings=[(name, _plain(value)) for name, value in {**settings, "time": seconds}.items()],
@@ -216,14 +216,6 @@ def _downloads(report):
         (name, f"data:{kind};base64,{base64.b64encode(text.encode()).decode()}")
         for name, kind, text in contents
     ]
-
-
-def _standing(evaluation):
-    """How far the accuracy under attack may be trusted: the page's class of that sentence."""
-    results = {verdict.passed for verdict in evaluation.sanity}
-    if False in results or evaluation.misses_randomness:
-        return "suspicious"
-    return "tested" if True in results else "untested"
 
 
 def _curves(evaluations):

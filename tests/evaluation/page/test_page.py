@@ -185,6 +185,10 @@ def test_what_failed_a_check_ranks_after_all_that_failed_none(evaluation):
     unchecked = dataclasses.replace(strong, sanity=())
     (board,) = boards([weak, unchecked, blind])
     assert [row.anchor for row in board.rows] == ["m1", "m0", "m2"]
+    # Attacks along single draws of a random model are no better.
+    settings = {**strong.settings, "random model": True, "eot samples": 1}
+    (board,) = boards([dataclasses.replace(strong, settings=settings), weak])
+    assert [row.name for row in board.rows] == ["weak", "strong"]
 
 
 def test_the_head_says_what_when_and_where(evaluation):
