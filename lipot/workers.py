@@ -46,7 +46,8 @@ class Pool:
             # Kept, since a worker that is started again reads it again.
             self._file, settings = self._ray.put(file), dict(settings or {})
             self._workers = [
-                made.remote(self._file, state, prepare, settings) for _ in range(count)
+                made.remote(self._file, state, prepare, settings, _keras_settings())
+                for _ in range(count)
             ]
             self._check_loaded()
         except BaseException:
@@ -145,8 +146,10 @@ class Pool:
 class _Worker:
     """What runs in each process."""
 
-    def __init__(self, file, state, prepare, settings):
+    def __init__(self, file, state, prepare, settings, of_keras):
         self._failure = None
+        for name, value in of_keras.items():
+            getattr(keras.config, f"set_{name}")(value)
         with tempfile.TemporaryDirectory() as folder:
             path = os.path.join(folder, "model.keras")
             with open(path, "wb") as stream:
@@ -167,6 +170,12 @@ class _Worker:
 
     def run(self, function, job):
         return function(self._prepared, *job)
+
+
+def _keras_settings():
+    """The settings of Keras that change what a model computes."""
+    names = ("floatx", "epsilon", "image_data_format")
+    return {name: getattr(keras.config, name)() for name in names}
 
 
 def check_workers(workers, most=None):

@@ -206,6 +206,24 @@ def all_layers(layer: Any) -> list:
     return list(_inside(layer, "_flatten_layers")())
 
 
+def forget_predictions(model: Any) -> None:
+    """Has `predict` traced anew: what is no weight may have changed since it was.
+
+    Example:
+
+    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Rescaling(1.0)])
+    >>> ones = keras.ops.convert_to_numpy(keras.ops.ones((1, 2)))
+    >>> _ = model.predict(ones, verbose=0)
+    >>> model.layers[0].scale = 2.0
+    >>> forget_predictions(model)
+    >>> model.predict(ones, verbose=0)
+    array([[2., 2.]], dtype=float32)
+    """
+    for part in all_layers(model):
+        if isinstance(part, keras.Model):
+            part.predict_function = None
+
+
 def random_states(model: Any) -> list:
     """The state of every seed generator inside a layer or model, from which it draws.
 

@@ -4,8 +4,10 @@ import dataclasses
 
 import keras
 import numpy as np
+from keras import ops
 
 from lipot import checks
+from lipot.backend.keras_graph import forget_predictions
 from lipot.batches import Points, is_dataset
 from lipot.certificates.certificate import Certificate, register_certifier
 from lipot.certificates.features import Features
@@ -27,6 +29,10 @@ def check_inputs(x, expected):
         raise ValueError(
             "Invalid value received for argument `x`. Expected finite numbers. "
             f"Received: dtype {x.dtype}{bad}"
+        )
+    if x.dtype.kind in "iu" and np.any(ops.convert_to_numpy(ops.convert_to_tensor(x)) != x):
+        raise checks.refused(
+            "x", "integers that the backend can hold, or floating point numbers", f"dtype {x.dtype}"
         )
     return x
 
@@ -58,6 +64,7 @@ def certify_graph(model, x, y, batch_size, *, norm=2, place=None):
         x = check_shape(checks.array("x", x, "an array of inputs, such as NumPy's"), expected)
     points = Points(x, y if is_dataset(x) else None)
     check_finite(model)
+    forget_predictions(model)
     heads = _heads(model, core.inputs[0], (None, *points.sample_shape()), norm)
     units = len(heads[0].bias)
     labels = None if y is None else checks.labels(y, len(x), units)

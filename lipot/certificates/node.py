@@ -20,6 +20,11 @@ from lipot.math.rounding import (
     total,
 )
 
+# A type whose smallest normal number is above this has few exponents, and numbers below that one.
+_FEW_EXPONENTS = 1e-30
+# Which share of it constants may come down to.
+_SUBNORMAL = 64.0
+
 
 @dataclasses.dataclass(frozen=True)
 class Computed:
@@ -30,12 +35,14 @@ class Computed:
         error: Bound of `|computed(x) - exact(x)|`, affine in `R`.
         size: Bound of `|computed(x)|`, affine in `R`.
         reach: No intermediate result overflows for `R` up to this.
+        folded: Smallest and largest product of some of the constant factors on the way.
     """
 
     zero: object
     error: Affine
     size: Affine
     reach: float
+    folded: tuple = (1.0, 1.0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,8 +74,13 @@ def computed_input_node(symbolic, shape, norm=2):
     machine = float_format(dtype)
     zero = ops.zeros((1, *shape[1:]), dtype)
     error = Affine(machine.roundoff, _flushed(machine, shape, norm))
+    # `predict` casts what it is given to Keras's float type first.
+    first = float_format(keras.config.floatx())
+    if first.roundoff > machine.roundoff:
+        error = error.plus(Affine(2.0 * first.roundoff, 2.0 * _flushed(first, shape, norm)))
     size = Affine(1.0, 0.0).plus(error)
-    return Node(1.0, tuple(shape), norm, Computed(zero, error, size, machine.largest))
+    reach = min(first.largest, machine.largest)
+    return Node(1.0, tuple(shape), norm, Computed(zero, error, size, reach))
 
 
 def _float_type(symbolic):
@@ -96,6 +108,7 @@ def after_cast(node, dtype):
             incoming.error.plus(cast),
             incoming.size.plus(cast),
             min(incoming.reach, max(0.0, room)),
+            incoming.folded,
         ),
     )
 
@@ -107,6 +120,8 @@ def after_layer(node, bound, layer, output):
         return Node(lipschitz, tuple(output.shape), norm)
     dtype = layer.compute_dtype
     incoming, machine = after_cast(node, dtype).computed, float_format(dtype)
+    folded = _folded(incoming.folded, [*bound.constants, (getattr(layer, "k_coef_lip", 1.0),) * 2])
+    machine = _folding(machine, folded)
     error, shape = incoming.error, _shape(output)
     ones = dual_of_ones(_values_in(node.shape), norm) * norm_of_ones(_values_in(shape), norm)
     gain = bound.gain + FLUSHED_WEIGHT * ones
@@ -121,18 +136,21 @@ def after_layer(node, bound, layer, output):
         relative = accumulated(2 * bound.output_roundings, machine.roundoff)
         error = error.plus(_size(output, exact, error).times(relative)).times(1.0 + relative)
     peak = incoming.size.times(bound.peak).plus(Affine(0.0, bound.peak_offset))
-    return _finished(output, exact, error, [incoming], [intermediate, peak], machine)
+    return _finished(output, exact, error, [incoming], [intermediate, peak], machine, folded)
 
 
 def after_sum(nodes, factors, layer_dtype, output):
     """Node of `sum_i factor_i * node_i`, broadcast to the output's shape."""
     shape, norm = tuple(output.shape), nodes[0].norm
     copies = [_repeats(node, shape) for node in nodes]
-    factors = [abs(f) * copied for f, copied in zip(factors, copies)]
+    constants = [abs(f) for f in factors]
+    factors = [f * copied for f, copied in zip(constants, copies)]
     exact = Node(sum(product_up(f, n.lipschitz) for f, n in zip(factors, nodes)) * UP, shape, norm)
     if nodes[0].computed is None:
         return exact
-    machine = float_format(layer_dtype)
+    incoming = [n.computed for n in nodes]
+    folded = [_folded(one.folded, [(f or 1.0,) * 2]) for one, f in zip(incoming, constants)]
+    machine = _folding(float_format(layer_dtype), _worst(folded))
     scaled = [node.computed.size.times(f) for f, node in zip(factors, nodes)]
     terms = [node.computed.error.times(f) for f, node in zip(factors, nodes)]
     # A cast of each term, a product with its factor, the sum, and what a constant adds to it.
@@ -142,7 +160,10 @@ def after_sum(nodes, factors, layer_dtype, output):
     error = error.plus(result.times(accumulated(2, machine.roundoff)))
     # A mean adds up before it divides.
     added = total([node.computed.size.times(copied) for copied, node in zip(copies, nodes)])
-    return _finished(output, exact, error, [n.computed for n in nodes], [added, *scaled], machine)
+    # A compiler may take a factor that all terms share out of their sum: a c + b c = (a + b) c.
+    shared = total([size.times(1.0 / low) for size, (low, _) in zip(scaled, folded)])
+    intermediates = [added, *scaled, shared]
+    return _finished(output, exact, error, incoming, intermediates, machine, _worst(folded))
 
 
 def after_concatenation(nodes, layer_dtype, output):
@@ -179,21 +200,55 @@ def _after_selection(nodes, copies, layer_dtype, output):
     exact = Node(lipschitz, shape, norm)
     if nodes[0].computed is None:
         return exact
-    machine = float_format(layer_dtype)
+    incoming = [n.computed for n in nodes]
+    folded = _worst([one.folded for one in incoming])
+    machine = _folding(float_format(layer_dtype), folded)
     sizes = joint([node.computed.size.times(c) for c, node in zip(copies, nodes)], norm)
     error = joint([node.computed.error.times(c) for c, node in zip(copies, nodes)], norm)
     flushed = Affine(0.0, _flushed(machine, shape, norm))
     error = error.plus(sizes.times(2.0 * machine.roundoff).plus(flushed))
-    return _finished(output, exact, error, [n.computed for n in nodes], [sizes], machine)
+    return _finished(output, exact, error, incoming, [sizes], machine, folded)
 
 
-def _finished(output, exact, error, incoming, intermediates, machine):
+def _folded(folded, constants):
+    """`Computed.folded` after more factors, each with its smallest and its largest size."""
+    lows, highs = zip((1.0, 1.0), *constants)
+    low, high = (math.prod(c for c in lows if c < 1.0), math.prod(c for c in highs if c > 1.0))
+    return folded[0] * low, folded[1] * high
+
+
+def _worst(folded):
+    lows, highs = zip(*folded)
+    return min(lows), max(highs)
+
+
+def _folding(machine, folded):
+    """The format in which constants may be multiplied with each other, or an error.
+
+    A compiler may do that before it applies them: `(x c) d` becomes `x (c d)` in XLA and in
+    TensorFlow's graphs, through matrices and sums, and `x / c` becomes `x (1 / c)`. Below the
+    smallest normal number float16 has fewer digits, and other types may have none.
+    """
+    low, high = folded
+    lost = max(1.0, machine.smallest / low)
+    least = machine.smallest / (_SUBNORMAL if machine.smallest > _FEW_EXPONENTS else 1.0)
+    if low < least or high > machine.largest:
+        raise ValueError(
+            "Constant factors of this model multiply to a number that its type cannot hold, and a "
+            "compiler may multiply them before it applies them. Expected products from "
+            f"{least:.2g} to {machine.largest:.2g}: write neighbours as one factor, or use a wider "
+            f"type. Received: products from {low:.2g} to {high:.2g}"
+        )
+    return machine._replace(roundoff=machine.roundoff * lost)
+
+
+def _finished(output, exact, error, incoming, intermediates, machine, folded):
     size = _size(output, exact, error)
     reach = min(computed.reach for computed in incoming)
     for largest in (*intermediates, size):
         room = machine.largest - largest.offset
         reach = min(reach, max(0.0, room) / max(largest.slope, 1e-300))
-    computed = Computed(output, error, size, reach)
+    computed = Computed(output, error, size, reach, folded)
     return dataclasses.replace(exact, shape=_shape(output), computed=computed)
 
 

@@ -49,8 +49,12 @@ def bounded_part(name, layer, given, shape):
     """
     given = None if given is None else positive_float(f"{name}_lipschitz", given)
     size = math.sqrt(np.prod(shape))
-    cast = Affine(SINGLE, size * float_format("float32").smallest)
-    reach = float_format("float32").largest
+    machine, first = float_format("float32"), float_format(keras.config.floatx())
+    cast = Affine(SINGLE, size * machine.smallest)
+    if first.roundoff > SINGLE:
+        # `predict` casts what it is given to Keras's float type before.
+        cast = cast.plus(Affine(2.0 * first.roundoff, 2.0 * size * first.smallest))
+    reach = min(first.largest, machine.largest)
     if layer is None:
         return Part(1.0, cast, reach)
     try:

@@ -73,6 +73,9 @@ def radii(head, features, norms):
 def _reach(head):
     """Norm of inputs up to which neither features nor logits overflow, of whatever class."""
     computed = head.node.computed
+    if head.squashed and len(head.bias) > head.largest / 4.0:
+        # The sum of a softmax over so many classes is no number of the type.
+        return 0.0
     steepest = np.max(head.sizes) + FLUSHED_WEIGHT * dual_of_ones(len(head.kernel), head.node.norm)
     features = (head.largest - np.max(np.abs(head.bias))) / steepest
     room = max(0.0, features - computed.size.offset) / max(computed.size.slope, 1e-300)

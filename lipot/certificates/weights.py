@@ -49,11 +49,11 @@ def check_not_quantized(layer):
             f"Layer '{layer.name}' cannot be certified. Expected float weights. "
             f"Received: quantization_mode={mode!r}"
         )
-    if layer.compute_dtype in ("float16", "bfloat16") and _has_adapters(layer):
+    if _has_adapters(layer):
         raise ValueError(
-            f"Layer '{layer.name}' cannot be certified: it adds its LoRA weights to its kernel in "
-            "half precision, at each call. Expected merged weights: save the model and load it. "
-            f"Received: lora_enabled=True, dtype={layer.compute_dtype}"
+            f"Layer '{layer.name}' cannot be certified: it adds its LoRA weights to its kernel at "
+            "each call, and compilers add them in an order of their own. Expected merged weights: "
+            "save the model and load it. Received: lora_enabled=True"
         )
 
 

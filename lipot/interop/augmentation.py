@@ -3,8 +3,9 @@
 import keras
 from keras import ops
 
-from lipot.certificates.stock.augmentation import check_identity_at_inference, is_augmentation
+from lipot.certificates.stock.augmentation import check_identity_at_inference
 from lipot.interop.graph import is_graph
+from lipot.layers.augmentations import is_augmentation
 
 
 def without_augmentation(model):

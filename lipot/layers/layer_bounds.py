@@ -226,7 +226,8 @@ def _check_speaks_for(layer, author):
 def _checked(bound, layer, input_shape):
     if not isinstance(bound, LayerBound):
         bound = LayerBound.of_constant(float(bound), values_in(input_shape))
-    if not all(math.isfinite(value) and value >= 0.0 for value in bound):
+    *numbers, constants = bound
+    if not all(math.isfinite(value) and value >= 0.0 for value in (*numbers, *sum(constants, ()))):
         raise ValueError(
             f"The bound of layer '{layer.name}' is not a finite nonnegative number. "
             f"Received: {bound}"

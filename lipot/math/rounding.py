@@ -70,6 +70,8 @@ class LayerBound(NamedTuple):
             later factor shrinks, its norm is at most `peak * |input| + peak_offset`: it must not
             overflow.
         peak_offset: See `peak`.
+        constants: Fixed factors that the layer applies one after the other, which a compiler may
+            join with those of other layers: of each the smallest and the largest size.
 
     A layer that only moves, compares or drops values rounds nothing and needs `lipschitz` alone.
     """
@@ -81,6 +83,7 @@ class LayerBound(NamedTuple):
     output_roundings: int = 0
     peak: float = 0.0
     peak_offset: float = 0.0
+    constants: tuple = ()
 
     @classmethod
     def of_constant(cls, constant, inputs):
@@ -123,6 +126,7 @@ class LayerBound(NamedTuple):
             output_roundings=activation.output_roundings,
             peak=top * steepest,
             peak_offset=top_offset * steepest + activation.peak_offset,
+            constants=(*self.constants, *activation.constants),
         )
 
 
@@ -267,6 +271,6 @@ def _products_keep(value):
     images = np.full((1, 8, 8, 64), value)
     products = (
         ops.matmul(identity * value, identity)[0, 0],
-        ops.conv(images, identity[None, None])[0, 4, 4, 0],
+        ops.conv(images, identity[None, None], data_format="channels_last")[0, 4, 4, 0],
     )
     return all(float(product) == float(value) for product in products)

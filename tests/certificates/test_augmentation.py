@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 import lipot
-from lipot.certificates.stock.augmentation import AUGMENTATIONS
 from lipot.interop import without_augmentation
+from lipot.layers.augmentations import AUGMENTATIONS
 from tests.helpers import to_numpy
 
 ARGUMENTS = {

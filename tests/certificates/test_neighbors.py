@@ -188,6 +188,7 @@ def test_a_head_that_only_looks_affine_needs_its_constant(model):
     with pytest.raises(ValueError, match="argument `head_lipschitz`.*Squared"):
         lipot.certify(curved, x)
     certificate = lipot.certify(curved, x, head_lipschitz=50.0)
+    assert certificate.proof.endswith("with head_lipschitz as given")
     assert_unbroken(curved, x, certificate)
 
 

@@ -10,38 +10,8 @@ import numpy as np
 from keras import ops
 
 from lipot.backend.keras_graph import takes_training
+from lipot.layers.augmentations import AUGMENTATIONS
 from lipot.layers.layer_bounds import refuse, register_bound
-
-# Layers of Keras that return their input when they are called with training=False.
-_NAMES = (
-    "AugMix",
-    "CutMix",
-    "Equalization",
-    "MixUp",
-    "RandAugment",
-    "RandomBrightness",
-    "RandomColorDegeneration",
-    "RandomColorJitter",
-    "RandomContrast",
-    "RandomElasticTransform",
-    "RandomErasing",
-    "RandomFlip",
-    "RandomGaussianBlur",
-    "RandomGrayscale",
-    "RandomHue",
-    "RandomInvert",
-    "RandomPerspective",
-    "RandomPosterization",
-    "RandomRotation",
-    "RandomSaturation",
-    "RandomSharpness",
-    "RandomShear",
-    "RandomTranslation",
-    "RandomZoom",
-    "Solarization",
-)
-# A version of Keras may lack some.
-AUGMENTATIONS = tuple(getattr(keras.layers, n) for n in _NAMES if hasattr(keras.layers, n))
 
 
 @register_bound(*AUGMENTATIONS)
@@ -78,16 +48,6 @@ def acts_in_calls(layer):
         "without it, `served = lipot.interop.without_augmentation(model)`, which `lipot.to_keras` "
         "exports too. A layer of your own may have the default training=False or None."
     )
-
-
-def is_augmentation(layer):
-    """Whether a layer is an augmentation of Keras that is off at inference, or a pipeline of them.
-
-    A subclass may do anything.
-    """
-    if type(layer) is keras.layers.Pipeline:
-        return all(map(is_augmentation, layer.layers))
-    return type(layer) in AUGMENTATIONS
 
 
 def check_identity_at_inference(layer, input_shape):

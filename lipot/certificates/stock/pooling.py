@@ -37,7 +37,7 @@ def average_pooling(layer, input_shape, norm):
     # before it is divided.
     window = math.prod(layer.pool_size)
     gain = constant * window if layer.compute_dtype == "float16" else constant
-    return LayerBound(constant, roundings=window + 4, gain=gain)
+    return LayerBound(constant, roundings=window + 4, gain=gain, constants=((1.0 / window,) * 2,))
 
 
 @register_bound(layers.GlobalMaxPooling1D, layers.GlobalMaxPooling2D)
@@ -49,8 +49,9 @@ def global_max_pooling(layer, input_shape, norm):
 def global_average_pooling(layer, input_shape, norm):
     size, _ = image_size(layer, input_shape)
     # The root of as many values as a mean has, or nothing in l-infinity.
-    constant = UP / norm_of_ones(math.prod(size), norm)
-    return LayerBound(constant, roundings=math.prod(size) + 4, gain=constant)
+    count = math.prod(size)
+    constant = UP / norm_of_ones(count, norm)
+    return LayerBound(constant, roundings=count + 4, gain=constant, constants=((1.0 / count,) * 2,))
 
 
 def _windows(layer, input_shape):

@@ -1,0 +1,161 @@
+"""What compilers and `predict` do beyond the written order of a model is counted or refused."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers, ops
+
+import lipot
+from lipot.layers import ScaledAveragePooling2D
+from lipot.math import rounding
+from tests.helpers import to_numpy
+
+X = np.array([[0.02, 0.06], [0.06, 0.02]], "float32")
+
+
+def network(*parts, dtype=None, shape=(2,)):
+    inputs = keras.Input(shape, dtype=dtype and dtype.removeprefix("mixed_"))
+    outputs = inputs
+    for part in parts:
+        outputs = part(outputs)
+    outputs = layers.Flatten(dtype=dtype)(outputs)
+    model = keras.Model(inputs, layers.Dense(2, use_bias=False, dtype=dtype)(outputs))
+    model.layers[-1].set_weights([np.eye(outputs.shape[-1], 2)])
+    return model
+
+
+def scaled(*factors, dtype=None):
+    return [layers.Rescaling(factor, dtype=dtype) for factor in factors]
+
+
+def identity():
+    return layers.Dense(2, use_bias=False, kernel_initializer="identity")
+
+
+FOLDED = {
+    "to nothing": (scaled(1e-22, 1e-22, 1e22, 1e22), None),
+    "to infinity": (scaled(1e25, 1e-25, 1e25), None),
+    "in half precision": (scaled(255.0, 300.0, dtype="float16"), "float16"),
+    "a quotient": ([lambda x: x / 1.5e38], None),
+    "quotients": ([lambda x: x / 1e21, lambda x: -x, lambda x: x / 1e21], None),
+    "through a matrix": ([*scaled(1e-22), identity(), *scaled(1e-22)], None),
+    "through a ReLU": ([*scaled(1e-22), layers.ReLU(), *scaled(1e-22)], None),
+    "through a sum": (
+        [*scaled(1e-22), lambda x: layers.Average()([x, layers.ReLU()(x)]), *scaled(1e-22)],
+        None,
+    ),
+    "a normalization": (
+        [layers.Normalization(mean=0.0, variance=1e-6, dtype="float16")]
+        + scaled(100.0, dtype="float16"),
+        "float16",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", FOLDED)
+@pytest.mark.parametrize("norm", [2, "inf"])
+def test_constants_that_cannot_be_multiplied_first_are_refused(case, norm):
+    parts, dtype = FOLDED[case]
+    with pytest.raises(ValueError, match="Constant factors of this model multiply"):
+        lipot.certify(network(*parts, dtype=dtype), X, norm=norm)
+
+
+def test_factors_of_poolings_count_too():
+    pool = [ScaledAveragePooling2D(1, k_coef_lip=1e-22) for _ in range(2)]
+    with pytest.raises(ValueError, match="Constant factors of this model multiply"):
+        lipot.certify(network(*pool, shape=(1, 2, 1)), X.reshape(2, 1, 2, 1))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "mixed_float16"])
+def test_an_ordinary_network_is_certified(dtype):
+    branch = layers.Conv2D(3, 3, padding="same", kernel_initializer="zeros", dtype=dtype)
+    model = network(
+        layers.Rescaling(0.9, dtype=dtype),
+        lambda x: layers.Average(dtype=dtype)([x, branch(x)]),
+        layers.AveragePooling2D(2, dtype=dtype),
+        layers.GlobalAveragePooling2D(dtype=dtype),
+        shape=(8, 8, 3),
+        dtype=dtype,
+    )
+    images = np.zeros((1, 8, 8, 3), "float32")
+    images[..., 0] = 1.0
+    assert lipot.certify(model, images).radius.max() > 0.0
+
+
+def test_a_factor_that_all_terms_of_a_sum_share_may_be_taken_out_of_it():
+    def hoisted(x):
+        branches = [layers.ReLU(max_value=20000.0 - k, dtype="float16")(x) for k in range(8)]
+        return layers.Add(dtype="float16")([b * (1 / 128) for b in branches])
+
+    model = network(hoisted, dtype="float16")
+    # Eight times 15,000 is no number of float16.
+    certificate = lipot.certify(model, np.array([[15000.0, 1000.0]], "float32"))
+    assert certificate.radius[0] == 0.0
+
+
+@pytest.mark.parametrize("classes, certified", [(1000, True), (70_000, False)])
+def test_a_softmax_over_more_classes_than_the_type_can_add_up(classes, certified):
+    head = layers.Dense(classes, "softmax", dtype="float16", use_bias=False)
+    model = keras.Sequential([keras.Input((2,), dtype="float16"), head])
+    kernel = np.zeros((2, classes))
+    kernel[0, 5] = 1.0
+    head.set_weights([kernel])
+    assert (lipot.certify(model, np.array([[0.5, 0.0]])).radius[0] > 0.0) == certified
+
+
+def test_adapters_are_refused_in_every_type():
+    model = network(identity())
+    dense = model.layers[1]
+    dense.enable_lora(1)
+    dense.lora_kernel_a.assign([[1.0], [1.0]])
+    dense.lora_kernel_b.assign([[1.0, -1.0]])
+    with pytest.raises(ValueError, match="LoRA.*Expected merged weights"):
+        lipot.certify(model, X)
+
+
+def changed_activation(model):
+    model.layers[1].activation = keras.activations.tanh
+
+
+def adapted_anew(model):
+    model.layers[1].adapt(7.0 * X + 3.0)
+
+
+def test_predict_forgets_what_was_traced_before():
+    normalization = layers.Normalization()
+    normalization.adapt(X)
+    for part, change in ((identity(), changed_activation), (normalization, adapted_anew)):
+        model = network(part)
+        model.predict(X, verbose=0)
+        change(model)
+        lipot.certify(model, X)
+        np.testing.assert_allclose(model.predict(X, verbose=0), to_numpy(model(X)), rtol=1e-5)
+
+
+def test_whole_numbers_that_the_backend_cannot_hold_are_refused():
+    x = np.array([[3_000_000_000, 1], [1, 3_000_000_000]])
+    if np.array_equal(to_numpy(ops.convert_to_tensor(x)), x):
+        assert lipot.certify(network(identity()), x).predictions.tolist() == [0, 1]
+        return
+    with pytest.raises(ValueError, match="Expected integers that the backend can hold"):
+        lipot.certify(network(identity()), x)
+
+
+def test_the_cast_of_predict_to_the_float_type_is_counted():
+    model = network(identity(), dtype="float32")
+    x = np.array([[1.0, 1.0003]], "float32")
+    before = lipot.certify(model, x).radius[0]
+    keras.config.set_floatx("float16")
+    try:
+        after = lipot.certify(model, x).radius[0]
+    finally:
+        keras.config.set_floatx("float32")
+    assert before > 2e-4 and after == 0.0
+
+
+def test_products_are_looked_at_in_the_format_that_every_machine_has():
+    keras.config.set_image_data_format("channels_first")
+    try:
+        assert rounding._products_keep(np.float32(1.0))
+    finally:
+        keras.config.set_image_data_format("channels_last")
