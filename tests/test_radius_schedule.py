@@ -82,3 +82,66 @@ def test_a_model_without_an_attack_is_told():
     network.compile("sgd", "mse")
     with pytest.raises(ValueError, match="AdversarialModel or an OTClassifier"):
         network.fit(X, X, verbose=0, callbacks=[RadiusSchedule([1.0], [0])])
+
+
+def expected_losses(shares):
+    return np.log1p(np.exp(2 * EPS * np.array(shares)))
+
+
+class Killed(keras.callbacks.Callback):
+    """Ends a training after its first epoch as a kill would: without `on_train_end`."""
+
+    def on_epoch_end(self, epoch, logs=None):
+        raise InterruptedError
+
+
+@pytest.mark.parametrize("kept", [Backup, keras.callbacks.BackupAndRestore])
+def test_a_warm_up_goes_on_where_nobody_kept_its_step(tmp_path, kept):
+    def fit(*others):
+        callbacks = [kept(str(tmp_path)), RadiusSchedule([0.25, 1.0], [0, 2]), *others]
+        return robust().fit(X, Y, epochs=3, verbose=0, callbacks=callbacks)
+
+    with pytest.raises(InterruptedError):
+        fit(Killed())
+    np.testing.assert_allclose(fit().history["loss"], expected_losses([0.625, 1.0]), 1e-5)
+
+
+def test_a_later_first_epoch_counts_the_steps_before_it():
+    schedule = RadiusSchedule([0.25, 1.0], [0, 4])
+    x, y = np.repeat(X, 2, axis=0), np.repeat(Y, 2)
+    history = robust().fit(
+        x, y, batch_size=1, initial_epoch=1, epochs=2, verbose=0, callbacks=[schedule]
+    )
+    # Steps 2 and 3 of two in each epoch.
+    expected = expected_losses([0.625, 0.8125]).mean()
+    np.testing.assert_allclose(history.history["loss"], [expected], 1e-5)
+
+
+def test_another_model_begins_its_own_warm_up():
+    schedule = RadiusSchedule([0.25, 1.0], [0, 2])
+    found = [
+        robust().fit(X, Y, epochs=3, verbose=0, callbacks=[schedule]).history["loss"]
+        for _ in range(2)
+    ]
+    np.testing.assert_allclose(found, [expected_losses([0.25, 0.625, 1.0])] * 2, 1e-5)
+
+
+def test_validation_and_what_follows_meet_the_whole_radius():
+    model, schedule = robust(), RadiusSchedule([0.25, 1.0], [0, 4])
+    history = model.fit(
+        X, Y, validation_data=(X, Y), epochs=2, verbose=0, callbacks=[schedule]
+    ).history
+    np.testing.assert_allclose(history["loss"], expected_losses([0.25, 0.4375]), 1e-5)
+    np.testing.assert_allclose(history["val_loss"], expected_losses([1.0, 1.0]), 1e-5)
+    assert model.evaluate(X, Y, verbose=0)[0] == pytest.approx(expected_losses(1.0), rel=1e-5)
+
+
+def test_shares_that_are_not_positive_are_refused_at_once():
+    with pytest.raises(ValueError, match="argument `fp`. Expected positive shares"):
+        RadiusSchedule([0.0, 1.0], [0, 4])
+
+
+def test_weights_that_a_term_refuses_are_refused_before_the_first_step():
+    schedule = lipot.callbacks.WeightSchedule("adversarial_crossentropy", [1.0, -1.0], [0, 100])
+    with pytest.raises(ValueError, match="argument `weight`"):
+        robust().fit(X, Y, verbose=0, callbacks=[schedule])

@@ -7,9 +7,10 @@ import keras
 import numpy as np
 import pytest
 
-from lipot import layers, losses
+from lipot import datasets, layers, losses
 from lipot.backend import keras_graph
 from lipot.callbacks import Backup, LossParamScheduler, TimeBudget
+from lipot.recipes.linf_dist import train_linf_dist
 from tests.helpers import to_numpy
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -179,3 +180,24 @@ def test_keras_lets_a_running_fit_start_late():
 def test_bad_arguments_are_named(make, word):
     with pytest.raises(ValueError, match=word):
         make()
+
+
+def exponents_of(model):
+    return [float(layer.exponent) for layer in model.layers if hasattr(layer, "exponent")]
+
+
+def test_a_training_of_distances_taken_up_ends_with_infinite_exponents(tmp_path):
+    class Killed(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            if epoch == 1:
+                raise InterruptedError
+
+    data = datasets.load("digits")
+    how = {"epochs": 3, "batch_size": 256, "width": 8, "depth": 2}
+    with pytest.raises(InterruptedError):
+        train_linf_dist(data, callbacks=[Backup(tmp_path), Killed()], **how)
+    model = train_linf_dist(data, callbacks=[Backup(tmp_path)], **how)
+    exponents = exponents_of(model)
+    whole = train_linf_dist(data, **how)
+    assert exponents == exponents_of(whole)
+    assert min(exponents) > 1e5

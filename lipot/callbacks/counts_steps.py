@@ -9,6 +9,9 @@ class CountsSteps(Configurable):
 
     A subclass writes `_at_step(batch)`, which reads `self.step`.
 
+    A `fit` that goes on from a later epoch, as after `Backup` and `BackupAndRestore` or with an
+    `initial_epoch`, goes on from that epoch's first step. For another model the count starts anew.
+
     Args:
         step: First step, to resume a training. `Backup` keeps it.
     """
@@ -18,7 +21,19 @@ class CountsSteps(Configurable):
     def __init__(self, step=0):
         super().__init__()
         self.step = checks.nonnegative_int("step", step)
-        self._begun = 0
+        self._first, self._begun = self.step, 0
+        self._counts_for = None
+
+    def set_model(self, model):
+        super().set_model(model)
+        if self._counts_for not in (None, model):
+            self.step = self._first
+        self._counts_for = model
+
+    def on_epoch_begin(self, epoch, logs=None):
+        # Nothing was counted or restored; generators do not tell how many steps an epoch has.
+        if self.step == 0:
+            self.step = epoch * (self.params.get("steps") or 0)
 
     def on_train_batch_begin(self, batch, logs=None):
         self._begun = batch

@@ -47,12 +47,15 @@ class LossParamScheduler(CountsSteps):
             )
 
     def on_train_begin(self, logs=None):
-        if not hasattr(self._parameter(), "assign"):
+        parameter = self._parameter()
+        if not hasattr(parameter, "assign"):
             raise ValueError(
                 "Invalid value received for argument `param_name`. Expected a parameter with a "
                 "method `assign`, such as a keras.Variable: a compiled step would not see any "
                 f"other change. Received: param_name={self.param_name!r}"
             )
+        for value in self.fp:
+            getattr(parameter, "check", float)(value)
 
     def _at_step(self, batch):
         self._parameter().assign(float(np.interp(self._position(batch), self.xp, self.fp)))

@@ -14,6 +14,9 @@ class RadiusSchedule(WeightSchedule):
     that meets a large radius at once, such as 0.3 on MNIST, may stay at chance, or learn to stand
     that radius and little below it.
 
+    Validation meets the whole radius, whatever the training has reached, and so does everything
+    after `fit`: the best epoch by `val_robust_accuracy` is the one that stands it best.
+
     Args:
         fp: Positive shares at `xp`.
         xp: Increasing steps or epochs.
@@ -21,7 +24,7 @@ class RadiusSchedule(WeightSchedule):
         step: First step, to resume a training. `Backup` keeps it.
 
     Raises:
-        ValueError: In `fit`, if the model has no attack.
+        ValueError: A share that is not positive; in `fit`, if the model has no attack.
 
     Example:
 
@@ -32,14 +35,29 @@ class RadiusSchedule(WeightSchedule):
     ...     classifier, lipot.attacks.PGD(0.3), [lipot.losses.AdversarialCrossentropy()])
     >>> robust.compile("sgd")
     >>> warm_up = lipot.callbacks.RadiusSchedule(fp=[0.25, 1.0], xp=[0, 6])
+    >>> shares = []
+    >>> watch = keras.callbacks.LambdaCallback(
+    ...     on_train_batch_end=lambda batch, logs: shares.append(float(robust.attack.share)))
     >>> _ = robust.fit(np.ones((8, 4)), np.array([0, 1] * 4), batch_size=2, verbose=0,
-    ...                callbacks=[warm_up])
-    >>> float(robust.attack.share)   # that of step 3
-    0.625
+    ...                callbacks=[warm_up, watch])
+    >>> shares
+    [0.25, 0.375, 0.5, 0.625]
     """
 
     def __init__(self, fp, xp, unit="steps", step=0):
         super().__init__("share", fp, xp, unit, step)
+        if min(self.fp) <= 0.0:
+            raise ValueError(
+                "Invalid value received for argument `fp`. Expected positive shares of the radius. "
+                f"Received: fp={self.fp}"
+            )
+
+    def on_test_begin(self, logs=None):
+        # Outside `fit` nothing has made it smaller. The next training step sets it anew.
+        self._parameter().assign(1.0)
+
+    def on_train_end(self, logs=None):
+        self._parameter().assign(1.0)
 
     def _parameter(self):
         attack = getattr(self.model, "attack", None)

@@ -14,6 +14,9 @@ class WeightSchedule(LossParamScheduler):
     The weight is `numpy.interp(now, xp, fp)`, where now counts steps, or epochs with the share of
     the one that runs.
 
+    Losses of the validation are weighed like those of the training at the same time: compare epochs
+    by an accuracy, not by `val_loss`, until the weights stand still.
+
     Args:
         param_name: What to change:
 
@@ -48,6 +51,7 @@ class WeightSchedule(LossParamScheduler):
         self._epoch = 0
 
     def on_epoch_begin(self, epoch, logs=None):
+        super().on_epoch_begin(epoch, logs)
         self._epoch = epoch
 
     def _parameter(self):

@@ -61,7 +61,7 @@ class LossParameter:
     """
 
     def __init__(self, value, check):
-        self._check = check
+        self.check = check
         self._number = check(value)
         self._scalar = backend.adjustable(self._number)
 
@@ -72,7 +72,7 @@ class LossParameter:
 
     def assign(self, value):
         """Changes the value, for the training step that is compiled as for any other."""
-        self._number = self._check(value)
+        self._number = self.check(value)
         self._scalar.assign(self._number)
 
     def numpy(self):
