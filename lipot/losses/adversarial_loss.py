@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from lipot import checks
+from lipot.losses.logits import check_reads_logits
 from lipot.losses.paired import PairedLoss
 
 
@@ -33,6 +34,7 @@ class AdversarialLoss(PairedLoss):
     def __init__(self, loss, *, clean_weight=0.0, weight=1.0, name="adversarial_loss", **kwargs):
         super().__init__(weight, name=name, **kwargs)
         self.loss = checks.instance("loss", loss, keras.losses.Loss, "a keras.losses.Loss")
+        check_reads_logits("loss", loss)
         self.clean_weight = checks.nonnegative_float("clean_weight", clean_weight)
 
     def per_example(self, batch):

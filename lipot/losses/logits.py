@@ -1,4 +1,8 @@
-"""What a model must return where a loss reads logits."""
+"""Logits: what a model must return where a loss reads them, and what must read them."""
+
+import inspect
+
+import keras
 
 from lipot.backend.keras_graph import final_squashing
 
@@ -15,4 +19,28 @@ def check_returns_logits(name, model):
         raise ValueError(
             f"Invalid value received for argument `{name}`. Expected a model that returns logits. "
             f"Received: at its end {squashing}"
+        )
+
+
+def check_reads_logits(name, loss):
+    """Raises where a loss of Keras takes what it is given for probabilities.
+
+    Args:
+        name: Name of the argument.
+        loss: A Keras loss, its name or its function; anything else passes.
+
+    Example:
+
+    >>> check_reads_logits("loss", keras.losses.CategoricalCrossentropy(from_logits=True))
+    """
+    found = keras.losses.get(loss) if isinstance(loss, str) else loss
+    reads = getattr(found, "from_logits", None)
+    if inspect.isfunction(found):
+        argument = inspect.signature(found).parameters.get("from_logits")
+        reads = None if argument is None else argument.default
+    if reads is False:
+        raise ValueError(
+            f"Invalid value received for argument `{name}`. Expected a loss of logits, such as "
+            "keras.losses.SparseCategoricalCrossentropy(from_logits=True). "
+            f"Received: {loss!r}, which reads them as probabilities"
         )

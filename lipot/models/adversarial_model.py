@@ -2,17 +2,20 @@
 
 import functools
 import math
+import warnings
 
 import keras
 from keras import ops
 
 from lipot import checks
 from lipot.attacks.base import Attack
-from lipot.losses.logits import check_returns_logits
+from lipot.backend.keras_graph import all_layers
+from lipot.layers.augmentations import is_augmentation
+from lipot.losses.logits import check_reads_logits, check_returns_logits
 from lipot.losses.paired import PairedBatch, PairedLoss
 from lipot.losses.weighted_loss import MeanLoss
 from lipot.models.collapse import WarnsOfCollapse
-from lipot.models.first_batch import ChecksFirstBatch
+from lipot.models.first_batch import ChecksFirstBatch, labels_of, one_array
 from lipot.models.parts import with_parts
 from lipot.models.random_state import SavesRandomState
 from lipot.models.weight_perturbation import at_perturbed_weights
@@ -76,6 +79,7 @@ class AdversarialModel(ChecksFirstBatch, SavesRandomState, keras.Model):
         # One loss alone, as Keras takes it.
         losses = list(losses) if isinstance(losses, list | tuple) else [losses]
         _check(classifier, attack, losses, features)
+        _warn_of_augmentation(classifier)
         self.classifier = classifier
         self.attack = attack
         self.terms = losses
@@ -113,7 +117,7 @@ class AdversarialModel(ChecksFirstBatch, SavesRandomState, keras.Model):
         self.built = True
 
     def call(self, inputs):
-        return self.classifier(inputs, training=False)
+        return self.classifier(one_array(inputs), training=False)
 
     def fit(
         self,
@@ -146,7 +150,8 @@ class AdversarialModel(ChecksFirstBatch, SavesRandomState, keras.Model):
             self.make_train_function(force=True)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        x = ops.cast(x, keras.config.floatx())
+        check_reads_logits("loss", self.loss)
+        x, y = ops.cast(one_array(x), keras.config.floatx()), labels_of(y)
         x_adv = self._attacked(x, y)
         if sample_weight is not None:
             sample_weight = ops.reshape(sample_weight, (-1,))
@@ -223,6 +228,17 @@ def _probe(classifier, features):
             )
         tensor = classifier.get_layer(features).output
     return keras.Model(classifier.inputs, [classifier.outputs[0], tensor])
+
+
+def _warn_of_augmentation(classifier):
+    names = [layer.name for layer in all_layers(classifier) if is_augmentation(layer)]
+    if names:
+        warnings.warn(
+            f"The classifier augments its inputs ({', '.join(names)}). Each pass draws anew: clean "
+            "and attacked logits are of two different images, and the attack is made on a third. "
+            "Augment in the data set instead, as in `dataset.map(lambda x, y: (augment(x), y))`",
+            stacklevel=3,
+        )
 
 
 def _check(classifier, attack, losses, features):

@@ -6,6 +6,7 @@ from keras import ops
 from lipot.backend import replica
 from lipot.backend.keras_graph import update_loss
 from lipot.math import replicas
+from lipot.models.first_batch import labels_of
 from lipot.models.weight_gradients import weight_gradients
 
 
@@ -18,7 +19,7 @@ class AlternatingSteps:
 
     def _alternate(self, data):
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        x, halves = self._batch(ops.cast(x, keras.config.floatx()), y, training=True)
+        x, halves = self._batch(x, labels_of(y), training=True)
 
         # The codes before this step serve both: the cross-entropy reads no discriminator.
         def classification(call):

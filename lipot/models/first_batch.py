@@ -14,8 +14,8 @@ class ChecksFirstBatch:
     """Mixin: a model that says what a compiled step cannot say is wrong with data and logits.
 
     The inputs of the first batch must lie in the data range of the model's `attack`, the model
-    must return logits for them, not probabilities, and class numbers in an array must be those of
-    its outputs: others would make every loss NaN.
+    must return logits for them, not probabilities, and class numbers must be those of its outputs:
+    others would make every loss NaN. Of arrays all labels are checked, else those of the batch.
     """
 
     def fit(self, x=None, y=None, batch_size=None, *args, **kwargs):
@@ -34,7 +34,8 @@ class ChecksFirstBatch:
         return super().test_on_batch(self._checked(x, len(x)), *args, **kwargs)
 
     def _checked(self, x, batch_size, y=None):
-        inputs, x = first_batch(x, batch_size)
+        batch, x = first_batch(x, batch_size)
+        inputs, labels = _parts(batch)
         if inputs is None or len(inputs) == 0:
             return x
         inputs = ops.cast(inputs, keras.config.floatx())
@@ -46,48 +47,99 @@ class ChecksFirstBatch:
                 "Invalid value received for argument `classifier`. Expected a model that returns "
                 "logits. Received: outputs for the first batch that are probabilities"
             )
-        _check_classes(y, scores.shape[-1])
+        _check_classes(labels if y is None else y, scores.shape[-1])
         return x
 
 
 def first_batch(x, batch_size=None):
-    """Takes the inputs of the first batch, and leaves the data as long as they were.
+    """Takes the first batch, and leaves the data as long as they were.
 
     Args:
-        x: What `keras.Model.fit` takes: an array, a `tf.data.Dataset`, a `keras.utils.PyDataset`
-            or a generator.
+        x: What `keras.Model.fit` takes: an array, alone or in a list or dict of one, a
+            `tf.data.Dataset`, a `keras.utils.PyDataset` or a generator.
         batch_size: Of arrays; `None` for Keras's default of 32.
 
     Returns:
-        `(inputs, x)`: the inputs, or `None` where they cannot be seen without drawing from the
-        data; and what to train on in place of `x`, since a generator gives each batch once.
+        `(batch, x)`: the batch, of an array its inputs alone, or `None` where it cannot be seen
+        without drawing from the data; and what to train on in place of `x`, since a generator
+        gives each batch once.
 
     Example:
 
-    >>> inputs, x = first_batch((batch for batch in ([[1.0]], [[2.0]])))
-    >>> inputs, list(x)
-    ([1.0], [[[1.0]], [[2.0]]])
+    >>> batch, x = first_batch((batch for batch in ([[1.0]], [[2.0]])))
+    >>> batch, list(x)
+    ([[1.0]], [[[1.0]], [[2.0]]])
     """
     if isinstance(x, types.GeneratorType):
         batch = next(x, None)
-        return _inputs(batch), x if batch is None else _chained(batch, x)
+        return batch, x if batch is None else _chained(batch, x)
     if isinstance(x, keras.utils.PyDataset):
-        return _inputs(x[0]), x
+        return x[0], x
     if hasattr(x, "element_spec") and hasattr(x, "take"):
-        return next((_inputs(batch) for batch in x.take(1)), None), x
-    if isinstance(x, np.ndarray) or ops.is_tensor(x):
-        return x[: batch_size or 32], x
+        return next(iter(x.take(1)), None), x
+    if _is_array(x) or _is_nest(x):
+        inputs = one_array(x)
+        return (inputs[: batch_size or 32],), x
     return None, x
 
 
+def one_array(x):
+    """The inputs, out of a list or a dict of one as Keras takes them.
+
+    Args:
+        x: An array or a tensor, or a list, tuple or dict with one.
+
+    Raises:
+        ValueError: There are several, or none.
+
+    Example:
+
+    >>> one_array({"pixels": np.ones(2)})
+    array([1., 1.])
+    """
+    leaves = keras.tree.flatten(x)
+    if len(leaves) != 1 or leaves[0] is None:
+        raise checks.refused(
+            "x", "one array of inputs, alone or in a list or dict of one", f"{len(leaves)} arrays"
+        )
+    return leaves[0]
+
+
+def labels_of(y):
+    """The labels that a step is given.
+
+    Raises:
+        ValueError: There are none.
+    """
+    if y is None:
+        raise checks.refused("y", "labels: an attack and its losses need them", "y=None")
+    return y
+
+
 def _check_classes(y, count):
-    numbers = isinstance(y, np.ndarray) and y.dtype.kind in "iu" and 0 < len(y) == y.size
-    if numbers and count > 1:
+    if not _is_array(y):
+        return
+    y = ops.convert_to_numpy(y)
+    if y.dtype.kind in "iuf" and 0 < len(y) == y.size and count > 1:
         checks.labels(y.ravel(), y.size, count)
 
 
-def _inputs(batch):
-    return batch[0] if isinstance(batch, tuple | list) else batch
+def _parts(batch):
+    """Inputs and labels of a batch."""
+    if isinstance(batch, tuple | list):
+        inputs, labels = batch[0], (batch[1] if len(batch) > 1 else None)
+    else:
+        inputs, labels = batch, None
+    return one_array(inputs) if _is_nest(inputs) else inputs, labels
+
+
+def _is_array(x):
+    return isinstance(x, np.ndarray) or ops.is_tensor(x)
+
+
+def _is_nest(x):
+    """Whether this is a container of arrays, and no nested list of numbers."""
+    return isinstance(x, dict | list | tuple) and any(map(_is_array, keras.tree.flatten(x)))
 
 
 def _chained(batch, rest):

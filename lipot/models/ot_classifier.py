@@ -10,7 +10,7 @@ from lipot.losses.weighted_loss import ReplicatedLoss
 from lipot.math import replicas
 from lipot.math.divergences import crossentropy, one_hot_labels
 from lipot.models.alternating_steps import AlternatingSteps, share_of
-from lipot.models.first_batch import ChecksFirstBatch
+from lipot.models.first_batch import ChecksFirstBatch, labels_of, one_array
 from lipot.models.parts import with_parts
 from lipot.models.random_state import SavesRandomState
 from lipot.models.weight_gradients import total
@@ -144,7 +144,7 @@ class OTClassifier(ChecksFirstBatch, SavesRandomState, AlternatingSteps, keras.M
         self.built = True
 
     def call(self, inputs):
-        return self._classify(inputs)
+        return self._classify(one_array(inputs))
 
     def inference_model(self):
         """Returns encoder and classifier as one functional model that shares their weights."""
@@ -201,7 +201,7 @@ class OTClassifier(ChecksFirstBatch, SavesRandomState, AlternatingSteps, keras.M
         return self._alternate(*args) if self._alternating else super().train_step(*args)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        inputs, halves = self._batch(ops.cast(x, keras.config.floatx()), y, training)
+        inputs, halves = self._batch(x, labels_of(y), training)
         codes = self.encoder(inputs, training=training)
         logits = ops.cast(self.classifier(codes, training=training), "float32")
         loss = self._crossentropy_of(logits, y, sample_weight, halves)
@@ -234,6 +234,7 @@ class OTClassifier(ChecksFirstBatch, SavesRandomState, AlternatingSteps, keras.M
 
     def _batch(self, x, y, training):
         """The inputs of a step, and the factors of the cross-entropy of their equal parts."""
+        x = ops.cast(one_array(x), keras.config.floatx())
         if self.attack is None or not training:
             return x, (1.0,)
         x_adv = self._attacked(x, y)

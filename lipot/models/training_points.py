@@ -6,14 +6,20 @@ import math
 import numpy as np
 from keras import ops
 
+from lipot import checks
+
 
 def training_points(batch):
     """Returns a batch of training points as float32, or raises for what is none."""
-    batch = np.asarray(batch, "float32")
-    if batch.ndim < 2 or not np.all(np.isfinite(batch)):
-        raise ValueError(
-            "Invalid value received for argument `x`. Expected finite training points of "
-            f"shape (n, ...) with n > 0. Received: shape {batch.shape}."
+    batch = checks.array("x", batch, "an array of training points")
+    if batch.dtype.kind not in "biuf":
+        raise checks.refused("x", "training points of numbers", f"dtype {batch.dtype}")
+    if batch.ndim < 2:
+        raise checks.refused("x", "training points of shape (n, ...)", f"shape {batch.shape}")
+    batch = batch.astype("float32", copy=False)
+    if wrong := np.sum(~np.isfinite(batch)):
+        raise checks.refused(
+            "x", "finite training points", f"{wrong} NaN or infinite values in a batch, as float32"
         )
     return batch
 

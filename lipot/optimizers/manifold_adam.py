@@ -97,6 +97,7 @@ class ManifoldAdam(keras.optimizers.Adam):
             return
         super().build(var_list)
         self._sizes, self._directions, self._manifolds = {}, {}, {}
+        self._largest = {}
         for variable in var_list:
             matrices = self._matrices(variable, variable)
             if matrices is None:
@@ -107,6 +108,10 @@ class ManifoldAdam(keras.optimizers.Adam):
             self._sizes[key] = self.add_variable(
                 (*leading, 1, 1), "zeros", variable.dtype, name=f"{variable.name}_size"
             )
+            if self.amsgrad:
+                self._largest[key] = self.add_variable(
+                    (*leading, 1, 1), "zeros", variable.dtype, name=f"{variable.name}_largest_size"
+                )
             self._directions[key] = self.add_variable(
                 (*leading, rank, min(_FOLLOWED, rank)),
                 "random_normal",
@@ -153,13 +158,22 @@ class ManifoldAdam(keras.optimizers.Adam):
         turn = _turn_at(rank) if self.turn is None else self.turn
         length = turn * ops.cast(learning_rate, variable.dtype) / powers[0]
         # In this order one pass through the kernel less.
-        moved = matrices - length / (ops.sqrt(v / powers[1]) + self.epsilon) * m
+        scale = ops.sqrt(self._divisor(index, v) / powers[1]) + self.epsilon
+        moved = matrices - length / scale * m
         moved, m, vector = self._brought_back(moved, m, ops.convert_to_tensor(directions))
 
         self.assign(size, v)
         self.assign(directions, vector)
         self.assign(momentum, ops.reshape(m, gradient.shape))
         self.assign(variable, ops.reshape(moved, gradient.shape))
+
+    def _divisor(self, index, v):
+        """The second moment to divide by: with `amsgrad` the largest so far."""
+        if not self.amsgrad:
+            return v
+        largest = ops.maximum(ops.convert_to_tensor(self._largest[index]), v)
+        self.assign(self._largest[index], largest)
+        return largest
 
     def _brought_back(self, matrices, momentum, directions):
         """Matrices and momentum, retracted where the drift asks for it, and the new directions."""

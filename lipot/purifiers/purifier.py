@@ -6,6 +6,10 @@ from keras import ops
 from lipot import checks
 from lipot.backend.calls import stateless_call
 from lipot.losses.weighted_loss import MeanLoss
+from lipot.models.first_batch import first_batch
+
+# What resizing or float16 adds to an end of [0, 1] is no other range.
+_SLACK = 1e-3
 
 
 @keras.saving.register_keras_serializable(package="lipot")
@@ -14,7 +18,7 @@ class Purifier(keras.Model):
 
     Called in inference mode it purifies. In `fit` it returns its inputs, which nothing there
     reads: what is trained is in `purification_losses`. `lipot.models.Purified` always calls it
-    in inference mode.
+    in inference mode. `fit` refuses a first batch with values outside [0, 1].
 
     Subclasses define `purify` and `purification_losses`.
     """
@@ -35,6 +39,11 @@ class Purifier(keras.Model):
         inputs = ops.cast(inputs, self.compute_dtype)
         return inputs if training else self.purify(inputs)
 
+    def fit(self, x=None, y=None, batch_size=None, *args, **kwargs):
+        batch, x = first_batch(x, batch_size)
+        _check_range(batch)
+        return super().fit(x, y, batch_size, *args, **kwargs)
+
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         losses = self.purification_losses(ops.cast(x, self.compute_dtype), y, training)
         if sample_weight is not None:
@@ -45,6 +54,18 @@ class Purifier(keras.Model):
 
     def compute_output_shape(self, input_shape):
         return input_shape
+
+
+def _check_range(batch):
+    """Raises unless the images of a batch, its first entry, lie in [0, 1]."""
+    leaves = keras.tree.flatten(batch)
+    if not leaves or leaves[0] is None or 0 in ops.shape(leaves[0]):
+        return
+    images = ops.cast(leaves[0], "float32")
+    low, high = float(ops.min(images)), float(ops.max(images))
+    # A NaN fails too.
+    if not (low >= -_SLACK and high <= 1.0 + _SLACK):
+        raise checks.refused("x", "images in [0, 1]", f"values from {low:g} to {high:g}")
 
 
 def check_images(shape):

@@ -1,3 +1,5 @@
+import itertools
+
 import keras
 import numpy as np
 import pytest
@@ -189,11 +191,14 @@ def test_labels_of_every_form_give_one_loss(digits, form):
 def test_label_out_of_range_stops_training_with_nan(digits):
     robust = AdversarialModel(classifier(), FGSM(0.1), [losses.AdversarialCrossentropy()])
     quick_compile(robust, "sgd")
-    # An array would be looked at before.
-    labels = keras.ops.convert_to_tensor(digits[1] + 1)
-    history = robust.fit(
-        digits[0], labels, epochs=5, verbose=0, callbacks=[keras.callbacks.TerminateOnNaN()]
-    )
+
+    def batches():
+        # An array, and the first of the batches, would be looked at before.
+        for wrong in itertools.cycle((0, 1)):
+            yield digits[0][:32], digits[1][:32] + 10 * wrong
+
+    stop = keras.callbacks.TerminateOnNaN()
+    history = robust.fit(batches(), steps_per_epoch=2, epochs=5, verbose=0, callbacks=[stop])
     assert len(history.epoch) == 1 and np.isnan(history.history["loss"]).all()
 
 

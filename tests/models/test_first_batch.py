@@ -117,3 +117,65 @@ def test_class_numbers_that_no_output_has_are_refused(digits, shift):
     for call in (robust.fit, robust.evaluate):
         with pytest.raises(ValueError, match="class numbers from 0 to 9"):
             call(x, y + shift, verbose=0)
+
+
+def robust_classifier():
+    robust = AdversarialModel(classifier(), FGSM(0.1), [losses.AdversarialCrossentropy()])
+    quick_compile(robust, "sgd")
+    return robust
+
+
+@pytest.mark.parametrize("form", [lambda x: [x], lambda x: {"pixels": x}])
+def test_one_array_may_come_in_a_list_or_a_dict(digits, form):
+    keras.utils.set_random_seed(0)
+    alone = robust_classifier().fit(*digits, verbose=0).history
+    keras.utils.set_random_seed(0)
+    assert robust_classifier().fit(form(digits[0]), digits[1], verbose=0).history == alone
+
+
+def test_several_arrays_and_no_labels_are_refused_by_name(digits):
+    x, y = digits
+    with pytest.raises(ValueError, match="argument `x`. Expected one array .* Received: 2 arrays"):
+        robust_classifier().fit([x, x], y, verbose=0)
+    with pytest.raises(ValueError, match="argument `y`. Expected labels"):
+        robust_classifier().fit(x, verbose=0)
+
+
+@pytest.mark.parametrize("form", ["float", "column", "generator", "py dataset"])
+def test_numbers_of_no_class_are_refused(digits, form):
+    x, y = digits[0], digits[1] + 1
+    data = {
+        "float": (x, y.astype("float64")),
+        "column": (x, y[:, None].astype("float32")),
+        "generator": (generated(x, y),),
+        "py dataset": (Batches(x, y),),
+    }[form]
+    with pytest.raises(ValueError, match="argument `y`. Expected class numbers from 0 to 9"):
+        robust_classifier().fit(*data, verbose=0)
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        keras.losses.SparseCategoricalCrossentropy(),
+        keras.losses.categorical_crossentropy,
+        "sparse_categorical_crossentropy",
+    ],
+)
+def test_losses_of_probabilities_are_refused(digits, loss):
+    robust = robust_classifier()
+    quick_compile(robust, "sgd", loss)
+    with pytest.raises(ValueError, match="argument `loss`. Expected a loss of logits"):
+        robust.fit(*digits, verbose=0)
+
+
+def test_an_adversarial_loss_of_probabilities_is_refused():
+    with pytest.raises(ValueError, match="argument `loss`. Expected a loss of logits"):
+        losses.AdversarialLoss(keras.losses.SparseCategoricalCrossentropy())
+    losses.AdversarialLoss(keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+
+
+def test_augmentation_inside_the_classifier_is_told(digits):
+    inside = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.RandomFlip(), classifier()])
+    with pytest.warns(UserWarning, match="random_flip.*Augment in the data set"):
+        AdversarialModel(inside, None, [losses.TRADES()])

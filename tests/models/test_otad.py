@@ -261,8 +261,13 @@ def test_bad_calls():
     model = OTAD(*network())
     with pytest.raises(RuntimeError, match="Call adapt"):
         model.features(points())
-    with pytest.raises(ValueError, match="argument `x`"):
-        model.adapt(np.full((3, 4), np.nan, "float32"))
+    for wrong, received in (
+        (np.diag([1.0, np.nan, np.inf, 2.0]), "finite.*2 NaN or infinite values"),
+        (np.full((3, 4), "0.5"), "numbers. Received: dtype <U3"),
+        (np.zeros(3), r"Received: shape \(3,\)"),
+    ):
+        with pytest.raises(ValueError, match=f"argument `x`.*{received}"):
+            model.adapt(wrong)
     with pytest.raises(TypeError, match="not trained by fit"):
         model.fit(points())
     narrow = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])

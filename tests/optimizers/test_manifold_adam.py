@@ -38,6 +38,22 @@ def test_two_steps_by_hand():
     np.testing.assert_allclose(to_numpy(layer.kernel), rotated(first, 0.02 * turn / 3), atol=1e-6)
 
 
+def test_amsgrad_divides_by_the_largest_size_by_hand():
+    layer = built()
+    layer.kernel.assign(np.eye(2))
+    adam = ManifoldAdam(
+        0.01, beta_1=0.0, beta_2=0.75, epsilon=0.0, turn=2.0, drift=0.5, amsgrad=True
+    )
+    adam.build([layer.kernel])
+    turn = np.array([[0.0, 3.0], [-3.0, 0.0]], "float32")
+    adam.apply([turn])
+    first = to_numpy(layer.kernel).copy()
+    adam.apply([turn / 3])
+    # Sizes 9 and 1: moments 2.25, then 0.75 * 2.25 + 0.25 = 1.9375, of 1 - 0.75^2 = 0.4375.
+    step = 0.02 * turn / 3 / np.sqrt(2.25 / 0.4375)
+    np.testing.assert_allclose(to_numpy(layer.kernel), rotated(first, step), atol=1e-6)
+
+
 def rotated(kernel, step):
     """The orthonormal matrix next to a kernel less a step."""
     u, _, v = np.linalg.svd(kernel - step)

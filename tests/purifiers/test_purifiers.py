@@ -46,6 +46,23 @@ def purifier_scores(purifier):
     return Purified(purifier, keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten()]))
 
 
+@pytest.mark.parametrize("name", sorted(TRAINED))
+def test_fit_refuses_images_outside_of_their_range(name, digits):
+    purifier = TRAINED[name]()
+    purifier.compile("sgd")
+    x = digits.x_train[:8]
+    streamed = ((batch, None) for batch in (255.0 * x, x))
+    for wrong in (
+        255.0 * x,
+        x - 0.5,
+        np.full_like(x, np.nan),
+        (255.0 * x).astype("uint8"),
+        streamed,
+    ):
+        with pytest.raises(ValueError, match=r"`x`. Expected images in \[0, 1\]. Received: values"):
+            purifier.fit(wrong, steps_per_epoch=1, verbose=0)
+
+
 def test_the_loss_is_the_mean_with_sample_weights(digits):
     purifier = TRAINED["SparseTransform"]()
     purifier.compile("sgd")
