@@ -47,6 +47,25 @@ def nonnegative_float(name: str, value: Any, infinite: bool = False) -> float:
     return number
 
 
+def finite_float(name: str, value: Any, expected: str = "a finite number") -> float:
+    """Returns `value` as a float, or raises unless it is a finite number.
+
+    Args:
+        name: Name of the argument.
+        value: What was given for it.
+        expected: What it must be, in words.
+
+    Example:
+
+    >>> finite_float("clip_min", -1)
+    -1.0
+    """
+    number = _number(value)
+    if not np.isfinite(number):
+        raise invalid(name, expected, value)
+    return number
+
+
 def probability(name: str, value: Any) -> float:
     """Returns `value` as a float, or raises unless it lies between 0 and 1.
 

@@ -2,9 +2,7 @@
 
 import argparse
 
-from lipot_cli.options import add_points, nonnegative_float
-
-RADII = {2: (0.25, 0.5, 1.0, 1.5), "inf": (0.05, 0.1, 0.2, 0.3)}
+from lipot_cli.options import RADII, RADII_HELP, add_points, nonnegative_float
 
 
 def add_to(commands):
@@ -18,7 +16,7 @@ def add_to(commands):
     )
     add_points(command, "scaled as the model was trained")
     add = command.add_argument
-    add("--eps", type=nonnegative_float, nargs="+", help="radii (some of the norm, if left out)")
+    add("--eps", type=nonnegative_float, nargs="+", help=f"radii; {RADII_HELP}")
     command.set_defaults(run=_run, how_to_go_on=_how_to_go_on)
 
 

@@ -4,6 +4,8 @@ import argparse
 import pathlib
 
 from lipot_cli.options import (
+    RADII,
+    RADII_HELP,
     add_points,
     check_output,
     positive_float,
@@ -26,8 +28,7 @@ def add_to(commands):
     )
     add_points(command, "as the model takes them")
     add = command.add_argument
-    radii = [0.25, 0.5, 1.0]
-    add("--eps", type=positive_float, nargs="+", default=radii, help="radii, in units of x")
+    add("--eps", type=positive_float, nargs="+", help=f"radii, in units of x; {RADII_HELP}")
     add(
         "--attacks",
         nargs="+",
@@ -82,14 +83,14 @@ def _run(options):
     x = np.asarray(points.x, "float32")
     model = read_model(options.model, x)
     # The attacks take a while to import: errors of the arguments come before.
-    from lipot import evaluation
+    from lipot import checks, evaluation
 
     report = evaluation.evaluate(
         model,
         x,
         points.y,
         norm=options.norm,
-        eps=options.eps,
+        eps=options.eps or RADII[checks.norm("norm", options.norm)],
         attacks=options.attacks[0] if len(options.attacks) == 1 else options.attacks,
         name=pathlib.Path(options.model).stem.removeprefix("preset:"),
         clip_values=_clip_values(options, points, x, model),
@@ -119,6 +120,7 @@ def _clip_values(options, points, x, model):
 
     from lipot.certificates.input_scale import input_scale
     from lipot.evaluation.run.ranges import UnknownRange, find_range
+    from lipot_cli.points import range_option
 
     if options.range:
         return tuple(options.range)
@@ -131,6 +133,6 @@ def _clip_values(options, points, x, model):
         raise ValueError(
             f"The range of the inputs of {options.data} is not known: {error.why}. Expected the "
             "least and the greatest value that an attack may use, such as "
-            f"--range {x.min():.3g} {x.max():.3g}"
+            f"{range_option(x)}"
         ) from error
     return None

@@ -17,6 +17,11 @@ DATA_HELP = (
 
 # What `lipot.checks.norm` understands.
 NORMS = ("2", "l2", "inf", "linf")
+# Those of each norm that a command takes where none are given.
+RADII = {2: (0.25, 0.5, 1.0, 1.5), "inf": (0.05, 0.1, 0.2, 0.3)}
+RADII_HELP = "if left out, " + " or ".join(
+    f"{' '.join(f'{radius:g}' for radius in radii)} in l{norm}" for norm, radii in RADII.items()
+)
 
 
 def add_points(command, data_is):

@@ -86,6 +86,20 @@ def _keys(source, names, choices):
     )
 
 
+def range_option(*points):
+    """The option of `lipot evaluate` that gives the range of some points, to the last digit.
+
+    Example:
+
+    >>> range_option(np.array([-0.5, 1.0]), np.array([2.0]))
+    '--range -0.5 2'
+    """
+    ends = min(map(np.min, points)), max(map(np.max, points))
+    # Not -1e-05, which argparse takes for an option.
+    words = (np.format_float_positional(np.float32(end), trim="-") for end in ends)
+    return " ".join(["--range", *words])
+
+
 def read_model(path, x):
     """Loads a model, of a file or by `preset:NAME`, and checks that it takes the points `x`."""
     model = _preset(path) if path.startswith(_PRESET) else _load(path)

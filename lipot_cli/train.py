@@ -4,11 +4,12 @@ import argparse
 import contextlib
 import inspect
 import pathlib
+import shlex
 import shutil
 import sys
 
-from lipot_cli.certify import RADII, print_certificate
-from lipot_cli.options import DATA_SETS, check_output, positive_float, positive_int, seed
+from lipot_cli.certify import print_certificate
+from lipot_cli.options import DATA_SETS, RADII, check_output, positive_float, positive_int, seed
 
 # Those of lipot.recipes, whose import takes seconds.
 METHODS = (
@@ -179,8 +180,18 @@ def _report(options, model, data):
         print_certificate(console, model, certificate, RADII[norm])
     except ValueError as error:
         console.print(f"Nothing is proven: {error}", highlight=False)
-    hint = f"How robust it is: lipot evaluate {options.out} {options.data}"
-    console.print(hint, highlight=False, soft_wrap=True)
+    console.print(_evaluation(options, data), highlight=False, soft_wrap=True)
+
+
+def _evaluation(options, data):
+    """What to type to attack what was trained."""
+    from lipot_cli.points import range_option
+
+    words = shlex.join(["lipot", "evaluate", options.out, options.data])
+    if data.clip_values is None:
+        # Test points are attacked, and all points where a file does not part them.
+        words += f" {range_option(data.x_train, data.x_test)}"
+    return f"How robust it is: {words}"
 
 
 def _certified(certificate, eps, data):

@@ -44,6 +44,15 @@ def test_nonnegative_float():
         assert refused(checks.nonnegative_float, bad, infinite=True) == expected
 
 
+def test_finite_float():
+    for given in (0, -2.5, np.float32(0.5), np.array(3.0)):
+        number = checks.finite_float("size", given)
+        assert type(number) is float and number == given
+    for bad in (*NO_NUMBERS, float("inf"), -float("inf")):
+        assert refused(checks.finite_float, bad) == "a finite number"
+    assert refused(checks.finite_float, "1", "an end") == "an end"
+
+
 def test_norm():
     for two in (2, 2.0, np.int64(2), "2", "l2", "L2"):
         found = checks.norm("size", two)

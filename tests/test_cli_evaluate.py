@@ -1,4 +1,5 @@
 import json
+import re
 import zipfile
 
 import keras
@@ -7,6 +8,7 @@ import pytest
 
 from lipot import cli, datasets
 from lipot.evaluation import RobustnessReport
+from lipot_cli.options import RADII
 
 
 @pytest.fixture(scope="module")
@@ -140,6 +142,16 @@ def test_names_of_norms_and_labels_off_by_one(folder, tmp_path, capsys):
     assert found.norm == "inf" and found.attacks == ("fgsm",)
 
 
+@pytest.mark.parametrize(("name", "norm"), [("2", 2), ("linf", "inf")])
+def test_radii_left_out_are_those_of_the_norm(folder, tmp_path, name, norm):
+    arguments = [str(folder / "small.keras"), str(folder / "points.npz"), "--norm", name]
+    arguments += ["--limit", "4", "--attacks", "fgsm", "--no-sanity"]
+    arguments += ["--json", str(tmp_path / "found.json"), "--out", str(tmp_path / "found.html")]
+    assert cli.main(["evaluate", *arguments]) == 0
+    (found,) = RobustnessReport.from_json(tmp_path / "found.json").evaluations
+    assert found.norm == norm and found.eps == RADII[norm]
+
+
 def test_a_network_for_images_of_any_size_is_evaluated(tmp_path, capsys):
     layers = [keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(10)]
     keras.Sequential([keras.Input((None, None, 1)), *layers]).save(tmp_path / "any.keras")
@@ -154,7 +166,9 @@ def test_points_without_a_range_are_asked_for_one(tmp_path, capsys):
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])
     model.save(tmp_path / "plane.keras")
     assert cli.main(["evaluate", str(tmp_path / "plane.keras"), "two_moons"]) == 1
-    assert "--range -1" in capsys.readouterr().err
+    x = datasets.load("two_moons").x_test
+    low, high = re.search(r"--range (-1\S*) (\S+)$", capsys.readouterr().err).groups()
+    assert (np.float32(low), np.float32(high)) == (x.min(), x.max())
 
 
 def test_train_says_what_is_proven_of_otad(tmp_path, capsys, monkeypatch):

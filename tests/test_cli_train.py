@@ -3,6 +3,7 @@
 import os
 import pathlib
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -114,6 +115,16 @@ def test_the_certified_method_says_how_sure_its_figure_is(tmp_path, few, capsys)
     expected = [100 * share, 100 * interval.low, 100 * interval.high]
     np.testing.assert_allclose([float(text) for text in found.groups()], expected, atol=0.006)
     assert [path.name for path in out.parent.iterdir()] == ["model.keras"]
+
+
+def test_the_hint_at_the_end_can_be_typed_as_it_is(tmp_path, capsys):
+    out = str(tmp_path / "my moons.keras")
+    assert cli.main(["train", "--data", "two_moons", "--epochs", "1", "--out", out]) == 0
+    (hint,) = re.findall("^How robust it is: lipot (.+)$", capsys.readouterr().out, re.MULTILINE)
+    words = shlex.split(hint)
+    assert words[:3] == ["evaluate", out, "two_moons"]
+    words += ["--limit", "8", "--eps", "0.1", "--attacks", "fgsm", "--no-sanity"]
+    assert cli.main([*words, "--out", str(tmp_path / "page.html")]) == 0
 
 
 def test_data_of_a_file_keep_their_split_or_are_split(tmp_path, few):

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import numpy as np
 from keras import ops
 
 from lipot import checks
@@ -51,15 +52,31 @@ def check_ball(norm, clip_min, clip_max):
     """Checks what a user asks of a `Ball`, and returns it.
 
     Raises:
-        ValueError: If the norm is neither l2 nor l-infinity or the range is empty.
+        ValueError: If the norm is neither l2 nor l-infinity, or the range is empty or none.
     """
     norm = checks.norm("norm", norm)
+    clip_min, clip_max = _end("clip_min", clip_min), _end("clip_max", clip_max)
     if clip_min is not None and clip_max is not None and clip_min >= clip_max:
         raise ValueError(
             "Invalid value received for argument `clip_min`. Expected less than `clip_max`. "
             f"Received: clip_min={clip_min}, clip_max={clip_max}"
         )
     return Ball(norm, clip_min, clip_max)
+
+
+def _end(name, value):
+    """An end of the range as a float, or `None`."""
+    if value is None:
+        return None
+    if np.ndim(value) > 0:
+        raise checks.refused(
+            name,
+            "a finite number or None: one range for all channels. Where each channel is scaled in "
+            "its own way, make a `keras.layers.Normalization` layer the first of the model, and "
+            "attack that",
+            f"{np.size(value)} values",
+        )
+    return checks.finite_float(name, value, "a finite number or None")
 
 
 def example_norm(x):

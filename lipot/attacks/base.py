@@ -35,9 +35,7 @@ class Attack(keras.layers.Layer):
         super().__init__(**kwargs)
         self.share = 1.0
         self.eps = checks.positive_float("eps", eps)
-        self.norm = check_ball(norm, clip_min, clip_max).norm
-        self.clip_min = clip_min
-        self.clip_max = clip_max
+        self.norm, self.clip_min, self.clip_max = check_ball(norm, clip_min, clip_max)
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
         self.supports_jit = backend.compiles_loops_well()

@@ -1,5 +1,7 @@
 """Several models in one report."""
 
+import dataclasses
+import itertools
 import pathlib
 
 import keras
@@ -24,7 +26,8 @@ def compare(models, x=None, y=None, norm=None, eps=None, attacks="standard", **s
             a folder of its own inside that one.
 
     Returns:
-        A `RobustnessReport` with an evaluation for each model.
+        A `RobustnessReport` with an evaluation for each model. Names that come more than once in
+        a norm are numbered.
 
     Example:
 
@@ -84,12 +87,21 @@ def _joined(reports):
         raise checks.refused(
             "models", "reports on the same points", f"{len(points)} different sets, for {names}"
         )
-    return RobustnessReport(evaluations)
+    # The same model may be there in both norms, whose rows are apart.
+    names = _distinct([e.name for e in evaluations], [e.norm for e in evaluations])
+    return RobustnessReport(
+        dataclasses.replace(evaluation, name=name) for evaluation, name in zip(evaluations, names)
+    )
 
 
-def _distinct(names):
-    """Numbers the names that come more than once."""
-    return [
-        name if names.count(name) == 1 else f"{name} ({names[: place + 1].count(name)})"
-        for place, name in enumerate(names)
-    ]
+def _distinct(names, norms=()):
+    """Numbers the names that come more than once in a norm, past those that end so already."""
+    pairs = list(itertools.zip_longest(names, norms))
+    taken, found = set(pairs), []
+    for name, norm in pairs:
+        if pairs.count((name, norm)) > 1:
+            numbered = (f"{name} ({number})" for number in itertools.count(1))
+            name = next(text for text in numbered if (text, norm) not in taken)
+            taken.add((name, norm))
+        found.append(name)
+    return found

@@ -203,6 +203,9 @@ def test_round_trip(attack):
         ({"eps": float("nan")}, "eps"),
         ({"eps": 0.1, "norm": 1}, "norm"),
         ({"eps": 0.1, "clip_min": 1.0, "clip_max": 0.0}, "clip_min"),
+        ({"eps": 0.1, "clip_min": "0"}, "clip_min"),
+        ({"eps": 0.1, "clip_min": float("nan")}, "clip_min"),
+        ({"eps": 0.1, "clip_max": float("inf")}, "clip_max"),
         ({"eps": 0.1, "steps": 0}, "steps"),
         ({"eps": 0.1, "step_size": -0.1}, "step_size"),
         ({"eps": 0.1, "random_start": "yes"}, "random_start"),
@@ -211,6 +214,13 @@ def test_round_trip(attack):
 def test_bad_arguments_are_named(arguments, name):
     with pytest.raises(ValueError, match=f"argument `{name}`"):
         PGD(**arguments)
+
+
+@pytest.mark.parametrize("attack", [PGD, AutoAttack])
+def test_a_range_for_each_channel_is_sent_into_the_model(attack):
+    with pytest.raises(ValueError, match="`clip_max`.*Normalization.*Received: 3 values"):
+        attack(0.1, clip_min=0, clip_max=np.ones(3))
+    assert attack(0.1, clip_min=-1, clip_max=np.float32(2)).get_config()["clip_max"] == 2.0
 
 
 def test_what_an_attack_settles_itself_is_no_argument():

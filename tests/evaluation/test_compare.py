@@ -24,6 +24,19 @@ def test_models_and_reports(tmp_path):
     alone = [lipot.evaluate(model, X, Y, **SETTINGS, **QUIET) for model in models]
     joined = lipot.compare(alone)
     assert joined.table()["robust"].tolist() == together.table()["robust"].tolist()
+    assert joined.table()["model"].tolist() == together.table()["model"].tolist()
+
+
+def test_names_of_reports_are_told_apart_within_a_norm():
+    model = network()
+    first, third = (
+        lipot.evaluate(model, X, Y, norm, 0.1, ["fgsm"], name="net", **QUIET) for norm in (2, "inf")
+    )
+    second = lipot.compare([first, first])
+    assert [e.name for e in second.evaluations] == ["net (1)", "net (2)"]
+    assert [e.name for e in first.evaluations] == ["net"]
+    names = lipot.compare([first, third, second, first]).table()["model"].tolist()
+    assert names == ["net (3)", "net", "net (1)", "net (2)", "net (4)"]
 
 
 def test_other_points_cannot_be_compared():

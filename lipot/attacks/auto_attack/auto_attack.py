@@ -167,13 +167,11 @@ class AutoAttack:
         seed=0,
     ):
         self.eps = checks.positive_float("eps", eps)
-        self.norm = check_ball(norm, clip_min, clip_max).norm
+        self.norm, self.clip_min, self.clip_max = check_ball(norm, clip_min, clip_max)
         self.steps = checks.positive_int("steps", steps)
         self.queries = checks.positive_int("queries", queries)
         self.restarts = checks.positive_int("restarts", restarts)
         self.attacks = _check_attacks(attacks)
-        self.clip_min = clip_min
-        self.clip_max = clip_max
         self.batch_size = checks.positive_int("batch_size", batch_size)
         self.outputs = checks.choice("outputs", outputs, OUTPUTS)
         self.seed = checks.nonnegative_int("seed", seed)

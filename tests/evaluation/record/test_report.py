@@ -96,6 +96,8 @@ def test_text_tables():
     assert report.table("markdown", "all").splitlines()[4] == f"{first} 1 | 0 |"
     row = r"a\_b\textbar{}c & 2 & 0.5 & 4 & 75.0 [19.4, 99.4] & 50.0 [6.8, 93.2]"
     assert row in latex and latex.count(r"\\") == 4
+    angled = RobustnessReport([made("<a>")]).table("latex")
+    assert r"\textless{}a\textgreater{} & 2 & 0.5" in angled
     with pytest.raises(ValueError, match="`format`. Expected one of"):
         report.table("html")
 
