@@ -68,6 +68,7 @@ _LINES = (
     ("hinge-KR", "hkr_mnist", _proven(read_in.certified_by_seed, "l2", "1.58")),
     ("linf-dist", "linf_mnist", _proven(read_in.certified, "l-infinity", "0.3")),
     ("PGD-AT: adversarial training alone", "papers/got-1", _adversarial("PGD-AT")),
+    ("the same for 20 epochs instead of 8", "papers/got-1-long", _adversarial("PGD-AT")),
     ("GOT", "papers/got-1", _adversarial("GOT-PGD-S")),
     ("OTJR", "papers/got-1", _adversarial("OTJR")),
     ("OT-Classifier, attacked", "papers/ot-classifier", _ot_classifier("OT-CLA+Adv")),
