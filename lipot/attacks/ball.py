@@ -79,6 +79,11 @@ def _end(name, value):
     return checks.finite_float(name, value, "a finite number or None")
 
 
+def slack(end):
+    """What resizing or float16 may add to an end of a range: it makes no other range."""
+    return 1e-3 * max(1.0, abs(end))
+
+
 def example_norm(x):
     """Computes the l2 norm of each example, shaped to broadcast against the batch."""
     axes = tuple(range(1, len(x.shape)))

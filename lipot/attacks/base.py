@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from lipot import backend, checks
-from lipot.attacks.ball import Ball, check_ball, example_norm
+from lipot.attacks.ball import Ball, check_ball, example_norm, slack
 from lipot.losses.parameter import positive
 from lipot.math import replicas
 
@@ -77,9 +77,8 @@ class Attack(keras.layers.Layer):
         if 0 in x.shape or self.clip_min is self.clip_max is None:
             return
         low, high = float(ops.min(x)), float(ops.max(x))
-        # What resizing or float16 adds to an end of the range is no other range.
-        below = self.clip_min is not None and low < self.clip_min - _slack(self.clip_min)
-        above = self.clip_max is not None and high > self.clip_max + _slack(self.clip_max)
+        below = self.clip_min is not None and low < self.clip_min - slack(self.clip_min)
+        above = self.clip_max is not None and high > self.clip_max + slack(self.clip_max)
         if below or above:
             raise ValueError(
                 "Invalid value received for argument `x`. Expected inputs between the attack's "
@@ -140,7 +139,3 @@ class Attack(keras.layers.Layer):
             "clip_max": self.clip_max,
             "seed": self.seed,
         }
-
-
-def _slack(end):
-    return 1e-3 * max(1.0, abs(end))

@@ -206,8 +206,8 @@ def all_layers(layer: Any) -> list:
     return list(_inside(layer, "_flatten_layers")())
 
 
-def forget_predictions(model: Any) -> None:
-    """Has `predict` traced anew: what is no weight may have changed since it was.
+def forget_programs(model: Any) -> None:
+    """Has `predict` and `evaluate` traced anew: what is no weight may have changed since.
 
     Example:
 
@@ -215,13 +215,13 @@ def forget_predictions(model: Any) -> None:
     >>> ones = keras.ops.convert_to_numpy(keras.ops.ones((1, 2)))
     >>> _ = model.predict(ones, verbose=0)
     >>> model.layers[0].scale = 2.0
-    >>> forget_predictions(model)
+    >>> forget_programs(model)
     >>> model.predict(ones, verbose=0)
     array([[2., 2.]], dtype=float32)
     """
     for part in all_layers(model):
         if isinstance(part, keras.Model):
-            part.predict_function = None
+            part.predict_function = part.test_function = None
 
 
 def random_states(model: Any) -> list:

@@ -2,6 +2,7 @@
 
 import keras
 
+from lipot import checks
 from lipot.attacks.base import Attack
 from lipot.callbacks.weight_schedule import WeightSchedule
 
@@ -47,10 +48,7 @@ class RadiusSchedule(WeightSchedule):
     def __init__(self, fp, xp, unit="steps", step=0):
         super().__init__("share", fp, xp, unit, step)
         if min(self.fp) <= 0.0:
-            raise ValueError(
-                "Invalid value received for argument `fp`. Expected positive shares of the radius. "
-                f"Received: fp={self.fp}"
-            )
+            raise checks.invalid("fp", "positive shares of the radius", self.fp)
 
     def on_test_begin(self, logs=None):
         # Outside `fit` nothing has made it smaller. The next training step sets it anew.

@@ -7,7 +7,7 @@ import numpy as np
 from keras import ops
 
 from lipot import checks
-from lipot.backend.keras_graph import forget_predictions
+from lipot.backend.keras_graph import forget_programs
 from lipot.batches import Points, is_dataset
 from lipot.certificates.certificate import Certificate, register_certifier
 from lipot.certificates.features import Features
@@ -64,7 +64,7 @@ def certify_graph(model, x, y, batch_size, *, norm=2, place=None):
         x = check_shape(checks.array("x", x, "an array of inputs, such as NumPy's"), expected)
     points = Points(x, y if is_dataset(x) else None)
     check_finite(model)
-    forget_predictions(model)
+    forget_programs(model)
     heads = _heads(model, core.inputs[0], (None, *points.sample_shape()), norm)
     units = len(heads[0].bias)
     labels = None if y is None else checks.labels(y, len(x), units)

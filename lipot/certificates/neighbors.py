@@ -58,9 +58,6 @@ class NeighborRadii(NamedTuple):
         )
 
 
-_PROOF = "where its neighbors may change and its logits may cross"
-
-
 class _Parts(NamedTuple):
     """What goes before the interpolation, and before the search."""
 
@@ -101,12 +98,6 @@ def _certify_neighbors(
     shaped = features.reshape(-1, *model.memory.sample_shape)
     head = feature_head(model.head, shaped, head_lipschitz, batch_size)
     labels = None if y is None else checks.labels(y, len(x), len(head.slope))
-    constants = {
-        "head_lipschitz": head_lipschitz,
-        "embedding_lipschitz": embedding_lipschitz,
-        "metric_lipschitz": metric_lipschitz,
-    }
-    given = [name for name, constant in constants.items() if constant is not None]
     found = _radii(model, x, head, features, _Parts(query, code), spare, batch_size)
     return Certificate(
         radius=found.radius,
@@ -114,9 +105,20 @@ def _certify_neighbors(
         correct=None if labels is None else head.predictions == labels,
         lipschitz=np.inf,
         rounding=found.rounding,
-        proof=_PROOF + (f", with {' and '.join(given)} as given" if given else ""),
+        proof=_proof(
+            head_lipschitz=head_lipschitz,
+            embedding_lipschitz=embedding_lipschitz,
+            metric_lipschitz=metric_lipschitz,
+        ),
         neighbors=found.neighbors,
     )
+
+
+def _proof(**constants):
+    """What the radii were proven from, the constants that were given included."""
+    given = [name for name, constant in constants.items() if constant is not None]
+    told = f", with {' and '.join(given)} as given" if given else ""
+    return f"where its neighbors may change and its logits may cross{told}"
 
 
 def _radii(model, x, head, features, parts, spare, batch_size):

@@ -20,11 +20,6 @@ from lipot.math.rounding import (
     total,
 )
 
-# A type whose smallest normal number is above this has few exponents, and numbers below that one.
-_FEW_EXPONENTS = 1e-30
-# Which share of it constants may come down to.
-_SUBNORMAL = 64.0
-
 
 @dataclasses.dataclass(frozen=True)
 class Computed:
@@ -71,16 +66,22 @@ def input_node(symbolic, norm=2):
 def computed_input_node(symbolic, shape, norm=2):
     """Node of a model's input of a given shape: the zero sample, and the rounding of its cast."""
     dtype = _float_type(symbolic)
-    machine = float_format(dtype)
     zero = ops.zeros((1, *shape[1:]), dtype)
+    error, reach = input_cast(dtype, shape, norm)
+    size = Affine(1.0, 0.0).plus(error)
+    return Node(1.0, tuple(shape), norm, Computed(zero, error, size, reach))
+
+
+def input_cast(dtype, shape, norm=2):
+    """What `predict` loses of an input in a cast to a type, and up to which norm it can hold it.
+
+    It casts what it is given to Keras's own float type before.
+    """
+    machine, first = float_format(dtype), float_format(keras.config.floatx())
     error = Affine(machine.roundoff, _flushed(machine, shape, norm))
-    # `predict` casts what it is given to Keras's float type first.
-    first = float_format(keras.config.floatx())
     if first.roundoff > machine.roundoff:
         error = error.plus(Affine(2.0 * first.roundoff, 2.0 * _flushed(first, shape, norm)))
-    size = Affine(1.0, 0.0).plus(error)
-    reach = min(first.largest, machine.largest)
-    return Node(1.0, tuple(shape), norm, Computed(zero, error, size, reach))
+    return error, min(first.largest, machine.largest)
 
 
 def _float_type(symbolic):
@@ -120,7 +121,8 @@ def after_layer(node, bound, layer, output):
         return Node(lipschitz, tuple(output.shape), norm)
     dtype = layer.compute_dtype
     incoming, machine = after_cast(node, dtype).computed, float_format(dtype)
-    folded = _folded(incoming.folded, [*bound.constants, (getattr(layer, "k_coef_lip", 1.0),) * 2])
+    bound = bound.with_factor(getattr(layer, "k_coef_lip", 1.0))
+    folded = _folded(incoming.folded, bound.constants)
     machine = _folding(machine, folded)
     error, shape = incoming.error, _shape(output)
     ones = dual_of_ones(_values_in(node.shape), norm) * norm_of_ones(_values_in(shape), norm)
@@ -149,7 +151,8 @@ def after_sum(nodes, factors, layer_dtype, output):
     if nodes[0].computed is None:
         return exact
     incoming = [n.computed for n in nodes]
-    folded = [_folded(one.folded, [(f or 1.0,) * 2]) for one, f in zip(incoming, constants)]
+    # A product with zero stays one, whatever comes first.
+    folded = [_folded(n.folded, [(f, f)] if f else []) for n, f in zip(incoming, constants)]
     machine = _folding(float_format(layer_dtype), _worst(folded))
     scaled = [node.computed.size.times(f) for f, node in zip(factors, nodes)]
     terms = [node.computed.error.times(f) for f, node in zip(factors, nodes)]
@@ -230,16 +233,14 @@ def _folding(machine, folded):
     smallest normal number float16 has fewer digits, and other types may have none.
     """
     low, high = folded
-    lost = max(1.0, machine.smallest / low)
-    least = machine.smallest / (_SUBNORMAL if machine.smallest > _FEW_EXPONENTS else 1.0)
-    if low < least or high > machine.largest:
+    if low < machine.least_factor or high > machine.largest:
         raise ValueError(
             "Constant factors of this model multiply to a number that its type cannot hold, and a "
             "compiler may multiply them before it applies them. Expected products from "
-            f"{least:.2g} to {machine.largest:.2g}: write neighbours as one factor, or use a wider "
-            f"type. Received: products from {low:.2g} to {high:.2g}"
+            f"{machine.least_factor:.2g} to {machine.largest:.2g}: write neighbours as one factor, "
+            f"or use a wider type. Received: products from {low:.2g} to {high:.2g}"
         )
-    return machine._replace(roundoff=machine.roundoff * lost)
+    return machine._replace(roundoff=machine.roundoff * max(1.0, machine.smallest / low))
 
 
 def _finished(output, exact, error, incoming, intermediates, machine, folded):

@@ -1,15 +1,13 @@
 """A layer that inputs pass as one map: how fast it moves them, and what it rounds."""
 
-import math
 from typing import NamedTuple
 
 import keras
-import numpy as np
 
 from lipot.certificates.graph import graph_of, walk
-from lipot.certificates.node import after_cast, computed_input_node
+from lipot.certificates.node import after_cast, computed_input_node, input_cast
 from lipot.checks import positive_float
-from lipot.math.rounding import SINGLE, UP, Affine, float_format
+from lipot.math.rounding import UP, Affine
 
 
 class Part(NamedTuple):
@@ -48,13 +46,7 @@ def bounded_part(name, layer, given, shape):
         `Part`.
     """
     given = None if given is None else positive_float(f"{name}_lipschitz", given)
-    size = math.sqrt(np.prod(shape))
-    machine, first = float_format("float32"), float_format(keras.config.floatx())
-    cast = Affine(SINGLE, size * machine.smallest)
-    if first.roundoff > SINGLE:
-        # `predict` casts what it is given to Keras's float type before.
-        cast = cast.plus(Affine(2.0 * first.roundoff, 2.0 * size * first.smallest))
-    reach = min(first.largest, machine.largest)
+    cast, reach = input_cast("float32", (None, *shape))
     if layer is None:
         return Part(1.0, cast, reach)
     try:

@@ -119,6 +119,6 @@ def _average_bound(layer, input_shape, grown):
     """Bound of an average over windows, divided by its l2 norm, where that makes it grow so."""
     constant = layer.k_coef_lip * (grown if grown == 1.0 else grown * (1.0 + 1e-12))
     window = layer.window(input_shape)
+    bound = LayerBound(constant, roundings=window + 8, gain=constant)
     # The mean divides by the window, and the factor makes its root of that.
-    constants = ((1.0 / window,) * 2, (math.sqrt(window),) * 2)
-    return LayerBound(constant, roundings=window + 8, gain=constant, constants=constants)
+    return bound.with_factor(1.0 / window).with_factor(math.sqrt(window))

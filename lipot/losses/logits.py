@@ -4,6 +4,7 @@ import inspect
 
 import keras
 
+from lipot import checks
 from lipot.backend.keras_graph import final_squashing
 
 
@@ -39,8 +40,9 @@ def check_reads_logits(name, loss):
         argument = inspect.signature(found).parameters.get("from_logits")
         reads = None if argument is None else argument.default
     if reads is False:
-        raise ValueError(
-            f"Invalid value received for argument `{name}`. Expected a loss of logits, such as "
-            "keras.losses.SparseCategoricalCrossentropy(from_logits=True). "
-            f"Received: {loss!r}, which reads them as probabilities"
+        raise checks.refused(
+            name,
+            "a loss of logits, such as "
+            "keras.losses.SparseCategoricalCrossentropy(from_logits=True)",
+            f"{loss!r}, which reads them as probabilities",
         )

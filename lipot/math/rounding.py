@@ -15,11 +15,19 @@ from lipot.math.scaling import wide_dtype
 
 
 class FloatFormat(NamedTuple):
-    """A floating point type: unit roundoff, smallest normal number, and what no norm may exceed."""
+    """A floating point type.
+
+    Attributes:
+        roundoff: Unit roundoff.
+        smallest: Smallest normal number.
+        largest: What no norm may exceed.
+        least_factor: The smallest factor that it can hold; below `smallest` with fewer digits.
+    """
 
     roundoff: float
     smallest: float
     largest: float
+    least_factor: float
 
 
 # Unit roundoff of float32 in a cast and in a sum; what products keep depends on the machine.
@@ -28,10 +36,10 @@ SINGLE = 2.0**-24
 UP = 1.0 + 1e-12
 # Norms stay far enough below overflow for squares; half precision layers square in float32.
 _FORMATS = {
-    "float64": FloatFormat(2.0**-53, 2.0**-1022, 1e150),
-    "float32": FloatFormat(SINGLE, 2.0**-126, 1e18),
-    "bfloat16": FloatFormat(2.0**-8, 2.0**-126, 1e18),
-    "float16": FloatFormat(2.0**-11, 2.0**-14, 16376.0),
+    "float64": FloatFormat(2.0**-53, 2.0**-1022, 1e150, 2.0**-1022),
+    "float32": FloatFormat(SINGLE, 2.0**-126, 1e18, 2.0**-126),
+    "bfloat16": FloatFormat(2.0**-8, 2.0**-126, 1e18, 2.0**-126),
+    "float16": FloatFormat(2.0**-11, 2.0**-14, 16376.0, 2.0**-20),
 }
 # A weight below 2^-126, the smallest normal number, may count as zero: an error of at most the unit
 # roundoff, 2^-24 or more there, times this, with room for layers of several maps.
@@ -95,6 +103,16 @@ class LayerBound(NamedTuple):
         """
         # The input roundings cover sums of inputs, the output ones what is done to the result.
         return cls(constant, inputs + 2, 2.0 * constant, 0.0, inputs + 2)
+
+    def with_factor(self, factor):
+        """This bound of a layer that applies one more fixed factor, a number or an array."""
+        sizes = np.abs(np.asarray(factor, "float64"))
+        # A product with zero stays one, whatever comes first.
+        sizes = sizes[sizes > 0.0]
+        if sizes.size == 0:
+            return self
+        extremes = float(sizes.min()), float(sizes.max())
+        return self._replace(constants=(*self.constants, extremes))
 
     def with_bias(self, bias, output_shape, norm=2):
         """Bound of a linear layer with this bound whose outputs are shifted by a bias.

@@ -35,7 +35,7 @@ class ChecksFirstBatch:
 
     def _checked(self, x, batch_size, y=None):
         batch, x = first_batch(x, batch_size)
-        inputs, labels = _parts(batch)
+        inputs, labels = parts_of(batch)
         if inputs is None or len(inputs) == 0:
             return x
         inputs = ops.cast(inputs, keras.config.floatx())
@@ -124,12 +124,10 @@ def _check_classes(y, count):
         checks.labels(y.ravel(), y.size, count)
 
 
-def _parts(batch):
-    """Inputs and labels of a batch."""
-    if isinstance(batch, tuple | list):
-        inputs, labels = batch[0], (batch[1] if len(batch) > 1 else None)
-    else:
-        inputs, labels = batch, None
+def parts_of(batch):
+    """Inputs and labels of a batch of `first_batch`, `None` for what it lacks."""
+    parts = batch if isinstance(batch, tuple | list) else (batch,)
+    inputs, labels = (*parts, None)[:2]
     return one_array(inputs) if _is_nest(inputs) else inputs, labels
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from keras import ops
 
 from lipot import backend, checks
+from lipot.backend.keras_graph import forget_programs
 from lipot.batches import Points, padded
 from lipot.math.neighbors import Neighbors, nearest_neighbors
 from lipot.math.precision import widest_float
@@ -335,8 +336,7 @@ class NeighborModel(keras.Model):
     def _forget_programs(self):
         self._index = None
         self._programs = {}
-        self.predict_function = None
-        self.test_function = None
+        forget_programs(self)
 
 
 def as_float(inputs):

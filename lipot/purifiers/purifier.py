@@ -4,12 +4,10 @@ import keras
 from keras import ops
 
 from lipot import checks
+from lipot.attacks.ball import slack
 from lipot.backend.calls import stateless_call
 from lipot.losses.weighted_loss import MeanLoss
-from lipot.models.first_batch import first_batch
-
-# What resizing or float16 adds to an end of [0, 1] is no other range.
-_SLACK = 1e-3
+from lipot.models.first_batch import first_batch, parts_of
 
 
 @keras.saving.register_keras_serializable(package="lipot")
@@ -57,14 +55,14 @@ class Purifier(keras.Model):
 
 
 def _check_range(batch):
-    """Raises unless the images of a batch, its first entry, lie in [0, 1]."""
-    leaves = keras.tree.flatten(batch)
-    if not leaves or leaves[0] is None or 0 in ops.shape(leaves[0]):
+    """Raises unless the images of a batch lie in [0, 1]."""
+    images, _ = parts_of(batch)
+    if images is None or 0 in ops.shape(images):
         return
-    images = ops.cast(leaves[0], "float32")
+    images = ops.cast(images, "float32")
     low, high = float(ops.min(images)), float(ops.max(images))
     # A NaN fails too.
-    if not (low >= -_SLACK and high <= 1.0 + _SLACK):
+    if not (low >= -slack(0.0) and high <= 1.0 + slack(1.0)):
         raise checks.refused("x", "images in [0, 1]", f"values from {low:g} to {high:g}")
 
 

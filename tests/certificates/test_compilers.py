@@ -60,6 +60,13 @@ def test_constants_that_cannot_be_multiplied_first_are_refused(case, norm):
         lipot.certify(network(*parts, dtype=dtype), X, norm=norm)
 
 
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="float64 may be float32")
+def test_a_product_that_vanishes_in_double_precision_too_is_refused():
+    model = network(lambda x: x * 1e-200, lambda x: x * 1e-200, dtype="float64")
+    with pytest.raises(ValueError, match="Constant factors of this model multiply.*from 0 to 1"):
+        lipot.certify(model, X)
+
+
 def test_factors_of_poolings_count_too():
     pool = [ScaledAveragePooling2D(1, k_coef_lip=1e-22) for _ in range(2)]
     with pytest.raises(ValueError, match="Constant factors of this model multiply"):
@@ -121,15 +128,20 @@ def adapted_anew(model):
     model.layers[1].adapt(7.0 * X + 3.0)
 
 
-def test_predict_forgets_what_was_traced_before():
+def test_predict_and_evaluate_forget_what_was_traced_before():
     normalization = layers.Normalization()
     normalization.adapt(X)
     for part, change in ((identity(), changed_activation), (normalization, adapted_anew)):
         model = network(part)
+        model.compile(loss="mse")
         model.predict(X, verbose=0)
+        model.evaluate(X, 0 * X, verbose=0)
         change(model)
         lipot.certify(model, X)
-        np.testing.assert_allclose(model.predict(X, verbose=0), to_numpy(model(X)), rtol=1e-5)
+        scores = to_numpy(model(X))
+        np.testing.assert_allclose(model.predict(X, verbose=0), scores, rtol=1e-5)
+        found = model.evaluate(X, 0 * X, verbose=0)
+        assert found == pytest.approx(np.mean(scores**2), rel=1e-5)
 
 
 def test_whole_numbers_that_the_backend_cannot_hold_are_refused():
@@ -151,6 +163,25 @@ def test_the_cast_of_predict_to_the_float_type_is_counted():
     finally:
         keras.config.set_floatx("float32")
     assert before > 2e-4 and after == 0.0
+
+
+def test_the_cast_before_a_search_is_counted():
+    keras.utils.set_random_seed(0)
+    x = np.concatenate([np.zeros((20, 2)), np.ones((20, 2))])
+    x = (x + 0.05 * np.random.default_rng(0).normal(size=x.shape)).astype("float32")
+    model = lipot.models.OTAD(
+        network(identity()), keras.Sequential([keras.Input((2,)), identity()]), neighbors=20
+    ).adapt(x)
+    before = lipot.certify(model, x).radius
+    keras.config.set_floatx("float16")
+    try:
+        after = lipot.certify(model, x).radius
+    finally:
+        keras.config.set_floatx("float32")
+    assert np.any(before > 0.0)
+    # One unit roundoff of float16 at the point, and one at the moved point.
+    lost = 2.0**-10 * np.linalg.norm(x, axis=1)
+    assert np.all(after <= np.maximum(before - lost, 0.0))
 
 
 def test_products_are_looked_at_in_the_format_that_every_machine_has():

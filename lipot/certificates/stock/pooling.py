@@ -37,7 +37,7 @@ def average_pooling(layer, input_shape, norm):
     # before it is divided.
     window = math.prod(layer.pool_size)
     gain = constant * window if layer.compute_dtype == "float16" else constant
-    return LayerBound(constant, roundings=window + 4, gain=gain, constants=((1.0 / window,) * 2,))
+    return LayerBound(constant, roundings=window + 4, gain=gain).with_factor(1.0 / window)
 
 
 @register_bound(layers.GlobalMaxPooling1D, layers.GlobalMaxPooling2D)
@@ -51,7 +51,7 @@ def global_average_pooling(layer, input_shape, norm):
     # The root of as many values as a mean has, or nothing in l-infinity.
     count = math.prod(size)
     constant = UP / norm_of_ones(count, norm)
-    return LayerBound(constant, roundings=count + 4, gain=constant, constants=((1.0 / count,) * 2,))
+    return LayerBound(constant, roundings=count + 4, gain=constant).with_factor(1.0 / count)
 
 
 def _windows(layer, input_shape):

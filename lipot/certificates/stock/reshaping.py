@@ -86,14 +86,12 @@ def normalization(layer, input_shape, norm):
     least = applied(keras.config.epsilon(), layer.compute_dtype)
     deviation = np.maximum(np.sqrt(variance), least)
     if layer.invert:
-        bound = channelwise(deviation, np.abs(mean), input_shape, norm)
-        return bound._replace(constants=_extremes(deviation))
+        return channelwise(deviation, np.abs(mean), input_shape, norm).with_factor(deviation)
     _divisor(layer, deviation, layer.compute_dtype)
     centered = channelwise(np.ones_like(deviation), np.abs(mean), input_shape, norm)
     bound = channelwise(1.0 / deviation, np.abs(mean) / deviation, input_shape, norm)
-    return bound._replace(
-        peak=centered.gain, peak_offset=centered.offset, constants=_extremes(1.0 / deviation)
-    )
+    bound = bound._replace(peak=centered.gain, peak_offset=centered.offset)
+    return bound.with_factor(1.0 / deviation)
 
 
 @register_bound(layers.Rescaling)
@@ -108,19 +106,12 @@ def rescaling(layer, input_shape, norm):
         np.abs(applied(value, layer.compute_dtype)) for value in (layer.scale, layer.offset)
     )
     repeats = _repeats(layer, input_shape, np.broadcast_shapes(scale.shape, shift.shape), norm)
-    bound = channelwise(scale, shift, input_shape, norm)
+    bound = channelwise(scale, shift, input_shape, norm).with_factor(scale)
     return bound._replace(
-        constants=_extremes(scale),
         lipschitz=bound.lipschitz * repeats,
         gain=bound.gain * repeats,
         offset=bound.offset * repeats,
     )
-
-
-def _extremes(factors):
-    """The smallest and the largest of an array of factors; a zero is applied by itself."""
-    sizes = np.abs(factors)[np.asarray(factors) != 0.0]
-    return ((float(sizes.min()), float(sizes.max())),) if sizes.size else ()
 
 
 def _repeats(layer, input_shape, shape, norm):
