@@ -4,6 +4,7 @@ import keras
 
 import lipot
 from lipot import layers
+from lipot.math.scaling import wide_dtype
 
 SHAPE = (32, 32, 3)
 
@@ -35,6 +36,31 @@ def lipnext(width=192, depth=4, patch_size=4, dense_layers=1):
         dense_layers=dense_layers,
         center=0.0,
     )
+
+
+def lipnext_of_patches(width=512, depth=12):
+    """LipNeXt as its authors build it, with a free last layer, in the dtype policy at hand."""
+    body = lipot.models.lipnext(SHAPE, 10, width, depth)
+    features = body.layers[-2].output
+    dense = keras.layers.Dense(10, kernel_initializer="orthogonal", dtype=features.dtype)
+    return keras.Model(body.inputs, dense(features))
+
+
+def pyramid(widths=(256, 512, 768), depth=3, dense=1024):
+    """Orthogonal convolutions at 16, 8 and 4 pixels a side, for a GPU."""
+    parts = [keras.layers.Rescaling(1.0, offset=-0.5)]
+    for width in widths:
+        sizes = [(4, 2)] + depth * [(3, 1)]
+        for size, stride in sizes:
+            convolution = layers.OrthogonalConv2D(width, size, strides=stride)
+            parts += [convolution, layers.GroupSort2()]
+    last = layers.SpectralConv2D(widths[-1], 2, strides=2)
+    flat = keras.layers.Flatten()
+    parts += [last, layers.GroupSort2(), flat, layers.SpectralDense(dense), layers.GroupSort2()]
+    # Half precision would round the logits away; the policy's own type where it is finer.
+    dtype = wide_dtype(keras.config.dtype_policy().compute_dtype)
+    head = layers.FrobeniusDense(10, disjoint_neurons=True, dtype=dtype)
+    return keras.Sequential([keras.Input(SHAPE), *parts, head])
 
 
 def stock(filters=(32, 64, 64), dense=256):

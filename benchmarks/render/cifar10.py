@@ -8,6 +8,7 @@ from benchmarks.render.commands import command_of
 
 PAGE = DOCS / "cifar10.md"
 COMPARISON = "certified_cifar10"
+TIMED = {"pyramid_cifar10": "A pyramid of orthogonal convolutions", "lipnext_cifar10": "LipNeXt"}
 SAME = "lipot, the same layers"
 COLUMNS = (
     "network",
@@ -49,13 +50,17 @@ def _full():
 
 
 def _on_a_gpu():
-    """LipNeXt, trained for minutes on a large GPU."""
-    command, record = command_of("lipnext_cifar10"), read_result("lipnext_cifar10")
+    """The networks that were trained for minutes on a large GPU."""
+    return "\n\n".join(_timed(name, title) for name, title in TIMED.items())
+
+
+def _timed(name, title):
+    command, record = command_of(name), read_result(name)
     if record is None:
-        return f"LipNeXt on a GPU has no stored result yet: `{command}`."
+        return f"{title} on a GPU has no stored result yet: `{command}`."
     found, settings = record["figures"], record["settings"]
     return (
-        f"LipNeXt, {settings['minutes']:g} minutes on {settings['trained_on']}, one seed: "
+        f"{title}, {settings['minutes']:g} minutes on {settings['trained_on']}, one seed: "
         f"{percent(found['clean'])} clean, {percent(found['certified']['36/255'])} proven at "
         f"36/255, on {settings['points']:,} test images (`{command}`, {record['date']})."
     )

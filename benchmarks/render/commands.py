@@ -18,7 +18,7 @@ COMMANDS = {
     "hkr_mnist": "measure.training.hkr_mnist",
     "interrupted_evaluation": "measure.attacks.interrupted_evaluation --points 100",
     "linf_mnist": "measure.training.linf_mnist --minutes 50 --attack 300 --directions 10000",
-    "lipnext_cifar10": "measure.training.lipnext_cifar10 --minutes 11.5 --points 1000",
+    "lipnext_cifar10": "measure.training.timed_cifar10 lipnext --minutes 11.5 --points 1000",
     "manifold_adam": (
         "measure.training.orthogonalizers --epochs 1 --only retraction manifold_adam --seeds 0 1 2 "
         "--name manifold_adam"
@@ -43,6 +43,7 @@ COMMANDS = {
     "papers/otad-2": "papers --table otad-2",
     "papers/otad-3": "papers --table otad-3",
     "plan": "measure.speed.plan",
+    "pyramid_cifar10": "measure.training.timed_cifar10 pyramid --minutes 18.2",
     "shared_evaluation": "measure.attacks.shared_evaluation",
     "soundness": "measure.attacks.soundness",
     "streamed_certify": "measure.speed.streamed_certify",

@@ -14,6 +14,7 @@ from lipot.backend.derivatives import (
 from lipot.backend.devices import (
     devices_scope,
     gather_over_replicas,
+    has_accelerator,
     replica,
     row_shards,
     shards,

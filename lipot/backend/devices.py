@@ -1,5 +1,7 @@
 """Replicas, workers and devices that share a batch."""
 
+import keras
+
 from lipot.backend.running import engine
 
 
@@ -74,3 +76,8 @@ def row_shards(variable):
     It is 1 without a distribution, and on TensorFlow and PyTorch.
     """
     return engine.row_shards(variable)
+
+
+def has_accelerator():
+    """Whether the backend computes on something that is no processor, such as a GPU."""
+    return not all(name.startswith("cpu") for name in keras.distribution.list_devices())

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from lipot import layers
+from lipot import backend, layers
 from lipot.optimizers import ManifoldAdam
 from tests.helpers import check_serializable, to_numpy
 
@@ -94,9 +94,11 @@ def test_all_other_variables_get_plain_adam():
     np.testing.assert_array_equal(to_numpy(ours[0]), to_numpy(theirs[0]))
 
 
+@pytest.mark.parametrize("accelerator", [False, True])
 @pytest.mark.parametrize("shape", [(64, 64), (96, 32), (32, 96)])
 @pytest.mark.parametrize("rate", [1e-4, 1e-3, 1e-2, 1e-1])
-def test_singular_values_stay_within_the_drift(shape, rate):
+def test_singular_values_stay_within_the_drift(shape, rate, accelerator, monkeypatch):
+    monkeypatch.setattr(backend, "has_accelerator", lambda: accelerator)
     rng = np.random.default_rng(1)
     layer = built(shape[1], shape[0])
     adam = ManifoldAdam(rate)
@@ -108,7 +110,24 @@ def test_singular_values_stay_within_the_drift(shape, rate):
         gradient = toward - kernel @ toward.T @ kernel + 0.3 * tangent(kernel, rng)
         adam.apply([ops.convert_to_tensor(gradient.astype("float32"))])
         values = np.linalg.svd(to_numpy(layer.kernel), compute_uv=False)
-        assert values.min() > 0.97 and values.max() < 1.02
+        assert values.min() > 0.97 and values.max() < 1.03
+
+
+def test_an_accelerator_is_asked_for_no_small_factorization(monkeypatch):
+    # There each waits for a solver.
+    def asked(*_):
+        raise AssertionError("a factorization")
+
+    monkeypatch.setattr(backend, "has_accelerator", lambda: True)
+    monkeypatch.setattr(ops, "qr", asked)
+    monkeypatch.setattr(ops, "eigh", asked)
+    layer = built(8, 8)
+    adam = ManifoldAdam(1e-3)
+    adam.build([layer.kernel])
+    adam.apply([ops.ones((8, 8))])
+    monkeypatch.setattr(backend, "has_accelerator", lambda: False)
+    with pytest.raises(AssertionError, match="a factorization"):
+        adam.apply([ops.ones((8, 8))])
 
 
 def test_a_stack_of_matrices_turns_each_by_itself():
