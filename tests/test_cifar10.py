@@ -1,15 +1,18 @@
 """The CIFAR-10 recipe: its network is 1-Lipschitz, and a killed training goes on."""
 
+import dataclasses
+import json
+
 import keras
 import numpy as np
 import pytest
 
 import lipot
-from benchmarks.common import cifar10_batches, cifar10_certificate
+from benchmarks.common import cifar10_batches, cifar10_certificate, cifar10_networks
 from benchmarks.common.cifar10_batches import Batches, read_extra
 from benchmarks.common.image_moves import moved
 from benchmarks.common.norms import power_iteration
-from benchmarks.measure.training import certified_cifar10, cifar10
+from benchmarks.measure.training import certified_cifar10, cifar10, timed_cifar10
 from benchmarks.render import cifar10 as page
 from lipot.datasets import Dataset
 
@@ -71,6 +74,40 @@ def test_killed_training_goes_on_at_the_right_epoch(tiny_data, tmp_path, monkeyp
     cifar10.certify(options, tmp_path)
     assert set(written["certified"]) == set(cifar10_certificate.RADII)
     assert written["lipschitz_constant_before_head"] <= 1.0 + 1e-5
+
+
+@pytest.fixture
+def own_policy():
+    before = keras.config.dtype_policy()
+    yield
+    keras.config.set_dtype_policy(before)
+
+
+@pytest.mark.parametrize("network", timed_cifar10.RECIPES)
+def test_what_is_trained_for_a_time_is_certified(
+    network, tiny_data, own_policy, tmp_path, monkeypatch, capsys
+):
+    small = {
+        "pyramid": lambda: cifar10_networks.pyramid((8, 8, 8), 1, 8),
+        "lipnext": lambda: cifar10_networks.lipnext_of_patches(8, 1),
+    }
+    recipe = dataclasses.replace(timed_cifar10.RECIPES[network], build=small[network])
+    monkeypatch.setitem(timed_cifar10.RECIPES, network, recipe)
+    monkeypatch.setattr(timed_cifar10, "RUNS", tmp_path)
+    written = {}
+    monkeypatch.setattr(
+        timed_cifar10, "write_result", lambda name, figures, **_: written.update({name: figures})
+    )
+    for options in (["--minutes", "0.02", "--batch-size", "16", "--holdout", "8"], ["--certify"]):
+        monkeypatch.setattr("sys.argv", ["timed_cifar10", network, *options])
+        timed_cifar10.main()
+    (found,) = written.values()
+    assert list(written) == [f"{network}_cifar10"]
+    assert found["lipschitz_constant_before_head"] <= 1.0 + 1e-5
+    assert found["training"]["epochs"] == len(found["training"]["accuracy"])
+    printed = capsys.readouterr().out
+    (held_out,) = (json.loads(line) for line in printed.splitlines() if line.startswith("{"))
+    assert 0.0 <= held_out["36/255"] <= held_out["clean"] <= 1.0
 
 
 def test_settings_that_differ_are_refused(tmp_path):
