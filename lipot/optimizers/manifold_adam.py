@@ -14,9 +14,13 @@ _FOLLOWED = 16
 _TRIES = 4
 
 
-def _turn_at(rank):
-    """The default of `turn`: so much that all angles together are no more than at rank 256."""
-    return 64.0 * min(1.0, (256 / rank) ** 0.5)
+# Columns of a kernel and kernels of a network up to which the default of `turn` is the same.
+_COLUMNS, _KERNELS = 256, 4
+
+
+def _turn_at(rank, kernels):
+    """The default of `turn`: all angles together are no more than those of four kernels of 256."""
+    return 64.0 * min(1.0, (_COLUMNS / rank) ** 0.5) * min(1.0, (_KERNELS / kernels) ** 0.5)
 
 
 @keras.saving.register_keras_serializable(package="lipot")
@@ -51,9 +55,12 @@ class ManifoldAdam(keras.optimizers.Adam):
         beta_2: Decay of the second moment.
         epsilon: Small number beside the root of the second moment.
         turn: Positive float, the angle of a step for each unit of the learning rate. 16 makes a
-            step at width 256 as long as Adam's; a tangent step may be longer. By default 64, and
-            for kernels of more than 256 columns $64 \sqrt{256 / r}$: gradients have few directions
-            however many columns there are, and along them a step then turns no further.
+            step at width 256 as long as Adam's; a tangent step may be longer. By default 64, times
+            $\sqrt{256 / r}$ for kernels of more than 256 columns (gradients have few directions
+            however many columns there are, and along them a step then turns no further) and times
+            $\sqrt{4 / n}$ where $n > 4$ orthonormal matrices are trained, so that all their turns
+            together stay the same. An `OrthogonalConv2D` has one for each row and column of its
+            kernel beyond a patch of its stride, and one or two more.
         drift: Positive float, at which a whole kernel is brought back.
         name: Name of the optimizer.
         **kwargs: Arguments of `keras.optimizers.Adam`.
@@ -98,7 +105,7 @@ class ManifoldAdam(keras.optimizers.Adam):
             return
         super().build(var_list)
         self._sizes, self._directions, self._manifolds = {}, {}, {}
-        self._largest = {}
+        self._largest, self._kernels = {}, 0
         for variable in var_list:
             matrices = self._matrices(variable, variable)
             if matrices is None:
@@ -106,6 +113,8 @@ class ManifoldAdam(keras.optimizers.Adam):
             key = keras_graph.index_in(self, variable)
             self._manifolds[key] = variable.constraint
             leading, rank = tuple(matrices.shape[:-2]), min(matrices.shape[-2:])
+            # A chain of matrices, each in groups of channels that stand side by side.
+            self._kernels += leading[0] if len(leading) == 2 else 1
             self._sizes[key] = self.add_variable(
                 (*leading, 1, 1), "zeros", variable.dtype, name=f"{variable.name}_size"
             )
@@ -156,7 +165,7 @@ class ManifoldAdam(keras.optimizers.Adam):
             ),
             lambda: (m, v),
         )
-        turn = _turn_at(rank) if self.turn is None else self.turn
+        turn = _turn_at(rank, self._kernels) if self.turn is None else self.turn
         length = turn * ops.cast(learning_rate, variable.dtype) / powers[0]
         # In this order one pass through the kernel less.
         scale = ops.sqrt(self._divisor(index, v) / powers[1]) + self.epsilon

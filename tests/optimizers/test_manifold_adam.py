@@ -71,6 +71,34 @@ def test_a_step_of_the_defaults_is_no_longer_in_all_where_there_are_more_columns
     assert step == pytest.approx(1e-6 * turn * units**0.5, rel=0.05)
 
 
+@pytest.mark.parametrize("count, turn", [(4, 64.0), (16, 32.0), (64, 16.0)])
+def test_a_step_of_the_defaults_is_no_longer_in_all_where_there_are_more_kernels(count, turn):
+    kernels = [built(4, 4).kernel for _ in range(count)]
+    before = [to_numpy(kernel).copy() for kernel in kernels]
+    adam = ManifoldAdam(1e-5)
+    adam.build(kernels)
+    adam.apply([tangent(kernel, np.random.default_rng(0)) for kernel in before])
+    step = np.linalg.norm(to_numpy(kernels[-1]) - before[-1])
+    assert step == pytest.approx(1e-5 * turn * 4**0.5, rel=0.05)
+
+
+def test_a_convolution_counts_as_its_chain_and_groups_as_one():
+    # Two rows and two columns beyond the first of each, and the matrix at their end.
+    layer = layers.OrthogonalConv2D(8, 3, groups=2, use_bias=False)
+    layer.build((None, 8, 8, 8))
+    weights = layer.trainable_variables
+    before = [to_numpy(weight).copy() for weight in weights]
+    adam = ManifoldAdam(1e-6)
+    adam.build(weights)
+    rng = np.random.default_rng(0)
+    each = [[tangent(one, rng) for one in np.reshape(w, (-1, *w.shape[-2:]))] for w in before]
+    adam.apply([np.reshape(found, w.shape) for found, w in zip(each, before)])
+    for weight, start in zip(weights, before):
+        rank = min(weight.shape[-2:])
+        moved = np.linalg.norm(to_numpy(weight) - start, axis=(-2, -1))
+        np.testing.assert_allclose(moved, 1e-6 * 64.0 * (4 / 5) ** 0.5 * rank**0.5, rtol=0.05)
+
+
 def test_the_first_long_step_is_brought_back():
     layer = built(256, 256)
     before = to_numpy(layer.kernel).copy()
