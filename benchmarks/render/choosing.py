@@ -69,6 +69,8 @@ _LINES = (
     ("linf-dist", "linf_mnist", _proven(read_in.certified, "l-infinity", "0.3")),
     ("PGD-AT: adversarial training alone", "papers/got-1", _adversarial("PGD-AT")),
     ("the same for 20 epochs instead of 8", "papers/got-1-long", _adversarial("PGD-AT")),
+    ("PGD-AT with AWP", "papers/got-1", _adversarial("PGD-AT with AWP")),
+    ("PGD-AT with LBGAT", "papers/got-1", _adversarial("PGD-AT with LBGAT")),
     ("GOT", "papers/got-1", _adversarial("GOT-PGD-S")),
     ("OTJR", "papers/got-1", _adversarial("OTJR")),
     ("OT-Classifier, attacked", "papers/ot-classifier", _ot_classifier("OT-CLA+Adv")),
