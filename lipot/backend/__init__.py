@@ -12,6 +12,7 @@ from lipot.backend.derivatives import (
     vjp,
 )
 from lipot.backend.devices import (
+    accelerators,
     devices_scope,
     gather_over_replicas,
     has_accelerator,

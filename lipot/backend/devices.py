@@ -1,7 +1,5 @@
 """Replicas, workers and devices that share a batch."""
 
-import keras
-
 from lipot.backend.running import engine
 
 
@@ -78,6 +76,12 @@ def row_shards(variable):
     return engine.row_shards(variable)
 
 
+def accelerators():
+    """Kinds of the devices that the backend computes on and that are no processors: `["gpu"]`."""
+    # PyTorch's shapes without values are on a device of that name.
+    return sorted(engine.devices() - {"cpu", "meta"})
+
+
 def has_accelerator():
     """Whether the backend computes on something that is no processor, such as a GPU."""
-    return not all(name.startswith("cpu") for name in keras.distribution.list_devices())
+    return bool(accelerators())

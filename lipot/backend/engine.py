@@ -76,6 +76,9 @@ class Engine:
             f"those need the TensorFlow backend. Received: {path} on {keras.backend.backend()}"
         )
 
+    def devices(self):
+        return {name.partition(":")[0] for name in keras.distribution.list_devices()}
+
     def shards(self):
         return 1
 

@@ -23,6 +23,10 @@ class TorchEngine(Engine):
 
         self.torch = torch
 
+    def devices(self):
+        # Keras lists none for PyTorch.
+        return {ops.zeros(()).device.type}
+
     def value_and_input_gradient(self, function, inputs):
         inputs = inputs.detach().requires_grad_(True)
         with self.torch.enable_grad():

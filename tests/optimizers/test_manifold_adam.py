@@ -127,6 +127,8 @@ def test_all_other_variables_get_plain_adam():
 @pytest.mark.parametrize("rate", [1e-4, 1e-3, 1e-2, 1e-1])
 def test_singular_values_stay_within_the_drift(shape, rate, accelerator, monkeypatch):
     monkeypatch.setattr(backend, "has_accelerator", lambda: accelerator)
+    # The optimizer draws the directions that it follows first.
+    keras.utils.set_random_seed(1)
     rng = np.random.default_rng(1)
     layer = built(shape[1], shape[0])
     adam = ManifoldAdam(rate)
@@ -138,7 +140,7 @@ def test_singular_values_stay_within_the_drift(shape, rate, accelerator, monkeyp
         gradient = toward - kernel @ toward.T @ kernel + 0.3 * tangent(kernel, rng)
         adam.apply([ops.convert_to_tensor(gradient.astype("float32"))])
         values = np.linalg.svd(to_numpy(layer.kernel), compute_uv=False)
-        assert values.min() > 0.97 and values.max() < 1.03
+        assert values.min() > 0.97 and values.max() < 1.02
 
 
 def test_an_accelerator_is_asked_for_no_small_factorization(monkeypatch):

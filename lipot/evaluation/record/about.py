@@ -7,7 +7,7 @@ import platform
 
 import keras
 
-from lipot import checks
+from lipot import backend, checks
 from lipot.backend.keras_graph import all_layers
 
 
@@ -50,8 +50,7 @@ def circumstances(shape: tuple, classes: int) -> dict[str, str]:
     '60 points of 8 x 8 x 1, 10 classes'
     """
     size = " x ".join(map(str, shape[1:]))
-    devices = {device.partition(":")[0] for device in keras.distribution.list_devices()}
-    device = ", ".join(sorted(devices - {"cpu"})) or "no accelerator"
+    device = ", ".join(backend.accelerators()) or "no accelerator"
     machine = f"{platform.system()} on {platform.machine()}, {os.cpu_count()} cores, {device}"
     return {
         "data": f"{shape[0]} points of {size}, {classes} classes",
