@@ -119,7 +119,8 @@ def test_all_other_variables_get_plain_adam():
         gradient = rng.normal(size=(3, 4)).astype("float32")
         for optimizer, variables in zip(optimizers, (ours, theirs)):
             optimizer.apply([ops.convert_to_tensor(gradient)], variables)
-    np.testing.assert_array_equal(to_numpy(ours[0]), to_numpy(theirs[0]))
+    # PyTorch's Adam steps all variables at once, and rounds otherwise.
+    np.testing.assert_allclose(to_numpy(ours[0]), to_numpy(theirs[0]), rtol=2e-7)
 
 
 @pytest.mark.parametrize("accelerator", [False, True])
@@ -136,11 +137,13 @@ def test_singular_values_stay_within_the_drift(shape, rate, accelerator, monkeyp
     toward = rng.normal(size=shape)
     for _ in range(40):
         kernel = to_numpy(layer.kernel).astype("float64")
-        # The same direction again and again: momentum leaves the manifold fastest.
+        # The same way again and again: momentum leaves the manifold fastest.
         gradient = toward - kernel @ toward.T @ kernel + 0.3 * tangent(kernel, rng)
         adam.apply([ops.convert_to_tensor(gradient.astype("float32"))])
         values = np.linalg.svd(to_numpy(layer.kernel), compute_uv=False)
-        assert values.min() > 0.97 and values.max() < 1.02
+        # All 32 or 64 directions drift alike here, twice as many as are followed: what of the
+        # others is left is estimated. Unseen it would pass 1.05 within a few steps.
+        assert values.min() > 0.97 and values.max() < 1.025
 
 
 def test_an_accelerator_is_asked_for_no_small_factorization(monkeypatch):

@@ -22,7 +22,6 @@ import functools
 import json
 import subprocess
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
 import keras
@@ -31,75 +30,46 @@ import numpy as np
 import lipot
 from benchmarks.common import cifar10_networks as networks
 from benchmarks.common import read_result, write_result
-from benchmarks.common.cifar10_batches import Batches, Shuffle
 from benchmarks.common.cifar10_certificate import RADII
+from benchmarks.common.cifar10_recipe import Recipe
 from benchmarks.common.networks import mixed_precision
 from benchmarks.common.norms import operator_norms, power_iteration
-from benchmarks.common.time_budget import Clock
-from lipot import callbacks, losses, optimizers
+from lipot import optimizers
 
 RUNS = Path("runs")
 
 
-@dataclasses.dataclass(frozen=True)
-class Row:
-    """One network and the settings it was found to do best with."""
-
-    name: str
-    build: Callable[[], keras.Model]
-    optimizer: Callable[[float], keras.optimizers.Optimizer]
-    learning_rate: float
-    tau: float
-    eps: float = 0.3
-
-    def compiled(self):
-        """The network, ready to be trained."""
-        model = self.build()
-        loss = losses.EMMA(self.eps, head=model.layers[-1], tau=self.tau)
-        model.compile(self.optimizer(self.learning_rate), loss, metrics=["accuracy"])
-        return model
-
-    def settings(self):
-        """What a result file says of the row."""
-        return {"learning_rate": self.learning_rate, "tau": self.tau, "eps": self.eps}
-
-
+# By its name in the command: the name in the table, and how it is trained.
 ROWS = {
-    "same": Row("lipot, the same layers", networks.spectral, keras.optimizers.Adam, 2e-3, tau=3.0),
-    "orthogonal": Row(
-        "lipot, orthogonal", networks.orthogonal, optimizers.ManifoldAdam, 2e-3, tau=3.0
+    "same": (
+        "lipot, the same layers",
+        Recipe(networks.spectral, optimizer=keras.optimizers.Adam),
     ),
-    # Its stored row was made with this angle, which was the default.
-    "lipnext": Row(
+    "orthogonal": ("lipot, orthogonal", Recipe(networks.orthogonal)),
+    "lipnext": (
         "lipot, LipNeXt",
-        networks.lipnext,
-        functools.partial(optimizers.ManifoldAdam, turn=64.0),
-        2e-3,
-        tau=3.0,
+        # Its stored row was made with this angle, which was the default.
+        Recipe(networks.lipnext, optimizer=functools.partial(optimizers.ManifoldAdam, turn=64.0)),
     ),
 }
 # deel-lip has no loss that knows the last layer: its cross-entropy with a temperature.
 DEEL, DEEL_SETTINGS = "deel-lip 1.5.0", {"learning_rate": 1e-3, "tau": 1.0}
 
 
-def lipot_row(row, data, seed, options):
+def lipot_row(key, data, seed, options):
     """Trains a network of lipot's layers for the time given; returns its figures."""
-    keras.utils.set_random_seed(seed)
-    model = row.compiled()
-    batches = Batches(
-        data["x_train"], data["y_train"], None, batch_size=options.batch_size, seed=seed
-    )
-    clock = Clock()
-    budget = callbacks.TimeBudget(options.minutes, row.learning_rate, warmup=0.03)
-    folder = RUNS / options.result / f"{row.name}, seed {seed}"
-    backup = callbacks.Backup(folder, keeps=[budget, clock])
-    model.fit(
-        batches, epochs=10_000, verbose=2, callbacks=[Shuffle(batches), clock, budget, backup]
+    name, recipe = ROWS[key]
+    model, _, clock = dataclasses.replace(recipe, batch_size=options.batch_size).trained(
+        data["x_train"],
+        data["y_train"],
+        minutes=options.minutes,
+        seed=seed,
+        folder=RUNS / options.result / f"{name}, seed {seed}",
     )
     norms = [found["largest"] for found in operator_norms(model)[:-1]]
-    exact = in_float64(row.build, model.get_weights())
-    epochs = clock.steps / len(batches)
-    return figures_of(exact, data, epochs, clock.spent(), norms) | {"settings": row.settings()}
+    exact = in_float64(recipe.build, model.get_weights())
+    epochs = clock.steps / (len(data["x_train"]) // options.batch_size)
+    return figures_of(exact, data, epochs, clock.spent(), norms) | {"settings": recipe.settings()}
 
 
 def deel_row(data, seed, options):
@@ -218,13 +188,13 @@ def main():
     stored = read_result(options.result)
     found = stored["figures"] if stored and stored["settings"] == settings else {}
     for key in options.rows:
-        name = DEEL if key == "deel" else ROWS[key].name
+        name = DEEL if key == "deel" else ROWS[key][0]
         runs = found.setdefault(name, {})
         for seed in (seed for seed in map(str, options.seeds) if seed not in runs):
             runs[seed] = (
                 deel_row(data, int(seed), options)
                 if key == "deel"
-                else lipot_row(ROWS[key], data, int(seed), options)
+                else lipot_row(key, data, int(seed), options)
             )
             print(name, seed, json.dumps(runs[seed], indent=1), flush=True)
             write_result(options.result, found, seed=options.seeds, settings=settings)

@@ -14,9 +14,9 @@ what of them would be certified, to choose settings by.
 
 import argparse
 import dataclasses
+import functools
 import json
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import keras
@@ -25,56 +25,45 @@ import numpy as np
 import lipot
 from benchmarks.common import cifar10_networks as networks
 from benchmarks.common import write_result
-from benchmarks.common.cifar10_batches import Batches, Shuffle
 from benchmarks.common.cifar10_certificate import RADII, certified_figures
-from lipot import callbacks, losses, optimizers
+from benchmarks.common.cifar10_recipe import Recipe
+from lipot import optimizers
 
 RUNS = Path("runs")
 
 
-@dataclasses.dataclass(frozen=True)
-class Recipe:
-    """A network and the settings to train it with."""
-
-    build: Callable[[], keras.Model]
-    learning_rate: float
-    turn: float | None
-    eps: float
-    tau: float
-    batch_size: int
-
-
 RECIPES = {
-    "pyramid": Recipe(networks.pyramid, 1e-3, None, eps=0.25, tau=5.0, batch_size=512),
-    "lipnext": Recipe(networks.lipnext_of_patches, 1.5e-3, 16.0, eps=0.42, tau=1.0, batch_size=256),
+    "pyramid": Recipe(networks.pyramid, 1e-3, eps=0.25, tau=5.0, batch_size=512),
+    "lipnext": Recipe(
+        networks.lipnext_of_patches,
+        1.5e-3,
+        eps=0.42,
+        tau=1.0,
+        batch_size=256,
+        # Its stored run was made with this angle.
+        optimizer=functools.partial(optimizers.ManifoldAdam, turn=16.0),
+    ),
 }
+# Settings of a recipe that the command line may change.
+CHOICES = ("eps", "tau", "learning_rate", "batch_size")
 
 
 def train(options, folder):
     """Trains for the time given, or goes on to, and keeps the weights."""
-    keras.utils.set_random_seed(options.seed)
     keras.config.set_dtype_policy("mixed_bfloat16")
     data = lipot.datasets.load("cifar10")
     count = len(data.x_train) - options.holdout
-    batches = Batches(
+    chosen = {name: getattr(options, name) for name in CHOICES}
+    model, history, clock = dataclasses.replace(RECIPES[options.network], **chosen).trained(
         data.x_train[:count],
         data.y_train_onehot[:count],
-        None,
-        batch_size=options.batch_size,
+        minutes=options.minutes,
         seed=options.seed,
-    )
-    model = RECIPES[options.network].build()
-    loss = losses.EMMA(options.eps, head=model.layers[-1], tau=options.tau)
-    optimizer = optimizers.ManifoldAdam(options.learning_rate, turn=options.turn)
-    model.compile(optimizer, loss, metrics=["accuracy"])
-    budget = callbacks.TimeBudget(options.minutes, options.learning_rate, warmup=0.03)
-    backup = callbacks.Backup(folder / "training", keeps=[budget])
-    history = model.fit(
-        batches, epochs=10_000, verbose=2, callbacks=[Shuffle(batches), budget, backup]
+        folder=folder / "training",
     )
     model.save_weights(folder / "model.weights.h5")
     accuracy = [round(share, 4) for share in history.history["accuracy"]]
-    spent = {"minutes": budget.spent, "epochs": history.epoch[-1] + 1, "accuracy": accuracy}
+    spent = {"minutes": clock.minutes, "epochs": history.epoch[-1] + 1, "accuracy": accuracy}
     (folder / "spent.json").write_text(json.dumps(spent))
     if options.holdout:
         print(json.dumps(spent | held_out(model, data.x_train[count:], data.y_train[count:])))
@@ -120,7 +109,6 @@ def parsed():
     parser.add_argument("--eps", type=float, help="l2 radius to train for")
     parser.add_argument("--tau", type=float)
     parser.add_argument("--learning-rate", type=float)
-    parser.add_argument("--turn", type=float, help="of the optimizer")
     parser.add_argument("--batch-size", type=int)
     parser.add_argument("--holdout", type=int, default=0, help="training images to choose by")
     parser.add_argument("--points", type=int, default=10000, help="test images to certify")
@@ -128,9 +116,9 @@ def parsed():
     parser.add_argument("--trained-on", default="one GPU", help="the machine, for the result")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    for field in dataclasses.fields(Recipe)[1:]:
-        if getattr(options, field.name) is None:
-            setattr(options, field.name, getattr(RECIPES[options.network], field.name))
+    for name in CHOICES:
+        if getattr(options, name) is None:
+            setattr(options, name, getattr(RECIPES[options.network], name))
     return options
 
 
