@@ -10,6 +10,7 @@ import inspect
 from typing import Any
 
 import keras
+from keras import ops
 
 # What an operation of `keras.ops` does, by the name of its class.
 _KINDS = {
@@ -194,6 +195,23 @@ def set_argument(operation: Any, name: str, value: Any) -> None:
     stored = _inside(operation, "_auto_config")
     if stored is not None:
         stored.config[name] = value
+
+
+def copy_arguments(operation: Any) -> None:
+    """Copies the variables and tensors with which a recorded operation was called.
+
+    It would go on to read a variable, which JAX and PyTorch cannot store besides; on PyTorch a
+    tensor may be the memory of one.
+    """
+
+    def copied(leaf):
+        held = isinstance(leaf, keras.Variable) or ops.is_tensor(leaf)
+        return ops.stop_gradient(ops.copy(leaf)) if held else leaf
+
+    for node in _inside(operation, "_inbound_nodes"):
+        arguments = _inside(node, "arguments")
+        for name in ("args", "kwargs"):
+            setattr(arguments, name, keras.tree.map_structure(copied, _inside(arguments, name)))
 
 
 def concatenation_axis(operation: Any) -> int:

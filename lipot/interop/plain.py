@@ -5,7 +5,12 @@ import contextlib
 import keras
 from keras import ops, tree
 
-from lipot.backend.keras_graph import is_stock, set_argument, takes_training
+from lipot.backend.keras_graph import (
+    copy_arguments,
+    is_stock,
+    set_argument,
+    takes_training,
+)
 from lipot.interop.augmentation import LeftOut, clone_graph
 from lipot.interop.graph import is_graph, operations_between
 from lipot.layers.augmentations import is_augmentation
@@ -52,6 +57,7 @@ def to_keras(model):
             f"functional Keras model. Received: model={model!r}"
         )
     plain = clone_graph(model, _Exporter().export)
+    _detach(plain)
     for operation in plain.operations:
         _check_plain(operation)
     _free_batch(plain)
@@ -118,18 +124,21 @@ class _Recorded:
 
     def _run(self, args, kwargs):
         try:
-            if not isinstance(self._layer, keras.layers.Layer):
-                return self._layer(*args)
-            dtype = self._layer.compute_dtype
-            args = tree.map_structure(lambda tensor: _cast(tensor, dtype), args)
-            if takes_training(self._layer):
-                kwargs = {**kwargs, "training": False}
-            with _no_losses(self._layer):
-                outputs = self._layer.call(*args, **kwargs)
-            given = {id(tensor) for tensor in tree.flatten(args)}
-            return tree.map_structure(lambda t: _passed(t, given, dtype), outputs)
+            return self._outputs(args, kwargs)
         except Exception as error:
             raise _refusal(self._name, self._layer, f"a layer that raised: {error}") from error
+
+    def _outputs(self, args, kwargs):
+        if not isinstance(self._layer, keras.layers.Layer):
+            return self._layer(*args)
+        dtype = self._layer.compute_dtype
+        args = tree.map_structure(lambda tensor: _cast(tensor, dtype), args)
+        if takes_training(self._layer):
+            kwargs = {**kwargs, "training": False}
+        with _no_losses(self._layer):
+            outputs = self._layer.call(*args, **kwargs)
+        given = {id(tensor) for tensor in tree.flatten(args)}
+        return tree.map_structure(lambda t: _passed(t, given, dtype), outputs)
 
 
 class _Activated:
@@ -177,6 +186,15 @@ def _passed(tensor, given, dtype):
 
 def _as_input(tensor):
     return keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype)
+
+
+def _detach(model):
+    """Lets no operation go on to read the weights of what it was copied from."""
+    for operation in model.operations:
+        if isinstance(operation, keras.Model) and is_graph(operation):
+            _detach(operation)
+        elif not isinstance(operation, keras.layers.Layer):
+            copy_arguments(operation)
 
 
 def _check_plain(operation):

@@ -108,7 +108,9 @@ def _check_computes_in(activation, dtype):
         )
     own = activation.compute_dtype
     # What is exact in the owner's type is exact in a wider one.
-    wide = "float" in own and dtype is not None and keras.backend.result_type(own, dtype) == own
+    # JAX and PyTorch know no float64 as a result of Keras.
+    wide = "float" in own and dtype is not None
+    wide = wide and own in (dtype, keras.backend.result_type(own, dtype))
     if dtype is not None and not (wide and activation.autocast):
         raise ValueError(
             f"Layer '{activation.name}' cannot be certified as the activation of another one. "

@@ -1,6 +1,7 @@
 """Copies of stock layers, with what they learned and what they compute from it."""
 
 import keras
+from keras import ops
 
 from lipot.backend.keras_graph import all_layers
 from lipot.layers.layer_bounds import is_called_as, is_ours, replaced
@@ -35,7 +36,8 @@ def copied(layer, without=(), **changes):
         for source, target in zip(_kept(layer, changes), all_layers(copy), strict=True):
             stored = {}
             source.save_own_variables(stored)
-            target.load_own_variables(stored)
+            # JAX frees the memory of weights that a compiled step may reuse: none is shared.
+            target.load_own_variables({name: ops.copy(value) for name, value in stored.items()})
     return copy
 
 

@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+from keras import ops
 
 from lipot.constraints import WeightClipConstraint
 from lipot.layers.activation_bounds import piecewise_linear
@@ -48,7 +49,9 @@ class PReLUlip(LipschitzLayer, keras.layers.PReLU):
         super().__init__(k_coef_lip=k_coef_lip, **kwargs)
 
     def call(self, inputs):
-        return scale(super().call(inputs), self.k_coef_lip)
+        # As in Keras, whose product with the slopes takes no symbolic tensor on JAX.
+        negative = ops.multiply(self.alpha, ops.relu(ops.negative(inputs)))
+        return scale(ops.subtract(ops.relu(inputs), negative), self.k_coef_lip)
 
     def bound(self, input_shape, norm=2):
         self.check_built()

@@ -128,7 +128,8 @@ def householder(x, theta, axis=-1):
     half_angle = ops.reshape(0.5 * theta, (-1,) + (1,) * (-1 - axis))
     sine, cosine = ops.sin(half_angle), ops.cos(half_angle)
     first, second = ops.split(x, 2, axis=axis)
-    step = 2.0 * ops.relu(sine * first - cosine * second)
+    # A symbolic tensor comes first: JAX does not multiply by one.
+    step = 2.0 * ops.relu(first * sine - second * cosine)
     return ops.concatenate([first - step * sine, second + step * cosine], axis=axis)
 
 

@@ -111,7 +111,7 @@ def _toward(model, x, order):
         logits = model(inputs, training=False)
         chosen = np.zeros(logits.shape, "float32")
         chosen[rows, order[:, -2]], chosen[rows, order[:, -1]] = 1.0, -1.0
-        return keras.ops.sum(logits * chosen)
+        return keras.ops.sum(logits * keras.ops.convert_to_tensor(chosen))
 
     _, gradient = lipot.backend.value_and_input_gradient(gain, x)
     gradient = to_numpy(gradient)

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from keras import ops
 from scipy.special import log_softmax, softmax
 
 import lipot
@@ -135,7 +136,8 @@ def test_the_bottom_class_loses_exactly_where_a_radius_is_certified():
     constants = constants_of(to_numpy(head.inference_kernel))
     radius = lipot.certify(model, x).radius
     eps = float(np.median(radius))
-    bottom = to_numpy(bottom_logit(logits, constants, eps))
+    bottom = bottom_logit(*map(ops.convert_to_tensor, (logits, constants)), eps)
+    bottom = to_numpy(bottom)
     clear = np.abs(radius - eps) > 1e-3
     assert 0 < np.sum(radius[clear] > eps) < np.sum(clear)
     np.testing.assert_array_equal((logits.max(axis=1) > bottom)[clear], (radius > eps)[clear])

@@ -157,7 +157,7 @@ def test_movements_are_computed_once_for_both_halves_of_otjr():
 
 class Shift(Attack):
     def search(self, forward, x, y):
-        return x + SHIFT
+        return x + ops.convert_to_tensor(SHIFT)
 
 
 def test_the_optimizer_ascends_the_potential_of_got():
