@@ -111,6 +111,19 @@ def test_the_weights_after_training_are_exported():
     check_export(model)
 
 
+def test_a_copy_outlives_the_training_of_its_model():
+    # JAX frees what a training step may overwrite, and PyTorch overwrites it.
+    model = keras.Sequential(
+        [keras.Input((6,)), keras.layers.Dense(4), layers.LInfDistanceDense(2), layers.PReLUlip()]
+    )
+    model.compile("sgd", "mse")
+    plain, x = lipot.to_keras(model), sample((6,), 8)
+    before = array(plain(x))
+    model.fit(x, sample((2,), 8), verbose=0)
+    model.predict(x, verbose=0)
+    np.testing.assert_array_equal(array(plain(x)), before)
+
+
 def test_a_stock_model_is_copied():
     model = keras.Sequential(
         [keras.Input((6,)), keras.layers.Dense(5, "relu"), keras.layers.BatchNormalization()]
