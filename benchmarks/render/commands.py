@@ -51,11 +51,12 @@ COMMANDS = {
     "streamed_certify": "measure.speed.streamed_certify",
     "training_step": (
         "measure.speed.training_step --steps 20 --rounds 3 --networks mlp cnn resnet "
-        "--only retraction --deel PYTHON"
+        "--only retraction manifold_adam --deel PYTHON"
     ),
     "training_step_large_batch": (
-        "measure.speed.training_step --networks mlp mlp1024 --only retraction manifold_adam "
-        "--steps 6 --rounds 3 --batch-size 1024 --name training_step_large_batch"
+        "measure.speed.training_step --networks mlp mlp1024 mlp2048 "
+        "--only retraction manifold_adam --steps 6 --rounds 3 --batch-size 1024 "
+        "--name training_step_large_batch"
     ),
     "training_step_wide": (
         "measure.speed.training_step --networks mlp mlp1024 mlp2048 cnn "
