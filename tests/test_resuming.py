@@ -175,6 +175,8 @@ def test_keras_lets_a_running_fit_start_late():
         (lambda: TimeBudget(1.0, loss_params={"eps": ([1.0, 2.0], [0.5, 0.5])}), "`loss_params`"),
         (lambda: Backup("kept", [keras.callbacks.TerminateOnNaN()]), "`keeps`"),
         (lambda: fit(network(), TimeBudget(1.0, loss_params={"zeta": ([1.0], [0.0])})), "zeta"),
+        (lambda: fit(network(), TimeBudget(1.0, loss_params={"name": ([1.0], [0.0])})), "`assign`"),
+        (lambda: fit(network(), TimeBudget(1.0, loss_params={"eps": ([-1.0], [0.0])})), "`eps`"),
     ],
 )
 def test_bad_arguments_are_named(make, word):

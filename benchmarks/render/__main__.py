@@ -4,8 +4,8 @@ python -m benchmarks.render
 """
 
 from benchmarks import reproduce
-from benchmarks.render import choosing, cifar10, measured, otad, presets, readme
+from benchmarks.render import choosing, cifar10, measured, otad, presets, purifiers, readme
 
 if __name__ == "__main__":
-    for page in (choosing, cifar10, measured, otad, presets, readme, reproduce):
+    for page in (choosing, cifar10, measured, otad, presets, purifiers, readme, reproduce):
         page.main()

@@ -47,15 +47,7 @@ class LossParamScheduler(CountsSteps):
             )
 
     def on_train_begin(self, logs=None):
-        parameter = self._parameter()
-        if not hasattr(parameter, "assign"):
-            raise ValueError(
-                "Invalid value received for argument `param_name`. Expected a parameter with a "
-                "method `assign`, such as a keras.Variable: a compiled step would not see any "
-                f"other change. Received: param_name={self.param_name!r}"
-            )
-        for value in self.fp:
-            getattr(parameter, "check", float)(value)
+        check_course(self._parameter(), self.param_name, self.fp)
 
     def _at_step(self, batch):
         self._parameter().assign(float(np.interp(self._position(batch), self.xp, self.fp)))
@@ -127,3 +119,15 @@ def loss_parameter(model, name):
             f"loss={loss!r}"
         )
     return getattr(loss, name)
+
+
+def check_course(parameter, name, values):
+    """Raises where a training could not give a parameter each of some values."""
+    if not hasattr(parameter, "assign"):
+        raise ValueError(
+            "Invalid value received for argument `param_name`. Expected a parameter with a "
+            "method `assign`, such as a keras.Variable: a compiled step would not see any "
+            f"other change. Received: param_name={name!r}"
+        )
+    for value in values:
+        getattr(parameter, "check", float)(value)

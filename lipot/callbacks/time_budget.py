@@ -8,7 +8,7 @@ import numpy as np
 
 from lipot import checks
 from lipot.callbacks.configurable import Configurable
-from lipot.callbacks.loss_parameters import loss_parameter
+from lipot.callbacks.loss_parameters import check_course, loss_parameter
 
 # The optimizer is told of a change once it exceeds this share of the greatest rate: on JAX Keras
 # attaches all weights to the model whenever a callback asks for the model between steps.
@@ -70,8 +70,8 @@ class TimeBudget(Configurable):
     def on_train_begin(self, logs=None):
         if self.learning_rate is None:
             self.learning_rate = float(self.model.optimizer.learning_rate)
-        for name in self.loss_params:
-            loss_parameter(self.model, name)
+        for name, (fp, _) in self.loss_params.items():
+            check_course(loss_parameter(self.model, name), name, fp)
         self._clock, self._told = time.monotonic(), None
 
     def on_train_batch_begin(self, batch, logs=None):

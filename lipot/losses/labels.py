@@ -99,6 +99,23 @@ def read_classes(y_true, y_pred):
     return LabelledScores(labels, y_pred, guard + _finite_guard("y_pred", y_pred))
 
 
+def read_groups(y_true, y_pred):
+    """Reads numbers that tell classes apart, whichever they are, of rows of any number of outputs.
+
+    Args:
+        y_true: Tensor `(batch,)` or `(batch, 1)`.
+        y_pred: Float tensor `(batch, outputs)`.
+
+    Returns:
+        Tensor `(batch,)`.
+    """
+    _check_rank_two(y_pred)
+    labels = _as_column(y_true)
+    if not _same_shape(labels.shape, (y_pred.shape[0], 1)):
+        _shape_error("class numbers of shape (batch,) or (batch, 1), not one-hot", y_true, y_pred)
+    return labels[:, 0]
+
+
 def read_weights(sample_weight, scores):
     """Reads sample weights, 1 each by default, into a tensor of shape `(batch,)`.
 

@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from lipot import checks
+from lipot.losses.labels import read_groups
 from lipot.losses.weighted_loss import ReplicatedLoss
 from lipot.math import replicas
 
@@ -107,7 +108,7 @@ class ContrastiveLoss(ReplicatedLoss):
 
 def _per_anchor(costs, labels, codes):
     """Costs `(batch,)` of this replica's codes, among the codes of all."""
-    labels = replicas.gather(ops.reshape(labels, (-1,)))
+    labels = replicas.gather(read_groups(labels, codes))
     return replicas.own(costs(*_pairs(labels, replicas.gather(codes))), ops.shape(codes)[0])
 
 

@@ -108,6 +108,16 @@ def test_one_class_alone_costs_nothing_and_stays_finite():
     assert abs(float(ContrastiveLoss()(np.zeros(4), codes))) < 1e-6
 
 
+@pytest.mark.parametrize("loss", [TripletLoss(), ContrastiveLoss()])
+def test_labels_are_class_numbers_of_codes(loss):
+    codes, labels = np.random.default_rng(0).normal(size=(6, 3)), np.arange(6) % 2
+    assert float(loss(labels[:, None], codes)) == float(loss(labels, codes))
+    with pytest.raises(ValueError, match="class numbers of shape.*not one-hot"):
+        loss(np.eye(2)[labels], codes)
+    with pytest.raises(ValueError, match="`y_pred`.*outputs"):
+        loss(labels, codes[:, None])
+
+
 def test_margins_are_positive():
     with pytest.raises(ValueError, match="`triplets`"):
         TripletLoss(triplets="softest")

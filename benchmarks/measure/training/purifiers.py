@@ -21,7 +21,6 @@ A random purifier is attacked along the mean of `--eot-samples` draws, which als
 
 import argparse
 import json
-import time
 from pathlib import Path
 
 import keras
@@ -176,7 +175,6 @@ def measured(name, purifier, classifier, data, options):
         model = classifier
         if purifier is not None:
             model = Purified(purifier, classifier, backward)
-        started = time.monotonic()
         report = lipot.evaluate(
             model,
             x,
@@ -199,7 +197,6 @@ def measured(name, purifier, classifier, data, options):
             "robust": {f"{eps:g}": found.robust_accuracy(eps) for eps in found.eps},
             "derivative of the purifier": backward,
             "draws": found.settings["eot samples"],
-            "minutes": (time.monotonic() - started) / 60,
         }
         print(name, row, figures[row], flush=True)
     return figures
