@@ -94,6 +94,8 @@ def activation_bound(activation, shape, norm=2, dtype=None):
         )
     if activation in _EXACT:
         return LayerBound(constant)
+    if activation is activations.softmax:
+        return softmax_bound(shape, norm)
     bound = elementary(constant, shape, norm)
     # It squares values, and float16 has no square of 256: 64 * 256 is the norm it may have.
     return bound._replace(gain=64.0) if activation is activations.squareplus else bound
@@ -150,3 +152,10 @@ def elementary(constant, shape, norm=2):
         offset=2.0 * max(1.0, constant) * norm_of_ones(values_in(shape), norm),
         output_roundings=_ROUNDINGS,
     )
+
+
+def softmax_bound(shape, norm=2):
+    """Bound of a softmax along any axes but that of the batch."""
+    bound = elementary(_CONSTANTS[activations.softmax], shape, norm)
+    # It divides by a sum, of all values of a sample at most.
+    return bound._replace(output_roundings=bound.output_roundings + values_in(shape))

@@ -33,8 +33,8 @@ class GroupSort(ChannelLayer):
         `k_coef_lip`: of all orders, sorted vectors are the closest, in l-infinity too.
 
     Raises:
-        ValueError: At construction if `n` is not a positive int, at build if it does not divide
-            the number of channels.
+        ValueError: At construction if `n` is not a positive int; where it does not divide the
+            number of channels.
 
     Reference:
         Anil, Lucas and Grosse, "Sorting out Lipschitz function approximation" (ICML 2019),
@@ -52,23 +52,33 @@ class GroupSort(ChannelLayer):
         self.n = None if n is None else checks.positive_int("n", n)
 
     def build(self, input_shape):
+        self._check_divides(input_shape)
+        self.built = True
+
+    def _check_divides(self, input_shape):
+        # Shared, it meets other numbers of channels than it was built for.
         channels = self.read_channels(input_shape)
         if self.n is not None and channels % self.n:
             raise ValueError(
                 f"Invalid value received for argument `n`. Expected a divisor of the number of "
                 f"channels, {channels}, on axis {self.channel_axis}. Received: n={self.n}, "
-                f"input_shape={input_shape}"
+                f"input_shape={tuple(input_shape)}"
             )
-        self.built = True
 
     def call(self, inputs, training=False):
+        self._check_divides(inputs.shape)
         size = self.n or inputs.shape[self.channel_axis]
         neighbours = backend.sort_pairs_fused if training else backend.sort_pairs
         outputs = sort_groups(inputs, size, axis=self.channel_axis, neighbours=neighbours)
         return scale(outputs, self.k_coef_lip)
 
     def bound(self, input_shape, norm=2):
+        self._check_divides(input_shape)
         return piecewise_linear(self.k_coef_lip)
+
+    def compute_output_shape(self, input_shape):
+        self._check_divides(input_shape)
+        return super().compute_output_shape(input_shape)
 
     def get_config(self):
         return {**super().get_config(), "n": self.n}
@@ -96,7 +106,7 @@ class GroupSort2(GroupSort):
         `k_coef_lip`.
 
     Raises:
-        ValueError: At build if the number of channels is odd.
+        ValueError: The number of channels is odd.
 
     Reference:
         Serrurier et al., "Achieving robustness in classification using optimal transport with

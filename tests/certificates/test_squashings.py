@@ -57,3 +57,25 @@ def test_the_class_after_one_squashing_is_that_of_the_logit():
         certified = certificate.radius > 0.0
         assert certified.mean() > 0.9
         np.testing.assert_array_equal(certificate.predictions[certified], classes[certified])
+
+
+@pytest.mark.parametrize("softmax", [keras.layers.Softmax, "softmax"])
+def test_a_softmax_of_many_values_rounds_the_sum_that_it_divides_by(softmax):
+    # Each of the others adds half a unit of the last place of the sum to it, which is lost or
+    # doubled by how the rest is rounded.
+    values, step = 300_007, 2e-4
+    inputs = keras.Input((values,))
+    layer = keras.layers.Activation(softmax) if softmax == "softmax" else softmax()
+    shares = layer(inputs)
+    head = keras.layers.Dense(2)
+    model = keras.Model(inputs, head(shares[:, :2]))
+    share = keras.Model(inputs, shares[:, :1])
+    x = np.full((1, values), -step, "float32")
+    x[0, 0] = -np.log((np.floor(2.0**23 / values) + 0.5) * 2.0**-23)
+    moved = np.where(np.arange(values) == 0, x, np.float32(step))
+    before, after = (float(share.predict(z, verbose=0)[0, 0]) for z in (x, moved))
+    middle = after + 0.02 * (before - after)
+    head.set_weights([np.array([[1.0, -1.0], [0.0, 0.0]]), np.array([-middle, middle])])
+    radius = lipot.certify(model, x, norm="inf").radius[0]
+    changed = np.argmax(model.predict(moved, verbose=0)) != np.argmax(model.predict(x, verbose=0))
+    assert changed and radius < np.abs(moved.astype("float64") - x).max()

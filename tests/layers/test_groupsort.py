@@ -6,7 +6,7 @@ import pytest
 
 from lipot import backend
 from lipot.layers import FullSort, GroupSort, GroupSort2
-from tests.helpers import check_layer
+from tests.helpers import check_layer, to_numpy
 from tests.lipschitz import check_bound, check_half_precision, jacobians
 
 
@@ -117,6 +117,17 @@ def test_groups_must_fill_the_channels():
         GroupSort2(data_format="channels_middle")
     with pytest.raises(ValueError, match="`k_coef_lip`"):
         GroupSort2(k_coef_lip=0.0)
+
+
+def test_a_shared_layer_mixes_no_samples():
+    # Pairs of an odd number of channels would reach into the next row.
+    layer = GroupSort2()
+    np.testing.assert_array_equal(to_numpy(layer(np.array([[2.0, 1.0, 4.0, 3.0]]))), [[1, 2, 3, 4]])
+    np.testing.assert_array_equal(to_numpy(layer(np.array([[2.0, 1.0]]))), [[1, 2]])
+    with pytest.raises(ValueError, match="`n`.*channels, 3"):
+        layer(np.array([[1.0, 2.0, 3.0], [0.0, 5.0, 6.0]]))
+    with pytest.raises(ValueError, match="`n`.*channels, 3"):
+        keras.Model(inputs := keras.Input((3,)), layer(inputs))
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])

@@ -3,7 +3,12 @@
 import keras
 import numpy as np
 
-from lipot.layers.activation_bounds import activation_bound, elementary, piecewise_linear
+from lipot.layers.activation_bounds import (
+    activation_bound,
+    elementary,
+    piecewise_linear,
+    softmax_bound,
+)
 from lipot.layers.layer_bounds import check_not_repeated, register_bound
 from lipot.math.rounding import applied
 
@@ -48,7 +53,7 @@ def softmax(layer, input_shape, norm):
             f"Layer '{layer.name}' cannot be certified: it joins the samples of a batch. Expected "
             f"an axis other than 0. Received: axis={layer.axis}"
         )
-    return elementary(0.5, input_shape, norm)
+    return softmax_bound(input_shape, norm)
 
 
 def _steepest(layer, slope):
