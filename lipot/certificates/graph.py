@@ -153,9 +153,23 @@ def walk(core, inputs):
     nodes = {id(tensor): node for tensor, node in zip(core.inputs, inputs)}
     sizes = Sizes(core, inputs)
     for step in steps(core):
+        _check_unmixed(core, step)
         results = _propagate(step, nodes, sizes)
         nodes.update((id(t), node) for t, node in zip(step.outputs, results))
     return nodes
+
+
+def _check_unmixed(core, step):
+    """Raises where Keras would round a variable on its way into an operation, as its scopes say."""
+    leaves = keras.tree.flatten((step.args, step.kwargs))
+    if not any(isinstance(leaf, keras.Variable) for leaf in leaves):
+        return
+    for policy in (core.dtype_policy, keras.config.dtype_policy()):
+        if policy.compute_dtype != policy.variable_dtype:
+            raise ValueError(
+                f"'{step.operation.name}' cannot be certified: it reads a variable in a graph of "
+                f"mixed precision. Expected it in a layer. Received: dtype policy {policy.name}"
+            )
 
 
 def _propagate(step, known, sizes):

@@ -9,8 +9,9 @@ import numpy as np
 from lipot.backend.keras_graph import producer
 from lipot.certificates.graph import enter, graph_of, walk
 from lipot.certificates.node import Node, after_cast
-from lipot.certificates.weights import dense_kernel, is_dense
+from lipot.certificates.weights import dense_kernel
 from lipot.layers.activation_bounds import is_linear
+from lipot.layers.kernel_layer import is_dense
 from lipot.layers.layer_bounds import layer_bound
 from lipot.layers.linf_distance_dense import LInfDistanceDense
 from lipot.math.norms import dual_norm

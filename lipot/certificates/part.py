@@ -50,7 +50,8 @@ def bounded_part(name, layer, given, shape):
     if layer is None:
         return Part(1.0, cast, reach)
     try:
-        inputs = keras.Input(tuple(shape))
+        # In whatever type they come, and the layer computes: the model takes them in float32.
+        inputs = keras.Input(tuple(shape), dtype="float32")
         core = graph_of(keras.Model(inputs, layer(inputs)))
         nodes = walk(core, [computed_input_node(t, (None, *shape)) for t in core.inputs])
         # What comes after computes in it.

@@ -1,6 +1,7 @@
 """Sizes of what is broadcast: who is repeated how often, where a graph leaves sizes open."""
 
 import functools
+import math
 
 import keras
 import numpy as np
@@ -12,6 +13,7 @@ from lipot.certificates.node import Node
 # on, and repeats only where it is 1: two that agree on all of these agree.
 _SMALL = (1, 2, 3, 4, 5, 6, 7, 8, 9, 16, 33, 64)
 _DRAWS, _FEWEST = 16, 4
+_LARGEST = 10**7
 # Layers that add one input after the other.
 _ADDING = {keras.layers.Add, keras.layers.Average}
 
@@ -37,14 +39,28 @@ class Sizes:
     @functools.cached_property
     def _tried(self):
         shapes = [node.shape for node in self._inputs]
-        return [_run(self._core, chosen) for chosen in tried_sizes(shapes)]
+        beyond = _beyond(self._core)
+        return [_run(self._core, chosen) for chosen in tried_sizes(shapes, beyond)]
 
 
-def tried_sizes(shapes):
+def _beyond(core):
+    """Sizes from which on no slice of a graph ends or strides past its inputs."""
+    leaves = [leaf for step in steps(core) for leaf in keras.tree.flatten((step.args, step.kwargs))]
+    bounds = [
+        abs(int(number))
+        for leaf in leaves
+        for number in ((leaf.start, leaf.stop, leaf.step) if isinstance(leaf, slice) else (leaf,))
+        if isinstance(number, int | np.integer) and not isinstance(number, bool)
+    ]
+    last = min(max(sum(bounds), math.prod(bound for bound in bounds if bound)), _LARGEST)
+    return (last + 1, 2 * last + 3, 3 * last + 7, 5 * last + 11)
+
+
+def tried_sizes(shapes, beyond=()):
     """Yields lists of shapes like the given ones, with numbers for the sizes left open."""
     missing = sum(n is None for shape in shapes for n in shape[1:])
     rng = np.random.default_rng(0)
-    choices = [[n] * missing for n in _SMALL]
+    choices = [[n] * missing for n in (*_SMALL, *beyond)]
     if missing > 1:
         choices += rng.choice(_SMALL, size=(_DRAWS * missing, missing)).tolist()
     for sizes in choices:

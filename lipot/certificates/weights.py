@@ -1,22 +1,11 @@
 """Reading the numbers and sizes that bounds of layers are made of."""
 
-import keras
 import numpy as np
 from keras import ops
 
 from lipot.layers.kernel_layer import KernelLayer
-from lipot.layers.layer_bounds import is_called_as
-from lipot.math.linear_maps import Dense
 from lipot.math.precision import widest_float
 from lipot.math.rounding import applied
-
-
-def is_dense(layer):
-    """Whether a layer is `x W + b` followed by its activation."""
-    if isinstance(layer, KernelLayer):
-        linear_map = layer.linear_map
-        return type(linear_map) is Dense and is_called_as(type(layer), KernelLayer)
-    return is_called_as(type(layer), keras.layers.Dense)
 
 
 def dense_kernel(layer):

@@ -162,7 +162,7 @@ def _pool(workers, task):
 
 
 def _proofs(task, outcome):
-    radius, note = proofs.proven_radius(task.model, task.x, task.y, task.norm)
+    radius, note = proofs.proven_radius(task)
     if radius is not None:
         broken_by = dict(zip(task.eps, outcome.broken_by))
         proofs.check_against(radius, broken_by, task.eps, tuple(outcome.seconds))

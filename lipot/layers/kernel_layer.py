@@ -5,9 +5,9 @@ from keras import ops
 
 from lipot.layers import vanilla
 from lipot.layers.activation_bounds import activation_bound
-from lipot.layers.layer_bounds import is_ours, overrides
+from lipot.layers.layer_bounds import is_called_as, is_ours, overrides
 from lipot.layers.parametrized_layer import ParametrizedLayer
-from lipot.math.linear_maps import LinearMap
+from lipot.math.linear_maps import Dense, LinearMap
 from lipot.math.rounding import applied
 
 
@@ -143,3 +143,11 @@ def _check_map_states(name, kind):
             "Expected one that states `bound`, or "
             f"{', '.join(f'`{n}`' for n in sorted(stated))}, itself."
         )
+
+
+def is_dense(layer):
+    """Whether a layer is `x W + b` followed by its activation."""
+    if isinstance(layer, KernelLayer):
+        linear_map = layer.linear_map
+        return type(linear_map) is Dense and is_called_as(type(layer), KernelLayer)
+    return is_called_as(type(layer), keras.layers.Dense)

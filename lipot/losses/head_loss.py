@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from lipot.layers.activation_bounds import is_linear
+from lipot.layers.kernel_layer import is_dense
 from lipot.losses.labels import read_one_hot
 from lipot.losses.parameter import non_negative, positive
 from lipot.losses.tau_crossentropy import TemperatureLoss
@@ -42,9 +43,8 @@ class HeadLoss(TemperatureLoss):
 
     @head.setter
     def head(self, head):
-        linear = isinstance(head, keras.layers.Layer) and hasattr(head, "units")
-        if linear:
-            linear = is_linear(getattr(head, "activation", None))
+        linear = isinstance(head, keras.layers.Layer) and is_dense(head)
+        linear = linear and is_linear(head.activation)
         if not (head is None or isinstance(head, str) or linear):
             raise ValueError(
                 "Invalid value received for argument `head`. Expected a dense layer without "

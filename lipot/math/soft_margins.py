@@ -123,6 +123,8 @@ def pair_constants(kernel):
     >>> [[round(float(c), 4) for c in row] for row in pair_constants(ops.diag([3.0, 4.0]))]
     [[0.0, 5.0], [5.0, 0.0]]
     """
+    # What all columns share changes no difference, and would cancel with the digits of those.
+    kernel = kernel - ops.mean(kernel, axis=1, keepdims=True)
     gram = ops.matmul(ops.transpose(kernel), kernel)
     squares = ops.diagonal(gram)
     squares = squares[:, None] + squares[None, :] - 2.0 * gram

@@ -42,12 +42,15 @@ class ProvableMetric(keras.metrics.Mean):
             y_pred: Scores of the network, before any softmax or sigmoid.
             sample_weight: `None` or non-negative weights `(batch,)`.
         """
+        # In half precision the lead of a logit would be lost.
+        dtype = "float64" if self.dtype == "float64" else "float32"
         batch = type(self).read(
-            ops.convert_to_tensor(y_true, dtype=self.dtype),
-            ops.convert_to_tensor(y_pred, dtype=self.dtype),
+            ops.convert_to_tensor(y_true, dtype=dtype), ops.convert_to_tensor(y_pred, dtype=dtype)
         )
         weights = read_weights(sample_weight, batch.scores)
-        values = self.sample_values(batch.labels, batch.scores) + batch.guard
+        found = self.sample_values(batch.labels, batch.scores), batch.guard, weights
+        values, guard, weights = (ops.cast(part, self.dtype) for part in found)
+        values = values + guard
         super().update_state(values, sample_weight=weights)
 
     def get_config(self):

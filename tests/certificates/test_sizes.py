@@ -224,3 +224,18 @@ def test_a_certificate_has_the_sizes_of_its_data():
     norm = observed(features, (5, 2))
     assert norm <= certificate.lipschitz * (1 + ERROR)
     np.testing.assert_array_equal(certificate.predictions, to_numpy(model(x)).argmax(axis=1))
+
+
+@pytest.mark.parametrize(
+    "join",
+    [
+        lambda x: x[:, 64:65] + x[:, 64:],
+        lambda x: x[:, ::100] + x[:, :1],
+        lambda x: layers.Maximum()([x[:, :1], x[:, ::100]]),
+        lambda x: x[:, 70:][:, 70:71] + x[:, 140:],
+    ],
+)
+def test_slices_that_agree_on_small_sizes_alone_are_refused(join):
+    inputs = keras.Input((None, 1))
+    with pytest.raises(ValueError, match="repeated along an axis of unknown size"):
+        lipot.lipschitz_constant(keras.Model(inputs, join(inputs)))

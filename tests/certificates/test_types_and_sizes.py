@@ -161,3 +161,21 @@ def test_a_head_of_one_output_whose_sign_may_not_be_the_class_is_refused():
     model = lipot.OTAD(backbone, head, neighbors=2, smoothness=1.0).adapt(points)
     with pytest.raises(ValueError, match="whether the sign of the one output is the class"):
         lipot.certify(model, points[:1], head_lipschitz=1.0)
+
+
+def test_a_variable_in_a_graph_of_mixed_precision_is_refused():
+    # Keras rounds it to half precision there, and nowhere else.
+    variable, before = keras.Variable(np.array(1 + 1.01 * 2**-11)), keras.config.dtype_policy()
+    inputs, dense = keras.Input((1,)), keras.layers.Dense(2, dtype="float32")
+    plain = keras.Model(inputs, dense(inputs * variable))
+    assert lipot.certify(plain, np.ones((1, 1), "float32")).radius.shape == (1,)
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        mixed = keras.Model(inputs, dense(inputs * variable))
+        for model in (plain, mixed):
+            with pytest.raises(ValueError, match="reads a variable in a graph of mixed"):
+                lipot.certify(model, np.ones((1, 1), "float32"))
+    finally:
+        keras.config.set_dtype_policy(before)
+    with pytest.raises(ValueError, match="reads a variable in a graph of mixed"):
+        lipot.lipschitz_constant(mixed)

@@ -248,3 +248,15 @@ def test_tiny_radii_on_pixels_are_questioned():
     model = linear(np.eye(4, 2), [0, 0], keras.layers.Rescaling(1 / 255))
     with pytest.warns(UserWarning, match="radii are in units of the points"):
         lipot.evaluate(model, 255 * X, Y, "inf", 8 / 255, ["fgsm"], **PIXELS)
+
+
+def test_nothing_is_proven_of_one_output_that_decides_at_a_half():
+    # A certificate is about its sign.
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    model.layers[0].set_weights([np.ones((1, 1)), np.zeros(1)])
+    x, y = np.array([[0.51], [0.52], [0.49], [0.48]], "float32"), np.array([1, 1, 0, 0])
+    report = lipot.evaluate(model, x, y, 2, [0.05], ["pgd"], outputs="probabilities", **QUIET)
+    (evaluation,) = report.evaluations
+    assert evaluation.clean_accuracy == 1.0 and evaluation.robust_accuracy(0.05) == 0.0
+    assert evaluation.certified_radius is None
+    assert "let the model end in a sigmoid" in evaluation.certificate_note

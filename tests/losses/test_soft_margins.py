@@ -3,12 +3,14 @@
 import keras
 import numpy as np
 import pytest
+from keras import ops
 from scipy.special import log_softmax, logsumexp, softmax
 
 import lipot
-from lipot import losses
+from lipot import layers, losses
 from lipot.backend import value_and_input_gradient
 from lipot.layers import FrobeniusDense
+from lipot.math import soft_margins
 from tests.helpers import DIFFERENCE_ERROR, check_serializable, numeric_gradient, to_numpy
 
 LOGITS = np.random.default_rng(0).normal(size=(12, 4)) * 2.0
@@ -224,3 +226,22 @@ def test_emma_after_loading_asks_for_its_head(tmp_path):
 def test_bad_arguments_are_named(make, word):
     with pytest.raises(ValueError, match=word):
         make()
+
+
+def test_what_all_columns_share_does_not_hide_their_differences():
+    kernel = np.array([[1000.0, 1000.0, 1000.0], [0.0, 0.1, -0.2]], "float32")
+    constants = to_numpy(soft_margins.pair_constants(ops.convert_to_tensor(kernel)))
+    expected = np.linalg.norm(kernel[:, :, None] - kernel[:, None], axis=0)
+    np.testing.assert_allclose(constants, expected, rtol=1e-4)
+
+
+def test_a_head_is_a_linear_map_and_not_what_has_units():
+    class Steeper(keras.layers.Dense):
+        def call(self, inputs):
+            return 100.0 * super().call(inputs)
+
+    heads = layers.LInfDistanceDense(2), layers.SDPResidualDense(2), Steeper(2)
+    for head in (*heads, keras.layers.Dense(2, activation="relu")):
+        with pytest.raises(ValueError, match="`head`.*dense layer without activation"):
+            losses.EMMA(0.3, head=head)
+    assert losses.EMMA(0.3, head=layers.SpectralDense(2)).head.units == 2

@@ -183,3 +183,10 @@ def test_compiled_predictions_that_are_not_finite_certify_nothing():
         assert "`y_pred`" in str(error)
     else:
         assert np.isnan(logs["CategoricalProvableRobustAccuracy"])
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_half_precision_loses_no_lead(dtype):
+    metric = metrics.CategoricalProvableRobustAccuracy(0.2, dtype=dtype)
+    metric.update_state(np.eye(2)[:1], np.array([[1000.3, 1000.0]]))
+    assert float(metric.result()) == 0.0

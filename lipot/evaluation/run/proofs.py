@@ -2,29 +2,35 @@
 
 import numpy as np
 
+from lipot.backend.keras_graph import final_squashing
 from lipot.certificates import certify, holds_within
 from lipot.math.norms import norm_name
 
 
-def proven_radius(model, x, y, norm):
+def proven_radius(task):
     """Certifies a model's predictions in the norm of an evaluation.
 
     Args:
-        model: Keras classifier.
-        x: Points `(n, ...)`.
-        y: Class numbers `(n,)`.
-        norm: `2` or `"inf"`.
+        task: The `Task` of the evaluation.
 
     Returns:
         `(radius, note)`: float64 `(n,)` and how it was proven, or `None` and why it could not be.
     """
+    outputs = task.outputs
+    if outputs.units == 1 and outputs.kind == "probabilities" and not final_squashing(task.model):
+        return None, (
+            "Nothing is proven. A certificate is about the sign of the one output, and the "
+            "evaluation decides at 0.5: let the model end in a sigmoid."
+        )
     try:
-        certificate = certify(model, x, y, norm=norm)
+        certificate = certify(task.model, task.x, task.y, norm=task.norm)
     # A model outside what can be proven says so in its own words.
     except (TypeError, ValueError, RuntimeError) as error:
         return None, f"Nothing is proven. {' '.join(str(error).split())}"
-    radius = np.asarray(certificate.radius, "float64")
-    return radius, f"Proven in {norm_name(norm)} from {certificate.proof}."
+    # Of a point that rounding puts on one side here and on the other there nothing is proven.
+    same = np.asarray(certificate.predictions) == np.asarray(task.predictions)
+    radius = np.where(same, np.asarray(certificate.radius, "float64"), 0.0)
+    return radius, f"Proven in {norm_name(task.norm)} from {certificate.proof}."
 
 
 def check_against(radius, broken_by, eps, attacks):
