@@ -150,6 +150,14 @@ def test_the_compiled_step_sees_the_schedule(steps_per_execution):
     assert float(model.loss.alpha) == 0.0
 
 
+@pytest.mark.parametrize("steps_per_execution", [1, 3, 8])
+def test_a_schedule_counts_the_steps_that_an_epoch_has(steps_per_execution):
+    # Keras says that the last execution of four steps ended with the sixth or the eighth.
+    scheduler = LossParamScheduler("alpha", fp=[4.0, 0.0], xp=[2, 6])
+    _fit(_model(steps_per_execution=steps_per_execution), scheduler, epochs=3)
+    assert scheduler.step == 12
+
+
 def test_a_schedule_resumes():
     first = LossParamScheduler("alpha", fp=[0.0, 8.0], xp=[0, 8])
     model = _model()

@@ -150,6 +150,18 @@ def test_a_kill_while_old_epochs_are_removed_leaves_the_newest(tmp_path):
     assert fit(network(), Backup(tmp_path), epochs=11).epoch == [10]
 
 
+def test_a_backup_leaves_alone_what_others_write_beside_it(tmp_path):
+    (tmp_path / "epoch-01.keras").write_text("a checkpoint")
+    (tmp_path / "epoch-7").mkdir()
+    (tmp_path / "epoch-7" / "saved_model.pb").write_text("an export")
+    fit(network(), Backup(tmp_path), epochs=2)
+    assert fit(network(), Backup(tmp_path), epochs=3).epoch == [2]
+    assert {path.name for path in tmp_path.iterdir()} == {"epoch-01.keras", "epoch-7", "epoch-3"}
+    with pytest.raises(ValueError, match="`folder`.*'epoch-7' that is no backup"):
+        fit(network(), Backup(tmp_path), epochs=7)
+    assert (tmp_path / "epoch-7" / "saved_model.pb").exists()
+
+
 def test_after_a_backup_another_fit_starts_at_its_first_epoch(tmp_path):
     model = network()
     fit(model, Backup(tmp_path), epochs=2)

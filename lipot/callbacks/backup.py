@@ -75,6 +75,12 @@ class Backup(Configurable):
         folder = pathlib.Path(self.folder)
         done = folder / f"epoch-{epoch + 1}"
         draft = folder / f"draft-{worker}"
+        if done.exists() and not (done / _PROGRESS).exists():
+            raise ValueError(
+                "Invalid value received for argument `folder`. Expected a folder that nothing else "
+                f"is written to. Received: {self.folder}, which holds a '{done.name}' that is no "
+                "backup"
+            )
         for old in (draft, done) if worker == 0 else (draft,):
             shutil.rmtree(old, ignore_errors=True)
         draft.mkdir(parents=True)
@@ -110,5 +116,7 @@ def _newest(folder):
 
 def _epochs(folder):
     """Pairs of the number of an epoch and its folder."""
-    found = pathlib.Path(folder).glob("epoch-*")
-    return [(int(path.name.partition("-")[2]), path) for path in found]
+    found = pathlib.Path(folder).glob("epoch-*/" + _PROGRESS)
+    found = [(path.parent.name.partition("-")[2], path.parent) for path in found]
+    # Others may keep something of each epoch beside it.
+    return [(int(number), path) for number, path in found if number.isdecimal()]

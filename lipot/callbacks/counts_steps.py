@@ -40,8 +40,11 @@ class CountsSteps(Configurable):
         self._at_step(batch)
 
     def on_train_batch_end(self, batch, logs=None):
-        # One call covers several steps under `steps_per_execution`.
-        self.step += batch - self._begun + 1
+        # One call covers several steps under `steps_per_execution`, the last of an epoch fewer
+        # than it says.
+        steps = self.params.get("steps")
+        end = batch + 1 if steps is None else min(batch + 1, steps)
+        self.step += end - self._begun
 
     def _at_step(self, batch):
         """Acts before a training step; `batch` is its number within the epoch."""

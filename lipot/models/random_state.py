@@ -14,9 +14,12 @@ class SavesRandomState:
         return [variable for variable in self.variables if id(variable) not in weights]
 
     def save_own_variables(self, store):
+        super().save_own_variables(store)
         for index, state in enumerate(self._random_states()):
             store[f"random_state_{index}"] = state
 
     def load_own_variables(self, store):
+        names = [name for name in set(store.keys()) if not name.startswith("random_state_")]
+        super().load_own_variables({name: store[name] for name in names})
         for index, state in enumerate(self._random_states()):
             state.assign(store[f"random_state_{index}"])

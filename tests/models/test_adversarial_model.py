@@ -379,3 +379,21 @@ def test_term_of_weight_zero_is_watched_but_not_trained(digits):
     assert robust.fit(*digits, verbose=0).history["sliced_wasserstein"][0] > 0
     for old, new in zip(before, weights_of(robust)):
         np.testing.assert_array_equal(old, ops.convert_to_numpy(new))
+
+
+def test_weights_that_a_subclass_adds_are_saved(tmp_path):
+    class Warmer(AdversarialModel):
+        def build(self, input_shape):
+            self.temperature = self.add_weight(shape=(), initializer="ones", name="temperature")
+            super().build(input_shape)
+
+    def made():
+        network = keras.Sequential([keras.Input((5,)), keras.layers.Dense(3)])
+        attack = FGSM(0.1, random_start=True)
+        return Warmer(network, attack, [losses.AdversarialCrossentropy()])
+
+    first, second = made(), made()
+    first.temperature.assign(5.0)
+    first.save_weights(tmp_path / "kept.weights.h5")
+    second.load_weights(tmp_path / "kept.weights.h5")
+    assert float(ops.convert_to_numpy(second.temperature)) == 5.0
