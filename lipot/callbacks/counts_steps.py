@@ -42,7 +42,7 @@ class CountsSteps(Configurable):
     def on_train_batch_end(self, batch, logs=None):
         # One call covers several steps under `steps_per_execution`, the last of an epoch fewer
         # than it says.
-        steps = self.params.get("steps")
+        steps = (self.params or {}).get("steps")
         end = batch + 1 if steps is None else min(batch + 1, steps)
         self.step += end - self._begun
 
