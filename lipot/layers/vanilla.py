@@ -79,7 +79,7 @@ def _(linear_map: linear_maps.ClosedConv2DTranspose, layer):
     )
     outputs = shift(linear_map.fold(twin(inputs)))
     if layer.use_bias:
-        _set_weights(shift, [shift.depthwise_kernel, layer.bias])
+        _set_weights(shift, [shift.kernel, layer.bias])
     return keras.Model(inputs, outputs, name=f"{layer.name}_folded")
 
 
