@@ -60,9 +60,11 @@ def largest_ratio(layer, shape, *, radii=(0.1, 10.0), steps=15, seed=0):
 
     def ratios(pairs):
         change = layer(pairs)
-        # Less what rounding may have added to it, which for large and close points is much.
-        rounding = ROUNDING * sum(map(_tensor_norms, ops.split(change, 2, axis=0)))
-        moved = _tensor_norms(_difference(change)) - ops.stop_gradient(rounding)
+        moved = _tensor_norms(_difference(change))
+        if widest_float() != "float64":
+            # Less what rounding may have added, which for large and close points is much.
+            rounding = ROUNDING * sum(map(_tensor_norms, ops.split(change, 2, axis=0)))
+            moved = moved - ops.stop_gradient(rounding)
         return moved / _tensor_norms(_difference(pairs))
 
     best = 0.0

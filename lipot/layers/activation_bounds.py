@@ -108,12 +108,13 @@ def _check_computes_in(activation, dtype):
             f"Layer '{activation.name}' cannot be certified as the activation of another one: it "
             "has layers inside. Expected it as a layer of its own."
         )
+    if dtype is None:
+        return
     own = activation.compute_dtype
-    # What is exact in the owner's type is exact in a wider one.
-    # JAX and PyTorch know no float64 as a result of Keras.
-    wide = "float" in own and dtype is not None
-    wide = wide and own in (dtype, keras.backend.result_type(own, dtype))
-    if dtype is not None and not (wide and activation.autocast):
+    # What is exact in the owner's type is exact in a wider one. That of two float64 is float32 to
+    # Keras on JAX and PyTorch.
+    wide = "float" in own and own in (dtype, keras.backend.result_type(own, dtype))
+    if not (wide and activation.autocast):
         raise ValueError(
             f"Layer '{activation.name}' cannot be certified as the activation of another one. "
             f"Expected one that computes in {dtype}, as its owner does, or a wider type. "

@@ -43,8 +43,9 @@ class HeadLoss(TemperatureLoss):
 
     @head.setter
     def head(self, head):
-        linear = isinstance(head, keras.layers.Layer) and is_dense(head)
-        linear = linear and is_linear(head.activation)
+        linear = (
+            isinstance(head, keras.layers.Layer) and is_dense(head) and is_linear(head.activation)
+        )
         if not (head is None or isinstance(head, str) or linear):
             raise ValueError(
                 "Invalid value received for argument `head`. Expected a dense layer without "

@@ -48,9 +48,7 @@ class ProvableMetric(keras.metrics.Mean):
             ops.convert_to_tensor(y_true, dtype=dtype), ops.convert_to_tensor(y_pred, dtype=dtype)
         )
         weights = read_weights(sample_weight, batch.scores)
-        found = self.sample_values(batch.labels, batch.scores), batch.guard, weights
-        values, guard, weights = (ops.cast(part, self.dtype) for part in found)
-        values = values + guard
+        values = self.sample_values(batch.labels, batch.scores) + batch.guard
         super().update_state(values, sample_weight=weights)
 
     def get_config(self):

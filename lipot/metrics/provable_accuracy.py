@@ -65,7 +65,7 @@ class CategoricalProvableRobustAccuracy(ProvableMetric):
 
     def sample_values(self, labels, scores):
         threshold = self.epsilon * margin_lipschitz(self.lip_const, self.disjoint_neurons)
-        return ops.cast(margins.top_margin(labels, scores) > threshold, self.dtype)
+        return ops.cast(margins.top_margin(labels, scores) > threshold, scores.dtype)
 
     def get_config(self):
         config = {
@@ -123,7 +123,7 @@ class BinaryProvableRobustAccuracy(ProvableMetric):
 
     def sample_values(self, labels, scores):
         proven = margins.signed_margin(labels, scores) > self.epsilon * self.lip_const
-        return ops.mean(ops.cast(proven, self.dtype), axis=-1)
+        return ops.mean(ops.cast(proven, scores.dtype), axis=-1)
 
     def get_config(self):
         return {"epsilon": self.epsilon, **super().get_config()}

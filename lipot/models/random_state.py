@@ -1,5 +1,7 @@
 """Saving the random state of a model next to its weights."""
 
+_NAME = "random_state_"
+
 
 class SavesRandomState:
     """Mixin: a model whose saved weights include the state of every seed generator inside it.
@@ -16,10 +18,11 @@ class SavesRandomState:
     def save_own_variables(self, store):
         super().save_own_variables(store)
         for index, state in enumerate(self._random_states()):
-            store[f"random_state_{index}"] = state
+            store[f"{_NAME}{index}"] = state
 
     def load_own_variables(self, store):
-        names = [name for name in set(store.keys()) if not name.startswith("random_state_")]
-        super().load_own_variables({name: store[name] for name in names})
+        # Keras counts what it is given.
+        own = [name for name in set(store.keys()) if not name.startswith(_NAME)]
+        super().load_own_variables({name: store[name] for name in own})
         for index, state in enumerate(self._random_states()):
-            state.assign(store[f"random_state_{index}"])
+            state.assign(store[f"{_NAME}{index}"])

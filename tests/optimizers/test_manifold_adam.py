@@ -120,7 +120,8 @@ def test_all_other_variables_get_plain_adam():
         for optimizer, variables in zip(optimizers, (ours, theirs)):
             optimizer.apply([ops.convert_to_tensor(gradient)], variables)
     # PyTorch's Adam steps all variables at once, and rounds otherwise.
-    np.testing.assert_allclose(to_numpy(ours[0]), to_numpy(theirs[0]), rtol=2e-7)
+    rounding = 2e-7 if keras.backend.backend() == "torch" else 0.0
+    np.testing.assert_allclose(to_numpy(ours[0]), to_numpy(theirs[0]), rtol=rounding)
 
 
 @pytest.mark.parametrize("accelerator", [False, True])
