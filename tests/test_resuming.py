@@ -162,6 +162,27 @@ def test_a_backup_leaves_alone_what_others_write_beside_it(tmp_path):
     assert (tmp_path / "epoch-7" / "saved_model.pb").exists()
 
 
+def test_a_backup_is_written_at_most_once_in_its_seconds_and_at_the_end(tmp_path, monkeypatch):
+    written = []
+    save = keras.Model.save_weights
+    monkeypatch.setattr(
+        keras.Model, "save_weights", lambda self, path: written.append(1) or save(self, path)
+    )
+    fit(network(), Backup(tmp_path, seconds=3600.0), epochs=3)
+    assert len(written) == 1
+    assert fit(network(), Backup(tmp_path), epochs=5).epoch == [3, 4]
+
+
+def test_callbacks_find_their_progress_in_any_order(tmp_path):
+    budget, schedule = TimeBudget(10.0), LossParamScheduler("eps", [0.1, 0.2], [0, 9])
+    fit(network(), budget, schedule, Backup(tmp_path, keeps=[budget, schedule]))
+    again, after = TimeBudget(10.0), LossParamScheduler("eps", [0.1, 0.2], [0, 9])
+    fit(network(), again, after, Backup(tmp_path, keeps=[after, again]), epochs=2)
+    assert again.spent > budget.spent > 0.0
+    with pytest.raises(ValueError, match="`keeps`.*'LossParamScheduler', 'TimeBudget'.*Received"):
+        fit(network(), again, Backup(tmp_path, keeps=[again]), epochs=3)
+
+
 def test_after_a_backup_another_fit_starts_at_its_first_epoch(tmp_path):
     model = network()
     fit(model, Backup(tmp_path), epochs=2)

@@ -42,7 +42,7 @@ class Recipe:
             labels: One-hot labels.
             minutes: Time of the training, over all its starts.
             seed: Seed of the network and of the order.
-            folder: Where the training is kept after each epoch.
+            folder: Where the training is kept after an epoch, at most once a minute.
 
         Returns:
             Tuple: the model, its history, and the `Clock` of the training.
@@ -54,7 +54,7 @@ class Recipe:
         batches = Batches(images, labels, None, batch_size=self.batch_size, seed=seed)
         clock = Clock()
         budget = callbacks.TimeBudget(minutes, self.learning_rate, warmup=0.03)
-        backup = callbacks.Backup(folder, keeps=[budget, clock])
+        backup = callbacks.Backup(folder, keeps=[budget, clock], seconds=60.0)
         history = model.fit(
             batches, epochs=10_000, verbose=2, callbacks=[Shuffle(batches), clock, budget, backup]
         )

@@ -4,6 +4,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import subprocess
 import time
 from pathlib import Path
 
@@ -37,11 +38,22 @@ def environment():
     return {
         "processor": _processor(),
         "cores": os.cpu_count(),
+        **_accelerator(),
         "system": platform.platform(),
         "python": platform.python_version(),
         "backend": os.environ.get("KERAS_BACKEND", "tensorflow"),
         "versions": versions,
     }
+
+
+def _accelerator():
+    """The names of the GPUs, where there are any."""
+    command = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+    try:
+        names = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return {}
+    return {"accelerator": ", ".join(names.split("\n")).strip(", ")}
 
 
 def write_result(name, figures, *, seed, settings=None):

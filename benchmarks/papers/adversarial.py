@@ -28,6 +28,8 @@ RATE, LAST_RATE = 1e-3, 1e-6
 EPOCHS_OF_THE_PAPER = 100
 # Points of AutoAttack that are kept together.
 _PART = 250
+# Steps of a training between two saves.
+_CHUNK = 500
 _RADII = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
 _ATTACK_STEPS = (1, 10, 20, 40, 100)
 _SETTINGS = {
@@ -88,11 +90,9 @@ def train_recipe(recipe, data, steps, run):
         model = model_of(recipe, run.settings["attack_steps"])
     rate = keras.optimizers.schedules.CosineDecay(RATE, steps, alpha=LAST_RATE / RATE)
     model.compile(keras.optimizers.Adam(rate))
-    how = {}
-    if recipe.gamma is not None:
-        # The step is compiled anew where perturbations begin and end: fewer and longer chunks.
-        how = {"callbacks": [AdversarialWeightPerturbation(recipe.gamma)], "chunk": 500}
-    logs = train_with_warm_up(model, data, steps, run, **how)
+    awp = [AdversarialWeightPerturbation(recipe.gamma)] if recipe.gamma is not None else []
+    # Long chunks: to save costs a while, and AWP has the step compiled anew in each.
+    logs = train_with_warm_up(model, data, steps, run, callbacks=awp, chunk=_CHUNK)
     return model.classifier, logs
 
 

@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import shutil
+import time
 
 import keras
 
@@ -31,6 +32,8 @@ class Backup(Configurable):
         folder: Where to keep it; made if it is missing. It holds `epoch-N`, the newest alone.
         keeps: List of callbacks of lipot in the same `fit`, such as a `TimeBudget` or a
             `LossParamScheduler`, whose progress is kept too.
+        seconds: Least time between two backups, for short epochs of large models. The last epoch
+            is always kept.
 
     Example:
 
@@ -48,15 +51,18 @@ class Backup(Configurable):
     [2]
     """
 
-    def __init__(self, folder, keeps=()):
+    def __init__(self, folder, keeps=(), seconds=0.0):
         super().__init__()
         self.folder = str(folder)
+        self.seconds = checks.nonnegative_float("seconds", seconds)
+        self._written, self._waiting = time.monotonic(), None
         self.keeps = [
             checks.instance("keeps", callback, Configurable, "callbacks of lipot")
             for callback in keeps
         ]
 
     def on_train_begin(self, logs=None):
+        self._written, self._waiting = time.monotonic(), None
         newest = _newest(self.folder)
         if newest is None:
             return
@@ -65,12 +71,18 @@ class Backup(Configurable):
             self.model.optimizer.build(self.model.trainable_variables)
         self.model.load_weights(newest / _WEIGHTS)
         kept = json.loads((newest / _PROGRESS).read_text())
-        for callback, progress in zip(self.keeps, kept["callbacks"], strict=True):
-            for name, value in progress.items():
-                setattr(callback, name, value)
+        self._restore(kept["callbacks"])
         start_at_epoch(self.model, kept["epochs"])
 
     def on_epoch_end(self, epoch, logs=None):
+        self._waiting = epoch
+        # To save is a common act of all workers, whose clocks differ.
+        if backend.worker() is not None or time.monotonic() - self._written >= self.seconds:
+            self._write()
+
+    def _write(self):
+        epoch, self._waiting = self._waiting, None
+        self._written = time.monotonic()
         worker = backend.worker() or 0
         folder = pathlib.Path(self.folder)
         done = folder / f"epoch-{epoch + 1}"
@@ -86,10 +98,12 @@ class Backup(Configurable):
         draft.mkdir(parents=True)
         self.model.save_weights(draft / _WEIGHTS)
         if worker > 0:
-            # To save is a common act of all workers: what is not wanted is thrown away.
             shutil.rmtree(draft)
             return
-        callbacks = [{n: getattr(c, n) for n in c.progress} for c in self.keeps]
+        callbacks = [
+            {"class": _name(one), "progress": {name: getattr(one, name) for name in one.progress}}
+            for one in self.keeps
+        ]
         (draft / _PROGRESS).write_text(json.dumps({"epochs": epoch + 1, "callbacks": callbacks}))
         os.replace(draft, done)
         for _, old in _epochs(folder):
@@ -97,17 +111,39 @@ class Backup(Configurable):
                 shutil.rmtree(old)
 
     def on_train_end(self, logs=None):
+        if self._waiting is not None:
+            self._write()
         # Another `fit` of this model, without a backup, starts at its own first epoch.
         start_at_epoch(self.model, None)
 
+    def _restore(self, kept):
+        """Gives each callback its progress; several of a class take theirs in turn."""
+        here = sorted(self.keeps, key=_name)
+        there = sorted(kept, key=lambda one: one["class"])
+        names = [_name(callback) for callback in here], [one["class"] for one in there]
+        if names[0] != names[1]:
+            raise ValueError(
+                "Invalid value received for argument `keeps`. Expected the callbacks that the "
+                f"backup in {self.folder} was written with, {names[1]}. Received: {names[0]}"
+            )
+        for callback, one in zip(here, there):
+            for name, value in one["progress"].items():
+                setattr(callback, name, value)
+
     def get_config(self):
         serialize = keras.saving.serialize_keras_object
-        return {"folder": self.folder, "keeps": [serialize(callback) for callback in self.keeps]}
+        keeps = [serialize(callback) for callback in self.keeps]
+        return {"folder": self.folder, "keeps": keeps, "seconds": self.seconds}
 
     @classmethod
     def from_config(cls, config):
         deserialize = keras.saving.deserialize_keras_object
-        return cls(config["folder"], [deserialize(callback) for callback in config["keeps"]])
+        keeps = [deserialize(callback) for callback in config["keeps"]]
+        return cls(**{**config, "keeps": keeps})
+
+
+def _name(callback):
+    return type(callback).__name__
 
 
 def _newest(folder):

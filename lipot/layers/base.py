@@ -10,15 +10,27 @@ from lipot import checks
 from lipot.math.rounding import LayerBound, values_in
 
 
+# Properties that compute; `dir` leaves them out.
+_COMPUTED = ("lipschitz_bound", "inference_kernel")
+
+
 def built_shape(layer):
     """Shape of the input that a layer was built for; `(None,)` before that."""
     return tuple((layer.get_build_config() or {}).get("input_shape") or (None,))
 
 
-@property
-def bound_as_built(layer):
-    """Proven upper bound of the layer's l2 Lipschitz constant at inference (float)."""
-    return layer.bound(built_shape(layer)).lipschitz
+class Bounded:
+    """Mixin: a layer that has a `bound`, and tells its constant as one number."""
+
+    @property
+    def lipschitz_bound(self):
+        """Proven upper bound of the layer's l2 Lipschitz constant at inference (float)."""
+        return self.bound(built_shape(self)).lipschitz
+
+    def __dir__(self):
+        # Keras reads each attribute that `dir` names when it saves a layer, properties too, and
+        # the bound of a wide convolution takes seconds.
+        return [name for name in super().__dir__() if name not in _COMPUTED]
 
 
 class FixedArguments:
@@ -52,7 +64,7 @@ def check_built(layer):
         )
 
 
-class LipschitzLayer(FixedArguments, keras.layers.Layer):
+class LipschitzLayer(Bounded, FixedArguments, keras.layers.Layer):
     """A Keras layer that knows a proven bound of its own l2 Lipschitz constant.
 
     A subclass states it in `bound`, next to its `call`. Below this class the first `call` may
@@ -94,8 +106,6 @@ class LipschitzLayer(FixedArguments, keras.layers.Layer):
         if norm != 2:
             raise no_bound_in_linf(self)
         return LayerBound.of_constant(self.k_coef_lip, values_in(input_shape))
-
-    lipschitz_bound = bound_as_built
 
     def check_built(self):
         """Raises where the layer has no weights yet."""

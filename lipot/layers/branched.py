@@ -3,12 +3,12 @@
 import keras
 
 from lipot.backend.keras_graph import takes_training
-from lipot.layers.base import bound_as_built
+from lipot.layers.base import Bounded
 from lipot.layers.layer_bounds import layer_bound
 from lipot.math.rounding import LayerBound, values_in
 
 
-class Branched:
+class Branched(Bounded):
     """Mixin: a layer around a branch, a layer or model whose outputs are shaped like its inputs."""
 
     def set_branch(self, branch):
@@ -54,8 +54,6 @@ class Branched:
         kept, added = self.factors
         constant = kept + added * self.branch_bound(input_shape, norm)
         return LayerBound.of_constant(constant, values_in(input_shape))
-
-    lipschitz_bound = bound_as_built
 
     def branch_bound(self, input_shape, norm=2):
         """Product of the bounds of the layers of the branch, one after the other."""

@@ -4,14 +4,14 @@ import keras
 from keras import ops
 
 from lipot import checks
-from lipot.layers.base import bound_as_built, check_built
+from lipot.layers.base import Bounded, check_built
 from lipot.layers.layer_bounds import refuse
 from lipot.math.linear_maps import Dense
 from lipot.math.rounding import applied
 
 
 @keras.saving.register_keras_serializable(package="lipot")
-class PatchEmbedding(keras.layers.Layer):
+class PatchEmbedding(Bounded, keras.layers.Layer):
     """Cuts an image into patches, maps each to a vector and adds a learned position.
 
     Args:
@@ -73,8 +73,6 @@ class PatchEmbedding(keras.layers.Layer):
         linear = Dense(self.width).bound(kernel, input_shape, norm=norm)
         position = applied(self.position, self.compute_dtype)
         return linear.with_bias(position, self.compute_output_shape(input_shape), norm)
-
-    lipschitz_bound = bound_as_built
 
     def compute_output_shape(self, input_shape):
         patches = (input_shape[1] // self.patch_size) * (input_shape[2] // self.patch_size)
