@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 
+import lipot
 from lipot.callbacks import CondenseCallback, LossParamLog, LossParamScheduler, MonitorCallback
 from lipot.layers import GroupSort2, SpectralConv2D, SpectralDense
 from lipot.losses import HKR
@@ -210,3 +211,19 @@ def test_a_loss_given_by_name_has_no_parameter():
     model.compile("sgd", "mse")
     with pytest.raises(ValueError, match="`param_name`.*mse"):
         _fit(model, LossParamLog("alpha"))
+
+
+def test_monitor_counts_steps_through_executions_and_resumes(tmp_path):
+    def fit(epochs):
+        model = _model()
+        model.compile("sgd", "mse", steps_per_execution=2)
+        monitor = MonitorCallback(["hidden"], tmp_path / "log")
+        backup = lipot.callbacks.Backup(tmp_path / "backup", keeps=[monitor])
+        x = np.ones((20, *model.input_shape[1:]))
+        y = np.ones((20, *model.output_shape[1:]))
+        model.fit(x, y, batch_size=4, epochs=epochs, verbose=0, callbacks=[monitor, backup])
+
+    fit(1)
+    fit(2)
+    lines = (tmp_path / "log" / "singular_values.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [5, 10]

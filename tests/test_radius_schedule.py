@@ -145,3 +145,15 @@ def test_weights_that_a_term_refuses_are_refused_before_the_first_step():
     schedule = lipot.callbacks.WeightSchedule("adversarial_crossentropy", [1.0, -1.0], [0, 100])
     with pytest.raises(ValueError, match="argument `weight`"):
         robust().fit(X, Y, verbose=0, callbacks=[schedule])
+
+
+def test_an_interrupted_training_leaves_the_whole_radius():
+    def interrupt(batch, logs):
+        raise KeyboardInterrupt
+
+    model = robust()
+    whole = model.evaluate(X, Y, verbose=0, return_dict=True)["loss"]
+    stop = keras.callbacks.LambdaCallback(on_train_batch_end=interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(X, Y, verbose=0, callbacks=[RadiusSchedule([0.25, 1], [0, 9]), stop])
+    assert model.evaluate(X, Y, verbose=0, return_dict=True)["loss"] == pytest.approx(whole)

@@ -77,7 +77,20 @@ def test_the_rate_of_compiled_steps_follows_the_clock(clock):
     rates = 0.5 * np.minimum(1.0, shares / 0.25) * (1 + np.cos(math.pi * shares)) / 2
     np.testing.assert_allclose(before - to_numpy(model.weights[0]), rates.sum(), rtol=1e-3)
     assert budget.spent == pytest.approx(20 / 60)
-    assert float(model.optimizer.learning_rate) == 0.0
+    assert float(model.optimizer.learning_rate) == 0.5
+
+
+def test_a_budget_begins_anew_for_another_model(clock):
+    budget = TimeBudget(20.5 / 60)
+    first, second = network(), network(optimizer=keras.optimizers.Adam(0.02))
+    # Six looks an epoch of three steps.
+    assert [fit(model, budget, epochs=100).epoch[-1] for model in (first, second)] == [3, 3]
+    assert budget.get_config()["learning_rate"] == pytest.approx(0.02)
+    assert TimeBudget.from_config(budget.get_config()).spent == budget.spent
+    rates = [float(model.optimizer.learning_rate) for model in (first, second)]
+    assert rates == pytest.approx([0.01, 0.02])
+    with pytest.raises(ValueError, match="`learning_rate`"):
+        fit(network(optimizer=keras.optimizers.Adam(0.0)), TimeBudget(1.0))
 
 
 @pytest.mark.slow
@@ -92,7 +105,8 @@ def test_a_budget_that_is_spent_changes_no_weight(clock):
     model = network()
     fit(model, TimeBudget(8 / 60), epochs=100)
     kernel = to_numpy(model.trainable_weights[-2])
-    fit(model, TimeBudget(1.0, learning_rate=0.1, spent=1.0), epochs=100)
+    with pytest.warns(UserWarning, match="used up"):
+        fit(model, TimeBudget(1.0, learning_rate=0.1, spent=1.0), epochs=100)
     np.testing.assert_allclose(to_numpy(model.trainable_weights[-2]), kernel, atol=1e-7)
 
 

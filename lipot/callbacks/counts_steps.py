@@ -1,13 +1,11 @@
-"""The base of callbacks that act by the number of the training step."""
+"""The base of callbacks that know or act by the number of the training step."""
 
 from lipot import checks
 from lipot.callbacks.configurable import Configurable
 
 
 class CountsSteps(Configurable):
-    """Counts training steps over all epochs, and acts before each.
-
-    A subclass writes `_at_step(batch)`, which reads `self.step`.
+    """Counts training steps over all epochs, in `self.step`.
 
     A `fit` that goes on from a later epoch, as after `Backup` and `BackupAndRestore` or with an
     `initial_epoch`, goes on from that epoch's first step. For another model the count starts anew.
@@ -37,7 +35,6 @@ class CountsSteps(Configurable):
 
     def on_train_batch_begin(self, batch, logs=None):
         self._begun = batch
-        self._at_step(batch)
 
     def on_train_batch_end(self, batch, logs=None):
         # One call covers several steps under `steps_per_execution`, the last of an epoch fewer
@@ -45,6 +42,18 @@ class CountsSteps(Configurable):
         steps = (self.params or {}).get("steps")
         end = batch + 1 if steps is None else min(batch + 1, steps)
         self.step += end - self._begun
+
+
+class ActsAtSteps(CountsSteps):
+    """Acts before each training step: a subclass writes `_at_step(batch)`, and reads `self.step`.
+
+    Args:
+        step: First step, to resume a training. `Backup` keeps it.
+    """
+
+    def on_train_batch_begin(self, batch, logs=None):
+        super().on_train_batch_begin(batch, logs)
+        self._at_step(batch)
 
     def _at_step(self, batch):
         """Acts before a training step; `batch` is its number within the epoch."""

@@ -5,11 +5,11 @@ import numpy as np
 
 from lipot import checks, layers
 from lipot.backend.keras_graph import all_layers
-from lipot.callbacks.counts_steps import CountsSteps
+from lipot.callbacks.counts_steps import ActsAtSteps
 
 
 @keras.saving.register_keras_serializable(package="lipot")
-class DistanceNormScheduler(CountsSteps):
+class DistanceNormScheduler(ActsAtSteps):
     r"""Raises the exponent of every `LInfDistanceDense` with a `p`, at last to infinity.
 
     For shares of the training below `begin` the exponent is `first`, from there to `end` it grows

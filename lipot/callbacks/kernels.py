@@ -9,6 +9,7 @@ from keras import ops
 
 from lipot import checks
 from lipot.callbacks.configurable import Configurable
+from lipot.callbacks.counts_steps import CountsSteps
 from lipot.layers.base import condense
 
 
@@ -50,11 +51,11 @@ class CondenseCallback(Configurable):
 
 
 @keras.saving.register_keras_serializable(package="lipot")
-class MonitorCallback(Configurable):
+class MonitorCallback(CountsSteps):
     r"""Writes the singular values of kernels to a file while training runs.
 
     Each line of `logdir/singular_values.jsonl` is one JSON object: the `epoch` (from 0), the
-    `step` (batches so far), the `layer`, the `target`, and either `largest` or
+    `step` (batches so far, over all epochs), the `layer`, the `target`, and either `largest` or
     `singular_values`, in descending order. Lines are appended.
 
     After each epoch the largest values also enter the epoch's logs as
@@ -72,7 +73,9 @@ class MonitorCallback(Configurable):
         target: `"kernel"`, the trained kernel, or `"wbar"`, the kernel used at inference.
         what: `"max"`, the largest singular value, or `"all"`.
         on_epoch: Whether to look after each epoch.
-        on_batch: Whether to look after each batch. The file then holds the batches alone.
+        on_batch: Whether to look after each batch, or each execution of several. The file then
+            holds the batches alone.
+        step: First step, to resume a training. `Backup` keeps it.
 
     Example:
 
@@ -100,8 +103,9 @@ class MonitorCallback(Configurable):
         what="max",
         on_epoch=True,
         on_batch=False,
+        step=0,
     ):
-        super().__init__()
+        super().__init__(step)
         if isinstance(monitored_layers, str):
             raise ValueError(
                 "Invalid value received for argument `monitored_layers`. Expected a list of "
@@ -115,7 +119,6 @@ class MonitorCallback(Configurable):
         self.on_batch = bool(on_batch)
         self.async_safe = not self.on_batch
         self._epoch = 0
-        self._step = 0
 
     def on_train_begin(self, logs=None):
         for name in self.monitored_layers:
@@ -123,10 +126,11 @@ class MonitorCallback(Configurable):
         pathlib.Path(self.logdir).mkdir(parents=True, exist_ok=True)
 
     def on_epoch_begin(self, epoch, logs=None):
+        super().on_epoch_begin(epoch, logs)
         self._epoch = epoch
 
     def on_train_batch_end(self, batch, logs=None):
-        self._step += 1
+        super().on_train_batch_end(batch, logs)
         if self.on_batch:
             self._write(self._singular_values())
 
@@ -163,7 +167,7 @@ class MonitorCallback(Configurable):
     def _write(self, values):
         with pathlib.Path(self.logdir, "singular_values.jsonl").open("a") as file:
             for name, singular_values in values.items():
-                line = {"epoch": self._epoch, "step": self._step}
+                line = {"epoch": self._epoch, "step": self.step}
                 line |= {"layer": name, "target": self.target}
                 if self.what == "max":
                     line["largest"] = singular_values[0]
@@ -179,6 +183,7 @@ class MonitorCallback(Configurable):
             "what": self.what,
             "on_epoch": self.on_epoch,
             "on_batch": self.on_batch,
+            "step": self.step,
         }
 
 

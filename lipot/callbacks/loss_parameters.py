@@ -5,11 +5,11 @@ import numpy as np
 
 from lipot import checks
 from lipot.callbacks.configurable import Configurable
-from lipot.callbacks.counts_steps import CountsSteps
+from lipot.callbacks.counts_steps import ActsAtSteps
 
 
 @keras.saving.register_keras_serializable(package="lipot")
-class LossParamScheduler(CountsSteps):
+class LossParamScheduler(ActsAtSteps):
     """Changes a number of the loss while training runs, by linear interpolation.
 
     Before training step `s` the parameter becomes `numpy.interp(s, xp, fp)`: constant before

@@ -2,6 +2,7 @@
 
 import math
 import time
+import warnings
 
 import keras
 import numpy as np
@@ -25,7 +26,8 @@ class TimeBudget(Configurable):
 
     a straight line up, then half a cosine down to zero. Give `fit` more epochs than fit in: the
     training ends with the batch in which the time is up. The clock runs while `fit` does, with
-    all that happens between the batches.
+    all that happens between the batches. After `fit` the optimizer has its greatest rate again,
+    and for another model the time begins anew. A budget that is used up trains no more.
 
     Args:
         minutes: Positive float, wall-clock minutes.
@@ -46,8 +48,8 @@ class TimeBudget(Configurable):
     ...     minutes=0.02, loss_params={"eps": ([0.01, 0.5], [0.0, 0.5])})
     >>> _ = model.fit(np.ones((8, 2)), np.eye(2)[[0, 1] * 4], epochs=10_000, verbose=0,
     ...               callbacks=[budget])
-    >>> budget.spent >= 0.02, float(model.optimizer.learning_rate), float(model.loss.eps)
-    (True, 0.0, 0.5)
+    >>> budget.spent >= 0.02, float(model.loss.eps)
+    (True, 0.5)
     """
 
     progress = ("spent", "learning_rate")
@@ -65,11 +67,26 @@ class TimeBudget(Configurable):
             name: _points(fp, xp) for name, (fp, xp) in dict(loss_params or {}).items()
         }
         self.spent = checks.nonnegative_float("spent", spent)
-        self._clock = self._told = None
+        self._first = self.learning_rate, self.spent
+        self._clock = self._told = self._spent_for = None
+
+    def set_model(self, model):
+        super().set_model(model)
+        if self._spent_for not in (None, model):
+            self.learning_rate, self.spent = self._first
+        self._spent_for = model
 
     def on_train_begin(self, logs=None):
         if self.learning_rate is None:
-            self.learning_rate = float(self.model.optimizer.learning_rate)
+            rate = float(self.model.optimizer.learning_rate)
+            self.learning_rate = checks.positive_float("learning_rate", rate)
+        if self.spent >= self.minutes:
+            warnings.warn(
+                f"The {self.minutes:g} minutes of this TimeBudget are used up: nothing is trained. "
+                "A new one trains on.",
+                UserWarning,
+                stacklevel=2,
+            )
         for name, (fp, _) in self.loss_params.items():
             check_course(loss_parameter(self.model, name), name, fp)
         self._clock, self._told = time.monotonic(), None
@@ -85,6 +102,9 @@ class TimeBudget(Configurable):
         if self._share() >= 1.0:
             self._tell(0.0, 1.0)
             self.model.stop_training = True
+
+    def on_train_end(self, logs=None):
+        self.model.optimizer.learning_rate = self.learning_rate
 
     def rate(self, share):
         """The learning rate after a share of the time."""

@@ -9,7 +9,6 @@ import keras
 from lipot import checks
 from lipot.math.rounding import LayerBound, values_in
 
-
 # Properties that compute; `dir` leaves them out.
 _COMPUTED = ("lipschitz_bound", "inference_kernel")
 

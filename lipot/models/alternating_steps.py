@@ -18,8 +18,8 @@ class AlternatingSteps:
     """
 
     def _alternate(self, data):
-        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        x, halves = self._batch(x, labels_of(y), training=True)
+        clean, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        x, halves = self._batch(clean, labels_of(y), training=True)
 
         # The codes before this step serve both: the cross-entropy reads no discriminator.
         def classification(call):
@@ -37,8 +37,9 @@ class AlternatingSteps:
         if self.discriminator is not None and self.encoder.trainable_variables:
             self._ascend_encoder(x)
         self._advance()
-        update_loss(self, loss * replica().count, ops.shape(x)[0])
-        return self.compute_metrics(x, y, logits, sample_weight)
+        count = ops.shape(x)[0] // len(halves)
+        update_loss(self, loss * replica().count, count)
+        return self.compute_metrics(clean, y, logits[:count], sample_weight)
 
     def _ascend_discriminator(self, codes):
         def separation(call):

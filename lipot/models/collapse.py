@@ -44,7 +44,7 @@ class WarnsOfCollapse(keras.callbacks.Callback):
                     "is cheaper. Lower the weight, or raise it slowly with "
                     "lipot.callbacks.WeightSchedule"
                 )
-        self._objective = (epoch, limit, logs.get("loss"))
+        self._objective = (epoch, limit, logs["loss"] - _penalty(self.model))
 
     def on_train_end(self, logs=None):
         if self._objective is None:
@@ -61,6 +61,12 @@ class WarnsOfCollapse(keras.callbacks.Callback):
 
 def _warn(message):
     warnings.warn(f"AdversarialModel, {message}.", UserWarning, stacklevel=2)
+
+
+def _penalty(model):
+    """What the weights cost beside the losses; constant logits would pay it as well."""
+    variables = [v for v in model.trainable_variables if v.regularizer is not None]
+    return float(sum(variable.regularizer(variable) for variable in variables))
 
 
 def _constant_costs(model):

@@ -19,7 +19,14 @@ class ChecksFirstBatch:
     """
 
     def fit(self, x=None, y=None, batch_size=None, *args, **kwargs):
-        return super().fit(self._checked(x, batch_size, y), y, batch_size, *args, **kwargs)
+        x, share = self._checked(x, batch_size, y), _share(self.attack)
+        try:
+            return super().fit(x, y, batch_size, *args, **kwargs)
+        except BaseException:
+            # What a schedule has made of the attack would flatter the next evaluation.
+            if share is not None:
+                self.attack.share = share
+            raise
 
     def evaluate(self, x=None, y=None, batch_size=None, *args, **kwargs):
         # Inside `fit` Keras draws from an iterator that it keeps: nothing may be taken here.
@@ -49,6 +56,10 @@ class ChecksFirstBatch:
             )
         _check_classes(labels if y is None else y, scores.shape[-1])
         return x
+
+
+def _share(attack):
+    return None if attack is None else float(attack.share)
 
 
 def first_batch(x, batch_size=None):
@@ -87,7 +98,7 @@ def one_array(x):
     """The inputs, out of a list or a dict of one as Keras takes them.
 
     Args:
-        x: An array or a tensor, or a list, tuple or dict with one.
+        x: An array, a tensor or nested lists of numbers, or a list, tuple or dict with one array.
 
     Raises:
         ValueError: There are several, or none.
@@ -98,6 +109,8 @@ def one_array(x):
     array([1., 1.])
     """
     leaves = keras.tree.flatten(x)
+    if leaves and all(isinstance(leaf, int | float) for leaf in leaves):
+        return x
     if len(leaves) != 1 or leaves[0] is None:
         raise checks.refused(
             "x", "one array of inputs, alone or in a list or dict of one", f"{len(leaves)} arrays"

@@ -12,6 +12,7 @@ from lipot.backend.keras_graph import forget_programs
 from lipot.batches import Points, padded
 from lipot.math.neighbors import Neighbors, nearest_neighbors
 from lipot.math.precision import widest_float
+from lipot.models.first_batch import one_array
 from lipot.models.neighbor_memory import NeighborMemory
 from lipot.models.parts import with_parts
 from lipot.models.point_files import PointWriter
@@ -129,7 +130,7 @@ class NeighborModel(keras.Model):
         return self
 
     def call(self, inputs):
-        inputs = as_float(inputs)
+        inputs = as_float(one_array(inputs))
         embedded = self._embed(inputs)
         return self._finish(self._answer(inputs, embedded), embedded)
 

@@ -5,6 +5,7 @@ from keras import ops
 
 from lipot import checks
 from lipot.backend.keras_graph import takes_training
+from lipot.models.first_batch import one_array
 from lipot.models.parts import with_parts
 
 BACKWARD = ("identity", "exact")
@@ -82,7 +83,7 @@ class Purified(keras.Model):
 
     def purify(self, inputs):
         """Returns what the classifier sees, `(batch, ...) -> (batch, ...)`."""
-        inputs = ops.cast(inputs, self.compute_dtype)
+        inputs = ops.cast(one_array(inputs), self.compute_dtype)
         inference = {"training": False} if takes_training(self.purifier) else {}
         purified = ops.cast(self.purifier(inputs, **inference), inputs.dtype)
         if self.backward == "exact":

@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from lipot import checks
+from lipot.models.first_batch import one_array
 from lipot.models.parts import with_parts
 
 
@@ -126,6 +127,7 @@ class SelfEnsemble(keras.Model):
         self.built = network.built
 
     def call(self, inputs):
+        inputs = one_array(inputs)
         passes = [self.network(inputs, training=False) for _ in range(self.members)]
         log_probabilities = ops.log_softmax(ops.stack(passes), axis=-1)
         return ops.logsumexp(log_probabilities, axis=0) - ops.log(float(self.members))

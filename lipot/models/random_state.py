@@ -1,5 +1,7 @@
 """Saving the random state of a model next to its weights."""
 
+from lipot.backend import keras_graph
+
 _NAME = "random_state_"
 
 
@@ -11,18 +13,14 @@ class SavesRandomState:
     that: without one Keras draws from PyTorch's own generator, which is in no file.
     """
 
-    def _random_states(self):
-        weights = {id(variable) for variable in self.weights}
-        return [variable for variable in self.variables if id(variable) not in weights]
-
     def save_own_variables(self, store):
         super().save_own_variables(store)
-        for index, state in enumerate(self._random_states()):
+        for index, state in enumerate(keras_graph.random_states(self)):
             store[f"{_NAME}{index}"] = state
 
     def load_own_variables(self, store):
         # Keras counts what it is given.
         own = [name for name in set(store.keys()) if not name.startswith(_NAME)]
         super().load_own_variables({name: store[name] for name in own})
-        for index, state in enumerate(self._random_states()):
+        for index, state in enumerate(keras_graph.random_states(self)):
             state.assign(store[f"{_NAME}{index}"])

@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from lipot.models.first_batch import one_array
 from lipot.models.parts import with_parts
 
 
@@ -46,6 +47,7 @@ class StraightThrough(keras.Model):
         self.built = True
 
     def call(self, inputs):
+        inputs = one_array(inputs)
         if self.surrogate is None:
             approximate = self.model.network(inputs)
         else:

@@ -7,7 +7,7 @@ from lipot import checks
 from lipot.attacks.ball import slack
 from lipot.backend.calls import stateless_call
 from lipot.losses.weighted_loss import MeanLoss
-from lipot.models.first_batch import first_batch, parts_of
+from lipot.models.first_batch import first_batch, one_array, parts_of
 
 
 @keras.saving.register_keras_serializable(package="lipot")
@@ -33,6 +33,10 @@ class Purifier(keras.Model):
         """Returns the training loss of each image, `(batch,)`; `y` are labels or `None`."""
         raise TypeError(f"{type(self).__name__} must define purification_losses().")
 
+    def __call__(self, inputs, *args, **kwargs):
+        # Here, since it is built for the shape of what is called.
+        return super().__call__(one_array(inputs), *args, **kwargs)
+
     def call(self, inputs, training=False):
         inputs = ops.cast(inputs, self.compute_dtype)
         return inputs if training else self.purify(inputs)
@@ -43,7 +47,7 @@ class Purifier(keras.Model):
         return super().fit(x, y, batch_size, *args, **kwargs)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        losses = self.purification_losses(ops.cast(x, self.compute_dtype), y, training)
+        losses = self.purification_losses(ops.cast(one_array(x), self.compute_dtype), y, training)
         if sample_weight is not None:
             sample_weight = ops.reshape(sample_weight, (-1,))
         losses = ops.cast(losses, "float32")

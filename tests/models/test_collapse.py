@@ -204,3 +204,13 @@ def test_the_l2_cost_of_unit_features_does_not_fall_as_they_shrink():
     assert value(1e-3, unit_features=True) == pytest.approx(
         value(1.0, unit_features=True), rel=1e-4
     )
+
+
+def test_a_penalty_on_weights_is_no_sign_of_chance():
+    robust = model_of([losses.AdversarialCrossentropy()])
+    dense, y = robust.classifier.layers[-1], X[:, :3].argmax(axis=1)
+    dense.set_weights([30.0 * np.eye(5, 3), np.zeros(3)])
+    assert not warned(robust, 2, y=y)
+    # Larger than the cross-entropy of chance; constant logits would pay it too.
+    dense.kernel.regularizer = lambda kernel: 0.0 * keras.ops.sum(kernel) + 5.0
+    assert not warned(robust, 2, y=y)

@@ -7,8 +7,12 @@ from keras import ops
 
 from lipot import losses
 from lipot.attacks import FGSM
+from lipot.models import OTAD, Purified, SelfEnsemble, StraightThrough
 from lipot.models.adversarial_model import AdversarialModel
+from lipot.purifiers import MedianFilter
+from tests.helpers import to_numpy
 from tests.models.test_adversarial_model import classifier, quick_compile
+from tests.purifiers import purifier_cases
 
 
 @pytest.fixture
@@ -179,3 +183,35 @@ def test_augmentation_inside_the_classifier_is_told(digits):
     inside = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.RandomFlip(), classifier()])
     with pytest.warns(UserWarning, match="random_flip.*Augment in the data set"):
         AdversarialModel(inside, None, [losses.TRADES()])
+
+
+def several_models(digits):
+    """Models of other kinds that take one array."""
+    network = classifier()
+    backbone = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Rescaling(0.5)])
+    otad = OTAD(backbone, classifier(), 3)
+    otad.adapt(*(part[:20] for part in digits))
+    return [
+        Purified(MedianFilter(), network),
+        purifier_cases.sparse_transform(),
+        otad,
+        StraightThrough(otad, network),
+        SelfEnsemble(network, members=2),
+    ]
+
+
+def test_models_of_every_kind_take_one_array_in_a_list_or_a_dict(digits):
+    x = digits[0][:4]
+    for model in several_models(digits):
+        alone = to_numpy(model(x))
+        for form in ([x], {"pixels": x}):
+            np.testing.assert_allclose(to_numpy(model(form)), alone, atol=1e-6)
+            np.testing.assert_allclose(model.predict(form, verbose=0), alone, atol=1e-4)
+
+
+def test_purifiers_are_fitted_to_one_array_in_a_dict(digits):
+    keras.utils.set_random_seed(0)
+    purifier = purifier_cases.sparse_transform()
+    purifier.compile("sgd")
+    history = purifier.fit({"pixels": digits[0][:8]}, verbose=0).history
+    assert np.isfinite(history["loss"]).all()

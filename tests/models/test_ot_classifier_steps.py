@@ -122,3 +122,14 @@ def test_steps_are_those_of_algorithm_1(digits):
     # Then the encoder ascends 0.5 mean(x) E w with the new w.
     expected = encoder_before + 0.5 * np.outer(flat.mean(axis=0), critic_after[:, 0])
     np.testing.assert_allclose(network.get_weights()[0], expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.skipif(keras.backend.backend() == "jax", reason="one optimizer on JAX")
+@pytest.mark.parametrize("share", [0.0, 0.5])
+def test_metrics_of_alternating_steps_see_the_clean_rows(digits, share):
+    x, y = digits[0][:32], digits[1][:32]
+    model = linear_model(attack=PGD(0.1, steps=1), clean_share=share)
+    metrics = [keras.metrics.SparseCategoricalAccuracy(name="compiled")]
+    model.compile("sgd", encoder_optimizer="sgd", metrics=metrics, jit_compile=False)
+    shown = model.train_on_batch(x, y, return_dict=True)
+    assert shown["compiled"] == pytest.approx(shown["accuracy"])
