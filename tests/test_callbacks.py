@@ -133,7 +133,7 @@ def test_monitor_names_what_it_cannot_watch(tmp_path):
         _fit(_model(), MonitorCallback(["sort"], tmp_path))
     with pytest.raises(ValueError, match="`monitored_layers`.*inference_kernel.*head"):
         _fit(_model(), MonitorCallback(["head"], tmp_path, target="wbar"))
-    with pytest.raises(ValueError, match="No such layer: nowhere"):
+    with pytest.raises(ValueError, match="`monitored_layers`.*nowhere"):
         _fit(_model(), MonitorCallback(["nowhere"], tmp_path))
 
 
@@ -227,3 +227,14 @@ def test_monitor_counts_steps_through_executions_and_resumes(tmp_path):
     fit(2)
     lines = (tmp_path / "log" / "singular_values.jsonl").read_text().splitlines()
     assert [json.loads(line)["step"] for line in lines] == [5, 10]
+
+
+def test_monitor_finds_layers_inside_a_model_around_them(tmp_path):
+    network = keras.Sequential([keras.Input((6,)), SpectralDense(3, name="inner")])
+    terms = [lipot.losses.AdversarialCrossentropy()]
+    robust = lipot.AdversarialModel(network, None, terms)
+    robust.compile("sgd")
+    monitor = MonitorCallback(["inner"], tmp_path)
+    history = robust.fit(X, np.arange(16) % 3, verbose=0, callbacks=[monitor]).history
+    largest = _singular_values(network.layers[0].kernel)[0]
+    assert history["inner_kernel_sigma_max"] == [pytest.approx(largest, rel=1e-5)]

@@ -2,8 +2,9 @@
 
     LIPOT_DATA_DIR=... python -m benchmarks.papers.hkr_margin
 
-The margins of the paper, 1 and 2.12, belong to MNIST, whose images lie further apart: on CIFAR-10
-they end near chance. A margin counts by the share of images that it proves at 36/255.
+The paper has no CIFAR-10. With its margin of 1 for MNIST, whose images lie further apart, and its
+equation 12, where nine outputs of ten have nothing to find, the network ends near chance. Here the
+one class weighs as much as the others. A margin counts by the share that it proves at 36/255.
 """
 
 import argparse
@@ -14,14 +15,14 @@ import numpy as np
 from benchmarks.common import write_result
 from benchmarks.papers.hkr_networks import METHODS, cifar10, compiled, hinge_kr, labels_of, network
 
-MARGINS = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+MARGINS = (0.1, 0.3, 1.0)
 RADIUS = 36 / 255
 
 
 def figures_of(margin, problem, held, epochs, seed):
     """Shares of the held out images that a margin gets right, and proves at the radius."""
     keras.utils.set_random_seed(seed)
-    method = METHODS["hKR 50, m 1"]._replace(loss=hinge_kr(margin))
+    method = METHODS["hKR 50, m 1"]._replace(loss=hinge_kr(margin, balanced=True))
     built = network(method, problem.x_train.shape[1:], problem.classes)
     steps = epochs * (len(problem.x_train) - held) // 128
     rate = keras.optimizers.schedules.CosineDecay(1e-3, steps, alpha=0.01)

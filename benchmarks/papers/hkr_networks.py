@@ -65,12 +65,12 @@ def _hinge(margin):
     return loss
 
 
-def hinge_kr(margin, alpha=ALPHA):
+def hinge_kr(margin, alpha=ALPHA, balanced=False):
     def loss(classes):
         if classes == 2:
             return losses.HKR(alpha=alpha, min_margin=2.0 * margin)
         # A q-th of equation 12: both of its terms are sums over the classes.
-        return losses.MulticlassHKR(alpha=alpha, min_margin=2.0 * margin, balanced=False)
+        return losses.MulticlassHKR(alpha=alpha, min_margin=2.0 * margin, balanced=balanced)
 
     return loss
 

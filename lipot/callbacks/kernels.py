@@ -8,6 +8,7 @@ import numpy as np
 from keras import ops
 
 from lipot import checks
+from lipot.backend.keras_graph import all_layers
 from lipot.callbacks.configurable import Configurable
 from lipot.callbacks.counts_steps import CountsSteps
 from lipot.layers.base import condense
@@ -146,7 +147,7 @@ class MonitorCallback(CountsSteps):
                 logs[f"{name}_{self.target}_drift"] = max(abs(s * s - 1) for s in singular_values)
 
     def _kernel(self, name):
-        layer = self.model.get_layer(name)
+        layer = self._layer(name)
         kernel = getattr(layer, _KERNELS[self.target], None)
         if kernel is None:
             raise ValueError(
@@ -155,6 +156,18 @@ class MonitorCallback(CountsSteps):
                 f"layer '{name}' of class {type(layer).__name__}"
             )
         return kernel
+
+    def _layer(self, name):
+        """The layer of a name, in models inside the model too, as in an `AdversarialModel`."""
+        named = [layer for layer in all_layers(self.model) if layer.name == name]
+        if len(named) != 1:
+            names = [layer.name for layer in all_layers(self.model)]
+            raise ValueError(
+                "Invalid value received for argument `monitored_layers`. Expected the name of one "
+                f"layer of model '{self.model.name}': {names}. Received: {name!r}, the name of "
+                f"{len(named)}"
+            )
+        return named[0]
 
     def _singular_values(self):
         values = {}

@@ -88,3 +88,4 @@ class FrobeniusDense(KernelLayer):
             k_coef_lip=k_coef_lip,
             **kwargs,
         )
+        self.supports_masking = True

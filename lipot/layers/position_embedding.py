@@ -41,6 +41,7 @@ class PositionEmbedding(LipschitzLayer):
     def __init__(self, embedding_initializer="zeros", k_coef_lip=1.0, **kwargs):
         super().__init__(k_coef_lip=k_coef_lip, **kwargs)
         self.embedding_initializer = keras.initializers.get(embedding_initializer)
+        self.supports_masking = True
 
     def build(self, input_shape):
         if None in input_shape[1:]:

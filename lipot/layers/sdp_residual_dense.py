@@ -78,6 +78,7 @@ class SDPResidualDense(SDPResidualLayer):
             k_coef_lip=k_coef_lip,
             **kwargs,
         )
+        self.supports_masking = True
 
     def vanilla_export(self):
         """Returns a functional model of stock Keras layers with the same outputs."""

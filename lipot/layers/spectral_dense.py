@@ -108,3 +108,4 @@ class SpectralDense(KernelLayer):
             k_coef_lip=k_coef_lip,
             **kwargs,
         )
+        self.supports_masking = True
