@@ -65,25 +65,25 @@ def _hinge(margin):
     return loss
 
 
-def hinge_kr(margin, alpha=ALPHA, balanced=False):
+def _hinge_kr(margin, alpha=ALPHA):
     def loss(classes):
         if classes == 2:
             return losses.HKR(alpha=alpha, min_margin=2.0 * margin)
         # A q-th of equation 12: both of its terms are sums over the classes.
-        return losses.MulticlassHKR(alpha=alpha, min_margin=2.0 * margin, balanced=balanced)
+        return losses.MulticlassHKR(alpha=alpha, min_margin=2.0 * margin, balanced=False)
 
     return loss
 
 
 METHODS = {
-    "hKR 50, m 1": Method("GNP", hinge_kr(1.0)),
-    "hKR 50, m 2.12": Method("GNP", hinge_kr(2.12)),
+    "hKR 50, m 1": Method("GNP", _hinge_kr(1.0)),
+    "hKR 50, m 2.12": Method("GNP", _hinge_kr(2.12)),
     "GNP hinge, m 1": Method("GNP", _hinge(1.0)),
     "GNP hinge, m 2.12": Method("GNP", _hinge(2.12)),
     "GNP log": Method("GNP", _log),
     "1LIP log": Method("1-Lipschitz", _log),
     "Adv": Method("free", _log, attacked=True),
-    "KR, centred": Method("GNP", hinge_kr(1.0, alpha=0.0), centred=True),
+    "KR, centred": Method("GNP", _hinge_kr(1.0, alpha=0.0), centred=True),
 }
 
 
