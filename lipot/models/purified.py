@@ -23,7 +23,9 @@ class Purified(keras.Model):
     `backward="exact"` it is the true derivative, through the purifier. The outputs are the same:
     attack both twins, `with_backward` gives the other one, and believe the worse.
 
-    The purifier runs in inference mode, in `fit` too. Train it first, by its own `fit`.
+    The purifier runs in inference mode, in `fit` too. Train it first, by its own `fit`. With
+    `backward="exact"` a `fit` of this model moves its weights too, unless it is frozen by
+    `purifier.trainable = False`.
 
     Args:
         purifier: Keras layer or model from inputs to inputs, such as those of `lipot.purifiers`.
