@@ -66,8 +66,8 @@ def add_to(commands):
     add(
         "--eps",
         type=positive_float,
-        help="radius trained against (default: a tenth of the range; of certified, in l2, of the "
-        "spread)",
+        help="radius trained against (default: a tenth of the range, of colour images 8/255; of "
+        "certified, in l2, a tenth of the spread)",
     )
     add("--weight", type=float, help="of the distance from the prior (default: 0.01)")
     add("--smoothness", type=float, help="L of the interpolating function (default: 2)")

@@ -94,3 +94,6 @@ def test_the_radius_follows_the_range_of_the_data():
     assert recipes.networks.attack_range(moons) == {"clip_min": None, "clip_max": None}
     digits = datasets.load("digits")
     assert recipes.networks.attack_range(digits) == {"clip_min": 0.0, "clip_max": 1.0}
+    assert recipes.networks.default_eps(digits) == pytest.approx(0.1)
+    colour = digits._replace(x_train=np.repeat(digits.x_train, 3, axis=-1))
+    assert recipes.networks.default_eps(colour) == pytest.approx(8 / 255)

@@ -19,7 +19,7 @@ class CountsSteps(Configurable):
     def __init__(self, step=0):
         super().__init__()
         self.step = checks.nonnegative_int("step", step)
-        self._first, self._begun = self.step, 0
+        self._first, self._ended = self.step, 0
         self._counts_for = None
 
     def set_model(self, model):
@@ -29,19 +29,19 @@ class CountsSteps(Configurable):
         self._counts_for = model
 
     def on_epoch_begin(self, epoch, logs=None):
+        self._ended = 0
         # Nothing was counted or restored; generators do not tell how many steps an epoch has.
         if self.step == 0:
             self.step = epoch * (self.params.get("steps") or 0)
-
-    def on_train_batch_begin(self, batch, logs=None):
-        self._begun = batch
 
     def on_train_batch_end(self, batch, logs=None):
         # One call covers several steps under `steps_per_execution`, the last of an epoch fewer
         # than it says.
         steps = (self.params or {}).get("steps")
         end = batch + 1 if steps is None else min(batch + 1, steps)
-        self.step += end - self._begun
+        # From the last end on: Keras may call what happens at a begin after the next one.
+        self.step += end - self._ended
+        self._ended = end
 
 
 class ActsAtSteps(CountsSteps):
@@ -52,7 +52,6 @@ class ActsAtSteps(CountsSteps):
     """
 
     def on_train_batch_begin(self, batch, logs=None):
-        super().on_train_batch_begin(batch, logs)
         self._at_step(batch)
 
     def _at_step(self, batch):

@@ -38,7 +38,7 @@ class Purifier(keras.Model):
         return super().__call__(one_array(inputs), *args, **kwargs)
 
     def call(self, inputs, training=False):
-        inputs = ops.cast(inputs, self.compute_dtype)
+        inputs = ops.cast(one_array(inputs), self.compute_dtype)
         return inputs if training else self.purify(inputs)
 
     def fit(self, x=None, y=None, batch_size=None, *args, **kwargs):

@@ -25,7 +25,8 @@ def train_fgsm_at(
         data: A `lipot.datasets.Dataset` with classes.
         epochs: Passes over the training points.
         batch_size: Points in one step.
-        eps: l-infinity radius of the attack; a tenth of the range of the data by default.
+        eps: l-infinity radius of the attack; by default a tenth of the range of the data, of
+            colour images 8/255.
         network: A classifier to train, of logits; `plain_classifier` where it is `None`.
         learning_rate: Of Adam at the start; it falls as half a cosine.
         callbacks: Keras callbacks.
@@ -68,7 +69,8 @@ def train_got_trades_lm(
         data: A `lipot.datasets.Dataset` with classes.
         epochs: Passes over the training points.
         batch_size: Points in one step.
-        eps: l-infinity radius of the attack; a tenth of the range of the data by default.
+        eps: l-infinity radius of the attack; by default a tenth of the range of the data, of
+            colour images 8/255.
         steps: Steps of the attack.
         network: A classifier to train, of logits; `plain_classifier` where it is `None`.
         learning_rate: Of Adam at the start; it falls as half a cosine.
@@ -113,7 +115,8 @@ def train_otjr(
         data: A `lipot.datasets.Dataset` with classes.
         epochs: Passes over the training points.
         batch_size: Points in one step.
-        eps: l-infinity radius of the attack; a tenth of the range of the data by default.
+        eps: l-infinity radius of the attack; by default a tenth of the range of the data, of
+            colour images 8/255.
         steps: Steps of the attack.
         network: A classifier to train, of logits; `plain_classifier` where it is `None`.
         learning_rate: Of Adam at the start; it falls as half a cosine.

@@ -48,7 +48,8 @@ def train_linf_dist(
         data: A `lipot.datasets.Dataset` with classes.
         epochs: Passes over the training points.
         batch_size: Points in one step.
-        eps: l-infinity radius to prove; a tenth of the range of the data by default.
+        eps: l-infinity radius to prove; by default a tenth of the range of the data, of colour
+            images 8/255.
         width: Units of each hidden layer.
         depth: Number of layers of distances.
         callbacks: Keras callbacks.
