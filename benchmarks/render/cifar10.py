@@ -10,7 +10,7 @@ PAGE = DOCS / "cifar10.md"
 COMPARISON = "certified_cifar10"
 TIMED = {
     "pyramid_cifar10": "A pyramid of orthogonal convolutions",
-    "pyramid_cifar10_recipe": "The same with the recipe's rate, 84 epochs in place of 274",
+    "pyramid_cifar10_recipe": "The same with the recipe's rate",
     "lipnext_cifar10": "LipNeXt",
 }
 SAME = "lipot, the same layers"
@@ -63,8 +63,10 @@ def _timed(name, title):
     if record is None:
         return f"{title} on a GPU has no stored result yet: `{command}`."
     found, settings = record["figures"], record["settings"]
+    epochs = found["training"]["epochs"]
     return (
-        f"{title}, {settings['minutes']:g} minutes on {settings['trained_on']}, one seed: "
+        f"{title}, {epochs} epochs in {settings['minutes']:g} minutes on "
+        f"{settings['trained_on']}, one seed: "
         f"{percent(found['clean'])} clean, {percent(found['certified']['36/255'])} proven at "
         f"36/255, on {settings['points']:,} test images (`{command}`, {record['date']})."
     )

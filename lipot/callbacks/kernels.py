@@ -159,9 +159,10 @@ class MonitorCallback(CountsSteps):
 
     def _layer(self, name):
         """The layer of a name, in models inside the model too, as in an `AdversarialModel`."""
-        named = [layer for layer in all_layers(self.model) if layer.name == name]
+        layers = all_layers(self.model)
+        named = [layer for layer in layers if layer.name == name]
         if len(named) != 1:
-            names = [layer.name for layer in all_layers(self.model)]
+            names = [layer.name for layer in layers]
             raise ValueError(
                 "Invalid value received for argument `monitored_layers`. Expected the name of one "
                 f"layer of model '{self.model.name}': {names}. Received: {name!r}, the name of "
