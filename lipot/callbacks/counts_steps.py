@@ -8,7 +8,7 @@ class CountsSteps(Configurable):
     """Counts training steps over all epochs, in `self.step`.
 
     A `fit` that goes on from a later epoch, as after `Backup` and `BackupAndRestore` or with an
-    `initial_epoch`, goes on from that epoch's first step. For another model the count starts anew.
+    `initial_epoch`, goes on from that epoch's first step.
 
     Args:
         step: First step, to resume a training. `Backup` keeps it.
@@ -19,14 +19,7 @@ class CountsSteps(Configurable):
     def __init__(self, step=0):
         super().__init__()
         self.step = checks.nonnegative_int("step", step)
-        self._first, self._ended = self.step, 0
-        self._counts_for = None
-
-    def set_model(self, model):
-        super().set_model(model)
-        if self._counts_for not in (None, model):
-            self.step = self._first
-        self._counts_for = model
+        self._ended = 0
 
     def on_epoch_begin(self, epoch, logs=None):
         self._ended = 0

@@ -67,14 +67,7 @@ class TimeBudget(Configurable):
             name: _points(fp, xp) for name, (fp, xp) in dict(loss_params or {}).items()
         }
         self.spent = checks.nonnegative_float("spent", spent)
-        self._first = self.learning_rate, self.spent
-        self._clock = self._told = self._spent_for = None
-
-    def set_model(self, model):
-        super().set_model(model)
-        if self._spent_for not in (None, model):
-            self.learning_rate, self.spent = self._first
-        self._spent_for = model
+        self._clock = self._told = None
 
     def on_train_begin(self, logs=None):
         if self.learning_rate is None:
