@@ -17,8 +17,10 @@ from lipot.math import orthogonal
 _ROOM = 1.25
 # Columns from which products of blocks cost less than what they are put together with.
 _WIDE = 512
-# Smallest squared singular value that one deflation brings to one.
-_SHORTEST = 0.04
+# Drift along the directions followed up to which a deflation takes it away.
+_IN_REACH = 0.5
+# Part of each direction followed that is always the same: so that none is lost.
+_ELSEWHERE = 0.01
 
 
 def retract(matrix, tolerance=0.05, iterations=40):
@@ -169,12 +171,14 @@ def deflate(matrix, directions):
     image = ops.matmul(matrix, basis)
     error = ops.matmul(orthogonal.transposed(matrix), image) - basis
     small = ops.matmul(orthogonal.transposed(basis), error)
-    sizes = ops.sqrt(ops.sum(ops.square(error), axis=-2))
     # What leads out of the directions stays, and so does the drift along all others: the last
     # direction has the least of those followed, and the most of those that are not.
     out = _norm_of_few(error - ops.matmul(basis, small))
+    other = ops.sqrt(ops.min(ops.sum(ops.square(error), axis=-2), axis=-1))
+    # The norm of [[0, out], [out, other]].
+    others = 0.5 * (other + ops.sqrt(ops.square(other) + 4.0 * ops.square(out)))
     change, along = _inverse_root(small)
-    left = ops.maximum(ops.maximum(ops.min(sizes, axis=-1), out), along)
+    left = ops.maximum(others, along)
     left = ops.where(ops.isfinite(left), left, float("inf"))
     moved = matrix + ops.matmul(ops.matmul(image, change), orthogonal.transposed(basis))
     return Deflated(moved, error, left)
@@ -189,25 +193,36 @@ def _norm_of_few(columns):
 
 
 def _inverse_root(small):
-    """`(I + T)^(-1/2) - I` of small symmetric matrices, and how far it leaves `T` from zero."""
-    # Half precision has no factorization, and what is not finite has none at all.
-    wide = ops.cast(small, keras.backend.result_type(small.dtype, "float32"))
-    finite = ops.all(ops.isfinite(wide), axis=(-2, -1), keepdims=True)
-    values, vectors = ops.eigh(ops.where(finite, wide, ops.zeros_like(wide)))
-    factors = ops.rsqrt(ops.maximum(1.0 + values, _SHORTEST))
-    change = ops.matmul(vectors * (factors - 1.0)[..., None, :], orthogonal.transposed(vectors))
-    left = ops.max(ops.abs((1.0 + values) * ops.square(factors) - 1.0), axis=-1)
-    return ops.cast(change, small.dtype), ops.cast(left, small.dtype)
+    """`(I + T)^(-1/2) - I` of small symmetric matrices, and how far it leaves `T` from zero.
+
+    The first terms of the series, which cost no factorization. A matrix that is too large for them
+    is left alone and its distance said to be infinite.
+    """
+    size = orthogonal.frobenius_norm(small)
+    near = size < _IN_REACH
+    square = ops.matmul(small, small)
+    change = 0.375 * square - 0.5 * small - 0.3125 * ops.matmul(square, small)
+    change = ops.where(near[..., None, None], change, ops.zeros_like(change))
+    # (1 + t) (1 - t/2 + 3/8 t^2 - 5/16 t^3)^2 is 1 - 35/64 t^4 and terms of higher order, which
+    # for a t of -1/2 are as much again.
+    return change, ops.where(near, 1.1 * size**4, float("inf"))
 
 
 def _orthonormalized(block):
-    """Orthonormal columns of the same span, or of a larger one where columns depend."""
-    sizes = ops.sum(ops.square(block), axis=-2, keepdims=True)
-    # Where there was no drift at all no direction is left to follow; NaN compares as false.
-    block = ops.where(sizes > 0, block, _generic(block, block.shape[-1]))
+    """Orthonormal columns of nearly the same span, or of a larger one where columns depend.
+
+    By the Gram matrix, which for few columns costs less than to orthonormalize them one by one.
+    """
     # Half precision has no factorization.
     wide = ops.cast(block, keras.backend.result_type(block.dtype, "float32"))
-    return ops.cast(ops.qr(wide)[0], block.dtype)
+    sizes = ops.sqrt(ops.sum(ops.square(wide), axis=-2, keepdims=True))
+    # What is not finite has no factorization.
+    unit = ops.where(ops.isfinite(sizes), wide / ops.maximum(sizes, 1e-30), ops.zeros_like(wide))
+    # Columns that depend, or had no drift at all, would leave no direction to follow.
+    wide = unit + _ELSEWHERE * _generic(wide, wide.shape[-1])
+    values, vectors = ops.eigh(ops.matmul(orthogonal.transposed(wide), wide))
+    scaled = vectors * ops.rsqrt(ops.maximum(values, 0.01 * _ELSEWHERE**2))[..., None, :]
+    return ops.cast(ops.matmul(wide, scaled), block.dtype)
 
 
 def _distance(gram, iterations=8):

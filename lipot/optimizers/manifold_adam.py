@@ -92,7 +92,7 @@ class ManifoldAdam(keras.optimizers.Adam):
         beta_2=0.999,
         epsilon=1e-7,
         turn=None,
-        drift=0.015,
+        drift=0.03,
         name="manifold_adam",
         **kwargs,
     ):

@@ -87,12 +87,12 @@ def test_deflation_takes_the_drift_of_a_few_directions_away(shape):
 
 
 def test_deflation_by_hand():
-    # On span(e2) exactly: T = 1.1^2 - 1 = 0.21, and 1.1 / sqrt(1.21) = 1.
+    # On span(e2): T = 1.1^2 - 1 = 0.21, and 1.1 (1 - 0.21/2 + 3/8 0.21^2 - 5/16 0.21^3) = 0.9995.
     found = stiefel.deflate(ops.diag([1.0, 1.1]), ops.convert_to_tensor([[0.0], [2.0]]))
-    np.testing.assert_allclose(to_numpy(found.matrix), np.eye(2), atol=1e-6)
-    # A factorization may turn a column around.
-    np.testing.assert_allclose(np.abs(to_numpy(found.directions)), [[0.0], [0.21]], atol=1e-6)
-    assert float(found.left) == pytest.approx(0.21, rel=1e-5)
+    # A hundredth of the direction is another.
+    np.testing.assert_allclose(to_numpy(found.matrix), [[1.0, 0.0], [0.0, 0.9995]], atol=2e-3)
+    np.testing.assert_allclose(np.abs(to_numpy(found.directions)), [[0.0], [0.21]], atol=1e-4)
+    assert float(found.left) == pytest.approx(0.21, rel=1e-3)
 
 
 def test_deflation_says_how_much_more_there_is_than_it_follows():
@@ -136,16 +136,28 @@ def test_products_of_blocks_are_those_of_the_whole(shape):
     )
 
 
-@pytest.mark.parametrize("value, after", [(4.0, 1.0), (0.3, 1.0), (0.1, 0.5), (0.0, 0.0)])
-def test_deflation_brings_back_what_is_far_off(value, after):
-    # A singular value grows by a factor of five at most, and what is missing is said.
+def _with_one_value(value):
+    """A matrix whose singular values are one but the first, and two directions to find that by."""
     u, v = orthonormal((6, 6)), orthonormal((6, 6), seed=1)
-    far = (u * np.array([value, 1.0, 1.0, 1.0, 1.0, 1.0], "float32")) @ v.T
-    found = stiefel.deflate(ops.convert_to_tensor(far), v[:, :2].astype("float32"))
+    matrix = (u * np.array([value, 1.0, 1.0, 1.0, 1.0, 1.0], "float32")) @ v.T
+    return ops.convert_to_tensor(matrix), v[:, :2].astype("float32")
+
+
+@pytest.mark.parametrize("value", [1.2, 1.05, 0.95, 0.8])
+def test_deflation_brings_back_what_is_within_reach(value):
+    found = stiefel.deflate(*_with_one_value(value))
     values = np.linalg.svd(to_numpy(found.matrix), compute_uv=False)
-    np.testing.assert_allclose(np.delete(values, 0 if after > 1 else -1), 1.0, atol=1e-4)
-    assert values.min() == pytest.approx(after, abs=1e-4)
-    assert float(found.left) == pytest.approx(1.0 - after**2, abs=1e-3)
+    drift = np.abs(values**2 - 1.0).max()
+    assert drift <= 0.02
+    assert drift <= float(found.left) + 0.02 * abs(value**2 - 1.0)
+
+
+@pytest.mark.parametrize("value", [4.0, 1.3, 0.3, 0.0])
+def test_deflation_leaves_what_is_out_of_reach_and_says_so(value):
+    matrix, directions = _with_one_value(value)
+    found = stiefel.deflate(matrix, directions)
+    np.testing.assert_array_equal(to_numpy(found.matrix), to_numpy(matrix))
+    assert np.isinf(float(found.left))
 
 
 def test_deflation_says_that_what_is_not_finite_is_far():
