@@ -57,7 +57,7 @@ COMMANDS = {
     ),
     "training_step_large_batch": (
         "measure.speed.training_step --networks mlp mlp1024 mlp2048 "
-        "--only retraction manifold_adam --steps 6 --rounds 3 --batch-size 1024 "
+        "--only manifold_adam --steps 20 --rounds 3 --warmup 100 --batch-size 1024 "
         "--name training_step_large_batch"
     ),
     "training_step_wide": (

@@ -1,5 +1,7 @@
 """Adam for orthonormal kernels: steps that stay on their manifold, for little."""
 
+from typing import Any, NamedTuple
+
 import keras
 from keras import ops
 
@@ -21,6 +23,20 @@ _COLUMNS, _KERNELS = 256, 4
 def _turn_at(rank, kernels):
     """The default of `turn`: all angles together are no more than those of four kernels of 256."""
     return 64.0 * min(1.0, (_COLUMNS / rank) ** 0.5) * min(1.0, (_KERNELS / kernels) ** 0.5)
+
+
+class _Kernel(NamedTuple):
+    """A kernel as a stack of matrices, their momentum, and the directions of their drift."""
+
+    matrices: Any
+    momentum: Any
+    directions: Any
+
+
+def _retracted(kernel):
+    """A kernel brought back as a whole, and its momentum made tangent again."""
+    near = stiefel.retract(kernel.matrices)
+    return _Kernel(near, stiefel.tangent(near, kernel.momentum), kernel.directions)
 
 
 @keras.saving.register_keras_serializable(package="lipot")
@@ -92,7 +108,7 @@ class ManifoldAdam(keras.optimizers.Adam):
         beta_2=0.999,
         epsilon=1e-7,
         turn=None,
-        drift=0.03,
+        drift=0.035,
         name="manifold_adam",
         **kwargs,
     ):
@@ -152,30 +168,25 @@ class ManifoldAdam(keras.optimizers.Adam):
 
         matrices = by_matrix(ops.convert_to_tensor(variable))
         tangent, rank = by_matrix(gradient), min(matrices.shape[-2:])
-        square = ops.sum(ops.square(tangent), axis=(-2, -1), keepdims=True)
-        square = square / rank
-        m = by_matrix(ops.convert_to_tensor(momentum))
+        square = ops.sum(ops.square(tangent), axis=(-2, -1), keepdims=True) / rank
+        finite = ops.all(ops.isfinite(square))
         v = ops.convert_to_tensor(size)
-        # One pass through the kernel less than a choice entry by entry.
-        m, v = backend.cond(
-            ops.all(ops.isfinite(square)),
-            lambda: (
-                m + (1.0 - self.beta_1) * (tangent - m),
-                v + (1.0 - self.beta_2) * (square - v),
-            ),
-            lambda: (m, v),
+        v = ops.where(finite, v + (1.0 - self.beta_2) * (square - v), v)
+        before = _Kernel(
+            matrices, by_matrix(ops.convert_to_tensor(momentum)), ops.convert_to_tensor(directions)
         )
+        m = before.momentum + (1.0 - self.beta_1) * (tangent - before.momentum)
         turn = _turn_at(rank, self._kernels) if self.turn is None else self.turn
         length = turn * ops.cast(learning_rate, variable.dtype) / powers[0]
         # In this order one pass through the kernel less.
         scale = ops.sqrt(self._divisor(index, v) / powers[1]) + self.epsilon
-        moved = matrices - length / scale * m
-        moved, m, vector = self._brought_back(moved, m, ops.convert_to_tensor(directions))
+        moved = before._replace(matrices=matrices - length / scale * m, momentum=m)
+        after = self._brought_back(moved, before, finite)
 
         self.assign(size, v)
-        self.assign(directions, vector)
-        self.assign(momentum, ops.reshape(m, gradient.shape))
-        self.assign(variable, ops.reshape(moved, gradient.shape))
+        self.assign(directions, after.directions)
+        self.assign(momentum, ops.reshape(after.momentum, gradient.shape))
+        self.assign(variable, ops.reshape(after.matrices, gradient.shape))
 
     def _divisor(self, index, v):
         """The second moment to divide by: with `amsgrad` the largest so far."""
@@ -185,22 +196,24 @@ class ManifoldAdam(keras.optimizers.Adam):
         self.assign(self._largest[index], largest)
         return largest
 
-    def _brought_back(self, matrices, momentum, directions):
-        """Matrices and momentum, retracted where the drift asks for it, and the new directions."""
+    def _brought_back(self, moved, before, finite):
+        """The kernel that moved, retracted where the drift asks for it; that before if not finite.
 
-        def back():
-            near = stiefel.retract(matrices)
-            return near, stiefel.tangent(near, momentum)
-
+        One branch that is hardly ever taken: each costs as much as the step of a small kernel.
+        """
         if backend.has_accelerator():
-            return *back(), directions
-        matrices, directions, left = self._deflated(matrices, directions)
-        # NaN compares as false.
-        far = ops.max(left) > self.drift
-        return *backend.cond(far, back, lambda: (matrices, momentum)), directions
+            return _Kernel(*backend.cond(finite, lambda: _retracted(moved), lambda: before))
+        matrices, directions, left = stiefel.deflate(moved.matrices, moved.directions)
+        near = _Kernel(matrices, moved.momentum, directions)
+        good = ops.logical_and(finite, ops.max(left) <= self.drift)
 
-    def _deflated(self, matrices, directions):
-        """Deflates until the drift is small or is found not to lie along a few directions."""
+        def far():
+            return backend.cond(finite, lambda: self._searched(near, left), lambda: before)
+
+        return _Kernel(*backend.cond(good, lambda: near, far))
+
+    def _searched(self, kernel, left):
+        """Deflates until the drift is small, or is found not to lie along a few directions."""
 
         def unfinished(step, matrices, directions, left):
             left = ops.max(left)
@@ -210,8 +223,10 @@ class ManifoldAdam(keras.optimizers.Adam):
         def deflated(step, matrices, directions, left):
             return step + 1, *stiefel.deflate(matrices, directions)
 
-        start = (1, *stiefel.deflate(matrices, directions))
-        return backend.while_loop(unfinished, deflated, start)[1:]
+        start = (1, kernel.matrices, kernel.directions, left)
+        _, matrices, directions, left = backend.while_loop(unfinished, deflated, start)
+        found = _Kernel(matrices, kernel.momentum, directions)
+        return backend.cond(ops.max(left) <= self.drift, lambda: found, lambda: _retracted(found))
 
     @staticmethod
     def _matrices(variable, weight):

@@ -155,6 +155,7 @@ def test_an_accelerator_is_asked_for_no_small_factorization(monkeypatch):
     monkeypatch.setattr(backend, "has_accelerator", lambda: True)
     monkeypatch.setattr(ops, "qr", asked)
     monkeypatch.setattr(ops, "eigh", asked)
+    monkeypatch.setattr(ops, "cholesky", asked)
     layer = built(8, 8)
     adam = ManifoldAdam(1e-3)
     adam.build([layer.kernel])
