@@ -8,6 +8,8 @@ import signal
 import subprocess
 import sys
 
+# Its import closes the streams of all log handlers: in a test that would be what pytest captures.
+import art  # noqa: F401
 import keras
 import numpy as np
 import pytest

@@ -20,8 +20,8 @@ COMMANDS = {
     "linf_mnist": "measure.training.linf_mnist --minutes 50 --attack 300 --directions 10000",
     "lipnext_cifar10": "measure.training.timed_cifar10 lipnext --minutes 11.5 --points 1000",
     "manifold_adam": (
-        "measure.training.orthogonalizers --epochs 1 --only retraction manifold_adam --seeds 0 1 2 "
-        "--name manifold_adam"
+        "measure.training.orthogonalizers --epochs 1 --only retraction manifold_adam "
+        "--seeds 0 1 2 3 4 5 --name manifold_adam"
     ),
     "orthogonality": "measure.kernels.orthogonality",
     "orthogonalizers": "measure.training.orthogonalizers --epochs 1 --only retraction bjorck",

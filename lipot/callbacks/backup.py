@@ -55,7 +55,6 @@ class Backup(Configurable):
         super().__init__()
         self.folder = str(folder)
         self.seconds = checks.nonnegative_float("seconds", seconds)
-        self._written, self._waiting = time.monotonic(), None
         self.keeps = [
             checks.instance("keeps", callback, Configurable, "callbacks of lipot")
             for callback in keeps
