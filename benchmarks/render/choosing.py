@@ -72,6 +72,7 @@ _LINES = (
     ("PGD-AT with AWP", "papers/got-1", _adversarial("PGD-AT with AWP")),
     ("PGD-AT with LBGAT", "papers/got-1", _adversarial("PGD-AT with LBGAT")),
     ("GOT", "papers/got-1", _adversarial("GOT-PGD-S")),
+    ("the same for 20 epochs instead of 8", "papers/got-1-long", _adversarial("GOT-PGD-S")),
     ("OTJR", "papers/got-1", _adversarial("OTJR")),
     ("OT-Classifier, attacked", "papers/ot-classifier", _ot_classifier("OT-CLA+Adv")),
     ("the same without its discriminator", "papers/ot-classifier", _ot_classifier("Adv")),
