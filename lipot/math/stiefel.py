@@ -134,7 +134,8 @@ class Deflated(NamedTuple):
         matrix: `(..., m, n)`.
         directions: `(..., min(m, n), k)`, from which to look on at the next step.
         left: `(...)`, an estimate of the drift $\|W^\top W - I\|_2$ that is left; infinite where
-            it is not finite.
+            it is not finite, and where $\|T\|_F$ of the directions is 1/2 or more: such a matrix
+            is left as it is.
     """
 
     matrix: Any
@@ -149,7 +150,8 @@ def deflate(matrix, directions):
     turned most. One step of a subspace iteration on $E = W^\top W - I$ follows them from call to
     call: with orthonormal $P$ and $T = P^\top E P$,
     $W \leftarrow W \bigl(I + P\, ((I + T)^{-1/2} - I)\, P^\top\bigr)$ has no drift on $P$ where
-    that is invariant under $E$. Six products with $k$ vectors stand in for two with $n$.
+    that is invariant under $E$, up to what the series of the root leaves. Six products with $k$
+    vectors stand in for two with $n$.
 
     Args:
         matrix: `(..., m, n)`.

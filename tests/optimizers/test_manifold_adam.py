@@ -144,7 +144,7 @@ def test_singular_values_stay_within_the_drift(shape, rate, accelerator, monkeyp
         values = np.linalg.svd(to_numpy(layer.kernel), compute_uv=False)
         # All 32 or 64 directions drift alike here, twice as many as are followed: what of the
         # others is left is estimated. Unseen it would pass 1.05 within a few steps.
-        assert values.min() > 0.97 and values.max() < 1.03
+        assert values.min() > 0.97 and values.max() < 1.025
 
 
 def test_an_accelerator_is_asked_for_no_small_factorization(monkeypatch):
