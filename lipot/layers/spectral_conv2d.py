@@ -55,7 +55,7 @@ class SpectralConv2D(KernelLayer):
     Lipschitz bound:
         The norm of the inference kernel's circular convolution on a grid that contains the
         padded image, in float64, times the norm of the padding and of the activation; on large
-        images up to 0.5 % above it, as fewer frequencies are looked at. At most `k_coef_lip` up
+        images up to 1 % above it, as it is that of all sizes. At most `k_coef_lip` up
         to rounding with `normalization="operator"`.
 
     Raises:

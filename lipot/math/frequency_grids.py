@@ -29,7 +29,8 @@ $$ \max p \le \cos^{-2}\Big(\frac{\pi n}{2 M}\Big) \max_{\text{samples}} p . $$
 This is the bound `1 / cos(pi n / M)` of Ehlich and Zeller for the polynomial `p - B / 2`: that `p`
 is nonnegative halves what they add. It is attained by `cos^2(n y / 2)` sampled as far as can be
 from its maximum. The factor of the norm is the root, on each axis in turn: on a fixed row of
-samples, then across rows. As it holds for every `v`, it holds for the largest eigenvalue.
+samples, then across rows. As it holds for every `v`, it holds for the largest eigenvalue. In
+float64 these samples are a first look alone: `frequency_search` comes far closer to the maximum.
 
 **Padding.** Convolutions with zero padding of every size are compressions of that on the infinite
 plane, circular ones have some of its frequencies, twisted or not, and other paddings are a valid
@@ -58,12 +59,20 @@ class AxisGrid(NamedTuple):
         stride: The stride to use on it.
         dilation: The dilation to use on it.
         factor: 1.0 for an exact circle, else the factor of `sampling_factor`.
+        degree: `None` for an exact circle. Else the points are samples of all real frequencies,
+            and this is the degree of the polynomials between them.
     """
 
     size: int
     stride: int
     dilation: int
     factor: float = 1.0
+    degree: int | None = None
+
+    @property
+    def points(self):
+        """Number of output frequencies."""
+        return self.size // self.stride
 
 
 def sampling_factor(degree, points):
@@ -114,14 +123,13 @@ def any_size_axis(taps, stride=1, dilation=1, tolerance=TOLERANCE):
     if degree:
         allowed = math.acos((1.0 + tolerance) ** -0.5)
         points = max(degree + 1, math.ceil(math.pi * degree / (2 * allowed)))
-    return AxisGrid(points * stride, stride, 1, sampling_factor(degree, points))
+    return AxisGrid(points * stride, stride, 1, sampling_factor(degree, points), degree)
 
 
 def known_size_axis(size, taps, stride=1, dilation=1, tolerance=TOLERANCE):
-    """The frequencies of a circle, or at most half as many that bound its norm.
+    """The frequencies of a circle, or fewer that bound the norm for every size.
 
-    The norm on the circle is itself at most `sampling_factor` below that for all sizes. What is
-    left of the tolerance chooses the grid: the bound is never looser by more than the tolerance.
+    The latter where the norm for every size is at most the tolerance above that of the circle.
 
     Args:
         size: Points of the circle, a multiple of the stride.
@@ -133,17 +141,10 @@ def known_size_axis(size, taps, stride=1, dilation=1, tolerance=TOLERANCE):
     Example:
 
     >>> known_size_axis(33, 3).size, known_size_axis(225, 3).size
-    (33, 46)
+    (33, 45)
     """
-    exact = AxisGrid(size, stride, dilation)
-    reduced = stride // math.gcd(stride, dilation)
-    degree, points = (taps - 1) // reduced, size // stride
+    sampled = any_size_axis(taps, stride, dilation, tolerance)
+    points = size // stride
     # With dilation, frequencies of the circle can coincide in `phi`.
     points //= math.gcd(points, dilation)
-    if points <= degree:
-        return exact
-    left = (1.0 + tolerance) / sampling_factor(degree, points) ** 2 - 1.0
-    if left <= 0.0:
-        return exact
-    sampled = any_size_axis(taps, stride, dilation, left)
-    return sampled if 2 * sampled.size // sampled.stride <= size // stride else exact
+    return sampled if points >= sampled.points else AxisGrid(size, stride, dilation)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from lipot.math import gram_spectrum
+from lipot.math import gram_symbol
 from lipot.math.convolution import (
     average_duplication_factor,
     circular_gram_bound,
@@ -247,7 +247,7 @@ def extreme_kernels():
 @pytest.mark.parametrize("padding, strides", [("same", 1), ("circular", 1), ("valid", 2)])
 def test_bounds_of_extreme_kernels(padding, strides, index, monkeypatch):
     # Factorizations for small matrices, too.
-    monkeypatch.setattr(gram_spectrum, "_PROVE_FROM", 1)
+    monkeypatch.setattr(gram_symbol, "PROVE_FROM", 1)
     kernel = extreme_kernels()[index]
     norm = matrix_norm(kernel, (6, 7), strides, padding=padding)
     proven = convolution_bound(kernel, (6, 7), strides, padding=padding)
@@ -309,5 +309,5 @@ def test_invalid_arguments_are_named(arguments, name):
 def test_large_images_are_treated_in_pieces(monkeypatch):
     kernel = random_kernel(3, 3, 4, 4)
     expected = circular_norm(kernel, (9, 9))
-    monkeypatch.setattr(gram_spectrum, "_BLOCK_ENTRIES", 40)
+    monkeypatch.setattr(gram_symbol, "_BLOCK_ENTRIES", 40)
     assert circular_norm(kernel, (9, 9)) == pytest.approx(expected, rel=1e-12)

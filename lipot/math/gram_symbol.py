@@ -1,0 +1,123 @@
+r"""Gram matrices of a convolution's Fourier blocks, in float64.
+
+The values that a stride moves together are read as channels of one, so that the stride is one and
+a frequency has one block, `A = sum_a K_a e^{i <phi, a>}`. Its Gram matrix over the shorter side is
+
+$$ A A^* = \sum_t C_t e^{-i \langle \phi, t \rangle} , \qquad C_t = \sum_a K_a K_{a+t}^\top , $$
+
+real products once for all frequencies. Few or small matrices come from the blocks themselves.
+"""
+
+import functools
+from typing import Any, NamedTuple
+
+import numpy as np
+
+# Below this size the eigenvalues of a whole batch cost less than one factorization each.
+PROVE_FROM = 48
+# Fourier blocks are treated a few at a time, as many as stay near the processor.
+_BLOCK_ENTRIES = 500_000
+
+
+class GramSymbol(NamedTuple):
+    """Gram matrices as a function of the frequency.
+
+    Attributes:
+        places: Where the taps lie, `(taps, 2)` integers.
+        size: Rows of a matrix.
+        matrices: Function of angles `<phi, a>`, `(frequencies, taps)`, that yields the matrices a
+            few at a time, `(few, size, size)`. One memory may serve all of them in turn.
+    """
+
+    places: Any
+    size: int
+    matrices: Any
+
+    @property
+    def large(self):
+        """Whether a factorization costs less than the eigenvalues."""
+        return self.size >= PROVE_FROM
+
+
+def gram_symbol(kernel, strides, dilation, frequencies):
+    """The `GramSymbol` of a convolution.
+
+    Args:
+        kernel: Array of shape `(kh, kw, cin, cout)`.
+        strides: `(sh, sw)`.
+        dilation: `(dh, dw)`.
+        frequencies: About how many matrices will be asked for.
+    """
+    places, taps = _stride_one(kernel, strides, dilation)
+    count, size, inner = taps.shape
+    matrices = functools.partial(_products, taps)
+    once = count * (count + 1) * size * inner
+    if size >= PROVE_FROM and once < 8 * frequencies * (size + count) * inner:
+        matrices = functools.partial(_from_correlations, *_correlations(taps, places))
+    return GramSymbol(places, size, matrices)
+
+
+def _stride_one(kernel, strides, dilation):
+    """Places `(taps, 2)` and matrices `(taps, shorter side, longer side)` of the same map."""
+    height, width, channels, filters = kernel.shape
+    rows, columns = (
+        np.divmod(np.arange(k) * d, s) for k, d, s in zip((height, width), dilation, strides)
+    )
+    blocks = {}
+    for i, j in np.ndindex(height, width):
+        place, offset = (rows[0][i], columns[0][j]), (rows[1][i], columns[1][j])
+        blocks.setdefault(place, {})[offset] = kernel[i, j]
+    offsets = sorted({offset for block in blocks.values() for offset in block})
+    taps = np.zeros((len(blocks), len(offsets), channels, filters))
+    for tap, block in zip(taps, blocks.values()):
+        for offset, matrix in block.items():
+            tap[offsets.index(offset)] = matrix
+    taps = taps.reshape(len(blocks), -1, filters)
+    if taps.shape[1] > filters:
+        taps = taps.transpose(0, 2, 1)
+    return np.array(list(blocks), "int64"), np.ascontiguousarray(taps)
+
+
+def _products(taps, angles):
+    """Yields Gram matrices a few at a time, from the blocks themselves."""
+    count, size, inner = taps.shape
+    chunk = max(1, _BLOCK_ENTRIES // (size * inner))
+    for start in range(0, len(angles), chunk):
+        waves = np.exp(1j * angles[start : start + chunk])
+        blocks = (waves @ taps.reshape(count, -1)).reshape(-1, size, inner)
+        yield blocks @ blocks.conj().transpose(0, 2, 1)
+
+
+def _correlations(taps, places):
+    """`C_t` for one of each `t` and `-t`: `C_0`, `C_t + C_t^T`, `C_t^T - C_t`, pairs of taps."""
+    count, size, _ = taps.shape
+    sums, pairs = {}, {}
+    for a in range(count):
+        for b in range(a, count):
+            # The places ascend, so that of the shifts t and -t just one is here.
+            shift = tuple(places[b] - places[a])
+            sums[shift] = sums.get(shift, 0.0) + taps[a] @ taps[b].T
+            pairs.setdefault(shift, (a, b))
+    center = sums.pop((0, 0))
+    del pairs[0, 0]
+    even, odd = np.empty((2, len(sums), size, size))
+    for c, total, difference in zip(sums.values(), even, odd):
+        np.add(c, c.T, total)
+        np.subtract(c.T, c, difference)
+    even, odd = (values.reshape(len(sums), size * size) for values in (even, odd))
+    return center, even, odd, np.array(list(pairs.values()), "int64").reshape(-1, 2).T
+
+
+def _from_correlations(center, even, odd, pairs, angles):
+    """Yields Gram matrices a few at a time, as sums of waves, in the same memory."""
+    first, second = pairs
+    angles = angles[:, second] - angles[:, first]
+    chunk = min(len(angles), max(1, _BLOCK_ENTRIES // center.size))
+    grams = np.empty((chunk, *center.shape), "complex128")
+    sums = np.empty((chunk, center.size))
+    for start in range(0, len(angles), chunk):
+        part = angles[start : start + chunk]
+        found, total = grams[: len(part)], sums[: len(part)]
+        np.add(np.matmul(np.cos(part), even, out=total).reshape(found.shape), center, found.real)
+        found.imag = np.matmul(np.sin(part), odd, out=total).reshape(found.shape)
+        yield found
