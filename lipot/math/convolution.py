@@ -184,9 +184,9 @@ def circular_gram_bound(kernel, input_size, strides=1, dilation=1, twist=0.0, it
     r"""Upper bound of a circular convolution's norm as a tensor, by matrix products only.
 
     Chebyshev polynomials of degree `2^iterations` of the Gram matrices of the blocks of
-    `circular_norm` bound their norms, see `lipot.math.block_norms`. The default leaves 2e-6 or
-    less for 512 channels. The result is raised by a margin for float32 rounding, of the size that
-    errors of independent sign reach; the float64 proof of a finished kernel is
+    `circular_norm` bound their norms, see `lipot.math.block_norms`. The default leaves 2e-6, and
+    5e-4 or less for many large blocks. The result is raised by a margin for float32 rounding, of
+    the size that errors of independent sign reach; the float64 proof of a finished kernel is
     `convolution_bound`.
 
     Args:

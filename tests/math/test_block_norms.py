@@ -9,18 +9,6 @@ from lipot.math.block_norms import block_norm_bound
 from lipot.math.precision import widest_float
 
 
-@pytest.fixture(params=["at once", "screened"])
-def way(request, monkeypatch):
-    """Both programs, whatever the size of the matrices."""
-    monkeypatch.setattr(block_norms, "_AT_ONCE", 2**60 if request.param == "at once" else 0)
-    return request.param
-
-
-@pytest.fixture
-def screened(monkeypatch):
-    monkeypatch.setattr(block_norms, "_AT_ONCE", 0)
-
-
 def random_blocks(count, rows, columns, seed=0):
     rng = np.random.default_rng(seed)
     return rng.normal(size=(count, rows, columns)) + 1j * rng.normal(size=(count, rows, columns))
@@ -57,7 +45,7 @@ SPECTRA = {
     "one value stands out": np.where(np.arange(16) == 3, 3.0, np.ones((20, 16))),
     "rank one": np.where(np.arange(16) == 0, 1.0, np.zeros((20, 16))),
     "close to each other": 1.0 + 1e-4 * np.random.default_rng(0).uniform(size=(20, 16)),
-    "at the screening's level": 1.0 - np.linspace(0, 4e-3, 320).reshape(20, 16)[::-1],
+    "a little apart": 1.0 - np.linspace(0, 4e-3, 320).reshape(20, 16)[::-1],
     "many sizes": np.geomspace(1e-6, 1.0, 320).reshape(20, 16),
     "one small": np.full((1, 1), 1e-3),
     "a few": np.random.default_rng(1).uniform(size=(3, 2)),
@@ -66,7 +54,7 @@ SPECTRA = {
 
 @pytest.mark.parametrize("name", SPECTRA)
 @pytest.mark.parametrize("doublings", [0, 1, 5, 6, 10])
-def test_the_bound_is_above_the_norm_and_as_tight_as_its_degree(name, doublings, way):
+def test_the_bound_is_above_the_norm_and_as_tight_as_its_degree(name, doublings):
     blocks = with_spectra(SPECTRA[name])
     size = blocks.shape[1]
     norm = largest(blocks)
@@ -79,7 +67,7 @@ def test_the_bound_is_above_the_norm_and_as_tight_as_its_degree(name, doublings,
 
 @pytest.mark.parametrize("rows, columns", [(5, 9), (9, 5), (1, 7), (64, 64)])
 @pytest.mark.parametrize("seed", range(2))
-def test_random_blocks_of_every_shape(rows, columns, seed, way):
+def test_random_blocks_of_every_shape(rows, columns, seed):
     blocks = random_blocks(30, rows, columns, seed)
     assert largest(blocks) * (1 - LOW) <= bound_of(blocks) <= largest(blocks) * (1 + 5e-6)
     in_float32 = bound_of(blocks, dtype="float32")
@@ -92,7 +80,7 @@ def test_the_unit_does_not_matter(scale):
     assert bound_of(scale * blocks) == pytest.approx(scale * bound_of(blocks), rel=1e-5)
 
 
-def test_zeros(way):
+def test_zeros():
     assert 0.0 <= bound_of(np.zeros((4, 3, 3), "complex128")) < 1e-7
     blocks = np.zeros((9, 3, 3), "complex128")
     blocks[4, 1, 2] = 1j
@@ -116,52 +104,37 @@ def test_every_level_gives_a_bound(level, doublings):
 
 
 @pytest.mark.parametrize("guess", [1e-6, 0.5, 2.0])
-def test_a_wrong_guess_costs_tightness_alone(guess, way, monkeypatch):
-    name = "_level" if way == "at once" else "_level_of_few"
-    level = getattr(block_norms, name)
-    monkeypatch.setattr(block_norms, name, lambda grams: guess * level(grams))
+def test_a_wrong_guess_costs_tightness_alone(guess, monkeypatch):
+    level = block_norms._level
+    monkeypatch.setattr(block_norms, "_level", lambda grams: guess * level(grams))
     blocks = random_blocks(30, 8, 8)
     bound = bound_of(blocks)
     assert largest(blocks) * (1 - LOW) <= bound <= largest(blocks) * max(1.0, guess) * 1.001
 
 
-def test_a_high_degree_is_spent_on_few_matrices(screened, monkeypatch):
+@pytest.mark.parametrize("count, size, doublings", [(128, 128, 10), (129, 128, 6), (8, 512, 6)])
+def test_many_large_matrices_get_a_lower_degree(count, size, doublings, monkeypatch):
     seen, chebyshev = [], block_norms._chebyshev
 
     def counted(polynomials, doublings):
-        seen.append((doublings, int(polynomials.log_scale.shape[0])))
-        return chebyshev(polynomials, doublings)
+        seen.append(doublings)
+        return chebyshev(polynomials, 0)
 
     monkeypatch.setattr(block_norms, "_chebyshev", counted)
-    bound_of(random_blocks(120, 24, 24))
-    assert seen == [(5, 120), (10, 10)]
-    seen.clear()
-    # Equal ones cannot be told apart by a low degree.
-    bound_of(with_spectra(np.ones((24, 8))))
-    assert seen[0] == (5, 24)
-    assert all(entry == (10, 2) for entry in seen[1:])
+    blocks = ops.ones((count, size, size))
+    block_norm_bound(blocks, 0.0 * blocks)
+    assert seen == [doublings]
 
 
-@pytest.mark.parametrize(
-    "count, size, way",
-    [(16, 8, "_at_once"), (128, 128, "_at_once"), (129, 128, "_screened"), (8, 512, "_screened")],
-)
-def test_few_or_small_matrices_get_the_high_degree_at_once(count, size, way, monkeypatch):
-    seen = []
-
-    def counted(grams, doublings):
-        seen.append(doublings)
-        return ops.ones(())
-
-    monkeypatch.setattr(block_norms, way, counted)
-    blocks = ops.zeros((count, size, size))
-    block_norm_bound(blocks, blocks)
-    assert seen == [10]
+def test_the_lower_degree_leaves_what_it_says(monkeypatch):
+    monkeypatch.setattr(block_norms, "_MANY", 0)
+    flat = with_spectra(np.ones((2, 200)))
+    assert 1.0 - LOW <= bound_of(flat) <= 1.0 + 5e-4
 
 
 @pytest.mark.parametrize("place", [0, 1, 11, 23, 24])
-def test_the_largest_is_found_wherever_it_is(place, screened):
-    """25 matrices that a low degree cannot tell apart go in twos; the last group is half full."""
+def test_the_largest_is_found_wherever_it_is(place):
+    """The first steps of the power iteration cannot tell these matrices apart."""
     spectra = np.ones((25, 8))
     spectra[place, 3] = 1.0 + 2e-5
     assert (1.0 + 2e-5) * (1 - LOW) <= bound_of(with_spectra(spectra)) <= 1.0 + 2.5e-5
