@@ -108,48 +108,49 @@ def largest_over_all(symbol, axes, budget, twist=0.0):
     Returns:
         A number at most `(1 + TOLERANCE)^2` times the largest eigenvalue, up to rounding.
     """
-    cells, largest, bound = _started(symbol, axes, twist), 0.0, 0.0
+    cells, found = _started(symbol, axes, twist)
+    largest = bound = 0.0
     while math.cos(cells.sigma) * (1.0 + TOLERANCE) < 1.0:
-        budget -= len(cells.centers)
-        if budget < 0:
-            return None
-        angles = cells.centers @ symbol.places.T
-        found = _values(symbol, angles)
         largest = max(largest, found.max())
-        left, proven = _left_over(symbol, angles, found, largest * cells.nearness)
+        left, proven = _left_over(symbol, cells, found, largest * cells.nearness)
         bound = max(bound, proven / cells.nearness)
         if not left.any():
             return bound
+        budget -= len(cells.centers)
         cells = cells.halved(left)
-    if len(cells.centers) > budget:
-        return None
-    return max(bound, _largest(symbol, cells.centers @ symbol.places.T) / cells.nearness)
+        if len(cells.centers) > budget:
+            return None
+        found = _values(symbol, cells)
+    return max(bound, _largest(symbol, cells, found) / cells.nearness)
 
 
 def _started(symbol, axes, twist):
-    """The first cells that leave less than half of themselves, if any do."""
-    coarse, fine = (first_cells(axes, points, twist) for points in _FIRST_POINTS)
-    found = _values(symbol, coarse.centers @ symbol.places.T)
-    return coarse if np.median(found) <= found.max() * coarse.nearness else fine
+    """The first cells that leave less than half of themselves, if any do, and their values."""
+    for points in _FIRST_POINTS:
+        cells = first_cells(axes, points, twist)
+        found = _values(symbol, cells)
+        if np.median(found) <= found.max() * cells.nearness:
+            break
+    return cells, found
 
 
-def _largest(symbol, angles):
-    """The largest eigenvalue of a few matrices, proven."""
-    if not symbol.large:
-        return hermitian_maximum.largest_eigenvalue(symbol.matrices(angles))
-    order = np.argsort(-_values(symbol, angles))
-    return hermitian_maximum.proven_largest_eigenvalue(symbol.matrices(angles[order]))
-
-
-def _values(symbol, angles):
-    """Largest eigenvalues of small matrices, estimates of large ones."""
+def _values(symbol, cells):
+    """Largest eigenvalues of small matrices at the centers of cells, estimates of large ones."""
+    grams = symbol.matrices(cells.centers @ symbol.places.T)
     if symbol.large:
-        return hermitian_maximum.estimated_eigenvalues(symbol.matrices(angles))
-    batches = [np.linalg.eigvalsh(grams)[:, -1] for grams in symbol.matrices(angles)]
-    return np.concatenate(batches)
+        return hermitian_maximum.estimated_eigenvalues(grams)
+    return np.concatenate([np.linalg.eigvalsh(batch)[:, -1] for batch in grams])
 
 
-def _left_over(symbol, angles, found, level):
+def _largest(symbol, cells, found):
+    """The largest eigenvalue at the centers of a few cells, proven; `found` are their values."""
+    if not symbol.large:
+        return found.max()
+    angles = cells.centers[np.argsort(-found)] @ symbol.places.T
+    return hermitian_maximum.proven_largest_eigenvalue(symbol.matrices(angles))
+
+
+def _left_over(symbol, cells, found, level):
     """Which cells are not proven to lie below a level, and a bound of the others."""
     if not symbol.large:
         left = found > level
@@ -157,8 +158,9 @@ def _left_over(symbol, angles, found, level):
     # The largest first, so that those that fail are together.
     tried = np.argsort(-found)
     tried = tried[found[tried] <= _NEARLY * level]
-    left, bound, done = np.ones(len(angles), bool), 0.0, 0
-    for grams in symbol.matrices(angles[tried]) if len(tried) else ():
+    left, bound, done = np.ones(len(found), bool), 0.0, 0
+    angles = cells.centers[tried] @ symbol.places.T
+    for grams in symbol.matrices(angles) if len(tried) else ():
         places = tried[done : done + len(grams)]
         left[places], proven = hermitian_maximum.unproven(grams, level)
         bound, done = max(bound, proven), done + len(grams)
