@@ -74,6 +74,7 @@ _LINES = (
     ("GOT", "papers/got-1", _adversarial("GOT-PGD-S")),
     ("the same for 20 epochs instead of 8", "papers/got-1-long", _adversarial("GOT-PGD-S")),
     ("OTJR", "papers/got-1", _adversarial("OTJR")),
+    ("the same for 20 epochs instead of 8", "papers/got-1-long", _adversarial("OTJR")),
     ("OT-Classifier, attacked", "papers/ot-classifier", _ot_classifier("OT-CLA+Adv")),
     ("the same without its discriminator", "papers/ot-classifier", _ot_classifier("Adv")),
     ("OT-Classifier, not attacked", "papers/ot-classifier", _ot_classifier("OT-CLA")),

@@ -35,7 +35,7 @@ COMMANDS = {
     "overhead": "measure.speed.overhead --steps 10 --rounds 3",
     "papers/got-1": "papers --table got-1",
     "papers/got-1-long": (
-        "papers --table got-1 --name got-1-long --epochs 20 --rows PGD-AT GOT-PGD-S"
+        "papers --table got-1 --name got-1-long --epochs 20 --rows PGD-AT GOT-PGD-S OTJR"
     ),
     "papers/got-4": "papers --table got-4",
     "papers/got-5": "papers --table got-5",

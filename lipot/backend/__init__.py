@@ -30,6 +30,7 @@ from lipot.backend.programs import (
     cond,
     few_shapes,
     fuse,
+    fused,
     is_concrete,
     on_host,
     run_lite,

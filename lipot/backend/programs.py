@@ -64,6 +64,30 @@ def fuse(function, rowwise):
     return engine.fuse(function, rowwise)
 
 
+def fused(function, derivative):
+    """A function of a tensor that is one kernel on TensorFlow, as is its derivative.
+
+    TensorFlow reads and writes a tensor once for each operation. A kernel is compiled once for each
+    shape it meets, in some tenths of a second: it pays in training, where batches keep their size.
+
+    Args:
+        function: Function `(tensor, *settings) -> result` of a module. Settings are hashable.
+        derivative: Function `(tensor, result, gradient, *settings) -> gradient` of a module: the
+            gradient of a number with respect to the tensor, from that with respect to the result.
+
+    Returns:
+        `function`, with the derivative on TensorFlow. Other frameworks differentiate it themselves.
+
+    Example:
+
+    >>> from keras import ops
+    >>> square = fused(lambda x: x * x, lambda x, result, gradient: 2.0 * x * gradient)
+    >>> float(square(ops.convert_to_tensor(3.0)))
+    9.0
+    """
+    return engine.fused(function, derivative)
+
+
 def shared(function):
     """A function of tensors that is traced and optimized once for all programs that call it.
 

@@ -18,6 +18,10 @@ class TensorFlowEngine(Engine):
 
         self.tf = tf = tensorflow
         self.shared = functools.lru_cache(maxsize=256)(self._share)
+        # Traced for each shape: a kernel may need the numbers.
+        self._kernel = functools.lru_cache(maxsize=64)(
+            functools.partial(self._program, jit_compile=True)
+        )
         # For each float: the unsigned integers of two of it and of one, the signed one of two,
         # and the width of one in bits.
         self._pair_types = {
@@ -65,6 +69,19 @@ class TensorFlowEngine(Engine):
             if not isinstance(outputs, tuple):
                 return outputs[:rows]
             return outputs[0][:rows], *outputs[1:]
+
+        return call
+
+    def fused(self, function, derivative):
+        forward, backward = self._kernel(function), self._kernel(derivative)
+
+        def call(tensor, *settings):
+            @self.tf.custom_gradient
+            def with_derivative(tensor):
+                result = forward(tensor, *settings)
+                return result, lambda gradient: backward(tensor, result, gradient, *settings)
+
+            return with_derivative(tensor)
 
         return call
 

@@ -5,13 +5,15 @@ import math
 import keras
 from keras import ops
 
+from lipot import backend
 from lipot.layers.pooling_layer import GlobalPoolingLayer, WindowPoolingLayer
-from lipot.math.pooling import smooth_root, window_overlap
+from lipot.math.pooling import smooth_root, tiled_norms, tiled_norms_gradient, window_overlap
 from lipot.math.rounding import LayerBound, values_in
 from lipot.math.scaling import at_least_float32, scale
 
 # Its square must not vanish in float32.
 _SMALLEST_EPS = 1e-18
+_fused_norms = backend.fused(tiled_norms, tiled_norms_gradient)
 
 
 @keras.saving.register_keras_serializable(package="lipot")
@@ -75,14 +77,23 @@ class ScaledL2NormPooling2D(WindowPoolingLayer):
         super().__init__(pool_size, strides, padding, data_format, k_coef_lip, **kwargs)
         self.eps_grad_sqrt = _check_eps(eps_grad_sqrt)
 
-    def call(self, inputs):
-        squares = ops.square(at_least_float32(inputs))
-        means = ops.average_pool(
-            squares, self.pool_size, strides=self.strides, data_format=self.data_format
-        )
-        norms = smooth_root(self.pool_size[0] * self.pool_size[1] * means, self.eps_grad_sqrt)
+    def call(self, inputs, training=False):
+        images = at_least_float32(inputs)
+        if training and self._tiles(images.shape):
+            norms = _fused_norms(images, self.pool_size, self.eps_grad_sqrt)
+        else:
+            means = ops.average_pool(
+                ops.square(images), self.pool_size, self.strides, data_format=self.data_format
+            )
+            norms = smooth_root(self.pool_size[0] * self.pool_size[1] * means, self.eps_grad_sqrt)
         factor = self.k_coef_lip / window_overlap(self.pool_size, self.strides) ** 0.5
         return scale(norms, factor, dtype=self.compute_dtype)
+
+    def _tiles(self, shape):
+        """Whether the windows cover the images, each value once, with the channels last."""
+        size = [shape[axis] for axis in self.spatial_axes]
+        whole = all(n is not None and n % pool == 0 for n, pool in zip(size, self.pool_size))
+        return whole and self.strides == self.pool_size and self.data_format == "channels_last"
 
     def bound(self, input_shape, norm=2):
         overlap = window_overlap(self.pool_size, self.strides)

@@ -70,6 +70,40 @@ def smooth_root(square, eps):
     return square / (ops.sqrt(square + eps**2) + eps)
 
 
+def tiled_norms(images, pool_size, eps):
+    """Smooth norms of windows that tile images, see `smooth_root`.
+
+    Args:
+        images: Tensor `(batch, height, width, channels)`.
+        pool_size: Pair of ints that divide height and width.
+        eps: As for `smooth_root`.
+
+    Returns:
+        Tensor `(batch, height / pool_size[0], width / pool_size[1], channels)`.
+
+    Example:
+
+    >>> from keras import ops
+    >>> image = ops.reshape(ops.convert_to_tensor([1.0, -2.0, 2.0, 4.0]), (1, 2, 2, 1))
+    >>> round(float(tiled_norms(image, (2, 2), 1e-6)[0, 0, 0, 0]), 4)
+    5.0
+    """
+    squares, (height, width) = ops.square(images), pool_size
+    places = ((i, j) for i in range(height) for j in range(width))
+    return smooth_root(sum(squares[:, i::height, j::width] for i, j in places), eps)
+
+
+def tiled_norms_gradient(images, norms, gradient, pool_size, eps):
+    r"""Gradient with respect to the images, from that with respect to `tiled_norms`.
+
+    The derivative of the norm $n$ is $x / (n + \epsilon)$.
+    """
+    _, height, width, channels = images.shape
+    tiles = (height // pool_size[0], pool_size[0], width // pool_size[1], pool_size[1])
+    shares = (gradient / (norms + eps))[:, :, None, :, None]
+    return ops.reshape(ops.reshape(images, (-1, *tiles, channels)) * shares, ops.shape(images))
+
+
 def _shared(pool, stride):
     """Sum over all windows of the number of values they share with one of them."""
     reach = (pool - 1) // stride

@@ -3,7 +3,9 @@
 import keras
 import numpy as np
 import pytest
+from keras import ops
 
+from lipot import backend
 from lipot.layers import ScaledGlobalL2NormPooling2D, ScaledL2NormPooling2D
 from tests.helpers import check_layer
 from tests.lipschitz import check_bound, check_half_precision, jacobians
@@ -39,6 +41,48 @@ def test_windows_against_numpy(pool_size, strides):
     )
     expected = np.moveaxis(expected, 2, 0) / np.sqrt(-(-p // s) * -(-q // t))
     np.testing.assert_allclose(layer(x), expected, atol=3e-6)
+
+
+def _gradients(layer, x, weights, training):
+    """Gradient of a weighted sum of outputs, and that of the square of this gradient's norm."""
+
+    def first(x):
+        return backend.value_and_input_gradient(
+            lambda x: ops.sum(weights * layer(x, training=training)), x
+        )[1]
+
+    _, second = backend.vjp(first, x, lambda gradient: 2.0 * gradient)
+    return [ops.convert_to_numpy(tensor) for tensor in (first(x), second)]
+
+
+@pytest.mark.parametrize("pool_size, strides", [(2, None), ((1, 3), None), (3, 3), (5, 5), (2, 1)])
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+@pytest.mark.parametrize("eps_grad_sqrt", [1e-6, 0.5])
+def test_training_computes_what_inference_does(pool_size, strides, data_format, eps_grad_sqrt):
+    """Windows that tile the image have a kernel of their own there; derivatives of it, too."""
+    shape = (2, 6, 6, 4) if data_format == "channels_last" else (2, 4, 6, 6)
+    x = _random(*shape)
+    x[0, :3, :3] = 0.0
+    layer = ScaledL2NormPooling2D(
+        pool_size, strides, "valid", data_format, 0.8, eps_grad_sqrt=eps_grad_sqrt
+    )
+    kept, trained = (ops.convert_to_numpy(layer(x, training=mode)) for mode in (False, True))
+    assert kept.shape == trained.shape
+    np.testing.assert_allclose(trained, kept, atol=2e-6)
+    weights, x = ops.convert_to_tensor(_random(*kept.shape)), ops.convert_to_tensor(x)
+    expected, found = (_gradients(layer, x, weights, training) for training in (False, True))
+    np.testing.assert_allclose(found[0], expected[0], atol=2e-5)
+    # At zero the second derivative is as large as the norm is sharp.
+    scale = np.abs(expected[1]).max()
+    np.testing.assert_allclose(found[1], expected[1], atol=2e-5 * scale)
+
+
+def test_images_of_open_size_train():
+    images = keras.Input((None, None, 2))
+    outputs = keras.layers.GlobalAveragePooling2D()(ScaledL2NormPooling2D(2)(images))
+    model = keras.Model(images, outputs)
+    model.compile("sgd", "mse")
+    assert np.isfinite(model.train_on_batch(_random(3, 5, 4, 2), np.zeros((3, 2))))
 
 
 @pytest.mark.parametrize("pool_size, strides", [(2, None), ((1, 3), None), (2, 3), (3, 2), (2, 1)])
