@@ -3,7 +3,8 @@
 python -m benchmarks.render.purifiers
 """
 
-from benchmarks.common import DOCS, between_marks, markdown_table, percent, read_result
+from benchmarks.common import DOCS, between_marks, markdown_table, read_result
+from benchmarks.measure.training.purifiers import robust, shown
 from benchmarks.render.commands import command_of
 
 PAGE = DOCS / "purifiers.md"
@@ -30,17 +31,18 @@ def _table(record):
     rows = [
         [
             "no purifier" if name == "none" else f"`{name}`",
-            percent(row["clean"]),
-            *(percent(row[attack]["robust"][eps]) for eps in radii for attack in ATTACKS),
+            row["points"],
+            shown(row["clean"]),
+            *(shown(robust(row, attack).get(eps)) for eps in radii for attack in ATTACKS),
         ]
         for name, row in record["figures"].items()
     ]
     caption = (
-        f"{settings['points']} test images of MNIST, l-infinity, seed {settings['seed']}, "
-        f"{settings['minutes']:g} minutes of training of each purifier on one core "
-        f"(`{command_of(RESULT)}`, {record['date']})."
+        f"Test images of MNIST, l-infinity, seed {settings['seed']}, {settings['minutes']:g} "
+        f"minutes for training a purifier, on one core (`{command_of(RESULT)}`, "
+        f"{record['date']}). A dash was not measured."
     )
-    return f"{markdown_table(['purifier', 'clean', *columns], rows)}\n\n{caption}"
+    return f"{markdown_table(['purifier', 'images', 'clean', *columns], rows)}\n\n{caption}"
 
 
 if __name__ == "__main__":

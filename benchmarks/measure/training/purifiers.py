@@ -5,8 +5,9 @@
 
 One purifier after the other in front of the same classifier, which knows nothing of attacks. Each
 is trained for the minutes given; what is trained and attacked is kept in a folder, and the same
-command goes on where it was stopped, inside a purifier too. A row is written as soon as it is
-known. `--small` runs everything in small on a few points and writes no result.
+command goes on where it was stopped, inside a purifier too. A row is written after each attack:
+`--attacks` names some, and a later command adds the others to it, on as many points. `--small` runs
+everything in small on a few points and writes no result.
 
 Three attacks in l-infinity, each on every point that is classified rightly:
 
@@ -26,13 +27,14 @@ from pathlib import Path
 import keras
 
 import lipot
-from benchmarks.common import markdown_table, percent, write_result
+from benchmarks.common import markdown_table, percent, read_result, write_result
 from lipot import attacks, callbacks, purifiers
 from lipot.evaluation import AttackSpec
 from lipot.models import Purified, carlini_wagner
 
 SHAPE = (28, 28, 1)
 RANDOM = ("DefenseGAN", "DiffusionPurifier")
+ATTACKS = ("bpda", "eot_pgd", "auto_attack")
 
 
 def median_filter(classifier, small):
@@ -164,19 +166,27 @@ def attack_rows(name, options):
     }
 
 
-def measured(name, purifier, classifier, data, options):
-    """Clean accuracy and accuracy under each attack, with what they took."""
-    figures = {}
-    x, y = data.x_test[: options.points], data.y_test[: options.points]
+def measured(name, model_of, data, options, figures):
+    """Adds the attacks that are missing to a row, one at a time; yields it after each.
+
+    Args:
+        name: Name of the purifier.
+        model_of: Function from `"identity"` or `"exact"` to the model that is attacked.
+        data: The data set.
+        options: The command line.
+        figures: The row as it is.
+    """
+    points = figures.setdefault("points", options.points)
+    x, y = data.x_test[:points], data.y_test[:points]
     for row, (backward, spec) in attack_rows(name, options).items():
-        if row == "eot_pgd" and backward == "identity":
-            figures[row] = figures["bpda"]
+        if row in figures or row not in options.attacks:
             continue
-        model = classifier
-        if purifier is not None:
-            model = Purified(purifier, classifier, backward)
+        if row == "eot_pgd" and backward == "identity" and "bpda" in figures:
+            figures[row] = figures["bpda"]
+            yield figures
+            continue
         report = lipot.evaluate(
-            model,
+            model_of(backward),
             x,
             y,
             "inf",
@@ -199,7 +209,7 @@ def measured(name, purifier, classifier, data, options):
             "draws": found.settings["eot samples"],
         }
         print(name, row, figures[row], flush=True)
-    return figures
+        yield figures
 
 
 def arguments():
@@ -208,6 +218,7 @@ def arguments():
     add = parser.add_argument
     add("--only", nargs="+", choices=["none", *MADE], default=["none", *MADE])
     add("--minutes", type=float, default=15.0, help="of training for each purifier")
+    add("--attacks", nargs="+", choices=ATTACKS, default=list(ATTACKS))
     add("--points", type=int, default=500)
     add("--eps", type=float, nargs="+", default=[0.1, 0.3])
     add("--eot-samples", type=int, default=8)
@@ -228,37 +239,63 @@ def arguments():
 
 
 def main():
-    """Runs every purifier that has no row yet, and writes the result after each."""
+    """Runs what each purifier asked for has not been attacked by, and writes after each attack."""
     options = arguments()
     options.folder.mkdir(parents=True, exist_ok=True)
     data = lipot.datasets.load("mnist")
     classifier = classifier_of(data, options)
-    figures = {}
-    for name in ["none", *MADE]:
+    for name in options.only:
+        purifier, minutes = None, 0.0
+        if name != "none":
+            purifier, minutes = trained(name, classifier, data, options)
+
+        def model_of(backward, purifier=purifier):
+            return classifier if purifier is None else Purified(purifier, classifier, backward)
+
         file = options.folder / f"{name}.json"
-        if name in options.only and not file.exists():
-            made = (None, 0.0) if name == "none" else trained(name, classifier, data, options)
-            row = measured(name, made[0], classifier, data, options)
-            file.write_text(json.dumps({**row, "training minutes": made[1]}, indent=1))
-        if file.exists():
-            figures[name] = json.loads(file.read_text())
+        row = json.loads(file.read_text()) if file.exists() else {"training minutes": minutes}
+        for figures in measured(name, model_of, data, options, row):
+            file.write_text(json.dumps(figures, indent=1))
             if not options.small:
-                settings = {key: value for key, value in vars(options).items() if key != "folder"}
-                write_result("purifiers", figures, seed=options.seed, settings=settings)
-    print(table(figures))
+                keep(name, figures, options)
+    print(table(rows_of(options.folder)))
+
+
+def rows_of(folder):
+    """The rows known so far by name, in the order of the purifiers."""
+    files = {name: folder / f"{name}.json" for name in ["none", *MADE]}
+    return {name: json.loads(f.read_text()) for name, f in files.items() if f.exists()}
+
+
+def keep(name, row, options):
+    """Puts a row beside those of the stored result, which other commands may have made."""
+    stored = read_result("purifiers")
+    rows = {**(stored["figures"] if stored else {}), name: row}
+    figures = {known: rows[known] for known in ["none", *MADE] if known in rows}
+    settings = {key: value for key, value in vars(options).items() if key != "folder"}
+    write_result("purifiers", figures, seed=options.seed, settings=settings)
 
 
 def table(figures):
     """The accuracies as a page shows them."""
-    attacked = ("bpda", "eot_pgd", "auto_attack")
-    radii = list(next(iter(figures.values()))["bpda"]["robust"])
+    radii = list(dict.fromkeys(eps for row in figures.values() for eps in robust(row, ATTACKS[0])))
     rows = [
-        [name, percent(row["clean"])]
-        + [percent(row[attack]["robust"][eps]) for attack in attacked for eps in radii]
+        [name, row["points"], shown(row.get("clean"))]
+        + [shown(robust(row, attack).get(eps)) for attack in ATTACKS for eps in radii]
         for name, row in figures.items()
     ]
-    header = ["purifier", "clean", *(f"{attack} {eps}" for attack in attacked for eps in radii)]
-    return markdown_table(header, rows)
+    header = [f"{attack} {eps}" for attack in ATTACKS for eps in radii]
+    return markdown_table(["purifier", "points", "clean", *header], rows)
+
+
+def shown(share):
+    """A share as a page shows it; a dash for what was not measured."""
+    return "–" if share is None else percent(share)
+
+
+def robust(row, attack):
+    """Accuracies of a row under an attack by radius; none where it has not run."""
+    return row.get(attack, {}).get("robust", {})
 
 
 if __name__ == "__main__":
