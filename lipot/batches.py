@@ -1,5 +1,6 @@
 """Points batch by batch, wherever they are kept, and `predict` for any number of them."""
 
+import itertools
 import mmap
 
 import keras
@@ -80,6 +81,22 @@ class Points:
             yield from _of_py_dataset(self._x)
         else:
             yield from _of_tf_dataset(self._x)
+
+
+def with_shape(batches):
+    """The shape of one point, and the batches that it was read from, the first one included.
+
+    Args:
+        batches: What `Points.batches` yields.
+
+    Example:
+
+    >>> shape, batches = with_shape(Points(np.ones((5, 2))).batches(3))
+    >>> shape, [len(x) for x, _ in batches]
+    ((2,), [3, 2])
+    """
+    first = next(batches)
+    return first[0].shape[1:], itertools.chain([first], batches)
 
 
 def batch_slices(count, size):

@@ -227,6 +227,8 @@ def all_layers(layer: Any) -> list:
 def forget_programs(model: Any) -> None:
     """Has `predict` and `evaluate` traced anew: what is no weight may have changed since.
 
+    A model or layer that compiles programs of its own gives them up in `forget_own_programs`.
+
     Example:
 
     >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Rescaling(1.0)])
@@ -240,6 +242,8 @@ def forget_programs(model: Any) -> None:
     for part in all_layers(model):
         if isinstance(part, keras.Model):
             part.predict_function = part.test_function = None
+        if hasattr(part, "forget_own_programs"):
+            part.forget_own_programs()
 
 
 def random_states(model: Any) -> list:

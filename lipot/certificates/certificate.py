@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from lipot import checks, extras
+from lipot.backend.keras_graph import forget_programs
 from lipot.batches import Points, is_dataset
 from lipot.certificates.shared import by_workers, joined
 from lipot.math.norms import norm_name
@@ -276,13 +277,20 @@ def prove(model, x, y, batch_size, norm, settings, place=None):
     known = next((c for c in type(model).__mro__ if c in _CERTIFIERS), keras.Model)
     certifier = _CERTIFIERS[known]
     told = _told(certifier, model, settings, {"norm": norm, "place": place})
-    if known is not keras.Model and (is_dataset(x) or isinstance(x, np.memmap)):
-        # What a certifier of its own prepares for all points is worth more points than a batch.
-        chunks = Points(x, y).batches(max(batch_size, _CHUNK))
-        certificate = joined([certifier(model, *chunk, batch_size, **told) for chunk in chunks])
-    else:
+    # Programs may be older than what a proof reads; the model of a worker was loaded for it.
+    if place is None:
+        forget_programs(model)
+
+    def proven(x, y):
         certificate = certifier(model, x, y, batch_size, **told)
-    return certificate if norm == 2 else certificate.in_linf(math.prod(Points(x).sample_shape()))
+        if certificate.norm == norm:
+            return certificate
+        return certificate.in_linf(math.prod(Points(x).sample_shape()))
+
+    if known is keras.Model or not (is_dataset(x) or isinstance(x, np.memmap)):
+        return proven(x, y)
+    # What a certifier of its own prepares for all points is worth more points than a batch.
+    return joined([proven(*chunk) for chunk in Points(x, y).batches(max(batch_size, _CHUNK))])
 
 
 def _told(certifier, model, settings, facts):

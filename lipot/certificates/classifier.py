@@ -7,8 +7,7 @@ import numpy as np
 from keras import ops
 
 from lipot import checks
-from lipot.backend.keras_graph import forget_programs
-from lipot.batches import Points, is_dataset
+from lipot.batches import Points, is_dataset, with_shape
 from lipot.certificates.certificate import Certificate, register_certifier
 from lipot.certificates.features import Features
 from lipot.certificates.graph import graph_of
@@ -64,13 +63,14 @@ def certify_graph(model, x, y, batch_size, *, norm=2, place=None):
         x = check_shape(checks.array("x", x, "an array of inputs, such as NumPy's"), expected)
     points = Points(x, y if is_dataset(x) else None)
     check_finite(model)
-    forget_programs(model)
-    heads = _heads(model, core.inputs[0], (None, *points.sample_shape()), norm)
+    # A data set may give images of another size in another pass.
+    shape, batches = with_shape(points.batches(batch_size))
+    heads = _heads(model, core.inputs[0], (None, *shape), norm)
     units = len(heads[0].bias)
     labels = None if y is None else checks.labels(y, len(x), units)
     # Heads of one model differ in their constants alone.
     run, parts, given = Features(heads[0], place), [], []
-    for batch, truth in points.batches(batch_size):
+    for batch, truth in batches:
         parts.append(_certify_batch(heads, run, check_inputs(batch, expected)))
         given.append(truth)
     certificate = joined(parts)

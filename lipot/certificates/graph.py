@@ -3,17 +3,21 @@
 import keras
 
 from lipot import checks
-from lipot.backend.keras_graph import Step, graph_core, operation_kind, steps, takes_training
+from lipot.backend.keras_graph import (
+    Step,
+    forget_programs,
+    graph_core,
+    operation_kind,
+    steps,
+    takes_training,
+)
 from lipot.certificates.calls import (
     check_call,
-    check_model,
     check_not_training,
     check_off_by_default,
     check_samples,
     check_samples_of,
     check_sizes,
-    is_called_as_keras_does,
-    leaves_the_call_alone,
 )
 from lipot.certificates.node import (
     Node,
@@ -36,6 +40,7 @@ from lipot.certificates.sizes import (
 from lipot.certificates.weights import check_finite
 from lipot.layers.layer_bounds import check_unreplaced, is_called_as, layer_bound
 from lipot.layers.lipschitz_residual import LipschitzResidual
+from lipot.layers.model_calls import check_model, is_called_as_keras_does, leaves_the_call_alone
 from lipot.layers.transport_residual import TransportResidual
 from lipot.models.adversarial_model import AdversarialModel
 
@@ -78,6 +83,7 @@ def lipschitz_constant(model, norm=2):
     norm = checks.norm("norm", norm)
     core = graph_of(model)
     check_finite(model)
+    forget_programs(model)
     nodes = walk(core, [input_node(tensor, norm) for tensor in core.inputs])
     outputs = [nodes[id(tensor)] for tensor in core.outputs]
     return outputs[0].lipschitz if len(outputs) == 1 else joint_lipschitz(outputs)

@@ -14,7 +14,6 @@ from keras import ops
 
 from lipot import checks
 from lipot.batches import batch_slices
-from lipot.certificates.calls import changes_of_the_call, check_model
 from lipot.certificates.certificate import Certificate, register_certifier
 from lipot.certificates.classifier import check_inputs
 from lipot.certificates.feature_head import feature_head
@@ -24,6 +23,7 @@ from lipot.certificates.weights import check_finite
 from lipot.checks import positive_int
 from lipot.layers.convex_interpolation import ConvexInterpolation
 from lipot.layers.layer_bounds import check_unreplaced
+from lipot.layers.model_calls import changes_of_the_call, check_model
 from lipot.math.precision import widest_float
 from lipot.math.rounding import SINGLE, float_format, rounded_down
 from lipot.models.neighbor_memory import NeighborMemory

@@ -1,5 +1,6 @@
 """Bounds of the activations that Keras layers take by name, and of layers as activations."""
 
+import math
 from collections.abc import Hashable
 
 import keras
@@ -99,6 +100,18 @@ def activation_bound(activation, shape, norm=2, dtype=None):
     bound = elementary(constant, shape, norm)
     # It squares values, and float16 has no square of 256: 64 * 256 is the norm it may have.
     return bound._replace(gain=64.0) if activation is activations.squareplus else bound
+
+
+def keeps_distances(activation):
+    """Whether an activation function is known to be 1-Lipschitz.
+
+    Example:
+
+    >>> keeps_distances(keras.activations.tanh), keeps_distances(keras.activations.selu)
+    (True, False)
+    """
+    known = activation if isinstance(activation, Hashable) else None
+    return _CONSTANTS.get(known, math.inf) <= 1.0
 
 
 def _check_computes_in(activation, dtype):

@@ -7,7 +7,7 @@ from typing import Protocol, runtime_checkable
 import keras
 
 from lipot import checks
-from lipot.math.rounding import LayerBound, values_in
+from lipot.math.rounding import LayerBound, applied_factor, values_in
 
 # Properties that compute; `dir` leaves them out.
 _COMPUTED = ("lipschitz_bound", "inference_kernel")
@@ -89,6 +89,16 @@ class LipschitzLayer(Bounded, FixedArguments, keras.layers.Layer):
         """
         self.k_coef_lip = checks.positive_float("klip_factor", klip_factor)
 
+    @property
+    def keeps_constant(self):
+        """Whether `k_coef_lip` bounds the layer in l2, whatever becomes of its weights."""
+        return True
+
+    @property
+    def applied_factor(self):
+        """`k_coef_lip` as a call multiplies by it: in float32 it may be larger than was given."""
+        return applied_factor(self.k_coef_lip, self.compute_dtype)
+
     def bound(self, input_shape, norm=2):
         """Proven facts about the layer at inference, from its weights as they are.
 
@@ -104,7 +114,7 @@ class LipschitzLayer(Bounded, FixedArguments, keras.layers.Layer):
         """
         if norm != 2:
             raise no_bound_in_linf(self)
-        return LayerBound.of_constant(self.k_coef_lip, values_in(input_shape))
+        return LayerBound.of_constant(self.applied_factor, values_in(input_shape))
 
     def check_built(self):
         """Raises where the layer has no weights yet."""

@@ -3,8 +3,9 @@
 import keras
 
 from lipot.backend.keras_graph import takes_training
-from lipot.layers.base import Bounded
+from lipot.layers.base import Bounded, condense
 from lipot.layers.layer_bounds import layer_bound
+from lipot.layers.model_calls import runs_its_layers_in_turn
 from lipot.math.rounding import LayerBound, values_in
 
 
@@ -40,10 +41,11 @@ class Branched(Bounded):
         return self.branch(inputs)
 
     def condense(self):
-        """Condenses the layers of the branch."""
-        for layer in self._branch_layers():
-            if hasattr(layer, "condense"):
-                layer.condense()
+        """Condenses the branch, a layer or the layers of a model."""
+        if hasattr(self.branch, "condense"):
+            self.branch.condense()
+        elif isinstance(self.branch, keras.Model):
+            condense(self.branch)
 
     def bound(self, input_shape, norm=2):
         """Sum of what passes the branch by and of what goes through it.
@@ -64,9 +66,7 @@ class Branched(Bounded):
         return constant
 
     def _branch_layers(self):
-        # A subclass may compute something else in a `call` of its own.
-        in_sequence = getattr(type(self.branch), "call", None) is keras.Sequential.call
-        return self.branch.layers if in_sequence else [self.branch]
+        return self.branch.layers if runs_its_layers_in_turn(self.branch) else [self.branch]
 
     def compute_output_shape(self, input_shape):
         return tuple(input_shape)

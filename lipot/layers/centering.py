@@ -188,9 +188,9 @@ class BatchCentering(CenteringLayer):
         return self.broadcast(mean, inputs)
 
     def bound(self, input_shape, norm=2):
-        mean = self.k_coef_lip * np.abs(applied_wide(self.moving_mean, self.compute_dtype))
+        mean = self.applied_factor * np.abs(applied_wide(self.moving_mean, self.compute_dtype))
         beta = 0.0 if self.beta is None else np.abs(applied_wide(self.beta, self.compute_dtype))
-        return channelwise(self.k_coef_lip, mean + beta, input_shape, norm)
+        return channelwise(self.applied_factor, mean + beta, input_shape, norm)
 
     def get_config(self):
         return {
@@ -276,7 +276,7 @@ class LayerCentering(CenteringLayer):
         beta, averaged = np.zeros(1), self._averaged()
         if self.beta is not None:
             beta = applied_wide(self.beta, self.compute_dtype)
-        moved = channelwise(self.k_coef_lip, beta, input_shape, norm)
+        moved = channelwise(self.applied_factor, beta, input_shape, norm)
         grown = 1.0 if norm == 2 else 2.0
         return moved._replace(
             lipschitz=moved.lipschitz if norm == 2 else moved.lipschitz * (2.0 - 2.0 / averaged),

@@ -74,7 +74,7 @@ class GroupSort(ChannelLayer):
 
     def bound(self, input_shape, norm=2):
         self._check_divides(input_shape)
-        return piecewise_linear(self.k_coef_lip)
+        return piecewise_linear(self.applied_factor)
 
     def compute_output_shape(self, input_shape):
         self._check_divides(input_shape)

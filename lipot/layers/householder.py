@@ -85,13 +85,13 @@ class Householder(ChannelLayer):
         # Sine, cosine, a product of two terms and a difference, of size at most 3 |x|, or 3.5 |x|
         # in l-infinity; and (v v^T)(v v^T) = |v|^2 v v^T, where the computed v has norm one up to
         # rounding.
-        gain, steepest = 4.0 * self.k_coef_lip, 1.0
+        k, steepest = self.applied_factor, 1.0
         if norm != 2:
             self.check_built()
             theta = applied_wide(self.theta, self.compute_dtype)
             rows = np.abs(np.cos(theta)) + np.abs(np.sin(theta))
             steepest = max(1.0, float(rows.max())) * (1.0 + 1e-12)
-        return LayerBound(self.k_coef_lip * steepest, roundings=16, gain=gain, output_roundings=2)
+        return LayerBound(k * steepest, roundings=16, gain=4.0 * k, output_roundings=2)
 
     def get_config(self):
         return {

@@ -68,7 +68,7 @@ class InvertibleDownSampling(ImageLayer):
         return scale(outputs, self.k_coef_lip)
 
     def bound(self, input_shape, norm=2):
-        return LayerBound(self.k_coef_lip, output_roundings=2)
+        return LayerBound(self.applied_factor, output_roundings=2)
 
     def compute_output_shape(self, input_shape):
         self.check_blocks(input_shape)
@@ -143,7 +143,7 @@ class InvertibleUpSampling(ImageLayer):
         return scale(outputs, self.k_coef_lip)
 
     def bound(self, input_shape, norm=2):
-        return LayerBound(self.k_coef_lip, output_roundings=2)
+        return LayerBound(self.applied_factor, output_roundings=2)
 
     def compute_output_shape(self, input_shape):
         self.check_blocks(input_shape)

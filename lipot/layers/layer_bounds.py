@@ -38,6 +38,7 @@ _BESIDE_THE_CALL = {
     "from_config",
     "get_build_config",
     "get_config",
+    "keeps_constant",
     "load_own_variables",
     "quantize",
     "save_own_variables",
@@ -189,13 +190,20 @@ def check_unreplaced(layer, beside=()):
 
 
 def replaced(layer):
-    """Names of methods of a layer, model or operation that were replaced on the object, sorted."""
-    # Keras itself wraps some that are beside the call.
+    """Names that a layer, model or operation says otherwise than its class, sorted.
+
+    These are methods, and plain values of the classes of lipot, from which they compute.
+    """
+    # Keras itself wraps some methods that are beside the call, and sets values of its classes.
     return sorted(
         name
         for name in set(vars(layer)) - _BESIDE_THE_CALL
-        if callable(getattr(type(layer), name, None))
+        if callable(getattr(type(layer), name, None)) or _is_value_of_ours(type(layer), name)
     )
+
+
+def _is_value_of_ours(layer_class, name):
+    return any(is_ours(parent) for parent in layer_class.__mro__ if name in vars(parent))
 
 
 def check_not_repeated(layer, input_shape, shape):

@@ -146,6 +146,11 @@ class LInfDistanceDense(LipschitzLayer):
             lambda: linf_distances(x, kernel),
         )
 
+    @property
+    def keeps_constant(self):
+        # In l-infinity it does; in l2 the units add up.
+        return self.units == 1
+
     def bound(self, input_shape, norm=2):
         # A difference of size |x| + |w| at most, a product with the factor, and the bias.
         self.check_built()
@@ -154,9 +159,9 @@ class LInfDistanceDense(LipschitzLayer):
         bias = 0.0
         if self.bias is not None:
             bias = float(np.abs(applied(self.bias, self.compute_dtype)).max())
-        factor = max(1.0, self.k_coef_lip)
+        factor = max(1.0, self.applied_factor)
         return LayerBound(
-            lipschitz=self.k_coef_lip * norm_of_ones(self.units, norm) * (1.0 + 1e-15),
+            lipschitz=self.applied_factor * norm_of_ones(self.units, norm) * (1.0 + 1e-15),
             roundings=4,
             gain=factor * root,
             offset=root * (factor * float(np.abs(kernel).max()) + bias),

@@ -77,9 +77,9 @@ class LipschitzResidual(Branched, LipschitzLayer):
     def factors(self):
         """Bounds of the factors of the input and of the branch, two floats."""
         alpha = ops.sigmoid(ops.convert_to_tensor(self.alpha_logit))
-        raised = self.k_coef_lip * _SIGMOID
+        raised = self.applied_factor * _SIGMOID
         # A difference of numbers near one is wrong by what they are, not by what it is.
-        lost = self.k_coef_lip * 2.0**-22
+        lost = self.applied_factor * 2.0**-22
         return raised * float(alpha), raised * float(1.0 - alpha) + lost
 
     def get_config(self):

@@ -48,7 +48,7 @@ class MaxMin(ChannelLayer):
         return scale(max_min(inputs, axis=self.channel_axis), self.k_coef_lip)
 
     def bound(self, input_shape, norm=2):
-        return piecewise_linear(self.k_coef_lip)
+        return piecewise_linear(self.applied_factor)
 
     def compute_output_shape(self, input_shape):
         shape = list(input_shape)

@@ -92,6 +92,10 @@ class PadConv2D(KernelLayer):
             **kwargs,
         )
 
+    @property
+    def keeps_constant(self):
+        return False
+
     def get_config(self):
         config = super().get_config()
         del config["k_coef_lip"]

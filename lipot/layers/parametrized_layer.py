@@ -103,6 +103,11 @@ class ParametrizedLayer(LipschitzLayer):
         cache = self.__dict__.get("_cache")
         return super().variables if cache is None else [*super().variables, *cache.variables]
 
+    @property
+    def keeps_constant(self):
+        # A kernel divided by an average, as in hKR eq. 11, may exceed it.
+        return getattr(self, "normalization", "operator") == "operator"
+
     def effective_kernel(self, training):
         """The kernel that one call applies, in the variable dtype."""
         if training:

@@ -64,7 +64,7 @@ class PartialAbs(ChannelLayer):
         return min(channels, -int(-self.fraction * channels * (1.0 - 1e-12) // 1))
 
     def bound(self, input_shape, norm=2):
-        return piecewise_linear(self.k_coef_lip)
+        return piecewise_linear(self.applied_factor)
 
     def get_config(self):
         return {**super().get_config(), "fraction": self.fraction}

@@ -61,7 +61,7 @@ class PositionEmbedding(LipschitzLayer):
 
     def bound(self, input_shape, norm=2):
         self.check_built()
-        embedding, k = applied(self.embedding, self.compute_dtype), self.k_coef_lip
+        embedding, k = applied(self.embedding, self.compute_dtype), self.applied_factor
         shape = (None, embedding.size)
         bound = LayerBound(k, roundings=3, gain=k).with_bias(k * embedding, shape, norm)
         added = LayerBound(1.0).with_bias(embedding, shape, norm)

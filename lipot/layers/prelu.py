@@ -53,6 +53,11 @@ class PReLUlip(LipschitzLayer, keras.layers.PReLU):
         negative = ops.multiply(self.alpha, ops.relu(ops.negative(inputs)))
         return scale(ops.subtract(ops.relu(inputs), negative), self.k_coef_lip)
 
+    @property
+    def keeps_constant(self):
+        constraint = self.alpha_constraint
+        return isinstance(constraint, WeightClipConstraint) and constraint.c <= 1.0
+
     def bound(self, input_shape, norm=2):
         self.check_built()
         check_not_repeated(self, input_shape, self.alpha.shape)
@@ -63,4 +68,4 @@ class PReLUlip(LipschitzLayer, keras.layers.PReLU):
                 "bound exists. Load a finite checkpoint or lower the learning rate."
             )
         steepest = max(1.0, float(slopes.max()))
-        return piecewise_linear(self.k_coef_lip * steepest)._replace(peak=steepest)
+        return piecewise_linear(self.applied_factor * steepest)._replace(peak=steepest)

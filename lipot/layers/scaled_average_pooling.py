@@ -7,7 +7,7 @@ from keras import ops
 
 from lipot.layers.pooling_layer import GlobalPoolingLayer, WindowPoolingLayer
 from lipot.math.pooling import average_norm
-from lipot.math.rounding import LayerBound
+from lipot.math.rounding import LayerBound, rounded_factor
 from lipot.math.scaling import at_least_float32, scale
 
 
@@ -65,7 +65,7 @@ class ScaledAveragePooling2D(WindowPoolingLayer):
 
     def bound(self, input_shape, norm=2):
         l2 = average_norm(self.pool_size, self.strides)
-        return _average_bound(self, input_shape, 1.0 if norm == 2 else 1.0 / l2)
+        return _average_bound(self, input_shape, l2, norm)
 
 
 @keras.saving.register_keras_serializable(package="lipot")
@@ -112,12 +112,16 @@ class ScaledGlobalAveragePooling2D(GlobalPoolingLayer):
     def bound(self, input_shape, norm=2):
         self.check_window(input_shape, norm)
         window = self.window(input_shape)
-        return _average_bound(self, input_shape, 1.0 if norm == 2 else math.sqrt(window))
+        return _average_bound(self, input_shape, 1.0 / math.sqrt(window), norm)
 
 
-def _average_bound(layer, input_shape, grown):
-    """Bound of an average over windows, divided by its l2 norm, where that makes it grow so."""
-    constant = layer.k_coef_lip * (grown if grown == 1.0 else grown * (1.0 + 1e-12))
+def _average_bound(layer, input_shape, l2, norm):
+    """Bound of an average over windows, divided by its l2 norm."""
+    k, dtype = layer.k_coef_lip, layer.compute_dtype
+    # The factor is `k / l2`, or `k` alone after a division by a size that was open.
+    grown = max(rounded_factor(k / l2, dtype), rounded_factor(k, dtype))
+    grown = grown if norm == 2 else grown / l2
+    constant = k * (grown if grown == 1.0 else grown * (1.0 + 1e-12))
     window = layer.window(input_shape)
     bound = LayerBound(constant, roundings=window + 8, gain=constant)
     # The mean divides by the window, and the factor makes its root of that.

@@ -8,7 +8,7 @@ from keras import ops
 from lipot import backend
 from lipot.layers.pooling_layer import GlobalPoolingLayer, WindowPoolingLayer
 from lipot.math.pooling import smooth_root, tiled_norms, tiled_norms_gradient, window_overlap
-from lipot.math.rounding import LayerBound, values_in
+from lipot.math.rounding import LayerBound, rounded_factor, values_in
 from lipot.math.scaling import at_least_float32, scale
 
 # Its square must not vanish in float32.
@@ -166,10 +166,11 @@ def _norm_bound(layer, input_shape, norm, overlap=1):
     # The norm of a window of m values is sqrt(m)-Lipschitz in the largest of them.
     window = layer.window(input_shape)
     grown = 1.0 if norm == 2 else math.sqrt(window / overlap) * (1.0 + 1e-12)
+    factor = rounded_factor(layer.k_coef_lip / overlap**0.5, layer.compute_dtype)
     # Sums of squares and their roots lose relative to the result, except for squares below the
     # smallest float: those change the root by at most 1e-19 for each value.
     return LayerBound(
-        lipschitz=layer.k_coef_lip * grown,
+        lipschitz=layer.k_coef_lip * factor * grown,
         roundings=1,
         offset=1e-9 * math.sqrt(values_in(input_shape)),
         output_roundings=window + 12,

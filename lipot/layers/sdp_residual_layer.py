@@ -65,11 +65,11 @@ class SDPResidualLayer(ParametrizedLayer):
         into_sums, back_sums = convolved_sums(taps, norm), max(1.0, convolved_sums(back, norm))
         bias = vector_norm(applied(self.bias, self.compute_dtype), norm)
         bias = bias * norm_of_ones(values_in(input_shape) / taps.shape[2], norm)
-        factor = max(1.0, self.k_coef_lip)
+        factor = max(1.0, self.applied_factor)
         # In l-infinity nothing of the two kernels cancels that a bound could count on.
         constant = sdp.residual_bound(kernel) if norm == 2 else 1.0 + into_sums * back_sums
         return LayerBound(
-            lipschitz=self.k_coef_lip * constant,
+            lipschitz=self.applied_factor * constant,
             # Both sums, the bias, the difference, and the factor.
             roundings=taps[..., 0].size + back[..., 0].size + 6,
             gain=factor * (1.0 + into_sums * back_sums),

@@ -75,7 +75,7 @@ class SpatialShift2D(LipschitzLayer):
         return scale(shift(inputs, moved, (1, 2), self.padding == "circular"), self.k_coef_lip)
 
     def bound(self, input_shape, norm=2):
-        return LayerBound(self.k_coef_lip, output_roundings=2)
+        return LayerBound(self.applied_factor, output_roundings=2)
 
     def compute_output_shape(self, input_shape):
         return tuple(input_shape)

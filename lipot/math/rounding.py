@@ -250,6 +250,26 @@ def applied_wide(weight, dtype):
     return applied(weight, wide_dtype(dtype))
 
 
+def applied_factor(factor, dtype="float32"):
+    """A Python number as `lipot.math.scaling.scale` multiplies by it, if that is not smaller.
+
+    Args:
+        factor: Positive float.
+        dtype: Float type of the layer that multiplies.
+
+    Example:
+
+    >>> applied_factor(1.5), applied_factor(1.1), applied_factor(1.1, "float64")
+    (1.5, 1.100000023841858, 1.1)
+    """
+    return max(factor, float(np.asarray(factor, wide_dtype(dtype))))
+
+
+def rounded_factor(factor, dtype="float32"):
+    """How much larger `applied_factor` is than the number; one where it is the number itself."""
+    return applied_factor(factor, dtype) / factor
+
+
 def operator_norm(matrix, norm):
     """Norm of the product with a matrix `(outputs, inputs)`, never below it.
 

@@ -1,11 +1,13 @@
 """Stored training points and features: weights that a model saves with the rest, or files."""
 
+import weakref
+
 import keras
 import numpy as np
 from keras import ops
 
 from lipot import backend
-from lipot.backend.keras_graph import replacing_weights
+from lipot.backend.keras_graph import forget_programs, replacing_weights
 from lipot.models.point_files import PointFiles
 from lipot.models.training_points import squared_norms
 
@@ -18,6 +20,7 @@ class NeighborMemory(keras.layers.Layer):
     the place alone. Codes are kept around their mean, which is a weight too: far from the origin
     float32 has no digits left for the distances between them. Holds nothing at first. Its shapes
     are part of the saved build configuration, so that a loaded model has room for the weights.
+    Several models may answer from one memory: `readers` forget their programs when it is refilled.
 
     Args:
         **kwargs: Arguments of `keras.layers.Layer`.
@@ -32,6 +35,7 @@ class NeighborMemory(keras.layers.Layer):
 
     def __init__(self, **kwargs):
         super().__init__(trainable=False, **kwargs)
+        self.readers = weakref.WeakSet()
         self.size = 0
         self._files = self._place = None
         self.sample_shape = ()
@@ -75,6 +79,7 @@ class NeighborMemory(keras.layers.Layer):
             )
         self._files = PointFiles.open(folder, self._place["key"])
         self._place = {**self._place, "folder": self._files.folder}
+        self._tell_readers()
 
     @property
     def files(self):
@@ -158,6 +163,12 @@ class NeighborMemory(keras.layers.Layer):
         with replacing_weights(self):
             self._add_weights(size, sample_shape, width, {} if values is None else values)
         self.built = True
+        self._tell_readers()
+
+    def _tell_readers(self):
+        # Programs hold the weights that were there when they were traced.
+        for model in self.readers:
+            forget_programs(model)
 
     def _add_weights(self, size, sample_shape, width, values):
         dimension = int(np.prod(sample_shape))

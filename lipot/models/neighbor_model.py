@@ -78,14 +78,16 @@ class NeighborModel(keras.Model):
 
     def __setattr__(self, name, value):
         super().__setattr__(name, value)
+        if name == "memory":
+            value.readers.add(self)
         # Programs compiled before would go on with what was there.
         if name in (*self.parts, *self.read_by_programs) and "_programs" in self.__dict__:
-            self._forget_programs()
+            forget_programs(self)
 
     def load_weights(self, filepath, *args, **kwargs):
         """As in Keras; a built model takes over the stored points, however many there are."""
         super().load_weights(filepath, *args, **kwargs)
-        self._forget_programs()
+        forget_programs(self)
 
     def combine(self, query, neighbors, features):
         """Makes the feature of a query, `(batch, d)`, from its neighbors and their features."""
@@ -125,7 +127,6 @@ class NeighborModel(keras.Model):
                 self.memory.store(*map(np.concatenate, zip(*parts)), shape)
             else:
                 self.memory.keep_in(*writer.finish(shape))
-        self._forget_programs()
         self(first)
         return self
 
@@ -334,10 +335,10 @@ class NeighborModel(keras.Model):
             lambda *leaves: np.concatenate([ops.convert_to_numpy(leaf) for leaf in leaves]), *parts
         )
 
-    def _forget_programs(self):
+    def forget_own_programs(self):
+        """Has what `features`, `nearest` and the like compiled be compiled anew."""
         self._index = None
         self._programs = {}
-        forget_programs(self)
 
 
 def as_float(inputs):

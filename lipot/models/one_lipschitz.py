@@ -4,8 +4,11 @@ import keras
 import numpy as np
 from keras import layers
 
-from lipot.layers import PadConv2D
+from lipot.layers import LipschitzResidual, PadConv2D
+from lipot.layers.activation_bounds import keeps_distances
 from lipot.layers.base import LipschitzLayer
+from lipot.layers.layer_bounds import is_called_as, is_ours, overrides, replaced
+from lipot.layers.model_calls import runs_its_layers_in_turn
 
 # They move, drop or repeat nothing but zeros, or do nothing at inference.
 _ALWAYS = (
@@ -33,17 +36,33 @@ _ALWAYS = (
     layers.ZeroPadding2D,
     layers.ZeroPadding3D,
 )
-_POOLING = (
-    layers.AveragePooling1D,
-    layers.AveragePooling2D,
-    layers.MaxPooling1D,
-    layers.MaxPooling2D,
-)
-_ACTIVATIONS = ("linear", "relu", "relu6", "sigmoid", "softmax", "softplus", "softsign", "tanh")
 
 
-def keeps_constant(layer):
-    """Whether a layer promises a constant that can be chosen: lipot's, but for `PadConv2D`."""
+def _windows_are_apart(layer):
+    # Where windows overlap a value counts more than once.
+    return np.all(np.array(layer.pool_size) <= layer.strides)
+
+
+def _keeps_distances(activation):
+    if isinstance(activation, keras.layers.Layer):
+        return is_known(activation)
+    return activation is None or keeps_distances(activation)
+
+
+# Those whose arguments decide.
+_ARGUMENTS = {
+    layers.AveragePooling1D: _windows_are_apart,
+    layers.AveragePooling2D: _windows_are_apart,
+    layers.MaxPooling1D: _windows_are_apart,
+    layers.MaxPooling2D: _windows_are_apart,
+    layers.ReLU: lambda layer: layer.threshold == 0.0 and layer.negative_slope <= 1.0,
+    layers.LeakyReLU: lambda layer: layer.negative_slope <= 1.0,
+    layers.Activation: lambda layer: _keeps_distances(layer.activation),
+}
+
+
+def takes_constant(layer):
+    """Whether a layer has a constant that can be chosen: lipot's have, but for `PadConv2D`."""
     return isinstance(layer, LipschitzLayer) and not isinstance(layer, PadConv2D)
 
 
@@ -60,17 +79,25 @@ def is_known(layer):
     >>> is_known(keras.layers.MaxPooling2D(2)), is_known(keras.layers.MaxPooling2D(2, strides=1))
     (True, False)
     """
-    if keeps_constant(layer) or isinstance(layer, (*_ALWAYS, keras.KerasTensor)):
+    if isinstance(layer, keras.KerasTensor):
         return True
     if isinstance(layer, keras.Sequential):
-        return all(map(is_known, layer.layers))
-    if isinstance(layer, _POOLING):
-        # Where windows overlap a value counts more than once.
-        return bool(np.all(np.array(layer.pool_size) <= layer.strides))
-    if isinstance(layer, layers.ReLU):
-        return layer.threshold == 0.0 and layer.negative_slope <= 1.0
-    if isinstance(layer, layers.LeakyReLU):
-        return layer.negative_slope <= 1.0
-    if isinstance(layer, layers.Activation):
-        return layer.activation in [keras.activations.get(name) for name in _ACTIVATIONS]
-    return False
+        return runs_its_layers_in_turn(layer) and all(map(is_known, layer.layers))
+    if replaced(layer):
+        return False
+    if isinstance(layer, LipschitzResidual):
+        return _speaks_for(layer) and is_known(layer.branch)
+    if isinstance(layer, LipschitzLayer):
+        activation = getattr(layer, "activation", None)
+        return _speaks_for(layer) and layer.keeps_constant and _keeps_distances(activation)
+    known = next((c for c in _ARGUMENTS if is_called_as(type(layer), c)), None)
+    if known is not None:
+        return bool(_ARGUMENTS[known](layer))
+    return any(is_called_as(type(layer), c) for c in _ALWAYS)
+
+
+def _speaks_for(layer):
+    """Whether a layer computes what its class in lipot does, or says itself how it does."""
+    ours = next(c for c in type(layer).__mro__ if is_ours(c))
+    changed = overrides(type(layer), ours)
+    return ours is LipschitzLayer or not changed or "bound" in changed

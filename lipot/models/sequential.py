@@ -96,7 +96,7 @@ class Sequential(Exportable, keras.Sequential):
         return layer
 
     def _warn_of_change(self, layer):
-        if self._is_made and self.k_coef_lip != 1.0 and one_lipschitz.keeps_constant(layer):
+        if self._is_made and self.k_coef_lip != 1.0 and one_lipschitz.takes_constant(layer):
             warnings.warn(
                 f"k_coef_lip={self.k_coef_lip} of model '{self.name}' was spread over the layers "
                 f"that it was made of: with or without '{layer.name}' the product is another one. "
@@ -132,7 +132,7 @@ class Sequential(Exportable, keras.Sequential):
 
 
 def _spread(constant, layers):
-    scaled = [layer for layer in layers if one_lipschitz.keeps_constant(layer)]
+    scaled = [layer for layer in layers if one_lipschitz.takes_constant(layer)]
     for layer in scaled:
         layer.set_klip_factor(constant ** (1.0 / len(scaled)))
 

@@ -7,6 +7,7 @@ from keras import ops
 
 import lipot
 from lipot import backend
+from lipot.backend.keras_graph import forget_programs
 from lipot.math.precision import widest_float
 from lipot.models import OTAD
 
@@ -350,7 +351,7 @@ def test_a_search_that_finds_others_proves_nothing(model):
     wrong.memory.codes.assign(far)
     wrong.memory.norms.assign(np.sum(far.astype("float64") ** 2, axis=1))
     wrong.memory.center.assign(np.array(wrong.memory.center) - np.float32(1e6))
-    wrong._forget_programs()
+    forget_programs(wrong)
     assert np.all(lipot.certify(wrong, x).radius == 0.0)
 
 

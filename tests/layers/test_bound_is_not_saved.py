@@ -12,6 +12,7 @@ from lipot import layers
 
 # Each of these looks something up; what computes is left out of `dir`.
 CHEAP = {
+    "applied_factor",
     "ball",
     "channel_axis",
     "classifier",
@@ -21,6 +22,7 @@ CHEAP = {
     "head",
     "input_shape",
     "iterations",
+    "keeps_constant",
     "learning_rate",
     "purification_steps",
     "query_lipschitz_bound",

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import lipot
+from lipot import layers
 from lipot.layers import GroupSort2, LipschitzResidual, SpectralConv2D, SpectralDense
 from tests.helpers import check_layer, to_numpy
 from tests.lipschitz import check_bound
@@ -116,3 +117,43 @@ def test_round_trips(tmp_path):
 def test_bad_arguments_are_named(make, word):
     with pytest.raises(ValueError, match=word):
         make()
+
+
+class Hundredfold(keras.Sequential):
+    def __call__(self, *args, **kwargs):
+        return 100.0 * super().__call__(*args, **kwargs)
+
+
+def replaced_on_the_object():
+    branch = keras.Sequential([keras.layers.Rescaling(0.5)])
+    branch.call = lambda x, training=None, mask=None: 100.0 * x
+    return branch
+
+
+@pytest.mark.parametrize(
+    "branch", [lambda: Hundredfold([keras.layers.Rescaling(0.5)]), replaced_on_the_object]
+)
+@pytest.mark.parametrize("kind", [layers.LipschitzResidual, layers.TransportResidual])
+def test_a_branch_that_computes_otherwise_than_its_layers_has_no_bound(kind, branch):
+    layer = kind(branch())
+    layer.build((None, 2))
+    with pytest.raises(ValueError, match="No Lipschitz bound is known"):
+        layer.bound((None, 2))
+
+
+def test_a_value_of_the_class_that_the_object_changes_is_refused():
+    layer = layers.TransportResidual(keras.layers.Rescaling(0.5))
+    layer.factors = (0.0, 0.0)
+    model = keras.Sequential([keras.Input((2,)), layer])
+    with pytest.raises(ValueError, match="`factors` was replaced on the object"):
+        lipot.lipschitz_constant(model)
+
+
+def test_the_layers_of_a_functional_branch_are_condensed():
+    inputs = keras.Input((4,))
+    dense = layers.SpectralDense(4, orthogonalizer="bjorck")
+    layer = layers.LipschitzResidual(keras.Model(inputs, dense(inputs)))
+    layer.build((None, 4))
+    dense.kernel.assign(3.0 * np.array(dense.kernel))
+    layer.condense()
+    np.testing.assert_allclose(np.linalg.norm(np.array(dense.kernel), 2), 1.0, atol=1e-5)

@@ -96,3 +96,48 @@ def test_a_layer_that_comes_or_goes_later_is_told_of():
         model.pop()
     with pytest.warns(UserWarning, match="was spread over the layers"):
         model.add(layers.SpectralDense(5))
+
+
+class Hundredfold(keras.layers.ReLU):
+    def call(self, inputs):
+        return 100.0 * super().call(inputs)
+
+
+PROMISING_NOTHING = {
+    "l-infinity distances": lambda: layers.LInfDistanceDense(16),
+    "a residual with a free branch": lambda: layers.LipschitzResidual(keras.layers.Dense(6)),
+    "free slopes": lambda: layers.PReLUlip(alpha_constraint=None),
+    "an average in place of the norm": lambda: layers.SpectralConv2D(4, 3, normalization="average"),
+    "a steep activation": lambda: layers.SpectralDense(6, activation="selu"),
+    "a subclass with another call": Hundredfold,
+    "another call on the object": lambda: replaced_on_the_object(),
+    "a free kernel": lambda: layers.PadConv2D(4, 3),
+}
+
+
+def replaced_on_the_object():
+    layer = keras.layers.ReLU()
+    layer.call = lambda inputs: 100.0 * inputs
+    return layer
+
+
+@pytest.mark.parametrize("name", PROMISING_NOTHING)
+def test_what_promises_no_constant_brings_a_warning(name):
+    with pytest.warns(UserWarning, match="not known to be 1-Lipschitz"):
+        lipot.Sequential([PROMISING_NOTHING[name]()])
+
+
+def test_what_promises_one_brings_none():
+    branch = [layers.SpectralDense(6), keras.layers.ReLU()]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        lipot.Sequential(
+            [
+                layers.LipschitzResidual(branch),
+                layers.SpectralDense(6, activation=layers.GroupSort2()),
+                layers.FrobeniusDense(6, activation="tanh"),
+                layers.PReLUlip(),
+                keras.layers.Activation("softplus"),
+                keras.layers.MaxPooling2D(2),
+            ]
+        )

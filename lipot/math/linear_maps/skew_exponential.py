@@ -11,7 +11,7 @@ from lipot.math.linear_maps.conv2d import Conv2D
 from lipot.math.linear_maps.images import ImageMap
 from lipot.math.linear_maps.linear_map import partial_sums
 from lipot.math.norms import row_sums
-from lipot.math.rounding import UP, LayerBound, accumulated, float_format
+from lipot.math.rounding import UP, LayerBound, accumulated, applied_factor, float_format
 from lipot.math.sampling import space_to_channels
 from lipot.math.scaling import scale
 
@@ -100,7 +100,7 @@ class SkewExponential(ImageMap):
 
     def norm(self, kernel, input_shape):
         """Proven bound of the operator norm, on images of every size."""
-        return self.factor * skew.exponential_bound(kernel, self.terms)
+        return applied_factor(self.factor) * skew.exponential_bound(kernel, self.terms)
 
     def bound(self, kernel, input_shape, dtype="float32", norm=2):
         # Term k of the series is A / k times term k - 1, which has a norm of |A|^(k-1) / (k-1)!
@@ -116,7 +116,7 @@ class SkewExponential(ImageMap):
         return LayerBound(
             lipschitz=constant,
             roundings=terms + self.terms + 4,
-            gain=max(1.0, self.factor) * grown * (1.0 + step * grown),
+            gain=max(1.0, applied_factor(self.factor)) * grown * (1.0 + step * grown),
         )
 
     def linf_norm(self, kernel):
@@ -125,7 +125,7 @@ class SkewExponential(ImageMap):
         for k in range(1, self.terms):
             term *= shift / k
             total += term
-        return self.factor * total * UP
+        return applied_factor(self.factor) * total * UP
 
     def output_shape(self, input_shape):
         """Shape of the output for an input."""
