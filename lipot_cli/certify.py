@@ -1,8 +1,6 @@
 """`lipot certify`: what is proven of a saved model."""
 
-import argparse
-
-from lipot_cli.options import RADII, RADII_HELP, add_points, nonnegative_float
+from lipot_cli.options import RADII, RADII_HELP, HelpFormatter, add_points, nonnegative_float
 
 
 def add_to(commands):
@@ -12,7 +10,7 @@ def add_to(commands):
         help="prove how far inputs can move without changing a prediction",
         description="Prints the accuracy that no change of the inputs within a radius can "
         "break. It is computed from the weights; nothing is attacked.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        formatter_class=HelpFormatter,
     )
     add_points(command, "scaled as the model was trained")
     add = command.add_argument

@@ -1,11 +1,11 @@
 """`lipot evaluate`: attacks on a saved model, and the page about them."""
 
-import argparse
 import pathlib
 
 from lipot_cli.options import (
     RADII,
     RADII_HELP,
+    HelpFormatter,
     add_points,
     check_output,
     positive_float,
@@ -24,7 +24,7 @@ def add_to(commands):
         "every attack leaves standing; proves what can be proven; checks itself for masked "
         "gradients. Prints a table and writes a page.",
         epilog="Stopped before the end? Started again with the same --resume FOLDER it goes on.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        formatter_class=HelpFormatter,
     )
     add_points(command, "as the model takes them")
     add = command.add_argument

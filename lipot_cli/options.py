@@ -38,6 +38,15 @@ def add_points(command, data_is):
     add("--limit", type=positive_int, help="only the first so many points")
 
 
+class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
+    """Help that shows the defaults that say something."""
+
+    def _get_help_string(self, action):
+        if action.default in (None, False):
+            return action.help
+        return super()._get_help_string(action)
+
+
 def positive_int(text):
     """A positive integer from its text."""
     return _number(text, int, lambda value: value >= 1, "a positive integer")

@@ -1,8 +1,6 @@
 """`lipot report`: from stored evaluations to a page or a table."""
 
-import argparse
-
-from lipot_cli.options import check_input, check_output
+from lipot_cli.options import HelpFormatter, check_input, check_output
 
 
 def add_to(commands):
@@ -12,7 +10,7 @@ def add_to(commands):
         help="make a page or a table of stored evaluations",
         description="Reads what `lipot evaluate --json` stored, of one model or of several, and "
         "puts it on one page.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        formatter_class=HelpFormatter,
     )
     add = command.add_argument
     add("reports", nargs="+", metavar="FILE", help="a .json file; several are put side by side")

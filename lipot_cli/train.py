@@ -9,7 +9,15 @@ import shutil
 import sys
 
 from lipot_cli.certify import print_certificate
-from lipot_cli.options import DATA_SETS, RADII, check_output, positive_float, positive_int, seed
+from lipot_cli.options import (
+    DATA_SETS,
+    RADII,
+    check_output,
+    nonnegative_float,
+    positive_float,
+    positive_int,
+    seed,
+)
 
 # Those of lipot.recipes, whose import takes seconds.
 METHODS = (
@@ -19,6 +27,8 @@ METHODS = (
 _EPOCHS = 30
 # Those that only some methods take.
 _OPTIONS = ("alpha", "margin", "eps", "weight", "smoothness")
+# Those that matter after the training alone: one that goes on may have others.
+_AFTERWARDS = {"smoothness"}
 # What --OPTION is called in a recipe, where that is not the same.
 _ARGUMENTS = {"margin": "min_margin"}
 _DATA_HELP = (
@@ -60,7 +70,7 @@ def add_to(commands):
     add("--alpha", type=float, help="weight of the hinge: larger is more accurate (default: 20)")
     add(
         "--margin",
-        type=float,
+        type=nonnegative_float,
         help="margin of the hinge in l2 units of the inputs (default: 0.3 of their spread)",
     )
     add(
@@ -69,8 +79,8 @@ def add_to(commands):
         help="radius trained against (default: a tenth of the range, of colour images 8/255; of "
         "certified, in l2, a tenth of the spread)",
     )
-    add("--weight", type=float, help="of the distance from the prior (default: 0.01)")
-    add("--smoothness", type=float, help="L of the interpolating function (default: 2)")
+    add("--weight", type=nonnegative_float, help="of the distance from the prior (default: 0.01)")
+    add("--smoothness", type=positive_float, help="L of the interpolating function (default: 2)")
     add("--seed", type=seed, default=0, help="of the weights and the batches (default: 0)")
     add("--out", default="model.keras", metavar="FILE", help="the trained model")
     add(
@@ -116,7 +126,7 @@ def _claimed(options):
             "it, or delete the folder to start anew."
         )
     told = ("method", "data", "epochs", "minutes", *_OPTIONS, "seed")
-    claim(folder, {name: getattr(options, name) for name in told})
+    claim(folder, {name: getattr(options, name) for name in told if name not in _AFTERWARDS})
     try:
         yield folder
     finally:

@@ -53,11 +53,13 @@ def _split(x, y, seed):
 
 def _check_inputs(source, x, others):
     fits = x.ndim in (2, 4) and len(x) and x.shape[1:] == others.shape[1:]
-    if not fits or x.dtype.kind != "f" or not np.all(np.isfinite(x)):
+    strays = np.sum(~np.isfinite(x)) if x.dtype.kind == "f" else 0
+    if not fits or x.dtype.kind != "f" or strays:
+        found = f", {strays} of its values NaN or infinite" if strays else ""
         raise ValueError(
             f"The inputs in {source} cannot be trained on. Expected finite floats, scaled, of "
             "shape (points, features) or (points, rows, columns, channels). "
-            f"Received: {x.dtype} of shape {x.shape}"
+            f"Received: {x.dtype} of shape {x.shape}{found}"
         )
 
 
@@ -68,7 +70,7 @@ def _classes(source, *labels):
     if any(y.dtype.kind not in "iub" for y in labels):
         kinds = ", ".join(str(y.dtype) for y in labels)
         raise ValueError(
-            f"The labels in {source} are none. Expected class numbers from 0 on, or one-hot rows. "
-            f"Received: {kinds}"
+            f"The labels in {source} are no class numbers. Expected numbers from 0 on, or one-hot "
+            f"rows. Received: {kinds}"
         )
     return max(2, 1 + max(int(y.max(initial=0)) for y in labels))

@@ -22,7 +22,7 @@ def check_serializable(instance):
     return restored
 
 
-def check_layer(layer, input_shape, path, *, dtypes=("float32", "mixed_float16")):
+def check_layer(layer, input_shape, path, *, dtypes=("float32", "mixed_float16", "float16")):
     """Runs a layer through build, shapes, round trips, saving and dtype policies.
 
     Args:
@@ -111,3 +111,16 @@ def numeric_gradient(function, x, step=_STEP):
         behind[place] -= step
         gradient[place] = (float(function(ahead)) - float(function(behind))) / (2 * step)
     return gradient
+
+
+def convolves_channels_first():
+    """Whether the framework has convolutions with the channels first on this machine.
+
+    TensorFlow has them on a CPU with AVX-512 alone.
+    """
+    ones = keras.ops.ones
+    try:
+        keras.ops.conv(ones((1, 1, 3, 3)), ones((3, 3, 1, 1)), data_format="channels_first")
+    except Exception:
+        return False
+    return True

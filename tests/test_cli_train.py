@@ -157,3 +157,11 @@ def test_data_that_cannot_be_trained_on_are_named(tmp_path, arrays, message):
     np.savez(tmp_path / "bad.npz", **arrays)
     with pytest.raises(ValueError, match=message):
         read_dataset(str(tmp_path / "bad.npz"))
+
+
+def test_a_wrong_smoothness_is_told_before_the_training(tmp_path, capsys):
+    out = tmp_path / "model.keras"
+    with pytest.raises(SystemExit):
+        cli.main(["train", "--method", "otad", "--smoothness", "-1", "--out", str(out)])
+    assert "expected a positive finite number" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())

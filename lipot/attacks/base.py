@@ -53,8 +53,14 @@ class Attack(keras.layers.Layer):
             Inputs shaped like `x`, in the ball and in the data range, cut from differentiation.
 
         Raises:
-            ValueError: If inputs lie outside the data range, unless a program is being traced.
+            ValueError: If `forward` is no callable, if there are not as many labels as inputs, or
+                if inputs lie outside the data range, unless a program is being traced.
         """
+        if not callable(forward):
+            raise checks.refused(
+                "forward", "a callable from inputs to logits", type(forward).__name__
+            )
+        _check_count(x, y)
         x = ops.stop_gradient(ops.cast(x, keras.config.floatx()))
         if backend.is_concrete(x):
             self.check_range(x)
@@ -139,3 +145,12 @@ class Attack(keras.layers.Layer):
             "clip_max": self.clip_max,
             "seed": self.seed,
         }
+
+
+def _check_count(x, y):
+    """Raises where there are not as many labels as inputs; sizes unknown while tracing fit any."""
+    if y is None:
+        return
+    points, labels = (ops.shape(ops.convert_to_tensor(values))[0] for values in (x, y))
+    if isinstance(points, int) and isinstance(labels, int) and points != labels:
+        raise checks.refused("y", f"one label for each of the {points} inputs", f"{labels} labels")

@@ -62,7 +62,9 @@ class TensorFlowEngine(Engine):
         program = self._program(function, jit_compile=True)
 
         def call(*tensors):
-            rows = tf.shape(tensors[0])[0]
+            # Of the last one, a gradient's upstream: the first may come out of a branch, and XLA
+            # does not know the shape of what does.
+            rows = tf.shape(tensors[rowwise - 1])[0]
             padding = [[0, -rows % _ROWS], [0, 0]]
             padded = [tf.pad(tensor, padding) for tensor in tensors[:rowwise]]
             outputs = program(*padded, *tensors[rowwise:])

@@ -63,8 +63,8 @@ class Certificate:
             A float, or an array like `eps`. No attack of size `eps` in `norm` brings the model's
             accuracy on these points below it.
         """
-        eps = np.asarray(eps, "float64")
-        if not np.all(eps >= 0.0):
+        eps = np.asarray(eps)
+        if eps.dtype.kind not in "iuf" or not np.all(eps >= 0.0):
             raise ValueError(
                 "Invalid value received for argument `eps`. Expected nonnegative numbers. "
                 f"Received: eps={eps}"

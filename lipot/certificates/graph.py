@@ -117,11 +117,20 @@ def graph_of(model):
         raise ValueError(
             "Invalid value received for argument `model`. Expected a Sequential or Functional "
             f"model. Received: {type(model).__name__} '{model.name}', whose `call` is Python code "
-            "that has no graph to walk. Where it only calls layers, certify "
-            "keras.Model(inputs, model.call(inputs)) with inputs = keras.Input(shape)."
+            f"that has no graph to walk. {_with_a_graph(model)}"
         )
     check_model(model)
     return core
+
+
+def _with_a_graph(model):
+    """What to certify in the place of a model that has no graph."""
+    if hasattr(model, "inference_model"):
+        return "Certify model.inference_model(), which has one."
+    return (
+        "Where it only calls layers, certify keras.Model(inputs, model.call(inputs)) with "
+        "inputs = keras.Input(shape)."
+    )
 
 
 def enter(model, nodes):

@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from lipot import checks
 from lipot.layers import vanilla
 from lipot.layers.activation_bounds import activation_bound
 from lipot.layers.layer_bounds import is_called_as, is_ours, overrides
@@ -42,6 +43,8 @@ class KernelLayer(ParametrizedLayer):
         super().__init__(
             linear_map, parametrization, activity_regularizer=activity_regularizer, **kwargs
         )
+        if isinstance(activation, type):
+            raise checks.invalid("activation", "a layer, not its class", activation)
         self.activation = keras.activations.get(activation)
         self.use_bias = use_bias
         self.bias_initializer = keras.initializers.get(bias_initializer)

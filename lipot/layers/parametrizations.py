@@ -73,7 +73,9 @@ class ExactKernel:
     names: tuple
 
     def __call__(self, *weights):
-        return self.parametrization.exact(dict(zip(self.names, weights)), self.site)
+        kernel = self.parametrization.exact(dict(zip(self.names, weights)), self.site)
+        # A bound in float32 or float64 may have widened it.
+        return ops.cast(kernel, weights[0].dtype)
 
 
 class TrainedKernel(NamedTuple):
@@ -303,8 +305,7 @@ class BlockOrthogonal(Parametrization):
         kernel = block_orthogonal.block_orthogonal_kernel(chain, **matrices)
         kernel = kernel / (1.0 + _ROUNDING * chain.width**0.5)
         rank = min(shape[2] * _groups(site) * math.prod(chain.patch), shape[3])
-        kernel = scaled(kernel / _allowance(rank, shape, site), site.factor)
-        return ops.cast(kernel, next(iter(weights.values())).dtype)
+        return scaled(kernel / _allowance(rank, shape, site), site.factor)
 
     def condensed(self, weights, kernel, site):
         return {name: self._polished(weight) for name, weight in weights.items()}

@@ -44,10 +44,11 @@ class PatchEmbedding(Bounded, keras.layers.Layer):
 
     def build(self, input_shape):
         _, rows, columns, channels = input_shape
-        if rows % self.patch_size or columns % self.patch_size:
+        if None in (rows, columns) or rows % self.patch_size or columns % self.patch_size:
             raise ValueError(
-                f"Expected image sides that are multiples of patch_size={self.patch_size}. "
-                f"Received: input_shape={tuple(input_shape)}."
+                "Invalid value received for argument `input_shape`. Expected images with known "
+                f"sides that are multiples of patch_size={self.patch_size}. "
+                f"Received: input_shape={tuple(input_shape)}"
             )
         self.kernel = self.add_weight(
             name="kernel", shape=(self.patch_size**2 * channels, self.width)

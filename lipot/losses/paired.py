@@ -201,15 +201,25 @@ class PairedLoss(keras.layers.Layer):
         """
         self.built = True
 
-    def __call__(self, batch):
+    def __call__(self, batch, *others):
         """Computes the term for each example, before `weight`.
 
         Args:
             batch: A `PairedBatch`.
+            *others: None: labels and outputs are in the batch.
 
         Returns:
             Tensor `(batch,)`, whose mean is the term.
+
+        Raises:
+            TypeError: It was given labels and outputs, as a loss of Keras is.
         """
+        if others:
+            raise TypeError(
+                f"{type(self).__name__} reads a batch and its attacked twin, which `compile` does "
+                "not know. Expected it among the losses of a lipot.AdversarialModel: "
+                f"AdversarialModel(classifier, attack, [{type(self).__name__}()])."
+            )
         return self.per_example(batch)
 
     def per_example(self, batch):

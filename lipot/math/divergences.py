@@ -9,14 +9,14 @@ DIRECTIONS = ("trades", "got")
 
 
 def one_hot_labels(y, classes):
-    """Turns integer or one-hot labels into a float one-hot matrix.
+    """Turns integer labels, one-hot rows or probabilities into a float matrix of probabilities.
 
-    A label outside `[0, classes)` gives a row of NaN rather than a silent row of zeros, so that
+    A label outside `[0, classes)`, and a row that is no distribution, gives a row of NaN, so that
     every loss that reads it is NaN and `keras.callbacks.TerminateOnNaN` stops the training.
 
     Args:
         y: Integer labels of shape `(batch,)` or `(batch, 1)`, or class probabilities of shape
-            `(batch, classes)`.
+            `(batch, classes)`; one-hot rows may have -1 for the other classes.
         classes: Number of classes.
 
     Returns:
@@ -27,10 +27,14 @@ def one_hot_labels(y, classes):
     >>> from keras import ops
     >>> ops.convert_to_numpy(one_hot_labels(ops.array([1, 0]), 2)).tolist()
     [[0.0, 1.0], [1.0, 0.0]]
+    >>> rows = ops.array([[1.0, -1.0], [0.9, 0.1], [1.0, 1.0]])
+    >>> ops.convert_to_numpy(one_hot_labels(rows, 2)).round(1).tolist()
+    [[1.0, 0.0], [0.9, 0.1], [nan, nan]]
     """
     y = ops.convert_to_tensor(y)
     if len(y.shape) == 2 and y.shape[-1] == classes:
-        return ops.cast(y, "float32")
+        rows = without_signs(ops.cast(y, "float32"))
+        return ops.where(are_distributions(rows)[:, None], rows, float("nan"))
     if len(y.shape) > 2 or (len(y.shape) == 2 and y.shape[-1] != 1):
         raise ValueError(
             "Invalid value received for argument `y`. Expected integer labels of shape (batch,) "
@@ -40,6 +44,18 @@ def one_hot_labels(y, classes):
     valid = ops.logical_and(y >= 0, y < classes)
     rows = ops.one_hot(ops.where(valid, y, 0), classes, dtype="float32")
     return ops.where(valid[:, None], rows, float("nan"))
+
+
+def without_signs(rows):
+    """One-hot rows in {-1, 1} as rows in {0, 1}; others as they are."""
+    return ops.where(rows == -1.0, 0.0, rows)
+
+
+def are_distributions(rows):
+    """Whether rows `(batch, classes)` have no negative entry and sum to one, `(batch,)`."""
+    # Rounding to half precision, and smoothing, leave the sum near one.
+    sums = ops.abs(ops.sum(rows, axis=-1) - 1.0) <= 1e-2
+    return ops.logical_and(ops.all(rows >= 0.0, axis=-1), sums)
 
 
 def crossentropy(labels, logits):

@@ -15,6 +15,7 @@ from lipot.losses.logits import check_reads_logits, check_returns_logits
 from lipot.losses.paired import PairedBatch, PairedLoss
 from lipot.losses.weighted_loss import MeanLoss
 from lipot.models.collapse import WarnsOfCollapse
+from lipot.models.exported_uncalled import ExportsUncalled
 from lipot.models.first_batch import ChecksFirstBatch, labels_of, one_array
 from lipot.models.parts import with_parts
 from lipot.models.random_state import SavesRandomState
@@ -22,7 +23,7 @@ from lipot.models.weight_perturbation import at_perturbed_weights
 
 
 @keras.saving.register_keras_serializable(package="lipot")
-class AdversarialModel(ChecksFirstBatch, SavesRandomState, keras.Model):
+class AdversarialModel(ChecksFirstBatch, SavesRandomState, ExportsUncalled, keras.Model):
     """Trains a classifier on clean and attacked batches, with any sum of paired losses.
 
     Only `compute_loss` is overridden: `fit`, `evaluate`, callbacks, `tf.data`, mixed precision
@@ -106,15 +107,21 @@ class AdversarialModel(ChecksFirstBatch, SavesRandomState, keras.Model):
         if self.features is not None or any(term.needs_features for term in self.terms):
             probe = _probe(self.classifier, self.features)
             self.feature_size = math.prod(probe.output_shape[1][1:])
+
+        def logits_and_features(x, training):
+            if probe is None:
+                return self.classifier(x, training=training), None
+            return probe(x, training=training)
+
         # Held in a function, so that Keras does not track the classifier's layers twice.
-        self._logits_and_features = lambda x, training: (
-            probe(x, training=training)
-            if probe is not None
-            else (self.classifier(x, training=training), None)
-        )
+        self._logits_and_features = logits_and_features
         for term in (term for term in self.terms if not term.built):
             term.build(probe.output_shape[1] if probe is not None else None)
         self.built = True
+
+    @property
+    def input_shape(self):
+        return self.classifier.input_shape
 
     def call(self, inputs):
         return self.classifier(one_array(inputs), training=False)

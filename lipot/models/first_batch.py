@@ -7,6 +7,7 @@ import numpy as np
 from keras import ops
 
 from lipot import checks
+from lipot.math.divergences import are_distributions, without_signs
 from lipot.math.probabilities import may_be_probabilities
 
 
@@ -133,8 +134,25 @@ def _check_classes(y, count):
     if not _is_array(y):
         return
     y = ops.convert_to_numpy(y)
-    if y.dtype.kind in "iuf" and 0 < len(y) == y.size and count > 1:
+    if y.dtype.kind not in "iuf" or not len(y) or count <= 1:
+        return
+    if len(y) == y.size:
         checks.labels(y.ravel(), y.size, count)
+    elif y.shape == (len(y), count):
+        _check_rows(y)
+
+
+def _check_rows(y):
+    valid = ops.convert_to_numpy(are_distributions(without_signs(ops.cast(y, "float32"))))
+    if not np.all(valid):
+        row = y[np.argmin(valid)]
+        raise checks.refused(
+            "y",
+            "class numbers, rows of probabilities that sum to 1, or one-hot rows in {0, 1} or in "
+            "{-1, 1}",
+            f"the row [{', '.join(f'{value:g}' for value in row[:6])}"
+            f"{', ...' if len(row) > 6 else ''}]",
+        )
 
 
 def parts_of(batch):

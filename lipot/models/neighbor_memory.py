@@ -81,6 +81,14 @@ class NeighborMemory(keras.layers.Layer):
         self._place = {**self._place, "folder": self._files.folder}
         self._tell_readers()
 
+    def holds_points(self):
+        """Whether there are points, and not room that was never filled."""
+        if not self.size:
+            return False
+        missing = ops.any(ops.isnan(self.center))
+        # In a program the weights have no values to look at.
+        return not (backend.is_concrete(missing) and bool(missing))
+
     @property
     def files(self):
         """`PointFiles` where the points are, or `None` where they are weights."""

@@ -137,8 +137,14 @@ class NeighborModel(keras.Model):
 
     def predict(self, x, batch_size=None, verbose="auto", steps=None, callbacks=None):
         """As in Keras, for any number of points on any number of devices."""
+        self._check_adapted()
         settings = {"verbose": verbose, "steps": steps, "callbacks": callbacks}
         return padded(super().predict, x, batch_size, **settings)
+
+    def evaluate(self, *args, **kwargs):
+        """As in Keras."""
+        self._check_adapted()
+        return super().evaluate(*args, **kwargs)
 
     def features(self, x, *, batch_size=256):
         """Computes the features that `combine` gives, before the head.
@@ -227,7 +233,10 @@ class NeighborModel(keras.Model):
         return float(np.mean([np.isin(ours, theirs) for ours, theirs in zip(true, found)]))
 
     def fit(self, *args, **kwargs):
-        """Always raises: the network is trained before, on its own."""
+        """Always raises, as `train_on_batch` does: the network is trained before, on its own."""
+        return self.train_step(*args, **kwargs)
+
+    def train_step(self, *args, **kwargs):
         raise TypeError(
             f"{type(self).__name__} is not trained by fit(). Train head(backbone(x)) as a Keras "
             "model, then store its training points with adapt()."
@@ -303,7 +312,7 @@ class NeighborModel(keras.Model):
         return self.head(ops.reshape(feature, shape), training=False)
 
     def _check_adapted(self):
-        if not self.memory.size:
+        if not self.memory.holds_points():
             raise RuntimeError(
                 f"{type(self).__name__} '{self.name}' holds no training points. Call adapt() first."
             )

@@ -10,6 +10,7 @@ from lipot.losses.weighted_loss import ReplicatedLoss
 from lipot.math import replicas
 from lipot.math.divergences import crossentropy, one_hot_labels
 from lipot.models.alternating_steps import AlternatingSteps, share_of
+from lipot.models.exported_uncalled import ExportsUncalled
 from lipot.models.first_batch import ChecksFirstBatch, labels_of, one_array
 from lipot.models.parts import with_parts
 from lipot.models.random_state import SavesRandomState
@@ -50,7 +51,9 @@ class StandardNormal:
 
 
 @keras.saving.register_keras_serializable(package="lipot")
-class OTClassifier(ChecksFirstBatch, SavesRandomState, AlternatingSteps, keras.Model):
+class OTClassifier(
+    ChecksFirstBatch, SavesRandomState, AlternatingSteps, ExportsUncalled, keras.Model
+):
     r"""Encoder, classifier and discriminator trained against each other.
 
     $$\min_{Q, C} \; \mathbb{E} \, \ell(C(Q(x)), y)
@@ -141,7 +144,14 @@ class OTClassifier(ChecksFirstBatch, SavesRandomState, AlternatingSteps, keras.M
         if discriminator is not None:
             self._divergence = keras.metrics.Mean(name="divergence")
         self._crossentropy = _Crossentropy(name="crossentropy")
+        self.build(encoder.input_shape)
+
+    def build(self, input_shape):
         self.built = True
+
+    @property
+    def input_shape(self):
+        return self.encoder.input_shape
 
     def call(self, inputs):
         return self._classify(one_array(inputs))

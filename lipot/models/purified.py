@@ -5,6 +5,7 @@ from keras import ops
 
 from lipot import checks
 from lipot.backend.keras_graph import takes_training
+from lipot.models.exported_uncalled import ExportsUncalled
 from lipot.models.first_batch import one_array
 from lipot.models.parts import with_parts
 
@@ -12,7 +13,7 @@ BACKWARD = ("identity", "exact")
 
 
 @keras.saving.register_keras_serializable(package="lipot")
-class Purified(keras.Model):
+class Purified(ExportsUncalled, keras.Model):
     r"""Purifies an input, then classifies it.
 
     $$ f(x) = c(p(x)) $$

@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from lipot import checks
+from lipot.models.exported_uncalled import ExportsUncalled
 from lipot.models.first_batch import one_array
 from lipot.models.parts import with_parts
 
@@ -91,7 +92,7 @@ def random_self_ensemble(network, *, first_stddev=0.2, stddev=0.1):
 
 
 @keras.saving.register_keras_serializable(package="lipot")
-class SelfEnsemble(keras.Model):
+class SelfEnsemble(ExportsUncalled, keras.Model):
     """Averages the predicted probabilities of several passes of one noisy network.
 
     Args:
@@ -124,7 +125,17 @@ class SelfEnsemble(keras.Model):
         super().__init__(**kwargs)
         self.network = network
         self.members = checks.positive_int("members", members)
-        self.built = network.built
+        if network.built:
+            self.build(network.input_shape)
+
+    def build(self, input_shape):
+        if not self.network.built:
+            self.network.build(input_shape)
+        self.built = True
+
+    @property
+    def input_shape(self):
+        return self.network.input_shape
 
     def call(self, inputs):
         inputs = one_array(inputs)

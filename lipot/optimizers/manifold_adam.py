@@ -129,20 +129,22 @@ class ManifoldAdam(keras.optimizers.Adam):
             key = keras_graph.index_in(self, variable)
             self._manifolds[key] = variable.constraint
             leading, rank = tuple(matrices.shape[:-2]), min(matrices.shape[-2:])
+            # Several kernels have one name; a path is one's own, as for the slots of Keras.
+            name = variable.path.replace("/", "_")
             # A chain of matrices, each in groups of channels that stand side by side.
             self._kernels += leading[0] if len(leading) == 2 else 1
             self._sizes[key] = self.add_variable(
-                (*leading, 1, 1), "zeros", variable.dtype, name=f"{variable.name}_size"
+                (*leading, 1, 1), "zeros", variable.dtype, name=f"{name}_size"
             )
             if self.amsgrad:
                 self._largest[key] = self.add_variable(
-                    (*leading, 1, 1), "zeros", variable.dtype, name=f"{variable.name}_largest_size"
+                    (*leading, 1, 1), "zeros", variable.dtype, name=f"{name}_largest_size"
                 )
             self._directions[key] = self.add_variable(
                 (*leading, rank, min(_FOLLOWED, rank)),
                 "random_normal",
                 variable.dtype,
-                name=f"{variable.name}_directions",
+                name=f"{name}_directions",
             )
 
     def apply(self, grads, trainable_variables=None):

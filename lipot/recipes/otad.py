@@ -45,6 +45,8 @@ def train_otad(
     dimension = int(np.prod(shape))
     backbone, head = transport_resnet(dimension), keras.layers.Dense(len(data.classes))
     embedding = keras.layers.Flatten() if len(shape) > 1 else None
+    # Made first: it says what is wrong with its arguments before anything is trained.
+    model = OTAD(backbone, head, neighbors, smoothness, embedding=embedding)
     parts = [keras.Input(shape), *([embedding] if embedding else []), backbone, head]
     network = keras.Sequential(parts)
     steps = epochs * -(-len(data.x_train) // batch_size)
@@ -62,5 +64,4 @@ def train_otad(
         callbacks=list(callbacks),
         verbose=verbose,
     )
-    model = OTAD(backbone, head, neighbors, smoothness, embedding=embedding)
     return model.adapt(data.x_train)

@@ -245,3 +245,13 @@ def test_fast_training_starts_at_random_and_steps_further():
     # A start s in [-0.1, 0.1] ends at max(s - 0.125, -0.1), inside in three cases of eight.
     assert moved.min() == pytest.approx(-0.1) and moved.max() <= -0.025 + 1e-6
     assert 0.25 < np.mean(moved > -0.1 + 1e-6) < 0.5
+
+
+def test_arguments_in_another_order_and_too_few_labels_are_named():
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
+    x = np.full((10, 4), 0.5, "float32")
+    attack = PGD(0.1, steps=1)
+    with pytest.raises(ValueError, match="`y`. Expected one label for each of the 10 inputs"):
+        attack(model, x, np.zeros(5, "int32"))
+    with pytest.raises(ValueError, match="`forward`. Expected a callable"):
+        attack(x, model, np.zeros(10, "int32"))

@@ -361,3 +361,21 @@ def test_at_equality_the_closed_ball_counts_and_an_attack_on_its_surface_fails()
 def test_settings_of_another_model_are_refused(name):
     with pytest.raises(ValueError, match=f"argument `{name}` received.*Sequential"):
         lipot.certify(linear_model(np.eye(2)), np.eye(2), **{name: 2.0})
+
+
+def test_an_embedding_classifier_is_sent_to_its_inference_model():
+    model = lipot.models.OTClassifier(
+        lipot.models.embedding_encoder((8, 8, 1), code_size=2, filters=4),
+        lipot.models.embedding_classifier(code_size=2),
+    )
+    with pytest.raises(ValueError, match=r"Certify model.inference_model\(\)"):
+        lipot.certify(model, np.zeros((2, 8, 8, 1)))
+    assert len(lipot.certify(model.inference_model(), np.zeros((2, 8, 8, 1)))) == 2
+
+
+def test_radii_in_words_are_refused():
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])
+    certificate = lipot.certify(model, np.ones((2, 2)), [0, 1])
+    for eps in ("0.1", "a", [None]):
+        with pytest.raises(ValueError, match="`eps`. Expected nonnegative numbers"):
+            certificate.accuracy(eps)

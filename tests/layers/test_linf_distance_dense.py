@@ -127,3 +127,13 @@ def test_a_scheduler_raises_the_exponent_of_a_compiled_step():
     plain.compile("sgd", lipot.losses.MultiMargin())
     with pytest.raises(ValueError, match="with an argument `p`"):
         plain.fit(x, y, callbacks=[scheduler], verbose=0)
+
+
+@pytest.mark.skipif(keras.backend.backend() == "torch", reason="Nothing is compiled there.")
+@pytest.mark.parametrize("p", [8, None])
+def test_images_train_in_a_program_of_xla(p):
+    parts = [LInfDistanceDense(3, p=p), keras.layers.Flatten(), keras.layers.Dense(2)]
+    model = keras.Sequential([keras.Input((5, 4)), *parts])
+    model.compile("sgd", "mse", jit_compile=True)
+    history = model.fit(np.ones((8, 5, 4)), np.ones((8, 2)), verbose=0).history
+    assert np.isfinite(history["loss"]).all()

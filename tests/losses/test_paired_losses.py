@@ -268,3 +268,10 @@ def test_label_out_of_range_makes_the_loss_nan():
 def test_bad_arguments_are_named(create, name):
     with pytest.raises(ValueError, match=f"argument `{name}`"):
         create()
+
+
+def test_a_paired_loss_in_compile_says_where_it_belongs():
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
+    model.compile("sgd", losses.TRADES())
+    with pytest.raises(TypeError, match="among the losses of a lipot.AdversarialModel"):
+        model.fit(np.ones((4, 4)), np.eye(4, 3), verbose=0)

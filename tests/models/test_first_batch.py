@@ -215,3 +215,28 @@ def test_purifiers_are_fitted_to_one_array_in_a_dict(digits):
     purifier.compile("sgd")
     history = purifier.fit({"pixels": digits[0][:8]}, verbose=0).history
     assert np.isfinite(history["loss"]).all()
+
+
+ROWS_OF_NO_CLASS = {
+    "no class": np.zeros((128, 10)),
+    "two classes": np.eye(10)[np.arange(128) % 10] + np.eye(10)[(np.arange(128) + 1) % 10],
+    "scores": np.random.default_rng(0).normal(size=(128, 10)),
+}
+
+
+@pytest.mark.parametrize("rows", ROWS_OF_NO_CLASS)
+def test_rows_that_are_no_distribution_are_refused(digits, rows):
+    model = robust_classifier()
+    with pytest.raises(ValueError, match="rows of probabilities that sum to 1.*Received: the row"):
+        model.fit(digits[0], ROWS_OF_NO_CLASS[rows], verbose=0)
+
+
+def test_rows_of_probabilities_and_of_signs_are_taken(digits):
+    keras.utils.set_random_seed(0)
+    one_hot, model = np.eye(10)[digits[1]], robust_classifier()
+    found = [
+        model.evaluate(digits[0], y, verbose=0, return_dict=True)["loss"]
+        for y in (digits[1], one_hot, 2.0 * one_hot - 1.0, 0.999 * one_hot + 1e-4)
+    ]
+    np.testing.assert_allclose(found[1:3], found[0], rtol=1e-5)
+    np.testing.assert_allclose(found[3], found[0], rtol=1e-2)

@@ -302,14 +302,31 @@ def test_weights_without_points_are_refused(tmp_path):
         adapted().load_weights(file)
 
 
-def test_a_copy_without_points_answers_with_nothing():
-    copy = keras.models.clone_model(adapted())
-    assert np.all(np.isnan(copy.predict(points(3), verbose=0)))
-    copy.set_weights(adapted().get_weights())
-    assert np.all(np.isfinite(copy.predict(points(3), verbose=0)))
-
-
 def test_predict_takes_what_keras_takes_by_place():
     model = adapted()
     named = model.predict(points(3), batch_size=2, verbose=0)
     np.testing.assert_array_equal(model.predict(points(3), 2, 0), named)
+
+
+def test_a_clone_without_points_says_so():
+    model = adapted()
+    clone = keras.models.clone_model(model)
+    x = points()[:4]
+    for asked in (lambda: clone(x), lambda: clone.predict(x, verbose=0), lambda: clone.features(x)):
+        with pytest.raises(RuntimeError, match="holds no training points"):
+            asked()
+    clone.compile(loss="mse")
+    with pytest.raises(RuntimeError, match="holds no training points"):
+        clone.evaluate(x, model.predict(x, verbose=0), verbose=0)
+    clone.set_weights(model.get_weights())
+    np.testing.assert_allclose(
+        clone.predict(x, verbose=0), model.predict(x, verbose=0), rtol=1e-5, atol=1e-5
+    )
+
+
+def test_a_step_is_refused_like_fit():
+    model = adapted()
+    model.compile("sgd", "mse")
+    x = points()[:4]
+    with pytest.raises(TypeError, match="is not trained by fit"):
+        model.train_on_batch(x, model.predict(x, verbose=0))

@@ -245,3 +245,13 @@ def test_round_trips(tmp_path):
 def test_bad_arguments_are_named(name):
     with pytest.raises(ValueError, match=f"`{name}`"):
         ManifoldAdam(**{name: -1.0})
+
+
+def test_two_kernels_are_stored_in_a_file_of_hdf5(tmp_path):
+    model = keras.Sequential([keras.Input((8,)), layers.SpectralDense(8), layers.SpectralDense(3)])
+    model.compile(ManifoldAdam(1e-2), "mse")
+    model.fit(np.ones((8, 8)), np.ones((8, 3)), verbose=0)
+    model.save(tmp_path / "model.h5")
+    loaded = keras.saving.load_model(tmp_path / "model.h5", compile=False)
+    x = np.random.default_rng(0).normal(size=(4, 8))
+    np.testing.assert_allclose(to_numpy(loaded(x)), to_numpy(model(x)), atol=1e-6)

@@ -70,7 +70,7 @@ def _spec(attack):
     if isinstance(attack, AttackSpec):
         return attack
     if not isinstance(attack, str) or attack not in ATTACKS:
-        suites = f"one of the suites {sorted(SUITES)}"
-        expected = f"{suites}, names among {sorted(ATTACKS)}, or AttackSpecs"
+        suites, names = (", ".join(sorted(known)) for known in (SUITES, ATTACKS))
+        expected = f"one of the suites {suites}; names among {names}; or AttackSpecs"
         raise checks.refused("attacks", expected, repr(attack))
     return ATTACKS[attack]
