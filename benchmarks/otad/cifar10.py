@@ -17,7 +17,7 @@ import numpy as np
 from art.attacks.evasion import ProjectedGradientDescent
 from sklearn.neighbors import KNeighborsClassifier
 
-from benchmarks.common.networks import mixed_precision
+from benchmarks.common.networks import fast_precision
 from benchmarks.otad import parts as shared
 from lipot import datasets
 from lipot.evaluation.attacks.code import CodeAttack
@@ -239,7 +239,7 @@ class Measurements:
             return build()
 
         def train(network):
-            with mixed_precision():
+            with fast_precision():
                 twin = seeded()
             compile_it(twin)
             batches = FlippedBatches(self.data.x_train, self.data.y_train, self.options.seed)

@@ -9,7 +9,7 @@ import re
 import keras
 import numpy as np
 
-from benchmarks.common.networks import mixed_precision
+from benchmarks.common.networks import fast_precision
 from benchmarks.papers.table import Table
 from benchmarks.papers.warm_up import train_with_warm_up
 from benchmarks.transport import robustness
@@ -86,7 +86,7 @@ def _training(name, recipe, run):
 
 def train_recipe(recipe, data, steps, run):
     """Trains the network of a recipe from the start; returns it and the last logs."""
-    with mixed_precision():
+    with fast_precision():
         model = model_of(recipe, run.settings["attack_steps"])
     rate = keras.optimizers.schedules.CosineDecay(RATE, steps, alpha=LAST_RATE / RATE)
     model.compile(keras.optimizers.Adam(rate))

@@ -9,7 +9,7 @@ import numpy as np
 from art.attacks.evasion import CarliniL2Method
 
 import lipot
-from benchmarks.common.networks import mixed_precision
+from benchmarks.common.networks import fast_precision
 from benchmarks.papers.table import Table
 from benchmarks.papers.warm_up import train_with_warm_up
 from benchmarks.transport import robustness
@@ -32,7 +32,7 @@ def training(name, run):
     data = datasets.load("mnist")
     settings = run.settings
     steps = int(settings["epochs"] * len(data.x_train) / settings["batch_size"])
-    with mixed_precision():
+    with fast_precision():
         model, trained = METHODS[name](settings)
     rate = keras.optimizers.schedules.CosineDecay(1e-3, steps)
     # With momentum the two sides of a min-max run in circles.

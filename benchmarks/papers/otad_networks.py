@@ -4,7 +4,7 @@ from pathlib import Path
 
 import keras
 
-from benchmarks.common.networks import mixed_precision
+from benchmarks.common.networks import fast_precision
 from benchmarks.measure.training import purifiers
 from benchmarks.otad import mnist as of_otad
 from benchmarks.transport.training import train
@@ -80,7 +80,7 @@ def _plain(name, data, run):
 
 def _adversarial(attack):
     def build(name, data, run):
-        with mixed_precision():
+        with fast_precision():
             trained = models.carlini_wagner()
             robust = models.AdversarialModel(
                 trained, attack(EPS), [losses.AdversarialCrossentropy()]

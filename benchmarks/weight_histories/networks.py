@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from benchmarks.common.networks import mixed_precision
+from benchmarks.common.networks import precision
 from lipot import layers as lip
 
 stock = keras.layers
@@ -142,7 +142,7 @@ def random_network(rng):
     policy = draw.pick(POLICIES if _has_float64() else POLICIES[:8])
     kind = draw.pick(("vector", "image", "image", "sequence"))
     random = draw.pick(("augmentation", "training")) if draw.chance(SHARE_RANDOM) else None
-    with mixed_precision(policy):
+    with precision(policy):
         model = _network(draw, kind, "float64" if policy == "float64" else "float32", random)
     names = [type(operation).__name__ for operation in model.operations]
     return model, {"kind": kind, "policy": policy, "layers": names, "random": random}

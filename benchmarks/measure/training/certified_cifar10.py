@@ -32,7 +32,7 @@ from benchmarks.common import cifar10_networks as networks
 from benchmarks.common import read_result, write_result
 from benchmarks.common.cifar10_certificate import RADII
 from benchmarks.common.cifar10_recipe import Recipe
-from benchmarks.common.networks import mixed_precision
+from benchmarks.common.networks import precision
 from benchmarks.common.norms import operator_norms, power_iteration
 from lipot import optimizers
 
@@ -107,7 +107,7 @@ def deel_row(data, seed, options):
 
 def in_float64(build, weights):
     """The network of some weights, computed in float64."""
-    with mixed_precision("float64"):
+    with precision("float64"):
         model = build()
     model.set_weights(weights)
     return model
