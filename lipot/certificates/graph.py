@@ -191,15 +191,9 @@ def _propagate(step, known, sizes):
     """Nodes of what a step gives, from those of what it receives."""
     operation, (args, kwargs) = step.operation, step.arguments(known)
     nodes = [leaf for leaf in keras.tree.flatten((args, kwargs)) if isinstance(leaf, Node)]
-    if not isinstance(operation, keras.Model):
-        check_unreplaced(operation)
-    if isinstance(operation, keras.layers.Layer):
-        check_call(step, args, kwargs)
-        check_not_training(operation, kwargs.get("training"))
+    _check_operation(step, args, kwargs)
     if isinstance(operation, keras.Model):
-        inner, nodes = enter(operation, nodes)
-        found = walk(inner, nodes)
-        return [found[id(tensor)] for tensor in inner.outputs]
+        return _through_model(operation, nodes)
     check_samples(step)
     outputs = _outputs(step, args, kwargs, nodes)
     check_samples_of(step, nodes, outputs)
@@ -209,16 +203,37 @@ def _propagate(step, known, sizes):
         values = operands(operation, args, kwargs)
         _check_average(operation, values, nodes)
         outputs = _broadcast(step, values, nodes, sizes, outputs)
-    if isinstance(operation, keras.layers.Layer):
-        # Keras writes `training` into the graph, as it was given or as it is by default.
-        if kwargs.get("training") is not False:
-            check_off_by_default(operation, nodes[0])
-        found = [_layer_node(operation, nodes, output) for output in outputs]
-    else:
-        found = [operation_node(operation, args, kwargs, nodes, output) for output in outputs]
+    found = _bounded(operation, args, kwargs, nodes, outputs)
     if nodes[0].computed is not None:
         check_sizes(step, nodes, outputs)
     return found
+
+
+def _check_operation(step, args, kwargs):
+    """Raises where a bound would not be about what the step calls."""
+    operation = step.operation
+    if not isinstance(operation, keras.Model):
+        check_unreplaced(operation)
+    if isinstance(operation, keras.layers.Layer):
+        check_call(step, args, kwargs)
+        check_not_training(operation, kwargs.get("training"))
+
+
+def _through_model(model, nodes):
+    """Nodes of what a model inside another one gives."""
+    inner, nodes = enter(model, nodes)
+    found = walk(inner, nodes)
+    return [found[id(tensor)] for tensor in inner.outputs]
+
+
+def _bounded(operation, args, kwargs, nodes, outputs):
+    """Nodes of the outputs of a layer or of an operation of `keras.ops`."""
+    if not isinstance(operation, keras.layers.Layer):
+        return [operation_node(operation, args, kwargs, nodes, output) for output in outputs]
+    # Keras writes `training` into the graph, as it was given or as it is by default.
+    if kwargs.get("training") is not False:
+        check_off_by_default(operation, nodes[0])
+    return [_layer_node(operation, nodes, output) for output in outputs]
 
 
 def _check_average(layer, averaged, nodes):
@@ -255,7 +270,7 @@ def _broadcast(step, values, nodes, sizes, outputs):
 
 
 def _residual_node(step, nodes, sizes, output):
-    # a x + b g(x)
+    """Node of `a x + b g(x)`, by a walk through the branch g from the nodes of x."""
     layer = step.operation
     check_branch(layer, nodes[0])
     nodes = [after_cast(node, layer.compute_dtype) for node in nodes]

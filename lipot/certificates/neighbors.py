@@ -89,7 +89,7 @@ def _certify_neighbors(
     _check_search(model, x, batch_size)
     spare = positive_int("spare", spare)
     x = checks.array("x", x, "an array of inputs, such as NumPy's")
-    x = check_inputs(x, (None,) * max(x.ndim, 2))
+    x = check_inputs(x, _input_shape(model, x))
     query = bounded_part("embedding", model.embedding, embedding_lipschitz, x.shape[1:])
     code = query
     if model.metric is not None:
@@ -112,6 +112,13 @@ def _certify_neighbors(
         ),
         neighbors=found.neighbors,
     )
+
+
+def _input_shape(model, x):
+    """Shape that inputs must have, as far as the stored points say."""
+    if model.embedding is None:
+        return (None, *model.memory.sample_shape)
+    return (None,) * max(x.ndim, 2)
 
 
 def _proof(**constants):

@@ -79,7 +79,7 @@ def activation_bound(activation, shape, norm=2, dtype=None):
     if isinstance(activation, keras.layers.Layer):
         _check_computes_in(activation, dtype)
         _check_keeps(activation, shape)
-        return layer_bound(activation, shape, norm)
+        return _bound_of_layer(activation, shape, norm)
     if activation is activations.softmax and len(shape) < 2:
         raise ValueError(
             "A softmax of tensors without an axis beside the batch joins its samples. Expected "
@@ -144,6 +144,19 @@ def _check_keeps(activation, shape):
             "Expected one that keeps the shape, as the owner says of itself. Received: outputs "
             f"{kept} for inputs {tuple(shape)}"
         )
+
+
+def _bound_of_layer(activation, shape, norm):
+    try:
+        return layer_bound(activation, shape, norm)
+    except AttributeError as error:
+        if activation.built:
+            raise
+        raise ValueError(
+            f"Layer '{activation.name}' cannot be certified as the activation of another one. "
+            "Expected one that is built: call its owner on data first. Received: one without its "
+            "weights"
+        ) from error
 
 
 def is_linear(activation):

@@ -316,7 +316,8 @@ def _least_of_patches(kernel, copies, groups, bound):
     flat = kernel.reshape(-1, groups, kernel.shape[3] // groups).transpose(1, 0, 2)
     # The norm is at least the root of the mean squared singular value: often that is too much.
     mean_square = np.sum(flat**2, axis=(1, 2)).max() / min(flat.shape[1:])
-    if copies * mean_square >= bound**2:
+    # A product, since a power of Python raises where it overflows.
+    if copies * mean_square >= bound * bound:
         return bound
     return min(bound, math.sqrt(copies) * max(map(spectral_norm, flat)))
 

@@ -13,7 +13,9 @@ class ProvableMetric(keras.metrics.Mean):
     """Weighted mean of a number that each sample's signed radius decides.
 
     The signed radius is the margin of the true class divided by the fastest it can change. It is
-    positive where the prediction is right, and no l2 perturbation shorter than it makes it wrong.
+    positive where the prediction is right, and in exact arithmetic no l2 perturbation shorter than
+    it makes it wrong. What floating point can do, `lipot.certify` counts; a metric sees scores
+    alone and cannot.
 
     Subclasses set `read`, one of the reading functions of `lipot.losses.labels`, and define
     `sample_values`.

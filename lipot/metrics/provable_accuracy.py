@@ -20,8 +20,9 @@ class CategoricalProvableRobustAccuracy(ProvableMetric):
     c = 2 \text{ for disjoint neurons, else } \sqrt{2}
     $$
 
-    It is a proof only if `lip_const` is a proven bound: see `lipot.lipschitz_constant`, and
-    `lipot.certify` for larger radii from the weights of the last layer.
+    It holds in exact arithmetic, if `lip_const` is a proven bound: see `lipot.lipschitz_constant`.
+    `lipot.certify` counts rounding too, which decides where scores are large beside their margin,
+    and finds larger radii from the weights of the last layer.
 
     Args:
         epsilon: Non-negative float, the radius.
@@ -83,7 +84,8 @@ class BinaryProvableRobustAccuracy(ProvableMetric):
     \frac{y f(x)}{L} > \epsilon, \qquad y \in \{-1, 1\}
     $$
 
-    It is a proof only if `lip_const` is a proven bound: see `lipot.lipschitz_constant`.
+    It holds in exact arithmetic, if `lip_const` is a proven bound: see `lipot.lipschitz_constant`.
+    `lipot.certify` counts rounding too, which decides where scores are large.
 
     Args:
         epsilon: Non-negative float, the radius.

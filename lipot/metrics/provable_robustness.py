@@ -19,7 +19,7 @@ class CategoricalProvableAvgRobustness(ProvableMetric):
     $$
 
     with $\phi(r) = \max(0, r)$, so that a misclassified sample has radius 0, or $\phi(r) = r$
-    with `negative_robustness`.
+    with `negative_robustness`. In exact arithmetic: `lipot.certify` counts rounding too.
 
     Args:
         lip_const: Positive float, the Lipschitz constant of the network.
@@ -83,7 +83,7 @@ class BinaryProvableAvgRobustness(ProvableMetric):
     $$
 
     with $\phi(r) = \max(0, r)$, so that a misclassified sample has radius 0, or $\phi(r) = r$
-    with `negative_robustness`.
+    with `negative_robustness`. In exact arithmetic: `lipot.certify` counts rounding too.
 
     Args:
         lip_const: Positive float, the Lipschitz constant of the network.

@@ -14,9 +14,7 @@ from lipot.math import stiefel
 _FOLLOWED = 16
 # How often a drift is sought along them before a whole kernel is brought back.
 _TRIES = 4
-
-
-# Columns of a kernel and kernels of a network up to which the default of `turn` is the same.
+# The default of `turn` is the same up to so many columns of a kernel, and kernels of a network.
 _COLUMNS, _KERNELS = 256, 4
 
 
@@ -123,7 +121,7 @@ class ManifoldAdam(keras.optimizers.Adam):
         self._sizes, self._directions, self._manifolds = {}, {}, {}
         self._largest, self._kernels = {}, 0
         for variable in var_list:
-            matrices = self._matrices(variable, variable)
+            matrices = self._matrices(variable)
             if matrices is None:
                 continue
             key = keras_graph.index_in(self, variable)
@@ -161,34 +159,49 @@ class ManifoldAdam(keras.optimizers.Adam):
     def _turn(self, index, gradient, variable, learning_rate):
         """One step of an orthonormal kernel."""
         momentum = keras_graph.momentum_of(self, index)
-        size, directions = self._sizes[index], self._directions[index]
+        directions, by_matrix = self._directions[index], self._manifolds[index].orthonormal
         gradient = ops.cast(gradient, variable.dtype)
-        by_matrix = self._manifolds[index].orthonormal
-        step, powers = ops.cast(self.iterations + 1, variable.dtype), []
-        for beta in (self.beta_1, self.beta_2):
-            powers.append(1.0 - ops.power(ops.cast(beta, variable.dtype), step))
+        tangent = by_matrix(gradient)
+        before = _Kernel(
+            by_matrix(ops.convert_to_tensor(variable)),
+            by_matrix(ops.convert_to_tensor(momentum)),
+            ops.convert_to_tensor(directions),
+        )
+        scale, finite = self._scale(index, tangent)
+        m = before.momentum + (1.0 - self.beta_1) * (tangent - before.momentum)
+        length = self._length(tangent, ops.cast(learning_rate, variable.dtype))
+        # The quotient of two numbers comes first: the kernel is read once less.
+        moved = before._replace(matrices=before.matrices - length / scale * m, momentum=m)
+        after = self._brought_back(moved, before, finite)
+        self.assign(directions, after.directions)
+        self.assign(momentum, ops.reshape(after.momentum, gradient.shape))
+        self.assign(variable, ops.reshape(after.matrices, gradient.shape))
 
-        matrices = by_matrix(ops.convert_to_tensor(variable))
-        tangent, rank = by_matrix(gradient), min(matrices.shape[-2:])
+    def _scale(self, index, tangent):
+        """What a step is divided by, for each matrix, and whether the gradient is finite.
+
+        The second moment is updated on the way, by a gradient that is finite alone.
+        """
+        size, rank = self._sizes[index], min(tangent.shape[-2:])
         square = ops.sum(ops.square(tangent), axis=(-2, -1), keepdims=True) / rank
         finite = ops.all(ops.isfinite(square))
         v = ops.convert_to_tensor(size)
         v = ops.where(finite, v + (1.0 - self.beta_2) * (square - v), v)
-        before = _Kernel(
-            matrices, by_matrix(ops.convert_to_tensor(momentum)), ops.convert_to_tensor(directions)
-        )
-        m = before.momentum + (1.0 - self.beta_1) * (tangent - before.momentum)
-        turn = _turn_at(rank, self._kernels) if self.turn is None else self.turn
-        length = turn * ops.cast(learning_rate, variable.dtype) / powers[0]
-        # In this order one pass through the kernel less.
-        scale = ops.sqrt(self._divisor(index, v) / powers[1]) + self.epsilon
-        moved = before._replace(matrices=matrices - length / scale * m, momentum=m)
-        after = self._brought_back(moved, before, finite)
-
         self.assign(size, v)
-        self.assign(directions, after.directions)
-        self.assign(momentum, ops.reshape(after.momentum, gradient.shape))
-        self.assign(variable, ops.reshape(after.matrices, gradient.shape))
+        corrected = self._divisor(index, v) / self._power(self.beta_2, v.dtype)
+        return ops.sqrt(corrected) + self.epsilon, finite
+
+    def _length(self, tangent, learning_rate):
+        """The length of a step before it is divided."""
+        turn = self.turn
+        if turn is None:
+            turn = _turn_at(min(tangent.shape[-2:]), self._kernels)
+        return turn * learning_rate / self._power(self.beta_1, learning_rate.dtype)
+
+    def _power(self, beta, dtype):
+        """What corrects a moment that began at zero: `1 - beta^t` at step t."""
+        step = ops.cast(self.iterations + 1, dtype)
+        return 1.0 - ops.power(ops.cast(beta, dtype), step)
 
     def _divisor(self, index, v):
         """The second moment to divide by: with `amsgrad` the largest so far."""
@@ -231,10 +244,10 @@ class ManifoldAdam(keras.optimizers.Adam):
         return backend.cond(ops.max(left) <= self.drift, lambda: found, lambda: _retracted(found))
 
     @staticmethod
-    def _matrices(variable, weight):
+    def _matrices(variable):
         """The matrices of a variable that its layer keeps orthonormal, or `None`."""
         of = getattr(getattr(variable, "constraint", None), "orthonormal", None)
-        return None if of is None else of(ops.convert_to_tensor(weight))
+        return None if of is None else of(ops.convert_to_tensor(variable))
 
     def get_config(self):
         return {**super().get_config(), "turn": self.turn, "drift": self.drift}
