@@ -4,7 +4,7 @@ python -m benchmarks.render.purifiers
 """
 
 from benchmarks.common import DOCS, between_marks, markdown_table, read_result
-from benchmarks.measure.training.purifiers import robust, shown
+from benchmarks.common.purified import robust, shown
 from benchmarks.render.commands import command_of
 
 PAGE = DOCS / "purifiers.md"

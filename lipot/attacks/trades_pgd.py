@@ -1,5 +1,7 @@
 """Projected gradient descent on the divergence from the clean prediction."""
 
+import math
+
 import keras
 from keras import ops
 
@@ -7,6 +9,9 @@ from lipot import checks
 from lipot.attacks.pgd import PGD
 from lipot.math import replicas
 from lipot.math.divergences import DIRECTIONS, directed_kl, steep_crossentropy
+
+# Log-odds from which a probability is 1 in float32.
+_SURE = 24.0 * math.log(2.0)
 
 
 @keras.saving.register_keras_serializable(package="lipot")
@@ -56,8 +61,9 @@ class TRADESPGD(PGD):
 
     def objective(self, forward, x, y):
         clean = ops.stop_gradient(ops.cast(forward(x), "float32"))
-        predicted = ops.softmax(clean, axis=-1)
-        sure = ops.max(predicted, axis=-1) >= 1.0
+        predicted = ops.one_hot(ops.argmax(clean, axis=-1), clean.shape[-1], dtype="float32")
+        # By the logits: whether their softmax rounds to 1 or just below depends on the machine.
+        sure = -steep_crossentropy(predicted, clean) >= _SURE
 
         def summed_divergence(x_adv):
             logits = ops.cast(forward(x_adv), "float32")

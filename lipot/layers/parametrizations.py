@@ -26,6 +26,7 @@ from lipot.layers.trained_weights import OneDraw, Started
 from lipot.math import block_orthogonal, convolution, orthogonal, sdp, skew
 from lipot.math.kernel_norms import divide_by_norm, power_step, rounding_allowance
 from lipot.math.precision import widest_float
+from lipot.math.scaling import at_least_float32
 
 NORMALIZATIONS = ("operator", "average")
 # Rounding of a kernel to float32 costs this much in norm, times the root of the channels.
@@ -73,9 +74,9 @@ class ExactKernel:
     names: tuple
 
     def __call__(self, *weights):
-        kernel = self.parametrization.exact(dict(zip(self.names, weights)), self.site)
-        # A bound in float32 or float64 may have widened it.
-        return ops.cast(kernel, weights[0].dtype)
+        # Half precision has not the digits for it.
+        wide = dict(zip(self.names, map(at_least_float32, weights)))
+        return ops.cast(self.parametrization.exact(wide, self.site), weights[0].dtype)
 
 
 class TrainedKernel(NamedTuple):

@@ -27,7 +27,8 @@ from pathlib import Path
 import keras
 
 import lipot
-from benchmarks.common import markdown_table, percent, read_result, write_result
+from benchmarks.common import markdown_table, read_result, write_result
+from benchmarks.common.purified import robust, shown
 from lipot import attacks, callbacks, purifiers
 from lipot.evaluation import AttackSpec
 from lipot.models import Purified, carlini_wagner
@@ -286,16 +287,6 @@ def table(figures):
     ]
     header = [f"{attack} {eps}" for attack in ATTACKS for eps in radii]
     return markdown_table(["purifier", "points", "clean", *header], rows)
-
-
-def shown(share):
-    """A share as a page shows it; a dash for what was not measured."""
-    return "–" if share is None else percent(share)
-
-
-def robust(row, attack):
-    """Accuracies of a row under an attack by radius; none where it has not run."""
-    return row.get(attack, {}).get("robust", {})
 
 
 if __name__ == "__main__":
