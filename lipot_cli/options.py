@@ -42,7 +42,8 @@ class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
     """Help that shows the defaults that say something."""
 
     def _get_help_string(self, action):
-        if action.default in (None, False):
+        # A default of 0 is one.
+        if action.default is None or action.default is False:
             return action.help
         return super()._get_help_string(action)
 

@@ -276,3 +276,18 @@ def test_examples_run(name, tmp_path, monkeypatch, capsys):
     runpy.run_path(str(EXAMPLES / f"{name}.py"), run_name="__main__")
     assert "proven" in capsys.readouterr().out
     assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize("command", ["certify", "evaluate", "report"])
+def test_help_shows_the_defaults_that_say_something(command, capsys):
+    with pytest.raises(SystemExit):
+        cli.main([command, "--help"])
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "default: None" not in shown and "default: False" not in shown
+    assert "(default: " in shown
+
+
+def test_help_shows_a_default_of_zero(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["evaluate", "--help"])
+    assert "of everything random (default: 0)" in " ".join(capsys.readouterr().out.split())
