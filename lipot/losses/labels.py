@@ -10,6 +10,7 @@ import numpy as np
 from keras import ops
 
 from lipot import backend
+from lipot.math.divergences import are_distributions
 
 
 class LabelledScores(NamedTuple):
@@ -71,9 +72,7 @@ def read_distributions(y_true, y_pred):
     _check_multiclass(y_pred)
     if not _same_shape(y_true.shape, y_pred.shape):
         _one_hot_error(y_true, y_pred)
-    valid = ops.logical_and(
-        ops.all(y_true >= 0.0), ops.all(ops.abs(ops.sum(y_true, axis=-1) - 1.0) <= 1e-3)
-    )
+    valid = ops.all(are_distributions(y_true))
     guard = _guard(valid, "y_true", "non-negative rows that sum to 1", y_true)
     return LabelledScores(y_true, y_pred, guard + _finite_guard("y_pred", y_pred))
 

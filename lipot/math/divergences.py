@@ -54,7 +54,7 @@ def without_signs(rows):
 def are_distributions(rows):
     """Whether rows `(batch, classes)` have no negative entry and sum to one, `(batch,)`."""
     # Rounding to half precision, and smoothing, leave the sum near one.
-    sums = ops.abs(ops.sum(rows, axis=-1) - 1.0) <= 1e-2
+    sums = ops.abs(ops.sum(rows, axis=-1) - 1.0) <= 1e-3
     return ops.logical_and(ops.all(rows >= 0.0, axis=-1), sums)
 
 

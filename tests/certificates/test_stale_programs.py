@@ -38,6 +38,13 @@ def predictions(model):
     ]
 
 
+def check_proof(model):
+    """A certificate is about the classes that the model says, in a call and in `predict`."""
+    proof = lipot.certify(model, QUERIES)
+    for classes in predictions(model):
+        np.testing.assert_array_equal(classes, proof.predictions)
+
+
 def normalization():
     layer = layers.Normalization()
     layer.adapt(POINTS)
@@ -59,9 +66,7 @@ def test_a_normalization_adapted_anew(place):
     model.predict(QUERIES, verbose=0)
     lipot.certify(model, QUERIES)
     readapt(layer)
-    proof = lipot.certify(model, QUERIES)
-    for classes in predictions(model):
-        np.testing.assert_array_equal(classes, proof.predictions)
+    check_proof(model)
 
 
 @pytest.mark.parametrize("place", ["embedding", "metric", "head"])
@@ -72,9 +77,7 @@ def test_a_factor_changed_inside_a_part(place):
     model.predict(QUERIES, verbose=0)
     lipot.certify(model, QUERIES)
     reverse(layer)
-    proof = lipot.certify(model, QUERIES)
-    for classes in predictions(model):
-        np.testing.assert_array_equal(classes, proof.predictions)
+    check_proof(model)
 
 
 def test_a_memory_that_another_model_fills_anew():
