@@ -109,7 +109,9 @@ def classifier_of(data, options):
     network.compile(keras.optimizers.Adam(1e-3), loss, metrics=["accuracy"])
     count = 512 if options.small else len(data.x_train)
     epochs = 1 if options.small else 4
-    network.fit(data.x_train[:count], data.y_train[:count], batch_size=128, epochs=epochs)
+    network.fit(
+        data.x_train[:count], data.y_train[:count], batch_size=128, epochs=epochs, verbose=2
+    )
     network.save(file)
     return network
 
@@ -246,15 +248,18 @@ def main():
     data = lipot.datasets.load("mnist")
     classifier = classifier_of(data, options)
     for name in options.only:
+        file = options.folder / f"{name}.json"
+        row = json.loads(file.read_text()) if file.exists() else {}
+        if row.keys() >= set(options.attacks):
+            continue
         purifier, minutes = None, 0.0
         if name != "none":
             purifier, minutes = trained(name, classifier, data, options)
+        row.setdefault("training minutes", minutes)
 
         def model_of(backward, purifier=purifier):
             return classifier if purifier is None else Purified(purifier, classifier, backward)
 
-        file = options.folder / f"{name}.json"
-        row = json.loads(file.read_text()) if file.exists() else {"training minutes": minutes}
         for figures in measured(name, model_of, data, options, row):
             file.write_text(json.dumps(figures, indent=1))
             if not options.small:
