@@ -111,7 +111,7 @@ def test_equal_functions_are_traced_once_in_programs_that_call_many():
 
     def chain(x):
         for factor in (2.0, 2.0, 3.0, 2.0):
-            x = backend.shared(Scaled(factor))(x)
+            x = backend.traced_once(Scaled(factor))(x)
         return x
 
     run = backend.compile(chain)

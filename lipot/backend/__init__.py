@@ -23,18 +23,18 @@ from lipot.backend.devices import (
     worker,
 )
 from lipot.backend.programs import (
+    as_one_kernel,
     compile,
     compile_over,
     compile_over_batches,
+    compile_rowwise,
     compiles_loops_well,
     cond,
     few_shapes,
-    fuse,
-    fused,
     is_concrete,
     on_host,
     run_lite,
-    shared,
+    traced_once,
     while_loop,
 )
 from lipot.backend.tensors import (

@@ -41,13 +41,13 @@ class Engine:
     def compile_over_batches(self, model, function):
         return self.compile_over(model, function)
 
-    def fuse(self, function, rowwise):
+    def compile_rowwise(self, function, rowwise):
         return function
 
-    def fused(self, function, derivative):
+    def as_one_kernel(self, function, derivative):
         return function
 
-    def shared(self, function):
+    def traced_once(self, function):
         return function
 
     def few_shapes(self, arrays):

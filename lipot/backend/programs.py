@@ -40,7 +40,7 @@ def compile_over_batches(model, function):
     return engine.compile_over_batches(model, function)
 
 
-def fuse(function, rowwise):
+def compile_rowwise(function, rowwise):
     """Compiles a function of tensors as one program, in which a loop holds what one step needs.
 
     On TensorFlow one is compiled for each number of rows, rounded up to a multiple of 32.
@@ -57,14 +57,14 @@ def fuse(function, rowwise):
     Example:
 
     >>> from keras import ops
-    >>> double = fuse(lambda x: 2.0 * x, 1)
+    >>> double = compile_rowwise(lambda x: 2.0 * x, 1)
     >>> [float(v) for v in double(ops.ones((2, 1)))[:, 0]]
     [2.0, 2.0]
     """
-    return engine.fuse(function, rowwise)
+    return engine.compile_rowwise(function, rowwise)
 
 
-def fused(function, derivative):
+def as_one_kernel(function, derivative):
     """A function of a tensor that is one kernel on TensorFlow, as is its derivative.
 
     TensorFlow reads and writes a tensor once for each operation. A kernel is compiled once for each
@@ -81,14 +81,14 @@ def fused(function, derivative):
     Example:
 
     >>> from keras import ops
-    >>> square = fused(lambda x: x * x, lambda x, result, gradient: 2.0 * x * gradient)
+    >>> square = as_one_kernel(lambda x: x * x, lambda x, result, gradient: 2.0 * x * gradient)
     >>> float(square(ops.convert_to_tensor(3.0)))
     9.0
     """
-    return engine.fused(function, derivative)
+    return engine.as_one_kernel(function, derivative)
 
 
-def shared(function):
+def traced_once(function):
     """A function of tensors that is traced and optimized once for all programs that call it.
 
     A program that calls many equal functions, as a network of many equal layers does, is then built
@@ -104,11 +104,11 @@ def shared(function):
     Example:
 
     >>> from keras import ops
-    >>> double = shared(lambda x: 2.0 * x)
+    >>> double = traced_once(lambda x: 2.0 * x)
     >>> float(double(ops.convert_to_tensor(3.0)))
     6.0
     """
-    return engine.shared(function)
+    return engine.traced_once(function)
 
 
 def on_host(function, rows, outputs):

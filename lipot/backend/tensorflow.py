@@ -17,7 +17,7 @@ class TensorFlowEngine(Engine):
         import tensorflow
 
         self.tf = tf = tensorflow
-        self.shared = functools.lru_cache(maxsize=256)(self._share)
+        self.traced_once = functools.lru_cache(maxsize=256)(self._traced_once)
         # Traced for each shape: a kernel may need the numbers.
         self._kernel = functools.lru_cache(maxsize=64)(
             functools.partial(self._program, jit_compile=True)
@@ -56,7 +56,7 @@ class TensorFlowEngine(Engine):
     def compile(self, function):
         return self._program(function, reduce_retracing=True)
 
-    def fuse(self, function, rowwise):
+    def compile_rowwise(self, function, rowwise):
         tf = self.tf
         # Traced anew for other widths: loops over them need their numbers.
         program = self._program(function, jit_compile=True)
@@ -74,7 +74,7 @@ class TensorFlowEngine(Engine):
 
         return call
 
-    def fused(self, function, derivative):
+    def as_one_kernel(self, function, derivative):
         forward, backward = self._kernel(function), self._kernel(derivative)
 
         def call(tensor, *settings):
@@ -87,7 +87,7 @@ class TensorFlowEngine(Engine):
 
         return call
 
-    def _share(self, function):
+    def _traced_once(self, function):
         # Inlined, each call would be optimized for itself.
         return self._program(function, experimental_attributes={"_noinline": True})
 

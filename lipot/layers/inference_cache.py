@@ -43,7 +43,7 @@ class InferenceCache:
         same = [ops.all(ops.equal(now, then.value)) for now, then in zip(bits, self._bits)]
         valid = same[0] if len(same) == 1 else ops.all(ops.stack(same))
         if not backend.is_concrete(valid):
-            value = ops.cond(valid, self._kept, lambda: backend.shared(compute)(*weights))
+            value = ops.cond(valid, self._kept, lambda: backend.traced_once(compute)(*weights))
             self._keep(value, bits)
             return value
         # Outside compiled code JAX would compile the condition anew at each call.

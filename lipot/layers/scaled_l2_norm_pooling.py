@@ -13,7 +13,7 @@ from lipot.math.scaling import at_least_float32, scale
 
 # Its square must not vanish in float32.
 _SMALLEST_EPS = 1e-18
-_fused_norms = backend.fused(tiled_norms, tiled_norms_gradient)
+_fused_norms = backend.as_one_kernel(tiled_norms, tiled_norms_gradient)
 
 
 @keras.saving.register_keras_serializable(package="lipot")

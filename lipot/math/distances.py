@@ -1,7 +1,8 @@
 r"""Distances between rows and columns, with no tensor of rows times columns times features.
 
 A loop over the features holds one matrix of rows times columns, forwards and backwards. Compiled as
-one program (`lipot.backend.fuse`) its body is one pass over that matrix, which stays in the cache.
+one program (`lipot.backend.compile_rowwise`) its body is one pass over that matrix, which stays in
+the cache.
 """
 
 import functools
@@ -215,4 +216,4 @@ def _program(name):
         "powers": (_powers, 2),
         "powers_gradient": (_powers_gradient, 3),
     }
-    return backend.fuse(*functions[name])
+    return backend.compile_rowwise(*functions[name])

@@ -19,9 +19,10 @@ from lipot.models.metric_networks import (
     metric_transformer,
 )
 from lipot.models.nearest_mean import NearestMean
-from lipot.models.ot_classifier import OTClassifier, StandardNormal
+from lipot.models.ot_classifier import OTClassifier
 from lipot.models.otad import OTAD
 from lipot.models.presets import from_preset, preset_card, presets
+from lipot.models.prior import StandardNormal
 from lipot.models.purified import Purified
 from lipot.models.random_self_ensemble import RandomNoise, SelfEnsemble, random_self_ensemble
 from lipot.models.resnet import preact_resnet18, resnet18

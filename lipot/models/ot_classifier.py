@@ -13,41 +13,10 @@ from lipot.models.alternating_steps import AlternatingSteps, share_of
 from lipot.models.exported_uncalled import ExportsUncalled
 from lipot.models.first_batch import ChecksFirstBatch, labels_of, one_array
 from lipot.models.parts import with_parts
+from lipot.models.prior import StandardNormal, checked_prior
 from lipot.models.random_state import SavesRandomState
 from lipot.models.weight_gradients import total
 from lipot.optimizers.rate_factors import RateFactors
-
-
-@keras.saving.register_keras_serializable(package="lipot")
-class StandardNormal:
-    """The standard normal distribution of codes.
-
-    Args:
-        code_size: Dimension of the code.
-        seed: Integer, or `None` for one drawn from Keras' global generator.
-
-    Example:
-
-    >>> from lipot.models import StandardNormal
-    >>> tuple(StandardNormal(4, seed=0).sample(10).shape)
-    (10, 4)
-    """
-
-    def __init__(self, code_size, seed=None):
-        self.code_size = code_size
-        self.seed = seed
-        self.seed_generator = keras.random.SeedGenerator(seed)
-
-    def sample(self, count):
-        """Draws `count` codes, `(count, code_size)`."""
-        return keras.random.normal((count, self.code_size), seed=self.seed_generator)
-
-    def get_config(self):
-        return {"code_size": self.code_size, "seed": self.seed}
-
-    @classmethod
-    def from_config(cls, config):
-        return cls(**config)
 
 
 @keras.saving.register_keras_serializable(package="lipot")
@@ -129,7 +98,7 @@ class OTClassifier(
         self.encoder = encoder
         self.classifier = classifier
         self.discriminator = discriminator
-        self.prior = _check_prior(StandardNormal(code_size) if prior is None else prior, code_size)
+        self.prior = checked_prior(StandardNormal(code_size) if prior is None else prior, code_size)
         # Named on the model too, so that Keras carries the prior's random state.
         self._prior_seed = getattr(self.prior, "seed_generator", None)
         self.weight = checks.nonnegative_float("weight", weight)
@@ -365,18 +334,3 @@ def _check_networks(encoder, classifier, discriminator):
             f"Received: {discriminator.input_shape} to {discriminator.output_shape}"
         )
     return code_size
-
-
-def _check_prior(prior, code_size):
-    if not callable(getattr(prior, "sample", None)):
-        raise ValueError(
-            "Invalid value received for argument `prior`. Expected an object with a `sample` "
-            f"method. Received: prior={prior!r}"
-        )
-    shape = tuple(prior.sample(2).shape)
-    if shape != (2, code_size):
-        raise ValueError(
-            "Invalid value received for argument `prior`. Expected `sample(2)` of shape "
-            f"(2, {code_size}). Received: shape={shape}"
-        )
-    return prior
