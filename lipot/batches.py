@@ -50,6 +50,9 @@ class Points:
 
     def batches(self, size):
         """Yields `(x, y)` of `size` rows each, the last of fewer; `y` is `None` without labels."""
+        return self._batches(checks.positive_int("batch_size", size))
+
+    def _batches(self, size):
         waiting, rows, shape, seen = [], 0, None, 0
         for x, y in self._chunks(size):
             shape = _same_shape(shape, x, seen)

@@ -155,9 +155,21 @@ def boolean(name: str, value: Any) -> bool:
     >>> boolean("use_bias", True)
     True
     """
-    if not isinstance(value, bool):
+    if not isinstance(value, bool | np.bool_):
         raise invalid(name, "a boolean", value)
-    return value
+    return bool(value)
+
+
+def data_format(name: str, value: Any) -> str:
+    """Returns where images have their channels, Keras's global setting for `None`.
+
+    Example:
+
+    >>> data_format("data_format", "channels_first")
+    'channels_first'
+    """
+    value = keras.config.image_data_format() if value is None else value
+    return choice(name, value, ("channels_last", "channels_first"))
 
 
 def choice(name: str, value: Any, choices: Iterable) -> Any:

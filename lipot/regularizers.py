@@ -87,7 +87,7 @@ class LorthRegularizer(keras.regularizers.Regularizer):
         self.stride = checks.positive_int("stride", stride)
         self.lambda_lorth = checks.nonnegative_float("lambda_lorth", lambda_lorth)
         self.dim = dim
-        self.conv_transpose = bool(conv_transpose)
+        self.conv_transpose = checks.boolean("conv_transpose", conv_transpose)
         self.set_kernel_shape(kernel_shape)
 
     def set_kernel_shape(self, shape):

@@ -7,7 +7,13 @@ import numpy as np
 import pytest
 
 import lipot
-from lipot.callbacks import CondenseCallback, LossParamLog, LossParamScheduler, MonitorCallback
+from lipot.callbacks import (
+    CondenseCallback,
+    LossParamLog,
+    LossParamScheduler,
+    MonitorCallback,
+    RadiusSchedule,
+)
 from lipot.layers import GroupSort2, SpectralConv2D, SpectralDense
 from lipot.losses import HKR
 from tests.helpers import check_serializable
@@ -194,6 +200,9 @@ def test_round_trips():
         (lambda: LossParamScheduler("alpha", [1.0], [0, 1]), "xp"),
         (lambda: LossParamScheduler("alpha", [1.0, 2.0], [1, 1]), "xp"),
         (lambda: LossParamScheduler("alpha", [], []), "xp"),
+        (lambda: LossParamScheduler("alpha", [1.0, 2.0, 3.0], [0, float("nan"), 5]), "xp"),
+        (lambda: LossParamScheduler("alpha", [float("nan")], [0]), "fp"),
+        (lambda: RadiusSchedule([float("nan")], [0]), "fp"),
         (lambda: LossParamScheduler("alpha", [1.0], [0], step=-1), "step"),
         (lambda: LossParamLog("alpha", rate=0), "rate"),
         (lambda: _fit(_model(), LossParamScheduler("beta", [1.0], [0])), "param_name"),

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import pytest
 
+import lipot
 from lipot import checks
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -101,8 +102,8 @@ def test_pair():
 
 
 def test_boolean():
-    assert checks.boolean("size", False) is False
-    for bad in (0, 1, None, "no", np.True_):
+    assert checks.boolean("size", False) is False and checks.boolean("size", np.True_) is True
+    for bad in (0, 1, None, "no", np.ones(1, bool)):
         assert refused(checks.boolean, bad) == "a boolean"
 
 
@@ -249,3 +250,26 @@ def test_other_errors_are_left_alone():
     expected = "an increasing list, one of whose values is a positive integer"
     source = f"def check(a):\n    raise checks.invalid('a', {expected!r}, a)\n"
     assert list(repeated_checks(source)) == []
+
+
+@pytest.mark.parametrize(
+    ("make", "name"),
+    [
+        (lambda: lipot.layers.SpectralDense(3, use_bias="no"), "use_bias"),
+        (lambda: lipot.layers.SpectralDense(3, eps_spectral="0.1"), "eps_spectral"),
+        (lambda: lipot.layers.FrobeniusDense(3, disjoint_neurons="no"), "disjoint_neurons"),
+        (lambda: lipot.layers.LInfDistanceDense(3, use_bias="no"), "use_bias"),
+        (lambda: lipot.layers.SelfAttention(2, normalize="no"), "normalize"),
+        (lambda: lipot.layers.BatchCentering(center="no"), "center"),
+        (lambda: lipot.layers.ScaledGlobalAveragePooling2D(keepdims="no"), "keepdims"),
+        (lambda: lipot.layers.GroupSort2(data_format=""), "data_format"),
+        (lambda: lipot.layers.ScaledAveragePooling2D(data_format=0), "data_format"),
+        (lambda: lipot.layers.SpectralConv2D(3, 3, data_format=""), "data_format"),
+        (lambda: lipot.layers.ConvexInterpolation(1.0, float("-inf")), "convexity"),
+        (lambda: lipot.losses.GOT(label_matching="no"), "label_matching"),
+        (lambda: lipot.callbacks.CondenseCallback(on_epoch="no"), "on_epoch"),
+    ],
+)
+def test_what_python_would_take_for_true_or_for_a_default_is_refused(make, name):
+    with pytest.raises(ValueError, match=f"argument `{name}`"):
+        make()

@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from lipot import backend, checks
-from lipot.attacks.ball import Ball, check_ball, example_norm, slack
+from lipot.attacks.ball import Ball, check_ball, example_norm
 from lipot.losses.parameter import positive
 from lipot.math import replicas
 
@@ -79,19 +79,7 @@ class Attack(keras.layers.Layer):
         Raises:
             ValueError: If some do not: clipping would move them out of the ball.
         """
-        # A model may be called on a batch without examples.
-        if 0 in x.shape or self.clip_min is self.clip_max is None:
-            return
-        low, high = float(ops.min(x)), float(ops.max(x))
-        below = self.clip_min is not None and low < self.clip_min - slack(self.clip_min)
-        above = self.clip_max is not None and high > self.clip_max + slack(self.clip_max)
-        if below or above:
-            raise ValueError(
-                "Invalid value received for argument `x`. Expected inputs between the attack's "
-                f"clip_min={self.clip_min} and clip_max={self.clip_max}, to which it clips. "
-                f"Received: inputs from {low:g} to {high:g}. Scale the data, or give the attack "
-                "the range they have, and an `eps` in its unit"
-            )
+        self.ball.check_range(x)
 
     @property
     def ball(self):

@@ -1,10 +1,11 @@
 """JAX's derivatives and compiled calls."""
 
+import functools
+
 import keras
 import numpy as np
 from keras import ops
 
-from lipot.backend.calls import stateless_call
 from lipot.backend.engine import Engine, constant_cotangent
 from lipot.backend.keras_graph import random_states
 
@@ -47,18 +48,17 @@ class JaxEngine(Engine):
         return self.jax.jit(function)
 
     def compile_over(self, model, function):
-        @self.jax.jit
-        def run(trainable, non_trainable, *tensors):
-            def forward(x):
-                return stateless_call(model, trainable, non_trainable, x, training=False)[0]
+        def variables():
+            return [*model.trainable_variables, *model.non_trainable_variables]
 
-            return function(forward, *tensors)
+        @self.jax.jit
+        def run(values, *tensors):
+            with keras.StatelessScope(state_mapping=list(zip(variables(), values))):
+                return function(functools.partial(model, training=False), *tensors)
 
         def call(*tensors):
             # The weights travel as arguments: closed over, they would be baked into the program.
-            trainable = [v.value for v in model.trainable_variables]
-            non_trainable = [v.value for v in model.non_trainable_variables]
-            outputs = run(trainable, non_trainable, *tensors)
+            outputs = run([variable.value for variable in variables()], *tensors)
             for state in random_states(model):
                 state.assign(state.value + self.jax.numpy.asarray([0, _DRAWS], state.value.dtype))
             return outputs

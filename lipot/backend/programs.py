@@ -24,7 +24,8 @@ def compile_over(model, function):
     Args:
         model: A built Keras model.
         function: Callable `(forward, *tensors)`, where `forward(x)` is
-            `model(x, training=False)`. It may take input gradients of `forward`.
+            `model(x, training=False)`. It may take input gradients of `forward`, and call parts of
+            the model itself.
 
     Returns:
         A callable of `*tensors`. It always sees the model's current weights and changes none.

@@ -34,8 +34,8 @@ class CondenseCallback(Configurable):
 
     def __init__(self, on_epoch=True, on_batch=False):
         super().__init__()
-        self.on_epoch = bool(on_epoch)
-        self.on_batch = bool(on_batch)
+        self.on_epoch = checks.boolean("on_epoch", on_epoch)
+        self.on_batch = checks.boolean("on_batch", on_batch)
         # Keras may then run the batch hooks, which do nothing, beside the next step.
         self.async_safe = not self.on_batch
 
@@ -116,8 +116,8 @@ class MonitorCallback(CountsSteps):
         self.logdir = str(logdir)
         self.target = checks.choice("target", target, tuple(_KERNELS))
         self.what = checks.choice("what", what, ("max", "all"))
-        self.on_epoch = bool(on_epoch)
-        self.on_batch = bool(on_batch)
+        self.on_epoch = checks.boolean("on_epoch", on_epoch)
+        self.on_batch = checks.boolean("on_batch", on_batch)
         self.async_safe = not self.on_batch
         self._epoch = 0
 

@@ -38,13 +38,7 @@ class LossParamScheduler(ActsAtSteps):
     def __init__(self, param_name, fp, xp, step=0):
         super().__init__(step)
         self.param_name = param_name
-        self.fp = [float(value) for value in fp]
-        self.xp = [float(at) for at in xp]
-        if not self.xp or len(self.fp) != len(self.xp) or np.any(np.diff(self.xp) <= 0):
-            raise ValueError(
-                "Invalid value received for argument `xp`. Expected increasing steps, one for "
-                f"each of the {len(self.fp)} values of `fp`. Received: xp={xp}"
-            )
+        self.fp, self.xp = read_course(fp, xp, "xp", "increasing steps")
 
     def on_train_begin(self, logs=None):
         check_course(self._parameter(), self.param_name, self.fp)
@@ -119,6 +113,24 @@ def loss_parameter(model, name):
             f"loss={loss!r}"
         )
     return getattr(loss, name)
+
+
+def read_course(fp, xp, name, expected, most=np.inf):
+    """Returns the values of a course and where they are reached, as lists of floats.
+
+    Args:
+        fp: The values.
+        xp: Where they are reached, from 0 to `most`, or from anywhere where that is infinite.
+        name: Argument to name in an error.
+        expected: What it must hold, in words.
+        most: The last place there is.
+    """
+    fp = [checks.finite_float("fp", value) for value in fp]
+    places = [checks.finite_float(name, place) for place in xp]
+    inside = places and (most == np.inf or places[0] >= 0.0) and places[-1] <= most
+    if not inside or len(fp) != len(places) or np.any(np.diff(places) <= 0):
+        raise checks.refused(name, f"{expected}, one for each of the {len(fp)} values", f"{places}")
+    return fp, places
 
 
 def check_course(parameter, name, values):

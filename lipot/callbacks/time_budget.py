@@ -9,7 +9,7 @@ import numpy as np
 
 from lipot import checks
 from lipot.callbacks.configurable import Configurable
-from lipot.callbacks.loss_parameters import check_course, loss_parameter
+from lipot.callbacks.loss_parameters import check_course, loss_parameter, read_course
 
 # The optimizer is told of a change once it exceeds this share of the greatest rate: on JAX Keras
 # attaches all weights to the model whenever a callback asks for the model between steps.
@@ -64,7 +64,8 @@ class TimeBudget(Configurable):
         if self.warmup >= 1.0:
             raise checks.invalid("warmup", "a share below 1", warmup)
         self.loss_params = {
-            name: _points(fp, xp) for name, (fp, xp) in dict(loss_params or {}).items()
+            name: list(read_course(fp, xp, "loss_params", "increasing shares from 0 to 1", 1.0))
+            for name, (fp, xp) in dict(loss_params or {}).items()
         }
         self.spent = checks.nonnegative_float("spent", spent)
         self._clock = self._told = None
@@ -125,14 +126,3 @@ class TimeBudget(Configurable):
             "loss_params": {name: list(points) for name, points in self.loss_params.items()},
             "spent": self.spent,
         }
-
-
-def _points(fp, xp):
-    fp, xp = [float(value) for value in fp], [float(at) for at in xp]
-    inside = xp and len(fp) == len(xp) and xp[0] >= 0.0 and xp[-1] <= 1.0
-    if not inside or np.any(np.diff(xp) <= 0):
-        raise ValueError(
-            "Invalid value received for argument `loss_params`. Expected increasing shares from "
-            f"0 to 1, one for each of the {len(fp)} values. Received: {xp}"
-        )
-    return [fp, xp]

@@ -7,6 +7,7 @@ from typing import Protocol, runtime_checkable
 import keras
 
 from lipot import checks
+from lipot.backend.keras_graph import all_layers
 from lipot.math.rounding import LayerBound, applied_factor, values_in
 
 # Properties that compute; `dir` leaves them out.
@@ -139,12 +140,10 @@ class Condensable(Protocol):
 
 
 def condense(model):
-    """Condenses the layers of a model that have a `condense`, in models inside it too."""
-    for layer in model.layers:
-        if hasattr(layer, "condense"):
+    """Condenses the layers of a model that have a `condense`, inside other layers too."""
+    for layer in all_layers(model):
+        if layer is not model and hasattr(layer, "condense"):
             layer.condense()
-        elif isinstance(layer, keras.Model):
-            condense(layer)
 
 
 def no_bound_in_linf(layer):

@@ -22,6 +22,7 @@ class Branched(Bounded):
                 f"of them. Received: branch={branch!r}."
             )
         self.branch = keras.Sequential(layers) if listed else branch
+        self.supports_masking = True
 
     def build(self, input_shape):
         if not self.branch.built:
@@ -41,11 +42,8 @@ class Branched(Bounded):
         return self.branch(inputs)
 
     def condense(self):
-        """Condenses the branch, a layer or the layers of a model."""
-        if hasattr(self.branch, "condense"):
-            self.branch.condense()
-        elif isinstance(self.branch, keras.Model):
-            condense(self.branch)
+        """Condenses what is inside."""
+        condense(self)
 
     def bound(self, input_shape, norm=2):
         """Sum of what passes the branch by and of what goes through it.

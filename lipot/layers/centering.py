@@ -39,8 +39,9 @@ class CenteringLayer(LipschitzLayer):
         **kwargs,
     ):
         super().__init__(k_coef_lip=k_coef_lip, **kwargs)
+        self.supports_masking = True
         self.axis = axis
-        self.center = bool(center)
+        self.center = checks.boolean("center", center)
         self.beta_initializer = keras.initializers.get(beta_initializer)
         self.beta_regularizer = keras.regularizers.get(beta_regularizer)
         self.beta_constraint = keras.constraints.get(beta_constraint)
@@ -64,13 +65,13 @@ class CenteringLayer(LipschitzLayer):
         )
         self.built = True
 
-    def mean_of(self, inputs, training):
+    def mean_of(self, inputs, training, mask):
         """The mean to subtract, broadcast against the inputs."""
         raise TypeError(f"{type(self).__name__} must define mean_of().")
 
-    def call(self, inputs, training=False):
+    def call(self, inputs, training=False, mask=None):
         x = at_least_float32(inputs)
-        outputs = scale(x - self.mean_of(x, training), self.k_coef_lip)
+        outputs = scale(x - self.mean_of(x, training, mask), self.k_coef_lip)
         if self.beta is not None:
             outputs = outputs + self.broadcast(self.beta, outputs)
         return ops.cast(outputs, self.compute_dtype)
@@ -179,15 +180,16 @@ class BatchCentering(CenteringLayer):
             aggregation="mean",
         )
 
-    def mean_of(self, inputs, training):
+    def mean_of(self, inputs, training, mask):
         if not (training and self.trainable):
             return self.broadcast(self.moving_mean, inputs)
-        mean = ops.mean(inputs, axis=self._reduced)
+        mean = _mean(inputs, mask, self._reduced)
         kept = self.momentum * self.moving_mean
         self.moving_mean.assign(kept + (1.0 - self.momentum) * ops.cast(mean, kept.dtype))
         return self.broadcast(mean, inputs)
 
     def bound(self, input_shape, norm=2):
+        self.check_built()
         mean = self.applied_factor * np.abs(applied_wide(self.moving_mean, self.compute_dtype))
         beta = 0.0 if self.beta is None else np.abs(applied_wide(self.beta, self.compute_dtype))
         return channelwise(self.applied_factor, mean + beta, input_shape, norm)
@@ -267,10 +269,11 @@ class LayerCentering(CenteringLayer):
         for one in listed or [None]:
             checks.integer("axis", one, "an integer or a list of them")
 
-    def mean_of(self, inputs, training):
+    def mean_of(self, inputs, training, mask):
         return ops.mean(inputs, axis=self._axes, keepdims=True)
 
     def bound(self, input_shape, norm=2):
+        self.check_built()
         # A mean of n values is wrong by at most gamma_n |x| / sqrt(n), and subtracted n times.
         # In l-infinity it is wrong by gamma_n |x|, and what it is subtracted from grows to 2 |x|.
         beta, averaged = np.zeros(1), self._averaged()
@@ -287,6 +290,16 @@ class LayerCentering(CenteringLayer):
     def _averaged(self):
         """Number of values that one mean is taken of."""
         return math.prod(self._shape)
+
+
+def _mean(inputs, mask, axes):
+    """Mean over some axes, of the steps that a mask leaves."""
+    if mask is None:
+        return ops.mean(inputs, axis=axes)
+    mask = ops.reshape(mask, ops.shape(mask) + (1,) * (len(inputs.shape) - len(mask.shape)))
+    weights = ops.cast(mask, inputs.dtype) * ops.ones_like(inputs)
+    total = ops.sum(weights, axis=axes)
+    return ops.sum(inputs * weights, axis=axes) / ops.maximum(total, 1.0)
 
 
 def read_axes(axis, input_shape):

@@ -5,8 +5,6 @@ import keras
 from lipot import checks
 from lipot.layers.base import LipschitzLayer
 
-DATA_FORMATS = ("channels_last", "channels_first")
-
 
 class ChannelLayer(LipschitzLayer):
     """A layer without a kernel that mixes the channels of each position.
@@ -19,7 +17,7 @@ class ChannelLayer(LipschitzLayer):
 
     def __init__(self, data_format="channels_last", k_coef_lip=1.0, **kwargs):
         super().__init__(k_coef_lip=k_coef_lip, **kwargs)
-        self.data_format = check_data_format(data_format)
+        self.data_format = checks.data_format("data_format", data_format)
         self.input_spec = keras.layers.InputSpec(min_ndim=2)
         self.supports_masking = True
 
@@ -43,8 +41,3 @@ class ChannelLayer(LipschitzLayer):
 
     def get_config(self):
         return {**super().get_config(), "data_format": self.data_format}
-
-
-def check_data_format(value):
-    """Returns a data format, Keras's own for `None`, or raises naming the argument."""
-    return checks.choice("data_format", value or keras.config.image_data_format(), DATA_FORMATS)

@@ -64,12 +64,12 @@ class ConvexInterpolation(FixedArguments, keras.layers.Layer):
     ):
         super().__init__(**kwargs)
         self.smoothness = checks.positive_float("smoothness", smoothness)
-        if not float(convexity) < self.smoothness:
+        self.convexity = checks.finite_float("convexity", convexity)
+        if not self.convexity < self.smoothness:
             raise ValueError(
                 "Invalid value received for argument `convexity`. Expected a float below "
                 f"`smoothness`. Received: convexity={convexity}, smoothness={smoothness}."
             )
-        self.convexity = float(convexity)
         self.smoothness_step = checks.nonnegative_float("smoothness_step", smoothness_step)
         self.convexity_step = checks.nonnegative_float("convexity_step", convexity_step)
         self.max_steps = checks.positive_int("max_steps", max_steps)

@@ -75,7 +75,7 @@ class FrobeniusDense(KernelLayer):
     ):
         super().__init__(
             linear_maps.Dense(checks.positive_int("units", units)),
-            parametrizations.Frobenius(bool(disjoint_neurons)),
+            parametrizations.Frobenius(checks.boolean("disjoint_neurons", disjoint_neurons)),
             activation=activation,
             use_bias=use_bias,
             kernel_initializer=kernel_initializer,

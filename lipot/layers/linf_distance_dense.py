@@ -89,7 +89,7 @@ class LInfDistanceDense(LipschitzLayer):
         expected = f"None or a whole number from 2 to {LARGEST_P}"
         self.p = None if p is None else checks.integer("p", p, expected, least=2, most=LARGEST_P)
         self.units = checks.positive_int("units", units)
-        self.use_bias = bool(use_bias)
+        self.use_bias = checks.boolean("use_bias", use_bias)
         self.kernel_initializer = keras.initializers.get(
             kernel_initializer or keras.initializers.RandomNormal(stddev=1.0)
         )

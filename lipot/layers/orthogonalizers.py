@@ -119,7 +119,7 @@ class SpectralOnly(_InsideTheStep):
 NAMES = ("retraction", "bjorck", "cholesky")
 
 
-def get(name, *, eps_bjorck, beta_bjorck, maxiter_bjorck, maxiter_spectral):
+def get(name, *, eps_bjorck, beta_bjorck, maxiter_bjorck, maxiter_spectral=1):
     """Builds the orthogonalizer a layer asks for.
 
     Args:
@@ -128,7 +128,7 @@ def get(name, *, eps_bjorck, beta_bjorck, maxiter_bjorck, maxiter_spectral):
             for spectral normalization alone, whatever the name.
         beta_bjorck: Step of the Björck iteration, in `(0, 0.5]`.
         maxiter_bjorck: Björck iterations in a training step of `"bjorck"`.
-        maxiter_spectral: Power iterations in a training step.
+        maxiter_spectral: Power iterations in a training step; stacks of matrices have none.
 
     Returns:
         An orthogonalizer.

@@ -89,12 +89,10 @@ class PadConv2D(KernelLayer):
             activity_regularizer=activity_regularizer,
             kernel_constraint=kernel_constraint,
             bias_constraint=bias_constraint,
+            # Nothing here could keep another constant.
+            k_coef_lip=1.0,
             **kwargs,
         )
-
-    @property
-    def keeps_constant(self):
-        return False
 
     def get_config(self):
         config = super().get_config()

@@ -14,6 +14,7 @@ Weights and states are dictionaries of tensors by name.
 """
 
 import dataclasses
+import functools
 import math
 from typing import Any, NamedTuple
 
@@ -89,6 +90,11 @@ class TrainedKernel(NamedTuple):
 @dataclasses.dataclass(frozen=True)
 class Parametrization:
     """One free kernel, applied as it is."""
+
+    @property
+    def keeps_norm(self):
+        """Whether the map of the kernel has at most norm `site.factor`, whatever the weights."""
+        return type(self) is not Parametrization
 
     def weights(self, site, initializer):
         """The trainable variables, `Variable`s."""
@@ -171,10 +177,17 @@ class Spectral(Parametrization):
 
     def __post_init__(self):
         checks.choice("normalization", self.normalization, NORMALIZATIONS)
-        _ = self._ways
+        checks.positive_float("eps_spectral", self.eps_spectral)
+        # Its arguments are checked where it is made.
+        _ = self._orthogonalizer
 
     @property
-    def _ways(self):
+    def keeps_norm(self):
+        # Divided by an average, as in hKR eq. 11, a kernel may exceed it.
+        return self.normalization == "operator"
+
+    @functools.cached_property
+    def _orthogonalizer(self):
         return orthogonalizers.get(
             self.orthogonalizer,
             eps_bjorck=self.eps_bjorck,
@@ -198,21 +211,23 @@ class Spectral(Parametrization):
         return states
 
     def project(self, weight):
-        return ops.reshape(self._ways.project(orthogonal.as_matrix(weight)), weight.shape)
+        return ops.reshape(self._orthogonalizer.project(orthogonal.as_matrix(weight)), weight.shape)
 
     def orthonormal(self, weight):
-        return orthogonal.as_matrix(weight) if self._ways.keeps_orthonormal else None
+        return orthogonal.as_matrix(weight) if self._orthogonalizer.keeps_orthonormal else None
 
     def apply_in_training(self, inputs, weights, states, site):
         known = self.normalization == "operator" and site.map.norm_is_one()
-        if not (known and self._ways.keeps_orthonormal):
+        if not (known and self._orthogonalizer.keeps_orthonormal):
             return super().apply_in_training(inputs, weights, states, site)
         kernel = ops.cast(weights["kernel"], site.dtype)
         return scaled(site.map.apply_orthonormal(inputs, kernel), site.factor), states
 
     def train(self, weights, states, site):
         kernel = weights["kernel"]
-        matrix, vector = self._ways.train(orthogonal.as_matrix(kernel), states["singular_vector"])
+        matrix, vector = self._orthogonalizer.train(
+            orthogonal.as_matrix(kernel), states["singular_vector"]
+        )
         kernel, states = ops.reshape(matrix, kernel.shape), {**states, "singular_vector": vector}
         if self.normalization == "average":
             kernel = kernel / self._average_factor(site)
@@ -224,7 +239,7 @@ class Spectral(Parametrization):
 
     def exact(self, weights, site):
         kernel = weights["kernel"]
-        matrix = self._ways.exact(orthogonal.as_matrix(kernel))
+        matrix = self._orthogonalizer.exact(orthogonal.as_matrix(kernel))
         kernel = ops.reshape(matrix, kernel.shape)
         if self.normalization == "average":
             kernel = kernel / self._average_factor(site)
@@ -264,21 +279,21 @@ class BlockOrthogonal(Parametrization):
                 "convolution of matrices that are not orthonormal is not orthogonal. "
                 "Received: eps_bjorck=None"
             )
-        _ = self._ways
+        # Its arguments are checked where it is made.
+        _ = self._orthogonalizer
 
-    @property
-    def _ways(self):
+    @functools.cached_property
+    def _orthogonalizer(self):
         return orthogonalizers.get(
             self.orthogonalizer,
             eps_bjorck=self.eps_bjorck,
             beta_bjorck=self.beta_bjorck,
             maxiter_bjorck=self.maxiter_bjorck,
-            maxiter_spectral=1,
         )
 
     def weights(self, site, initializer):
         chain, groups = _chain(site), _groups(site)
-        initializer = Started(OneDraw(initializer), self._ways.exact)
+        initializer = Started(OneDraw(initializer), self._orthogonalizer.exact)
         pairs, found = sum(chain.pairs), []
         if pairs * chain.rank:
             shape = (pairs, groups, chain.width, chain.rank)
@@ -290,13 +305,15 @@ class BlockOrthogonal(Parametrization):
         return found
 
     def project(self, weight):
-        return self._ways.project(weight)
+        return self._orthogonalizer.project(weight)
 
     def orthonormal(self, weight):
-        return weight if self._ways.keeps_orthonormal else None
+        return weight if self._orthogonalizer.keeps_orthonormal else None
 
     def train(self, weights, states, site):
-        matrices = {name: self._ways.train_stack(weight) for name, weight in weights.items()}
+        matrices = {
+            name: self._orthogonalizer.train_stack(weight) for name, weight in weights.items()
+        }
         kernel = block_orthogonal.block_orthogonal_kernel(_chain(site), **matrices)
         return TrainedKernel(scaled(kernel, site.factor), states)
 
@@ -315,7 +332,7 @@ class BlockOrthogonal(Parametrization):
         # In float64, where there is one: accelerators may multiply float32 with fewer bits.
         stack = ops.cast(stack, widest_float())
         # `exact` stops at what float32 can tell; one step more squares what is left.
-        return orthogonal.bjorck(self._ways.exact(stack), 1)
+        return orthogonal.bjorck(self._orthogonalizer.exact(stack), 1)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -105,8 +105,7 @@ class ParametrizedLayer(LipschitzLayer):
 
     @property
     def keeps_constant(self):
-        # A kernel divided by an average, as in hKR eq. 11, may exceed it.
-        return getattr(self, "normalization", "operator") == "operator"
+        return self.parametrization.keeps_norm
 
     def effective_kernel(self, training):
         """The kernel that one call applies, in the variable dtype."""
@@ -155,5 +154,6 @@ class ParametrizedLayer(LipschitzLayer):
             **super().get_config(),
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
             "kernel_regularizer": keras.regularizers.serialize(self.kernel_regularizer),
+            "kernel_constraint": keras.constraints.serialize(self.kernel_constraint),
             **self._arguments(),
         }

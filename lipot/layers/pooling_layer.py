@@ -6,7 +6,6 @@ import keras
 
 from lipot import checks
 from lipot.layers.base import LipschitzLayer
-from lipot.layers.channel_layer import check_data_format
 from lipot.math.linear_maps.images import channel_axis, spatial_axes
 from lipot.math.rounding import values_in
 
@@ -22,7 +21,7 @@ class ImageLayer(LipschitzLayer):
 
     def __init__(self, data_format=None, k_coef_lip=1.0, **kwargs):
         super().__init__(k_coef_lip=k_coef_lip, **kwargs)
-        self.data_format = check_data_format(data_format)
+        self.data_format = checks.data_format("data_format", data_format)
         self.input_spec = keras.layers.InputSpec(ndim=4)
 
     @property
@@ -117,7 +116,7 @@ class GlobalPoolingLayer(ImageLayer):
 
     def __init__(self, data_format=None, k_coef_lip=1.0, keepdims=False, **kwargs):
         super().__init__(data_format=data_format, k_coef_lip=k_coef_lip, **kwargs)
-        self.keepdims = bool(keepdims)
+        self.keepdims = checks.boolean("keepdims", keepdims)
 
     def window(self, input_shape):
         """Number of values in one channel; sizes that are not known count as one."""

@@ -113,7 +113,8 @@ class SelfAttention(keras.layers.Layer):
     def __init__(self, heads, normalize=True, **kwargs):
         super().__init__(**kwargs)
         self.heads = checks.positive_int("heads", heads)
-        self.normalize = normalize
+        self.normalize = checks.boolean("normalize", normalize)
+        self.supports_masking = True
 
     def build(self, input_shape):
         width = input_shape[-1]

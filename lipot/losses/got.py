@@ -6,6 +6,7 @@ from keras import ops
 from lipot import checks
 from lipot.losses.paired import PairedLoss
 from lipot.math import divergences
+from lipot.math.gradients import reversed_gradient
 from lipot.math.transport import soft_c_transform
 
 FEATURE_COSTS = {"cosine": divergences.cosine_cost, "l2": divergences.euclidean_cost}
@@ -67,7 +68,7 @@ class GOT(PairedLoss):
         self.lambda_ = checks.positive_float("lambda_", lambda_)
         self.feature_cost = checks.choice("feature_cost", feature_cost, FEATURE_COSTS)
         self.label_cost = checks.choice("label_cost", label_cost, LABEL_COSTS)
-        self.label_matching = bool(label_matching)
+        self.label_matching = checks.boolean("label_matching", label_matching)
         self.unit_features = checks.boolean("unit_features", unit_features)
 
     def build(self, features_shape):
@@ -90,9 +91,8 @@ class GOT(PairedLoss):
             features, features_adv = divergences.unit(features), divergences.unit(features_adv)
         cost = self.lambda_ * FEATURE_COSTS[self.feature_cost](features, features_adv)
         cost = cost + LABEL_COSTS[self.label_cost](whole.logits, whole.logits_adv)
-        # 2 stop(w) - w has the value of w and minus its gradient: one optimizer ascends w and
-        # descends everything else.
-        kernel = 2.0 * ops.stop_gradient(self.potential) - self.potential
+        # One optimizer ascends the potential and descends everything else.
+        kernel = reversed_gradient(self.potential)
         potential = ops.matmul(ops.stop_gradient(features), kernel)[:, 0]
         mask = None
         if self.label_matching:

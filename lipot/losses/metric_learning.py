@@ -114,6 +114,8 @@ def _per_anchor(costs, labels, codes):
 
 def _pairs(labels, codes):
     """Returns distances and which pairs are of one class (not with itself) or of two."""
+    # Far from the origin the squares have no digits left for what lies between the codes.
+    codes = codes - ops.stop_gradient(ops.mean(codes, axis=0, keepdims=True))
     squares = ops.sum(ops.square(codes), axis=1)
     squares = squares[:, None] + squares[None] - 2.0 * ops.matmul(codes, ops.transpose(codes))
     # The root has no slope at 0, where a code meets itself.

@@ -20,7 +20,7 @@ class ReplicatedLoss(keras.losses.Loss):
     Keras calls a loss that is given as a metric without the argument `sample_weight`: then the
     value is the whole loss, on every replica.
 
-    Subclasses define `call`, which returns the losses `(batch,)`.
+    Subclasses define `call`, which returns the losses `(batch,)`, from scores in the loss's dtype.
     """
 
     def __call__(self, y_true, y_pred, sample_weight=_NOT_GIVEN):
@@ -35,8 +35,11 @@ class ReplicatedLoss(keras.losses.Loss):
 
     def _weighted_losses(self, y_true, y_pred, sample_weight):
         """Computes the losses `(batch,)` and what each weighs."""
-        losses = self.call(y_true, ops.convert_to_tensor(y_pred))
+        losses = self.call(y_true, ops.convert_to_tensor(y_pred, dtype=self.dtype))
         return losses, read_weights(sample_weight, losses[:, None])
+
+    def get_config(self):
+        return {**super().get_config(), "dtype": self.dtype}
 
 
 class MeanLoss(ReplicatedLoss):
@@ -89,9 +92,6 @@ class WeightedLoss(ReplicatedLoss):
         )
         weights = read_weights(sample_weight, batch.scores)
         return self.sample_losses(batch.labels, batch.scores, weights) + batch.guard, weights
-
-    def get_config(self):
-        return {**super().get_config(), "dtype": self.dtype}
 
 
 def _reduce(losses, weights, reduction):

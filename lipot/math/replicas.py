@@ -3,6 +3,7 @@
 from keras import ops
 
 from lipot import backend
+from lipot.math.gradients import straight_through
 
 
 def gather(rows):
@@ -114,7 +115,7 @@ def mean(values, weights=None):
 
 
 def _with_value(share, value):
-    return share + ops.stop_gradient(value - share)
+    return straight_through(value, share)
 
 
 def _place(count):

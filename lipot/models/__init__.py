@@ -3,13 +3,14 @@
 from lipot.models.adversarial_model import AdversarialModel
 from lipot.models.among_workers import among_workers
 from lipot.models.carlini_wagner import carlini_wagner
-from lipot.models.cip_net import CIPNet, InterpolationData
+from lipot.models.cip_net import CIPNet
 from lipot.models.codes import intrinsic_dimension, plot_codes
 from lipot.models.embedding_networks import (
     embedding_classifier,
     embedding_discriminator,
     embedding_encoder,
 )
+from lipot.models.interpolation_data import InterpolationData
 from lipot.models.layout_map import layout_map
 from lipot.models.lipnext import lipnext
 from lipot.models.metric_networks import (

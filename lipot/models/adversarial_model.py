@@ -87,7 +87,8 @@ class AdversarialModel(ChecksFirstBatch, SavesRandomState, ExportsUncalled, kera
         self.features = features
         self._gamma = None
         self.classes = self.feature_size = None
-        self._mean = MeanLoss(name="mean")
+        self.has_met_weights = False
+        self._mean = MeanLoss(name="mean", dtype="float32")
         self._term_metrics = [keras.metrics.Mean(name=term.name) for term in self.terms]
         self._robust_accuracy = keras.metrics.Mean(name="robust_accuracy")
         if classifier.built and hasattr(classifier, "input_shape"):
@@ -161,6 +162,7 @@ class AdversarialModel(ChecksFirstBatch, SavesRandomState, ExportsUncalled, kera
         x, y = ops.cast(one_array(x), keras.config.floatx()), labels_of(y)
         x_adv = self._attacked(x, y)
         if sample_weight is not None:
+            self.has_met_weights = True
             sample_weight = ops.reshape(sample_weight, (-1,))
 
         def outcome():

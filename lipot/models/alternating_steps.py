@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from lipot import checks
 from lipot.backend import replica
 from lipot.backend.keras_graph import update_loss
 from lipot.math import replicas
@@ -19,7 +20,8 @@ class AlternatingSteps:
 
     def _alternate(self, data):
         clean, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        x, halves = self._batch(clean, labels_of(y), training=True)
+        y = labels_of(y)
+        x, halves = self._batch(clean, y, training=True)
 
         # The codes before this step serve both: the cross-entropy reads no discriminator.
         def classification(call):
@@ -68,6 +70,11 @@ class AlternatingSteps:
                 "optimizer; the one of `optimizer` then trains all three networks."
             )
         # The one that is not given is a copy of the first.
+        _check_averages(
+            optimizer=self.optimizer,
+            discriminator_optimizer=discriminator_optimizer,
+            encoder_optimizer=encoder_optimizer,
+        )
         self.discriminator_optimizer = self._scaled_as_keras_does(discriminator_optimizer)
         self.encoder_optimizer = self._scaled_as_keras_does(encoder_optimizer)
         # Built here, so that a backup can be restored before the first step.
@@ -86,6 +93,17 @@ class AlternatingSteps:
         if isinstance(self.optimizer, scaling) and not isinstance(optimizer, scaling):
             return scaling(optimizer)
         return optimizer
+
+
+def _check_averages(**optimizers):
+    """Raises where an optimizer keeps averages: the steps of two move the encoder."""
+    for name, optimizer in optimizers.items():
+        optimizer = keras.optimizers.get(optimizer) if optimizer is not None else None
+        optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+        if optimizer is not None and optimizer.use_ema:
+            raise checks.refused(
+                name, "one without averages where each step has its own", "one with use_ema=True"
+            )
 
 
 def share_of(penalty):

@@ -44,14 +44,23 @@ class WarnsOfCollapse(keras.callbacks.Callback):
                     "is cheaper. Lower the weight, or raise it slowly with "
                     "lipot.callbacks.WeightSchedule"
                 )
-        self._objective = (epoch, limit, logs["loss"] - _penalty(self.model))
+        self._objective = (epoch, limit, self._objective_of(weights, logs))
+
+    def _objective_of(self, weights, logs):
+        """What the training has come to, as if all samples weighed the same, or `None`.
+
+        Logged terms are means over the weights of samples, the loss is a sum over them.
+        """
+        if self.model.loss is None:
+            return sum(weight * logs[name] for name, weight in weights.items())
+        return None if self.model.has_met_weights else logs["loss"] - _penalty(self.model)
 
     def on_train_end(self, logs=None):
         if self._objective is None:
             return
         epoch, limit, objective = self._objective
         # After one epoch many a training that succeeds is there.
-        if epoch > 0 and limit > 0.0 and objective > _NOTHING * limit:
+        if objective is not None and epoch > 0 and limit > 0.0 and objective > _NOTHING * limit:
             _warn(
                 f"the loss of the last epoch is {objective:.4g}, and constant logits cost "
                 f"{limit:.4g}: nothing has been learned. Try a smaller learning rate, a smaller "

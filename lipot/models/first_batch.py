@@ -55,7 +55,9 @@ class ChecksFirstBatch:
                 "Invalid value received for argument `classifier`. Expected a model that returns "
                 "logits. Received: outputs for the first batch that are probabilities"
             )
-        _check_classes(labels if y is None else y, scores.shape[-1])
+        labels = labels if y is None else y
+        if labels is not None:
+            _check_classes(labels_of(labels), scores.shape[-1])
         return x
 
 
@@ -109,9 +111,7 @@ def one_array(x):
     >>> one_array({"pixels": np.ones(2)})
     array([1., 1.])
     """
-    leaves = keras.tree.flatten(x)
-    if leaves and all(isinstance(leaf, int | float) for leaf in leaves):
-        return x
+    leaves = _leaves(x)
     if len(leaves) != 1 or leaves[0] is None:
         raise checks.refused(
             "x", "one array of inputs, alone or in a list or dict of one", f"{len(leaves)} arrays"
@@ -119,15 +119,25 @@ def one_array(x):
     return leaves[0]
 
 
+def _leaves(nest):
+    """The arrays of a nest; nested lists of numbers are one."""
+    leaves = keras.tree.flatten(nest)
+    numbers = leaves and all(isinstance(leaf, int | float) for leaf in leaves)
+    return [nest] if numbers else leaves
+
+
 def labels_of(y):
-    """The labels that a step is given.
+    """The labels that a step is given, out of a list or a dict of one as Keras takes them.
 
     Raises:
-        ValueError: There are none.
+        ValueError: There are none, or several arrays.
     """
-    if y is None:
+    leaves = _leaves(y)
+    if all(leaf is None for leaf in leaves):
         raise checks.refused("y", "labels: an attack and its losses need them", "y=None")
-    return y
+    if len(leaves) > 1:
+        raise checks.refused("y", "one array of labels", f"{len(leaves)} arrays")
+    return leaves[0]
 
 
 def _check_classes(y, count):

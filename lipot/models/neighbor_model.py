@@ -60,7 +60,10 @@ class NeighborModel(keras.Model):
         **kwargs,
     ):
         # A policy in half precision would round queries, or the points, but not both alike.
-        super().__init__(**{**kwargs, "dtype": "float32"})
+        given = kwargs.pop("dtype", None)
+        super().__init__(dtype="float32", **kwargs)
+        if given is not None and keras.dtype_policies.get(given).compute_dtype != "float32":
+            raise checks.invalid("dtype", "float32, the only one, or None", given)
         self.autocast = False
         layer, optional = keras.layers.Layer, keras.layers.Layer | None
         said = "a Keras layer or model"
@@ -70,6 +73,7 @@ class NeighborModel(keras.Model):
         self.embedding = checks.instance("embedding", embedding, optional, f"{said}, or None")
         self.metric = checks.instance("metric", metric, optional, f"{said}, or None")
         self.search = checks.choice("search", search, sorted(SEARCHES))
+        checks.instance("memory", memory, NeighborMemory | None, "a NeighborMemory or None")
         self.memory = NeighborMemory(name="memory", dtype="float32") if memory is None else memory
         self._index = None
         self._programs = {}
@@ -213,6 +217,8 @@ class NeighborModel(keras.Model):
 
     def nearest(self, inputs, count=None):
         """Finds the stored points next to inputs, as `Neighbors`."""
+        if count is not None:
+            checks.positive_int("count", count)
         inputs = as_float(inputs)
         embedded = self._embed(inputs) if self.metric is None else None
         return self._nearest(inputs, embedded, count)

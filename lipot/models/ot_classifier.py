@@ -9,6 +9,7 @@ from lipot.losses.logits import check_returns_logits
 from lipot.losses.weighted_loss import ReplicatedLoss
 from lipot.math import replicas
 from lipot.math.divergences import crossentropy, one_hot_labels
+from lipot.math.gradients import reversed_gradient
 from lipot.models.alternating_steps import AlternatingSteps, share_of
 from lipot.models.exported_uncalled import ExportsUncalled
 from lipot.models.first_batch import ChecksFirstBatch, labels_of, one_array
@@ -16,7 +17,7 @@ from lipot.models.parts import with_parts
 from lipot.models.prior import StandardNormal, checked_prior
 from lipot.models.random_state import SavesRandomState
 from lipot.models.weight_gradients import total
-from lipot.optimizers.rate_factors import RateFactors
+from lipot.optimizers.rate_factors import with_rates
 
 
 @keras.saving.register_keras_serializable(package="lipot")
@@ -112,7 +113,7 @@ class OTClassifier(
         self._accuracy = keras.metrics.Mean(name="accuracy")
         if discriminator is not None:
             self._divergence = keras.metrics.Mean(name="divergence")
-        self._crossentropy = _Crossentropy(name="crossentropy")
+        self._crossentropy = _Crossentropy(name="crossentropy", dtype="float32")
         self.build(encoder.input_shape)
 
     def build(self, input_shape):
@@ -164,12 +165,13 @@ class OTClassifier(
                 f"loss={loss!r}, loss_weights={kwargs.get('loss_weights')!r}"
             )
         rate = checks.positive_float("discriminator_rate", discriminator_rate)
+        _check_metrics(kwargs.get("metrics"), kwargs.get("weighted_metrics"))
         self._alternating = discriminator_optimizer is not None or encoder_optimizer is not None
         self._compiled_with = (optimizer, rate)
         if not self._alternating and rate != 1.0 and self.discriminator is not None:
             slow = {id(variable) for variable in self.discriminator.trainable_variables}
             rates = [rate if id(v) in slow else 1.0 for v in self.trainable_variables]
-            optimizer = RateFactors(optimizer, rates)
+            optimizer = with_rates(optimizer, rates)
         super().compile(optimizer=optimizer, **kwargs)
         if self._alternating:
             self._compile_alternating(discriminator_optimizer, encoder_optimizer)
@@ -180,7 +182,8 @@ class OTClassifier(
         return self._alternate(*args) if self._alternating else super().train_step(*args)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        inputs, halves = self._batch(x, labels_of(y), training)
+        y = labels_of(y)
+        inputs, halves = self._batch(x, y, training)
         codes = self.encoder(inputs, training=training)
         logits = ops.cast(self.classifier(codes, training=training), "float32")
         loss = self._crossentropy_of(logits, y, sample_weight, halves)
@@ -195,11 +198,10 @@ class OTClassifier(
     def _min_max(self, codes, training):
         """`weight` times the gap, which the encoder descends and the discriminator ascends."""
         score = lambda z: self.discriminator(z, training=training)  # noqa: E731
-        # 2 stop(codes) - codes has the value of the codes and minus their gradient. The sign
-        # before the gap turns that of the discriminator, and turns the encoder's back.
-        gap = self._gap(score, 2.0 * ops.stop_gradient(codes) - codes)
+        # Reversed once for the discriminator, which ascends, and twice for the encoder.
+        gap = self._gap(score, reversed_gradient(codes))
         self._divergence.update_state(replicas.total(gap))
-        return self.weight * replicas.even(2.0 * ops.stop_gradient(gap) - gap)
+        return self.weight * replicas.even(reversed_gradient(gap))
 
     def _gap(self, score, codes):
         """What the discriminator gives codes of the prior above those of the encoder.
@@ -289,6 +291,16 @@ class OTClassifier(
     def from_config(cls, config):
         parts = ("encoder", "classifier", "discriminator", "prior", "attack")
         return cls(**with_parts(config, parts))
+
+
+def _check_metrics(*metrics):
+    """Raises where a compiled metric has the name of a log that the model writes itself."""
+    for metric in keras.tree.flatten([given for given in metrics if given is not None]):
+        name = getattr(metric, "name", metric)
+        if name in ("accuracy", "acc", "divergence"):
+            raise checks.refused(
+                "metrics", "other names than those of the model's own logs", f"{name!r}"
+            )
 
 
 class _Crossentropy(ReplicatedLoss):

@@ -215,6 +215,7 @@ class OTAD(NeighborModel):
             Gai, Wang and Zhang, "OTAD", section V.D and figure 2.
         """
         eps = checks.positive_float("eps", eps)
+        checks.positive_int("steps", steps)
         x = np.asarray(x, "float32")
         rng = np.random.default_rng(seed)
 

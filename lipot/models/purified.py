@@ -5,6 +5,7 @@ from keras import ops
 
 from lipot import checks
 from lipot.backend.keras_graph import takes_training
+from lipot.math.gradients import straight_through
 from lipot.models.exported_uncalled import ExportsUncalled
 from lipot.models.first_batch import one_array
 from lipot.models.parts import with_parts
@@ -91,8 +92,7 @@ class Purified(ExportsUncalled, keras.Model):
         purified = ops.cast(self.purifier(inputs, **inference), inputs.dtype)
         if self.backward == "exact":
             return purified
-        # The value to the last bit, which x + (p - x) is not; the derivative of x.
-        return ops.stop_gradient(purified) + (inputs - ops.stop_gradient(inputs))
+        return straight_through(purified, inputs)
 
     def with_backward(self, backward):
         """Returns a model of the same purifier and classifier with the other derivative.
@@ -100,7 +100,9 @@ class Purified(ExportsUncalled, keras.Model):
         Args:
             backward: `"identity"` or `"exact"`.
         """
-        return Purified(self.purifier, self.classifier, backward, name=self.name)
+        return Purified(
+            self.purifier, self.classifier, backward, name=self.name, dtype=self.dtype_policy
+        )
 
     @property
     def input_shape(self):

@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from lipot import checks
+from lipot.math.linear_maps.images import ImageMap
 from lipot.models.exported_uncalled import ExportsUncalled
 from lipot.models.first_batch import one_array
 from lipot.models.parts import with_parts
@@ -82,13 +83,24 @@ def random_self_ensemble(network, *, first_stddev=0.2, stddev=0.1):
     ...  if hasattr(layer, "stddev")]
     [0.2, 0.1, 0.1, 0.1]
     """
+    checks.instance("network", network, keras.Sequential, "a keras.Sequential")
     layers, level = [], first_stddev
     for layer in network.layers:
-        if isinstance(layer, keras.layers.Conv2D):
+        if _convolves(layer):
             layers.append(RandomNoise(level))
             level = stddev
         layers.append(type(layer).from_config(layer.get_config()))
+    if not any(isinstance(layer, RandomNoise) for layer in layers):
+        raise checks.refused(
+            "network", "a keras.Sequential with convolutions, which noise is put before", "none"
+        )
     return keras.Sequential([keras.Input(network.input_shape[1:]), *layers])
+
+
+def _convolves(layer):
+    """Whether a layer is a convolution of Keras or lipot."""
+    stock = keras.layers.Conv2D | keras.layers.SeparableConv2D | keras.layers.DepthwiseConv2D
+    return isinstance(layer, stock) or isinstance(getattr(layer, "linear_map", None), ImageMap)
 
 
 @keras.saving.register_keras_serializable(package="lipot")
@@ -123,7 +135,7 @@ class SelfEnsemble(ExportsUncalled, keras.Model):
 
     def __init__(self, network, members=10, **kwargs):
         super().__init__(**kwargs)
-        self.network = network
+        self.network = checks.instance("network", network, keras.Model, "a Keras model")
         self.members = checks.positive_int("members", members)
         if network.built:
             self.build(network.input_shape)

@@ -6,7 +6,7 @@ import keras
 
 from lipot import checks
 from lipot.backend.keras_graph import graph_core
-from lipot.layers.base import Condensable, condense
+from lipot.layers.base import condense
 from lipot.layers.copies import copied, says_its_export
 from lipot.models import one_lipschitz
 
@@ -19,10 +19,10 @@ class Exportable:
         condense(self)
 
     def vanilla_export(self):
-        """Returns a copy in which each condensable layer is a stock Keras layer.
+        """Returns a copy in which each layer that computes its kernel is a stock Keras layer.
 
-        Layers without weights (GroupSort, L2 pooling) are kept, and so is a subclass with a `call`
-        of its own; `lipot.to_keras` replaces those too, for a file that loads without lipot.
+        Layers without a stock twin (GroupSort, L2 pooling) are kept, and so is a subclass with a
+        `call` of its own; `lipot.to_keras` replaces those too, for a file that loads without lipot.
         """
         return keras.models.clone_model(self, clone_function=_vanilla)
 
@@ -30,7 +30,7 @@ class Exportable:
 def _vanilla(layer):
     if isinstance(layer, keras.Model) and graph_core(layer) is not None:
         return keras.models.clone_model(layer, clone_function=_vanilla)
-    if isinstance(layer, Condensable) and says_its_export(layer):
+    if says_its_export(layer):
         return layer.vanilla_export()
     if not isinstance(layer, keras.layers.Layer):
         return type(layer).from_config(layer.get_config())

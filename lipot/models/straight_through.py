@@ -1,8 +1,9 @@
 """Backward pass differentiable approximation: attack a defense through another network's slope."""
 
 import keras
-from keras import ops
 
+from lipot import checks
+from lipot.math.gradients import straight_through
 from lipot.models.first_batch import one_array
 from lipot.models.parts import with_parts
 
@@ -11,11 +12,11 @@ from lipot.models.parts import with_parts
 class StraightThrough(keras.Model):
     r"""Has the outputs of one model and the derivatives of another.
 
-    $$ s(x) + \text{stop}\left( f(x) - s(x) \right) $$
+    $$ \text{stop}(f(x)) + \left( s(x) - \text{stop}(s(x)) \right) $$
 
     Args:
-        model: Keras model f, whose outputs count.
-        surrogate: Keras model s, whose derivatives stand in for those of f. None for the
+        model: Keras model or layer f, whose outputs count.
+        surrogate: Keras model or layer s, whose derivatives stand in for those of f. None for the
             network an `OTAD` was made from, as its authors attack it.
         **kwargs: Arguments of `keras.Model`.
 
@@ -41,8 +42,14 @@ class StraightThrough(keras.Model):
 
     def __init__(self, model, surrogate=None, **kwargs):
         super().__init__(**kwargs)
-        self.model = model
-        self.surrogate = surrogate
+        self.model = checks.instance("model", model, keras.layers.Layer, "a Keras model or layer")
+        self.surrogate = checks.instance(
+            "surrogate", surrogate, keras.layers.Layer | None, "a Keras model or layer, or None"
+        )
+        if surrogate is None and not hasattr(model, "network"):
+            raise checks.refused(
+                "surrogate", "a Keras model or layer: only an OTAD has a network of its own", "None"
+            )
         # It has no weights of its own to wait for.
         self.built = True
 
@@ -52,8 +59,7 @@ class StraightThrough(keras.Model):
             approximate = self.model.network(inputs)
         else:
             approximate = self.surrogate(inputs, training=False)
-        exact = ops.stop_gradient(self.model(inputs, training=False))
-        return approximate + (exact - ops.stop_gradient(approximate))
+        return straight_through(self.model(inputs, training=False), approximate)
 
     def build(self, input_shape=None):
         self.built = True

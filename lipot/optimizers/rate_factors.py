@@ -20,7 +20,9 @@ class RateFactors(keras.optimizers.Optimizer):
         name: Name of the optimizer.
 
     Raises:
-        ValueError: A factor is not positive, or there are more or fewer than variables.
+        ValueError: A factor is not positive, or there are more or fewer than variables; or the
+            optimizer averages variables (`use_ema`), which would be averages of whole steps, or
+            scales the loss: that goes around this one.
 
     Example:
 
@@ -35,7 +37,7 @@ class RateFactors(keras.optimizers.Optimizer):
 
     def __init__(self, optimizer, factors, name="rate_factors"):
         super().__init__(learning_rate=0.0, name=name)
-        self.inner_optimizer = keras.optimizers.get(optimizer)
+        self.inner_optimizer = _checked(keras.optimizers.get(optimizer))
         self.factors = [checks.positive_float("factors", factor) for factor in factors]
 
     def build(self, variables):
@@ -95,3 +97,33 @@ class RateFactors(keras.optimizers.Optimizer):
     def from_config(cls, config, custom_objects=None):
         inner = keras.saving.deserialize_keras_object(config["optimizer"], custom_objects)
         return cls(**{**config, "optimizer": inner})
+
+
+def with_rates(optimizer, factors):
+    """Puts `RateFactors` around an optimizer, inside of what scales its loss.
+
+    Args:
+        optimizer: What `keras.Model.compile` takes.
+        factors: As those of `RateFactors`.
+    """
+    optimizer = keras.optimizers.get(optimizer)
+    if not isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        return RateFactors(optimizer, factors)
+    inner = RateFactors(optimizer.inner_optimizer, factors)
+    config = optimizer.get_config()
+    config["inner_optimizer"] = keras.saving.serialize_keras_object(inner)
+    return type(optimizer).from_config(config)
+
+
+def _checked(optimizer):
+    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        raise checks.refused(
+            "optimizer",
+            "an optimizer without loss scaling",
+            "a LossScaleOptimizer, which goes around RateFactors",
+        )
+    if optimizer.use_ema:
+        raise checks.refused(
+            "optimizer", "an optimizer that keeps no averages", "one with use_ema=True"
+        )
+    return optimizer

@@ -190,6 +190,8 @@ class StepEmbedding(keras.layers.Layer):
 
     def __init__(self, size, **kwargs):
         super().__init__(**kwargs)
+        # Half precision has no numbers for many steps.
+        self.autocast = False
         self.size = checks.positive_int("size", size)
         if size % 2:
             raise checks.invalid("size", "an even positive integer", size)

@@ -127,6 +127,8 @@ def test_inputs_outside_the_data_range_are_refused(attack):
         attack(0.3)(small_network(), np.round(X) - 1.0, Y)
     attack(8.0, clip_max=255.0)(small_network(), 255.0 * X, Y)
     attack(0.3, clip_min=None, clip_max=None)(small_network(), 255.0 * X - 9.0, Y)
+    with pytest.raises(ValueError, match="`x`. Expected numbers. Received: NaN"):
+        attack(0.3)(small_network(), np.where(X > 0.5, np.nan, X), Y)
     # Rounding is no other range.
     attack(0.3)(small_network(), np.round(X) * 1.0001, Y)
 

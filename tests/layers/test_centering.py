@@ -123,3 +123,19 @@ def test_round_trips(make, tmp_path):
 def test_bad_arguments_are_named(make, word):
     with pytest.raises(ValueError, match=word):
         make()
+
+
+def test_padded_steps_do_not_count_in_the_mean_of_a_batch():
+    x = np.array([[[4.0], [0.0], [0.0]], [[2.0], [6.0], [0.0]]], "float32")
+    layer, stock = BatchCentering(momentum=0.0), keras.layers.BatchNormalization(momentum=0.0)
+    for centering in (layer, stock):
+        masked = centering(keras.layers.Masking()(x), training=True)
+        assert masked._keras_mask is not None
+    np.testing.assert_allclose(to_numpy(layer.moving_mean), [4.0])
+    np.testing.assert_allclose(to_numpy(layer.moving_mean), to_numpy(stock.moving_mean))
+
+
+@pytest.mark.parametrize("layer", [BatchCentering(), LayerCentering()])
+def test_a_bound_before_there_are_weights_says_so(layer):
+    with pytest.raises(ValueError, match="has no weights yet"):
+        _ = layer.lipschitz_bound

@@ -19,6 +19,11 @@ STEPWISE = {
     "PartialAbs": layers.PartialAbs,
     "PReLUlip": layers.PReLUlip,
     "PositionEmbedding": layers.PositionEmbedding,
+    "BatchCentering": layers.BatchCentering,
+    "LayerCentering": layers.LayerCentering,
+    "LipschitzResidual": lambda: layers.LipschitzResidual([layers.SpectralDense(4)]),
+    "TransportResidual": lambda: layers.TransportResidual(layers.SpectralDense(4)),
+    "SelfAttention": lambda: layers.SelfAttention(2),
 }
 
 

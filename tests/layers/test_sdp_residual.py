@@ -188,3 +188,9 @@ def test_round_trips(tmp_path):
 def test_bad_arguments_are_named(make, word):
     with pytest.raises(ValueError, match=word):
         make()
+
+
+def test_the_constraint_of_the_kernel_is_saved():
+    layer = SDPResidualDense(3, kernel_constraint="non_neg")
+    copy = SDPResidualDense.from_config(layer.get_config())
+    assert isinstance(copy.kernel_constraint, keras.constraints.NonNeg)

@@ -124,3 +124,23 @@ def test_margins_are_positive():
     for loss in (TripletLoss, ContrastiveLoss):
         with pytest.raises(ValueError, match="`margin`"):
             loss(margin=0.0)
+
+
+@pytest.mark.parametrize("loss", [TripletLoss(0.5), ContrastiveLoss(1.0)])
+def test_the_loss_is_the_same_far_from_the_origin_and_in_half_precision(loss):
+    codes = np.array([[0, 0], [0.25, 0], [0, 0.5], [0.25, 0.5]], "float32")
+    labels = np.array([0, 0, 1, 1])
+    expected = float(loss(labels, codes))
+    np.testing.assert_allclose(float(loss(labels, codes + 3000.0)), expected, rtol=1e-3)
+    # Squares of codes of this length are beyond float16.
+    long = np.asarray(400.0 * codes, "float16")
+    wide = float(loss(labels, long.astype("float32")))
+    assert np.isfinite(wide)
+    np.testing.assert_allclose(float(loss(labels, long)), wide, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", [TripletLoss, ContrastiveLoss])
+def test_the_dtype_is_that_of_the_computation_and_is_saved(kind):
+    loss = kind(dtype="float64")
+    assert kind.from_config(loss.get_config()).dtype == "float64"
+    assert keras.backend.standardize_dtype(kind()(*sample()).dtype) == "float32"

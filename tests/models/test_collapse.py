@@ -214,3 +214,19 @@ def test_a_penalty_on_weights_is_no_sign_of_chance():
     # Larger than the cross-entropy of chance; constant logits would pay it too.
     dense.kernel.regularizer = lambda kernel: 0.0 * keras.ops.sum(kernel) + 5.0
     assert not warned(robust, 2, y=y)
+
+
+@pytest.mark.parametrize("weight", [None, 10.0, 0.1])
+@pytest.mark.parametrize("learns", [True, False])
+def test_weights_of_samples_neither_hide_a_collapse_nor_feign_one(weight, learns):
+    x, y = np.eye(3, dtype="float32")[np.arange(48) % 3], np.arange(48) % 3
+    dense = keras.layers.Dense(3, kernel_initializer=keras.initializers.Identity(4.0 * learns))
+    network = keras.Sequential([keras.Input((3,)), dense])
+    robust = AdversarialModel(network, FGSM(0.01), [losses.AdversarialCrossentropy()])
+    robust.compile(keras.optimizers.SGD(0.0), **QUICK)
+    weights = None if weight is None else dict.fromkeys(range(3), weight)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        robust.fit(x, y, class_weight=weights, epochs=2, verbose=0)
+    said = any("nothing has been learned" in str(warning.message) for warning in caught)
+    assert said != learns

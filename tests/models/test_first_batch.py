@@ -240,3 +240,16 @@ def test_rows_of_probabilities_and_of_signs_are_taken(digits):
     ]
     np.testing.assert_allclose(found[1:3], found[0], rtol=1e-5)
     np.testing.assert_allclose(found[3], found[0], rtol=1e-2)
+
+
+@pytest.mark.parametrize("form", [lambda y: [y], lambda y: {"digit": y}, lambda y: (y,)])
+def test_labels_in_a_container_of_one_train_as_in_keras(form):
+    x, y = np.random.default_rng(0).uniform(size=(50, 6)).astype("float32"), np.arange(50) % 3
+    classifier = keras.Sequential([keras.Input((6,)), keras.layers.Dense(3)])
+    robust = AdversarialModel(classifier, None, losses.AdversarialCrossentropy())
+    robust.compile("sgd")
+    loss = robust.evaluate(x, y, verbose=0)[0]
+    assert robust.evaluate(x, form(y), verbose=0)[0] == pytest.approx(loss)
+    robust.fit(x, form(y), verbose=0)
+    with pytest.raises(ValueError, match=r"argument `y`.*one array of labels.*2 arrays"):
+        robust.fit(x, [y, y], verbose=0)

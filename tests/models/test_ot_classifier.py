@@ -313,6 +313,23 @@ def test_random_self_ensemble_keeps_the_network_and_adds_noise(digits):
     assert sum(isinstance(layer, models.RandomNoise) for layer in noisy.layers) == 4
 
 
+@pytest.mark.parametrize(
+    "layer", [lipot.layers.SpectralConv2D(2, 3), keras.layers.SeparableConv2D(2, 3)]
+)
+def test_noise_goes_before_convolutions_of_every_kind(layer):
+    network = keras.Sequential([keras.Input((6, 6, 1)), layer, keras.layers.Flatten()])
+    noisy = models.random_self_ensemble(network)
+    assert isinstance(noisy.layers[0], models.RandomNoise)
+
+
+def test_a_network_without_convolutions_gets_no_noise_and_is_refused():
+    network = keras.Sequential([keras.Input((6,)), keras.layers.Dense(2)])
+    with pytest.raises(ValueError, match="argument `network`.*convolutions"):
+        models.random_self_ensemble(network)
+    with pytest.raises(ValueError, match="argument `network`"):
+        models.SelfEnsemble("network")
+
+
 def test_intrinsic_dimension_of_a_plane_in_space():
     pytest.importorskip("skdim")
     plane = np.random.default_rng(0).normal(size=(600, 2)) @ np.ones((2, 2))
@@ -339,3 +356,45 @@ def test_a_loss_that_would_be_ignored_is_refused(arguments):
     settings = {} if len(arguments) == 2 else {"loss": keras.losses.CategoricalHinge()}
     with pytest.raises(ValueError, match="its own losses"):
         small().compile(*arguments, **settings)
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_a_slower_discriminator_leaves_the_scale_of_the_loss_alone(wrapped):
+    """In half precision the loss is scaled, and divided by the scale, once."""
+    policy = keras.config.dtype_policy()
+    x, y = np.random.default_rng(0).uniform(size=(64, 6)).astype("float32"), np.arange(64) % 3
+    moved = []
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        for rate in (1.0, 0.5):
+            keras.utils.set_random_seed(0)
+            parts = [
+                keras.Sequential([keras.Input((size,)), keras.layers.Dense(units)])
+                for size, units in ((6, 4), (4, 3), (4, 1))
+            ]
+            model = OTClassifier(*parts)
+            optimizer = keras.optimizers.SGD(0.5)
+            if wrapped:
+                optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+            model.compile(optimizer, discriminator_rate=rate)
+            before = model.encoder.get_weights()[0]
+            model.fit(x, y, batch_size=16, shuffle=False, verbose=0)
+            moved.append(np.abs(model.encoder.get_weights()[0] - before).max())
+    finally:
+        keras.config.set_dtype_policy(policy)
+    np.testing.assert_allclose(moved[1], moved[0], rtol=0.1)
+
+
+def test_averages_that_steps_of_another_optimizer_would_undo_are_refused():
+    averaged = keras.optimizers.SGD(0.1, use_ema=True)
+    with pytest.raises(ValueError, match="use_ema"):
+        small().compile(averaged, discriminator_rate=0.5)
+    if keras.backend.backend() != "jax":
+        with pytest.raises(ValueError, match="encoder_optimizer.*use_ema"):
+            small().compile("sgd", encoder_optimizer=averaged)
+    small().compile(averaged)
+
+
+def test_a_metric_under_the_name_of_a_log_is_refused():
+    with pytest.raises(ValueError, match="`metrics`.*'accuracy'"):
+        small().compile("adam", metrics=["accuracy"])

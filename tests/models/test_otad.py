@@ -9,7 +9,7 @@ import lipot
 from lipot import backend
 from lipot.math.interpolation import interpolate
 from lipot.math.precision import widest_float
-from lipot.models import OTAD, NearestMean, StraightThrough
+from lipot.models import OTAD, InterpolationData, NearestMean, StraightThrough
 from tests.helpers import to_numpy
 
 
@@ -330,3 +330,39 @@ def test_a_step_is_refused_like_fit():
     x = points()[:4]
     with pytest.raises(TypeError, match="is not trained by fit"):
         model.train_on_batch(x, model.predict(x, verbose=0))
+
+
+def test_what_is_asked_of_parts_knows_their_weights_as_they_are():
+    """Compiled once, it must not keep the weights that were there then."""
+    x = np.random.default_rng(0).normal(size=(12, 3)).astype("float32")
+    backbone = keras.Sequential([keras.Input((3,)), keras.layers.Dense(3)])
+    head = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    metric = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    model = OTAD(backbone, head, neighbors=3, metric=metric).adapt(x)
+    model.network_features(x), model.codes(x)
+    for network in (backbone, metric):
+        kernel = network.layers[0].kernel
+        kernel.assign(3.0 * kernel)
+    np.testing.assert_allclose(model.network_features(x), to_numpy(backbone(x)), rtol=1e-5)
+    center = to_numpy(model.memory.center)
+    np.testing.assert_allclose(model.codes(x), to_numpy(metric(x)) - center, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("ask", "name"),
+    [
+        (lambda model, x: model.features(x, batch_size=0), "batch_size"),
+        (lambda model, x: model.nearest(x, count=0), "count"),
+        (lambda model, x: model.local_lipschitz(x, steps=-1), "steps"),
+        (lambda model, x: InterpolationData(model, x, batch_size=0), "batch_size"),
+        (lambda model, x: InterpolationData("model", x), "otad"),
+        (lambda model, x: OTAD(model.backbone, model.head, memory="memory"), "memory"),
+        (lambda model, x: OTAD(model.backbone, model.head, dtype="float64"), "dtype"),
+    ],
+)
+def test_arguments_that_cannot_be_are_named(ask, name):
+    x = np.random.default_rng(0).normal(size=(12, 3)).astype("float32")
+    network = keras.Sequential([keras.Input((3,)), keras.layers.Rescaling(2.0)])
+    model = OTAD(network, network, neighbors=3).adapt(x)
+    with pytest.raises(ValueError, match=f"argument `{name}`"):
+        ask(model, x)

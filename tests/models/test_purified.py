@@ -7,7 +7,7 @@ from keras import ops
 
 import lipot
 from lipot import backend
-from lipot.models import Purified
+from lipot.models import Purified, StraightThrough
 from lipot.purifiers import MedianFilter
 from tests.helpers import numeric_gradient, to_numpy
 
@@ -100,3 +100,29 @@ def test_what_does_not_fit_is_refused(arguments, name):
     fits = {"purifier": MedianFilter(), "classifier": small_classifier()}
     with pytest.raises(ValueError, match=f"argument `{name}`"):
         Purified(**{**fits, **arguments})
+
+
+def test_the_value_is_that_of_the_model_however_large_the_surrogate():
+    x = np.random.default_rng(0).normal(size=(64, 4)).astype("float32")
+    parts = [keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)]) for _ in range(2)]
+    parts[1].layers[0].kernel.assign(1e6 * parts[1].layers[0].kernel)
+    np.testing.assert_array_equal(StraightThrough(*parts).predict(x), parts[0].predict(x))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [(("junk", None), "model"), ((keras.layers.Flatten(), 3), "surrogate")],
+)
+def test_a_straight_through_of_no_models_is_refused(arguments, name):
+    with pytest.raises(ValueError, match=f"argument `{name}`"):
+        StraightThrough(*arguments)
+
+
+def test_a_model_without_a_network_of_its_own_needs_a_surrogate():
+    with pytest.raises(ValueError, match="argument `surrogate`"):
+        StraightThrough(keras.layers.Flatten())
+
+
+def test_the_twin_has_the_dtype(x):
+    model = Purified(MedianFilter(3), small_classifier(), dtype="float64")
+    assert model.with_backward("exact").dtype == "float64"

@@ -8,6 +8,9 @@ import pytest
 
 import lipot
 from lipot import layers
+from lipot.backend.keras_graph import all_layers
+from lipot.layers.base import LipschitzLayer
+from tests.helpers import to_numpy
 
 
 def body(k_coef_lip=1.0, name=None):
@@ -141,3 +144,24 @@ def test_what_promises_one_brings_none():
                 keras.layers.MaxPooling2D(2),
             ]
         )
+
+
+def test_layers_inside_other_layers_are_condensed():
+    inner = layers.SpectralDense(3, orthogonalizer="cholesky")
+    model = lipot.Sequential([keras.Input((2, 4)), keras.layers.TimeDistributed(inner)])
+    inner.kernel.assign(2.0 * inner.kernel)
+    outputs = to_numpy(model(np.ones((1, 2, 4))))
+    model.condense()
+    values = np.linalg.svd(to_numpy(inner.kernel), compute_uv=False)
+    np.testing.assert_allclose(values, 1.0, atol=1e-4)
+    np.testing.assert_allclose(to_numpy(model(np.ones((1, 2, 4)))), outputs, atol=1e-5)
+
+
+def test_every_layer_that_says_its_export_is_exported():
+    model = lipot.Sequential(
+        [keras.Input((4,)), layers.SDPResidualDense(6), layers.SpectralDense(3)]
+    )
+    x = np.random.default_rng(0).normal(size=(5, 4)).astype("float32")
+    exported = model.vanilla_export()
+    assert not [part for part in all_layers(exported) if isinstance(part, LipschitzLayer)]
+    np.testing.assert_allclose(to_numpy(exported(x)), to_numpy(model(x)), atol=1e-5)

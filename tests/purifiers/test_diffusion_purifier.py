@@ -82,3 +82,20 @@ def test_a_unet_learns_to_tell_the_noise_in_digits(tmp_path):
     loaded = keras.saving.load_model(tmp_path / "diffusion.keras", safe_mode=True)
     expected = purifier.predict(noisy, verbose=0)
     assert np.allclose(loaded.predict(noisy, verbose=0), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize(("policy", "steps"), [("mixed_float16", 1000), ("mixed_bfloat16", 300)])
+def test_half_precision_purifies_as_single_does(policy, steps):
+    """Its first share of the image is 1 there, and it has no number for most steps."""
+    x = np.random.default_rng(0).uniform(size=(4, 8, 8, 1)).astype("float32")
+    before, found = keras.config.dtype_policy(), []
+    try:
+        for name in ("float32", policy):
+            keras.config.set_dtype_policy(name)
+            keras.utils.set_random_seed(0)
+            network = denoising_unet((8, 8, 1), filters=8)
+            purifier = DiffusionPurifier(network, steps=steps, level=6 / steps, seed=0)
+            found.append(ops.convert_to_numpy(ops.cast(purifier(x), "float32")))
+    finally:
+        keras.config.set_dtype_policy(before)
+    np.testing.assert_allclose(found[1], found[0], atol=0.02)

@@ -200,13 +200,16 @@ class AutoAttack:
         logits = victim.logits(x)
         check_logits(victim.model, logits, self.outputs)
         y = checks.labels(y, *logits.shape).astype("int32")
-        ball = Ball(self.norm, self.clip_min, self.clip_max)
-        settings = _Settings(ball, x.shape[1:], self.steps, self.queries, self.batch_size)
+        settings = _Settings(self._ball, x.shape[1:], self.steps, self.queries, self.batch_size)
         searches = [self._search(name, victim, settings, logits.shape[1]) for name in self.attacks]
         with Bar("AutoAttack") if verbose else Silence() as bar:
             progress = Progress({search.name: search.calls for search in searches}, bar)
             how = {"batch_size": self.batch_size, "seed": self.seed, "progress": progress}
             return run_in_turn(victim, searches, x, y, logits, **how)
+
+    @property
+    def _ball(self):
+        return Ball(self.norm, self.clip_min, self.clip_max)
 
     def _victim_of(self, model):
         if isinstance(model, Victim):
@@ -224,21 +227,15 @@ class AutoAttack:
 
     def _check_points(self, x):
         x = np.asarray(x, "float32")
-        low = -np.inf if self.clip_min is None else self.clip_min
-        high = np.inf if self.clip_max is None else self.clip_max
         if x.ndim < 2 or not len(x) or not np.all(np.isfinite(x)):
             raise ValueError(
                 "Invalid value received for argument `x`. Expected one finite point or more, of "
                 f"shape (n, ...). Received: shape {x.shape}"
                 + (", with NaN or infinite values" if x.size else "")
             )
-        if x.min() < low or x.max() > high:
-            raise ValueError(
-                f"Invalid value received for argument `x`. Expected values from {low} to {high}, "
-                "the range that `clip_min` and `clip_max` tell. Received: values from "
-                f"{x.min()} to {x.max()}"
-            )
-        return x
+        self._ball.check_range(x)
+        # What rounding has put beside the range has no attacked points around it.
+        return np.clip(x, self.clip_min, self.clip_max)
 
     def get_config(self):
         return {

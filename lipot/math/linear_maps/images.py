@@ -3,15 +3,12 @@
 import dataclasses
 import math
 
-import keras
 import numpy as np
 from keras import ops
 
 from lipot import checks
 from lipot.math.linear_maps.linear_map import LinearMap
 from lipot.math.padding import PADDINGS
-
-_DATA_FORMATS = ("channels_last", "channels_first")
 
 
 def spatial_axes(data_format):
@@ -45,13 +42,12 @@ class ImageMap(LinearMap):
     dilation_rate: tuple = (1, 1)
 
     def __post_init__(self):
-        data_format = self.data_format or keras.config.image_data_format()
         checked = {
             "filters": checks.positive_int("filters", self.filters),
             "kernel_size": checks.pair("kernel_size", self.kernel_size),
             "strides": checks.pair("strides", self.strides),
             "padding": checks.choice("padding", str(self.padding).lower(), PADDINGS),
-            "data_format": checks.choice("data_format", data_format, _DATA_FORMATS),
+            "data_format": checks.data_format("data_format", self.data_format),
             "dilation_rate": checks.pair("dilation_rate", self.dilation_rate),
         }
         for name, value in checked.items():
