@@ -46,8 +46,11 @@ class NeighborRadii(NamedTuple):
 
     def scaled(self, factor):
         """The same radii in another unit."""
-        return self._replace(
-            set_radius=self.set_radius * factor, margin_radius=self.margin_radius * factor
+        return NeighborRadii(
+            set_radius=self.set_radius * factor,
+            margin_radius=self.margin_radius * factor,
+            # A quotient rounds to the nearest number, and a bound must not be below.
+            slope=np.nextafter(self.slope / factor, np.inf),
         )
 
     def summary(self):

@@ -1,25 +1,20 @@
 """Sizes of what is broadcast: who is repeated how often, where a graph leaves sizes open."""
 
 import functools
-import math
 
 import keras
 import numpy as np
 
-from lipot.backend.keras_graph import operation_kind, steps
+from lipot.backend.keras_graph import operation_kind
 from lipot.certificates.node import Node
+from lipot.certificates.open_sizes import keeps_open_sizes, open_shape, sizes_in
 
-# Sizes that stand in for those left open. A size is eventually linear in the sizes that it depends
-# on, and repeats only where it is 1: two that agree on all of these agree.
-_SMALL = (1, 2, 3, 4, 5, 6, 7, 8, 9, 16, 33, 64)
-_DRAWS, _FEWEST = 16, 4
-_LARGEST = 10**7
 # Layers that add one input after the other.
 _ADDING = {keras.layers.Add, keras.layers.Average}
 
 
 class Sizes:
-    """Compares the open sizes of tensors in a graph by trying sizes of its inputs.
+    """Compares the open sizes of tensors in a graph.
 
     Args:
         core: A model with a graph.
@@ -32,40 +27,13 @@ class Sizes:
 
     def agree(self, tensors, axis):
         """Whether some tensors have the same size along an axis, whatever the inputs' sizes."""
-        keys = [id(tensor) for tensor in tensors]
-        found = [[known[key][axis] for key in keys] for known in self._tried if _has(known, keys)]
-        return len(found) >= _FEWEST and all(len(set(sizes)) == 1 for sizes in found)
+        found = [self._known.get(id(tensor)) for tensor in tensors]
+        return None not in found and len({shape[axis - 1] for shape in found}) == 1
 
     @functools.cached_property
-    def _tried(self):
-        shapes = [node.shape for node in self._inputs]
-        beyond = _beyond(self._core)
-        return [_run(self._core, chosen) for chosen in tried_sizes(shapes, beyond)]
-
-
-def _beyond(core):
-    """Sizes from which on no slice of a graph ends or strides past its inputs."""
-    leaves = [leaf for step in steps(core) for leaf in keras.tree.flatten((step.args, step.kwargs))]
-    bounds = [
-        abs(int(number))
-        for leaf in leaves
-        for number in ((leaf.start, leaf.stop, leaf.step) if isinstance(leaf, slice) else (leaf,))
-        if isinstance(number, int | np.integer) and not isinstance(number, bool)
-    ]
-    last = min(max(sum(bounds), math.prod(bound for bound in bounds if bound)), _LARGEST)
-    return (last + 1, 2 * last + 3, 3 * last + 7, 5 * last + 11)
-
-
-def tried_sizes(shapes, beyond=()):
-    """Yields lists of shapes like the given ones, with numbers for the sizes left open."""
-    missing = sum(n is None for shape in shapes for n in shape[1:])
-    rng = np.random.default_rng(0)
-    choices = [[n] * missing for n in (*_SMALL, *beyond)]
-    if missing > 1:
-        choices += rng.choice(_SMALL, size=(_DRAWS * missing, missing)).tolist()
-    for sizes in choices:
-        left = iter(sizes)
-        yield [(s[0], *(next(left) if n is None else n for n in s[1:])) for s in shapes]
+    def _known(self):
+        shapes = [open_shape(node.shape, place) for place, node in enumerate(self._inputs)]
+        return sizes_in(self._core, shapes)
 
 
 def broadcast_shape(operation, step, nodes, sizes):
@@ -156,20 +124,8 @@ def repeated_without_end(operation, shapes):
 
 def check_branch(layer, node):
     """Raises where the branch of a residual layer may change a size that is left open."""
-    if None not in node.shape[1:]:
-        return
-    found = [_same_shape(layer.branch, shape) for (shape,) in tried_sizes([node.shape])]
-    found = [same for same in found if same is not None]
-    if len(found) < _FEWEST or not all(found):
+    if None in node.shape[1:] and not keeps_open_sizes(layer.branch, node.shape):
         raise repeated_without_end(layer, [node.shape])
-
-
-def _same_shape(branch, shape):
-    try:
-        return tuple(branch.compute_output_shape(shape))[1:] == shape[1:]
-    # A window or kernel may be larger than such an input.
-    except ValueError:
-        return None
 
 
 def _operands(operation, step):
@@ -180,25 +136,3 @@ def _joined(sizes):
     known = [n for n in sizes if n is not None]
     largest = max(known, default=1)
     return None if largest == 1 and len(known) < len(sizes) else largest
-
-
-def _has(known, keys):
-    return all(key in known for key in keys)
-
-
-def _run(core, shapes):
-    """Shapes in a graph for some shapes of its inputs, up to where they fit no longer."""
-    specs = {
-        id(tensor): keras.KerasTensor(shape, tensor.dtype)
-        for tensor, shape in zip(core.inputs, shapes)
-    }
-    for step in steps(core):
-        args, kwargs = step.arguments(specs)
-        kwargs = {name: value for name, value in kwargs.items() if name != "training"}
-        try:
-            found = step.operation.compute_output_spec(*args, **kwargs)
-        # A window or kernel may be larger than such an input.
-        except ValueError:
-            break
-        specs.update((id(t), spec) for t, spec in zip(step.outputs, keras.tree.flatten(found)))
-    return {key: tuple(spec.shape) for key, spec in specs.items()}

@@ -64,6 +64,7 @@ class InvertibleDownSampling(ImageLayer):
             )
 
     def call(self, inputs):
+        self.check_blocks(inputs.shape)
         outputs = space_to_channels(inputs, self.pool_size, self.data_format)
         return scale(outputs, self.k_coef_lip)
 

@@ -1,4 +1,8 @@
-"""Permutations that trade image size for channels, and back."""
+"""Permutations that trade image size for channels, and back.
+
+The batch is named in each reshape: a size left to be found would take what other samples hold where
+blocks do not fill the image.
+"""
 
 from keras import ops
 
@@ -25,14 +29,14 @@ def space_to_channels(images, factors, data_format="channels_last"):
     """
     p, q = factors
     if data_format == "channels_last":
-        _, height, width, channels = ops.shape(images)
-        blocks = ops.reshape(images, (-1, height // p, p, width // q, q, channels))
+        batch, height, width, channels = ops.shape(images)
+        blocks = ops.reshape(images, (batch, height // p, p, width // q, q, channels))
         blocks = ops.transpose(blocks, (0, 1, 3, 2, 4, 5))
-        return ops.reshape(blocks, (-1, height // p, width // q, p * q * channels))
-    _, channels, height, width = ops.shape(images)
-    blocks = ops.reshape(images, (-1, channels, height // p, p, width // q, q))
+        return ops.reshape(blocks, (batch, height // p, width // q, p * q * channels))
+    batch, channels, height, width = ops.shape(images)
+    blocks = ops.reshape(images, (batch, channels, height // p, p, width // q, q))
     blocks = ops.transpose(blocks, (0, 3, 5, 1, 2, 4))
-    return ops.reshape(blocks, (-1, p * q * channels, height // p, width // q))
+    return ops.reshape(blocks, (batch, p * q * channels, height // p, width // q))
 
 
 def channels_to_space(images, factors, data_format="channels_last"):
@@ -55,11 +59,11 @@ def channels_to_space(images, factors, data_format="channels_last"):
     """
     p, q = factors
     if data_format == "channels_last":
-        _, height, width, channels = ops.shape(images)
-        blocks = ops.reshape(images, (-1, height, width, p, q, channels // (p * q)))
+        batch, height, width, channels = ops.shape(images)
+        blocks = ops.reshape(images, (batch, height, width, p, q, channels // (p * q)))
         blocks = ops.transpose(blocks, (0, 1, 3, 2, 4, 5))
-        return ops.reshape(blocks, (-1, height * p, width * q, channels // (p * q)))
-    _, channels, height, width = ops.shape(images)
-    blocks = ops.reshape(images, (-1, p, q, channels // (p * q), height, width))
+        return ops.reshape(blocks, (batch, height * p, width * q, channels // (p * q)))
+    batch, channels, height, width = ops.shape(images)
+    blocks = ops.reshape(images, (batch, p, q, channels // (p * q), height, width))
     blocks = ops.transpose(blocks, (0, 3, 4, 1, 5, 2))
-    return ops.reshape(blocks, (-1, channels // (p * q), height * p, width * q))
+    return ops.reshape(blocks, (batch, channels // (p * q), height * p, width * q))

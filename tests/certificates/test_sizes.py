@@ -239,3 +239,78 @@ def test_slices_that_agree_on_small_sizes_alone_are_refused(join):
     inputs = keras.Input((None, 1))
     with pytest.raises(ValueError, match="repeated along an axis of unknown size"):
         lipot.lipschitz_constant(keras.Model(inputs, join(inputs)))
+
+
+def strided(step):
+    return lipot.layers.PadConv2D(1, 1, strides=(step, 1), use_bias=False)
+
+
+def cut(x):
+    """A branch that keeps up to 64 values and shortens what is longer."""
+    branch = keras.Input((None, 1))
+    return keras.Model(branch, branch[:, -64:64])(x)
+
+
+@pytest.mark.parametrize(
+    ("shape", "join"),
+    [
+        ((None, 1, 1), lambda x: strided(70)(x) + strided(4200)(x)),
+        ((None, 1, 1), lambda x: strided(70)(x) + strided(71)(x)),
+        ((None, 1), lambda x: x + cut(x)),
+        ((None, 1), lambda x: x[:, :5] + x[:, :6]),
+        ((None, 1), lambda x: layers.UpSampling1D(2)(layers.AveragePooling1D(2)(x)) + x),
+    ],
+)
+def test_sizes_that_agree_up_to_a_number_are_refused(shape, join):
+    inputs = keras.Input(shape)
+    with pytest.raises(ValueError, match="repeated along an axis of unknown size|one image size"):
+        lipot.lipschitz_constant(keras.Model(inputs, join(inputs)))
+
+
+@pytest.mark.parametrize("kind", [lipot.layers.LipschitzResidual, lipot.layers.TransportResidual])
+def test_a_branch_that_shortens_long_inputs_alone_is_refused(kind):
+    branch = keras.Input((None, 1))
+    inputs = keras.Input((None, 1))
+    layer = kind(keras.Model(branch, branch[:, -64:64]))
+    with pytest.raises(ValueError, match="repeated along an axis of unknown size"):
+        lipot.lipschitz_constant(keras.Model(inputs, layer(inputs)))
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (lambda x: x[:, ::2][:, ::3], lambda x: x[:, ::6]),
+        (lambda x: x[:, 1:][:, ::2], lambda x: x[:, ::2]),
+        (lambda x: x[:, 2:][:, 3:], lambda x: x[:, 5:]),
+        (lambda x: x[:, :5], lambda x: ops.relu(x[:, :5])),
+        (lambda x: x[:, 3::4], lambda x: x[:, 1:][:, 2::4]),
+    ],
+)
+def test_open_sizes_are_compared_as_functions_of_the_inputs(first, second):
+    """What is said of all sizes is tried at many."""
+    inputs = keras.Input((None, 2))
+    left, right = first(inputs), second(inputs)
+    sizes = keras.Model(inputs, [left, right])
+    agree = all(
+        len({tuple(to_numpy(part).shape) for part in sizes(np.zeros((1, n, 2)))}) == 1
+        for n in range(6, 60)
+    )
+    model = keras.Model(inputs, left + right)
+    if agree:
+        assert lipot.lipschitz_constant(model) == pytest.approx(2.0)
+    else:
+        with pytest.raises(ValueError, match="repeated along an axis of unknown size"):
+            lipot.lipschitz_constant(model)
+
+
+def test_a_network_of_strided_blocks_has_a_constant_for_all_sizes():
+    def conv(filters, size, strides=1):
+        return lipot.layers.OrthogonalConv2D(filters, size, strides=strides)
+
+    inputs = keras.Input((None, None, 2))
+    kept = conv(4, 3)(inputs)
+    for strides in (1, 2, 2):
+        block = conv(4 * strides, 3)(conv(4 * strides, 3, strides)(kept))
+        around = conv(4 * strides, strides, strides)(kept) if strides > 1 else kept
+        kept = layers.Average()([block, around])
+    assert lipot.lipschitz_constant(keras.Model(inputs, kept)) <= 1.0 + 1e-4

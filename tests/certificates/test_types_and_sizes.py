@@ -179,3 +179,64 @@ def test_a_variable_in_a_graph_of_mixed_precision_is_refused():
         keras.config.set_dtype_policy(before)
     with pytest.raises(ValueError, match="reads a variable in a graph of mixed"):
         lipot.lipschitz_constant(mixed)
+
+
+def not_cast(kind):
+    """A model whose first layer applies a float32 kernel where it says float16."""
+    policy = keras.config.dtype_policy()
+    if kind == "autocast=False":
+        keras.config.set_dtype_policy("mixed_float16")
+        try:
+            inputs = keras.Input((1,), dtype="float16")
+            hidden = keras.layers.Dense(1, autocast=False)(inputs)
+            return keras.Model(inputs, keras.layers.Dense(2, dtype="float32")(hidden))
+        finally:
+            keras.config.set_dtype_policy(policy)
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1), keras.layers.Dense(2)])
+    model.layers[0].dtype_policy = "float16"
+    return model
+
+
+@pytest.mark.parametrize("kind", ["autocast=False", "policy set later"])
+def test_weights_that_keras_does_not_cast_are_refused(kind):
+    """Keras computes with them as they are, and the bound would be of what they round to."""
+    with pytest.raises(ValueError, match="does not cast its weights"):
+        lipot.lipschitz_constant(not_cast(kind))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "variance"), [("float16", 1e-4), ("bfloat16", 1e-8), ("bfloat16", 3e-5)]
+)
+def test_a_root_in_half_precision_counts_as_it_is_taken(dtype, variance):
+    layer = keras.layers.Normalization(mean=0.0, variance=variance, dtype=dtype)
+    model = keras.Sequential([keras.Input((1,), dtype=dtype), layer])
+    applied = keras.ops.sqrt(keras.ops.cast(layer.variance, dtype))
+    applied = np.max(to_numpy(keras.ops.cast(applied, "float32")))
+    assert lipot.lipschitz_constant(model) >= 1.0 / max(applied, keras.config.epsilon())
+
+
+SPLITS = {
+    "InvertibleDownSampling": lambda: lipot.layers.InvertibleDownSampling((2, 1)),
+    "SkewOrthogonalConv2D": lambda: lipot.layers.SkewOrthogonalConv2D(2, 1, strides=(2, 1)),
+}
+
+
+@pytest.mark.parametrize("name", SPLITS)
+def test_blocks_that_do_not_fill_an_image_do_not_take_from_the_next_one(name):
+    """Of an image whose size a program leaves open, too: four images stay four."""
+    model = keras.Sequential([keras.Input((None, 1, 1)), SPLITS[name]()])
+    for size in (2, 4, 6):
+        assert model.predict(np.zeros((4, size, 1, 1)), verbose=0).shape == (4, size // 2, 1, 2)
+    with pytest.raises(Exception, match=r"divisors|reshape|[Ii]nvalid|shape"):
+        model.predict(np.zeros((4, 3, 1, 1)), verbose=0)
+
+
+def test_a_kernel_that_goes_around_a_small_image_twice_is_refused_when_it_runs():
+    layer = lipot.layers.OrthogonalConv2DTranspose(2, 5, padding="circular", use_bias=False)
+    model = keras.Sequential([keras.Input((None, None, 2)), layer])
+    for size in (8, 7, 6, 4):
+        assert model.predict(np.zeros((1, size, size, 2)), verbose=0).shape[1] == size
+    with pytest.raises(Exception, match=r"goes around|reshape|[Ii]nvalid|shape"):
+        model.predict(np.zeros((1, 3, 3, 2)), verbose=0)
+    with pytest.raises(ValueError, match="images of open size"):
+        lipot.to_keras(model)

@@ -4,6 +4,7 @@ import math
 
 import keras
 import numpy as np
+from keras import ops
 
 from lipot.layers.layer_bounds import check_not_repeated, refuse, register_bound
 from lipot.math.norms import norm_of_ones
@@ -84,9 +85,13 @@ def normalization(layer, input_shape, norm):
     mean = applied_wide(layer.mean, layer.compute_dtype)
     check_not_repeated(layer, input_shape, mean.shape)
     least = applied(keras.config.epsilon(), layer.compute_dtype)
-    deviation = np.maximum(np.sqrt(variance), least)
+    # Keras takes the root in the layer's type, which may round it either way.
+    rounded = applied_wide(ops.sqrt(ops.cast(layer.variance, layer.compute_dtype)), "float64")
+    roots = np.maximum(np.stack([np.sqrt(variance), rounded]), least)
     if layer.invert:
+        deviation = np.max(roots, axis=0)
         return channelwise(deviation, np.abs(mean), input_shape, norm).with_factor(deviation)
+    deviation = np.min(roots, axis=0)
     _divisor(layer, deviation, layer.compute_dtype)
     centered = channelwise(np.ones_like(deviation), np.abs(mean), input_shape, norm)
     bound = channelwise(1.0 / deviation, np.abs(mean) / deviation, input_shape, norm)

@@ -125,20 +125,20 @@ class ClosedConv2DTranspose(Conv2DTranspose):
         return self
 
     @property
+    def excess(self):
+        """Pixels that the kernel writes beyond a circle, on each spatial axis; `()` if none."""
+        totals = tuple(max(k - s, 0) for k, s in zip(self.kernel_size, self.strides))
+        return totals if self.padding == "circular" and any(totals) else ()
+
+    @property
     def pads(self):
         """Pixels that the kernel writes before and after a circle, on each spatial axis."""
-        if self.padding != "circular":
-            return ((0, 0), (0, 0))
-        totals = [max(k - s, 0) for k, s in zip(self.kernel_size, self.strides)]
-        return tuple((total // 2, total - total // 2) for total in totals)
+        return tuple((n // 2, n - n // 2) for n in self.excess or (0, 0))
 
     def check(self, input_shape):
         self.channels(input_shape)
         size = tuple(input_shape[axis] for axis in self.spatial_axes)
-        excess = [max(k - s, 0) for k, s in zip(self.kernel_size, self.strides)]
-        if self.padding == "circular" and any(
-            n is not None and e > n * s for n, s, e in zip(size, self.strides, excess)
-        ):
+        if any(n is not None and e > n * s for n, s, e in zip(size, self.strides, self.excess)):
             raise ValueError(
                 "Invalid value received for argument `kernel_size`. Expected a kernel that goes "
                 f"around an image of size {size} no more than once. "
@@ -146,7 +146,14 @@ class ClosedConv2DTranspose(Conv2DTranspose):
             )
 
     def apply(self, inputs, kernel):
-        return self.fold(super().apply(inputs, kernel))
+        outputs = self.fold(super().apply(inputs, kernel))
+        if not self.excess or self.image_size(inputs.shape) is not None:
+            return outputs
+        # A smaller image than `check` admits would come out as large as the kernel's excess.
+        shape = list(ops.shape(outputs))
+        for axis, stride in zip(self.spatial_axes, self.strides):
+            shape[axis] = stride * ops.shape(inputs)[axis]
+        return ops.reshape(outputs, shape)
 
     def fold(self, outputs):
         """Adds what the kernel writes beyond either end to the other end: adjoint of padding."""

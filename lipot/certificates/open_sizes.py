@@ -1,0 +1,278 @@
+"""Sizes that a graph leaves open, as functions of the sizes of its inputs."""
+
+import math
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+
+from lipot.backend.keras_graph import graph_core, is_stock, steps
+
+# Arguments by which layers change the size of images and sequences. Padding adds up.
+_ADDED = ("padding", "cropping", "output_padding")
+_SIZED = ("strides", "pool_size", "kernel_size", "dilation_rate", "size", "n", "patch_size")
+# More sizes than these are not tried for one layer.
+_MOST = 20_000
+
+
+class Shrunk(NamedTuple):
+    """`ceil((n + shift) / stride)`: what windows, strides, padding and crops make of a size n."""
+
+    shift: int
+    stride: int
+
+    def of(self, n):
+        return -(-(n + self.shift) // self.stride)
+
+    def after(self, other):
+        """The function that this one and one before it are together, or `None`."""
+        if not isinstance(other, Shrunk):
+            return None
+        # ceil((ceil(x / s) + b) / t) = ceil((x + b s) / (s t)) for whole numbers.
+        return Shrunk(other.shift + self.shift * other.stride, other.stride * self.stride)
+
+
+class Grown(NamedTuple):
+    """`factor n + shift`: what a repetition and a transposed convolution make of a size n."""
+
+    factor: int
+    shift: int
+
+    def of(self, n):
+        return self.factor * n + self.shift
+
+    def after(self, other):
+        """The function that this one and one before it are together, or `None`."""
+        if isinstance(other, Shrunk) and other.stride == 1:
+            other = Grown(1, other.shift)
+        if not isinstance(other, Grown):
+            return None
+        return Grown(self.factor * other.factor, self.shift + self.factor * other.shift)
+
+
+class Listed(NamedTuple):
+    """Any other function: its values at 1, 2, ... past all numbers that it may depend on."""
+
+    values: tuple
+
+    def after(self, other):
+        """Nothing: this function is not joined with another one."""
+
+
+class Size(NamedTuple):
+    """A size that is open: functions, one after the other, of a size that nothing is known of.
+
+    Attributes:
+        origin: Tells that size from all others.
+        functions: `Shrunk` and `Grown` ones; equal sizes have equal lists of them.
+    """
+
+    origin: Any
+    functions: tuple = ()
+
+    def then(self, function):
+        """This size after one more function."""
+        if function == Shrunk(0, 1):
+            return self
+        *before, last = self.functions or (None,)
+        joined = None if last is None else function.after(last)
+        if joined is None:
+            return self._replace(functions=(*self.functions, function))
+        return self._replace(functions=tuple(f for f in before if f is not None)).then(joined)
+
+
+def sizes_in(core, shapes):
+    """The sizes of all tensors in a graph.
+
+    Args:
+        core: A model with a graph.
+        shapes: For each input a tuple of ints and `Size`s, without the batch.
+
+    Returns:
+        Dictionary from `id(symbolic tensor)` to such a tuple.
+    """
+    known = {id(tensor): tuple(shape) for tensor, shape in zip(core.inputs, shapes)}
+    for step in steps(core):
+        if all(id(tensor) in known for tensor in step.inputs):
+            given = [known[id(tensor)] for tensor in step.inputs]
+            known.update(zip(map(id, step.outputs), _sizes_after(step, given)))
+    return known
+
+
+def open_shape(shape, origin):
+    """A shape `(None, ...)` with a `Size` of its own for each size that is open."""
+    sides = enumerate(shape[1:], 1)
+    return tuple(Size((origin, axis)) if n is None else n for axis, n in sides)
+
+
+def keeps_open_sizes(layer, shape):
+    """Whether the output of a layer has the sizes of its one input, whatever they are."""
+    given = open_shape(shape, "input")
+    core = graph_core(layer)
+    if core is not None and len(core.inputs) == len(core.outputs) == 1:
+        found = sizes_in(core, [given]).get(id(core.outputs[0]))
+    else:
+        (found,) = _computed(layer, [given], lambda shapes: _shapes_of_layer(layer, shapes), 1)
+    return found == given
+
+
+def _sizes_after(step, given):
+    inner = graph_core(step.operation)
+    if inner is not None and len(inner.inputs) == len(given):
+        found = sizes_in(inner, given)
+        if all(id(tensor) in found for tensor in inner.outputs):
+            return [found[id(tensor)] for tensor in inner.outputs]
+    return _computed(
+        step, given, lambda shapes: _shapes_of_step(step, shapes), len(step.outputs), step.outputs
+    )
+
+
+def _computed(what, given, shapes_after, count, outputs=None):
+    """Sizes after one layer or operation, from what it makes of many sizes.
+
+    Args:
+        what: The layer, or the `Step`.
+        given: Shapes of its inputs, tuples of ints and `Size`s.
+        shapes_after: Function from shapes of ints to a list of them, or `None` where they do not
+            fit.
+        count: Number of outputs.
+        outputs: The symbolic outputs, to tell unknown sizes apart.
+    """
+    numbers = [abs(number) for number in _numbers(what)]
+    last = max(sum(numbers), math.prod(n for n in numbers if n), 4)
+    unknown = dict.fromkeys(size for shape in given for size in shape if isinstance(size, Size))
+    tables = {}
+    if 4 * last + 16 <= _MOST:
+        for size in unknown:
+            tables[size] = _table(given, size, 4 * last + 16, shapes_after)
+    return [_output(what, index, given, tables, outputs) for index in range(count)]
+
+
+def _table(given, varied, most, shapes_after):
+    """Shapes after the step for each value of one size, the others held at the largest."""
+
+    def filled(n):
+        return [
+            (None, *((n if s == varied else most) if isinstance(s, Size) else s for s in shape))
+            for shape in given
+        ]
+
+    return [shapes_after(filled(n)) for n in range(1, most + 1)]
+
+
+def _output(what, index, given, tables, outputs):
+    """The shape of one output of a step, without the batch."""
+    origin = id(what) if outputs is None else id(outputs[index])
+    shapes = {size: [row and row[index] for row in table] for size, table in tables.items()}
+    known = [row for table in shapes.values() for row in table if row is not None]
+    if not known or len({len(shape) for shape in known}) > 1:
+        said = () if outputs is None else outputs[index].shape
+        if not tables and all(isinstance(n, int) for shape in given for n in shape):
+            return tuple(said[1:])
+        return tuple(Size((origin, axis)) for axis in range(1, len(said) or 1))
+    sides = []
+    for axis in range(1, len(known[0])):
+        columns = {
+            size: [None if row is None else row[axis] for row in table]
+            for size, table in shapes.items()
+        }
+        sides.append(_side(columns, (origin, axis)))
+    return tuple(sides)
+
+
+def _side(columns, origin):
+    """One size of an output, from what it is for each value of each open size of the inputs."""
+    moving = {size: column for size, column in columns.items() if _varies(column)}
+    if not moving:
+        return next(n for column in columns.values() for n in column if n is not None)
+    if len(moving) > 1:
+        return Size(origin)
+    ((size, column),) = moving.items()
+    function = _function(column)
+    return size.then(function)
+
+
+def _varies(column):
+    return len({n for n in column if n is not None}) > 1
+
+
+def _function(column):
+    """The function whose values at 1, 2, ... a column holds, with `None` where none fits."""
+    first = next(i for i, n in enumerate(column) if n is not None)
+    values, listed = column[first:], Listed(tuple(column))
+    if None in values or 4 * first > len(column):
+        return listed
+    points = list(enumerate(values, first + 1))
+    rises = [n for (n, value), (_, after) in zip(points, points[1:]) if after != value]
+    slope = values[-1] - values[-2]
+    if len(rises) < 3:
+        return listed
+    stride = rises[1] - rises[0]
+    candidates = [
+        # The last size before a rise fills its windows.
+        Shrunk(stride * column[rises[0] - 1] - rises[0], stride),
+        Grown(slope, values[-1] - slope * points[-1][0]),
+    ]
+    fitting = (f for f in candidates if all(f.of(n) == value for n, value in points))
+    return next(fitting, listed)
+
+
+def _shapes_of_step(step, shapes):
+    specs = {
+        id(tensor): keras.KerasTensor(shape, tensor.dtype)
+        for tensor, shape in zip(step.inputs, shapes)
+    }
+    args, kwargs = step.arguments(specs)
+    kwargs = {name: value for name, value in kwargs.items() if name != "training"}
+    try:
+        found = step.operation.compute_output_spec(*args, **kwargs)
+    # A window or kernel may be larger than such an input.
+    except ValueError:
+        return None
+    return _not_empty([tuple(spec.shape) for spec in keras.tree.flatten(found)])
+
+
+def _shapes_of_layer(layer, shapes):
+    try:
+        return _not_empty([tuple(layer.compute_output_shape(shapes[0]))])
+    except ValueError:
+        return None
+
+
+def _not_empty(shapes):
+    """The shapes, or `None` where a tensor holds nothing: such an input is too small."""
+    return None if any(n is not None and n < 1 for s in shapes for n in s) else shapes
+
+
+def _numbers(what):
+    """Numbers that a step or layer may change sizes by; past them all its function is regular."""
+    operation = getattr(what, "operation", what)
+    found = []
+    if operation is not what:
+        leaves = keras.tree.flatten((what.args, what.kwargs))
+        found += [n for leaf in leaves for n in _whole(leaf)]
+    if not isinstance(operation, keras.layers.Layer):
+        return found + [n for value in vars(operation).values() for n in _whole(value)]
+    for name, value in _configs(operation):
+        numbers = [n for leaf in keras.tree.flatten(value) for n in _whole(leaf)]
+        if name in _ADDED or name not in _SIZED:
+            found.append(sum(map(abs, numbers)))
+        elif numbers:
+            found.append(max(map(abs, numbers)))
+    return found
+
+
+def _configs(layer):
+    """Arguments of a layer that may change sizes: of one of Keras or lipot those known to."""
+    known = is_stock(layer) or type(layer).__module__.partition(".")[0] == "lipot"
+    for name, value in layer.get_config().items():
+        if name in (*_ADDED, *_SIZED) or not known:
+            yield name, value
+
+
+def _whole(value):
+    if isinstance(value, slice):
+        return [n for part in (value.start, value.stop, value.step) for n in _whole(part)]
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        return []
+    return [int(value)]
