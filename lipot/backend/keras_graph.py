@@ -30,15 +30,6 @@ _KINDS = {
     "Sigmoid": "sigmoid",
 }
 
-# Layers that do nothing to the values at inference, or move them elsewhere.
-_TRANSPARENT = (
-    keras.layers.Dropout,
-    keras.layers.Identity,
-    keras.layers.ActivityRegularization,
-    keras.layers.Reshape,
-    keras.layers.Flatten,
-)
-
 
 @dataclasses.dataclass(frozen=True)
 class Step:
@@ -146,47 +137,6 @@ def operation_kind(operation: Any) -> str | None:
     if isinstance(operation, keras.layers.Layer) or not is_stock(operation):
         return None
     return _KINDS.get(type(operation).__name__)
-
-
-def final_squashing(model: Any) -> str | None:
-    """What turns the outputs of a model into probabilities, in words, or None.
-
-    That is a softmax or a sigmoid in any form that a graph shows: an activation, a layer or an
-    operation, in an inner model or before layers that do nothing at inference.
-
-    Example:
-
-    >>> x = keras.Input((2,))
-    >>> final_squashing(keras.Model(x, keras.ops.softmax(keras.layers.Dense(3)(x))))
-    'the operation softmax'
-    """
-    core = graph_core(model)
-    if core is None:
-        layers = getattr(model, "layers", [])
-        return _squashing_of(layers[-1]) if layers else None
-    tensor = core.outputs[0]
-    while True:
-        step = producer(tensor)
-        found = _squashing_of(step.operation)
-        if found or not isinstance(step.operation, _TRANSPARENT) or not step.inputs:
-            return found
-        tensor = step.inputs[0]
-
-
-def _squashing_of(operation):
-    if isinstance(operation, keras.Model):
-        return final_squashing(operation)
-    kind = operation_kind(operation)
-    if kind in ("softmax", "sigmoid"):
-        return f"the operation {kind}"
-    if isinstance(operation, keras.layers.Softmax):
-        return f"the layer '{operation.name}', a softmax"
-    # A Lambda calls a function, other layers have an activation.
-    function = getattr(operation, "activation", getattr(operation, "function", None))
-    name = getattr(function, "__name__", "")
-    if is_stock(function) and name in ("softmax", "sigmoid", "hard_sigmoid"):
-        return f"the layer '{operation.name}' with activation {name}"
-    return None
 
 
 def set_argument(operation: Any, name: str, value: Any) -> None:

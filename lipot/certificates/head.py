@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from lipot.backend.keras_graph import producer
+from lipot.backend.squashing import TRANSPARENT
 from lipot.certificates.graph import enter, graph_of, walk
 from lipot.certificates.node import Node, after_cast
 from lipot.certificates.weights import dense_kernel
@@ -17,8 +18,6 @@ from lipot.layers.linf_distance_dense import LInfDistanceDense
 from lipot.math.norms import dual_norm
 from lipot.math.rounding import applied, float_format
 
-# Layers after the logits that change no order: nothing at inference, or a softmax.
-_TRANSPARENT = (keras.layers.Dropout, keras.layers.Identity, keras.layers.ActivityRegularization)
 _NAMES = {keras.activations.softmax: "softmax", keras.activations.sigmoid: "sigmoid"}
 
 
@@ -189,7 +188,7 @@ def _check_rank(layer, tensor, what):
 
 
 def _final_function(operation):
-    if type(operation) in _TRANSPARENT:
+    if type(operation) in TRANSPARENT:
         return "linear"
     if type(operation) is keras.layers.Softmax and operation.axis == -1:
         return "softmax"

@@ -24,7 +24,7 @@ from keras import ops
 from lipot import checks
 from lipot.layers import orthogonalizers
 from lipot.layers.trained_weights import OneDraw, Started
-from lipot.math import block_orthogonal, convolution, orthogonal, sdp, skew
+from lipot.math import block_orthogonal, convolution, orthogonal
 from lipot.math.kernel_norms import divide_by_norm, power_step, rounding_allowance
 from lipot.math.precision import widest_float
 from lipot.math.scaling import at_least_float32
@@ -32,8 +32,6 @@ from lipot.math.scaling import at_least_float32
 NORMALIZATIONS = ("operator", "average")
 # Rounding of a kernel to float32 costs this much in norm, times the root of the channels.
 _ROUNDING = 5e-7
-# Power iterations of a training step; the vector is kept from step to step.
-_SKEW_ITERATIONS = 2
 
 
 class Site(NamedTuple):
@@ -246,7 +244,7 @@ class Spectral(Parametrization):
         else:
             kernel = kernel / ops.maximum(site.map.gram_bound(kernel, site.input_shape), 1e-30)
         rank = min(math.prod(kernel.shape[:-1]), kernel.shape[-1])
-        return scaled(kernel / _allowance(rank, kernel.shape, site), site.factor)
+        return scaled(kernel / kernel_allowance(rank, kernel.shape, site), site.factor)
 
     def _average_factor(self, site):
         size = site.map.image_size(site.input_shape) or (32, 32)
@@ -323,7 +321,7 @@ class BlockOrthogonal(Parametrization):
         kernel = block_orthogonal.block_orthogonal_kernel(chain, **matrices)
         kernel = kernel / (1.0 + _ROUNDING * chain.width**0.5)
         rank = min(shape[2] * _groups(site) * math.prod(chain.patch), shape[3])
-        return scaled(kernel / _allowance(rank, shape, site), site.factor)
+        return scaled(kernel / kernel_allowance(rank, shape, site), site.factor)
 
     def condensed(self, weights, kernel, site):
         return {name: self._polished(weight) for name, weight in weights.items()}
@@ -335,59 +333,13 @@ class BlockOrthogonal(Parametrization):
         return orthogonal.bjorck(self._orthogonalizer.exact(stack), 1)
 
 
-@dataclasses.dataclass(frozen=True)
-class Skew(Parametrization):
-    """The skew-symmetric part of a free convolution kernel, of norm at most one."""
-
-    def states(self, site):
-        width = site.map.kernel_shape(site.input_shape)[-1]
-        return [Variable("singular_vector", (width,), keras.initializers.RandomNormal(seed=0))]
-
-    def train(self, weights, states, site):
-        kernel = skew.skew_kernel(weights["kernel"])
-        norm, vector = orthogonal.spectral_norm(
-            orthogonal.as_matrix(kernel), states["singular_vector"], _SKEW_ITERATIONS
-        )
-        return TrainedKernel(_shrunk(kernel, norm), {"singular_vector": vector})
-
-    def exact(self, weights, site):
-        kernel = skew.skew_kernel(weights["kernel"])
-        return _shrunk(kernel, orthogonal.norm_bound(orthogonal.as_matrix(kernel)))
-
-    def condensed(self, weights, kernel, site):
-        # W - W* = A for W = A / 2.
-        return {"kernel": kernel / 2.0}
-
-
-@dataclasses.dataclass(frozen=True)
-class SDP(Parametrization):
-    r"""A free kernel whose columns are scaled so that $\|K\|^2 \le 2$, with trained scales.
-
-    Args:
-        scale_initializer: Initializer of the logarithms of the scales.
-    """
-
-    scale_initializer: Any = "zeros"
-
-    def weights(self, site, initializer):
-        kernel = super().weights(site, initializer)
-        return [*kernel, Variable("log_scale", kernel[0].shape[-1:], self.scale_initializer)]
-
-    def train(self, weights, states, site):
-        return TrainedKernel(sdp.residual_kernel(weights["kernel"], weights["log_scale"]), states)
-
-    def exact(self, weights, site):
-        kernel = sdp.residual_kernel(weights["kernel"], weights["log_scale"])
-        # K / sqrt(2) has norm one at most, and so has each of its columns.
-        return kernel / _allowance(kernel.shape[-1], kernel.shape, site)
-
-
 def scaled(kernel, factor):
     """The kernel times a Python number; no product where the number is one."""
     return kernel if factor == 1.0 else factor * kernel
 
 
-def _allowance(rank, shape, site):
+def kernel_allowance(rank, shape, site):
+    """What a kernel is divided by, so that rounding leaves its map at most as large as asked."""
     return rounding_allowance(rank, shape, site.dtype, site.map.error_norm(site.input_shape))
 
 
@@ -401,9 +353,3 @@ def _chain(site):
 
 def _groups(site):
     return getattr(site.map, "groups", 1)
-
-
-def _shrunk(kernel, norm):
-    """Divides a kernel by the bound of its convolution's norm where that exceeds one."""
-    taps = kernel.shape[0] * kernel.shape[1]
-    return kernel / ops.maximum(norm * taps**0.5, 1.0)

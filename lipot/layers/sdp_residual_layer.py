@@ -3,8 +3,8 @@
 import keras
 from keras import ops
 
-from lipot.layers.parametrizations import SDP
 from lipot.layers.parametrized_layer import ParametrizedLayer
+from lipot.layers.sdp_parametrization import SDP
 from lipot.math import sdp
 from lipot.math.linear_maps.skew_exponential import convolved_sums
 from lipot.math.norms import norm_of_ones, vector_norm

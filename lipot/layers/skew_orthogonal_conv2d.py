@@ -2,8 +2,8 @@
 
 import keras
 
-from lipot.layers import parametrizations
 from lipot.layers.kernel_layer import KernelLayer
+from lipot.layers.skew_parametrization import Skew
 from lipot.math import linear_maps
 
 
@@ -97,7 +97,7 @@ class SkewOrthogonalConv2D(KernelLayer):
                 terms=terms,
                 training_terms=training_terms,
             ),
-            parametrizations.Skew(),
+            Skew(),
             activation=activation,
             use_bias=use_bias,
             kernel_initializer=kernel_initializer,

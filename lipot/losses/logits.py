@@ -5,7 +5,7 @@ import inspect
 import keras
 
 from lipot import checks
-from lipot.backend.keras_graph import final_squashing
+from lipot.backend.squashing import final_squashing
 
 
 def check_returns_logits(name, model):

@@ -374,3 +374,17 @@ def test_evaluate_proves_more_than_l2_does():
     certified = lipot.certify(model, x, y, norm="inf")
     assert table["certified"].tolist() == [certified.accuracy(0.01), certified.accuracy(0.1)]
     assert 0.0 < certified.accuracy(0.1) <= table["robust"].tolist()[1]
+
+
+def test_the_slope_is_that_of_the_norm():
+    """All inputs move by one: in l-infinity the sum of 16 of them moves by 16."""
+    x = np.random.default_rng(0).normal(size=(12, 16)).astype("float32")
+    backbone = keras.Sequential([keras.Input((16,)), keras.layers.Rescaling(1.0)])
+    head = keras.Sequential([keras.Input((16,)), keras.layers.Dense(1, use_bias=False)])
+    head.layers[0].set_weights([np.ones((16, 1))])
+    otad = lipot.OTAD(backbone, head, neighbors=12, smoothness=1.001, convexity=0.999).adapt(x)
+    point, step = 0.1 * x[:1], 0.05
+    behind = lipot.certify(otad, point, norm="inf").neighbors
+    moved = otad.predict(point + step, verbose=0) - otad.predict(point, verbose=0)
+    assert step < behind.set_radius[0]
+    assert abs(moved[0, 0]) / step <= behind.slope[0] <= 16.0 * 1.01

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lipot import batches, checks
+from lipot.backend.squashing import before_squashing
 from lipot.evaluation.run.storage import in_parts
 from lipot.interop.art import heads
 from lipot.math.classes import classes_of
@@ -48,7 +49,7 @@ def find_outputs(model, values, outputs="auto"):
     checks.choice("outputs", outputs, heads.OUTPUTS)
     _check_scores(model, values)
     units = values.shape[1]
-    stripped = heads.without_squasher(model) is not None
+    stripped = before_squashing(model) is not None
     _check_claim(model, values, outputs, squashed=stripped)
     if outputs == "logits":
         return Outputs("logits", "given", "logits", units)

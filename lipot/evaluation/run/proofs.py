@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from lipot.backend.keras_graph import final_squashing
+from lipot.backend.squashing import final_squashing
 from lipot.certificates import certify, holds_within
 from lipot.math.norms import norm_name
 

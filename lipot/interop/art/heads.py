@@ -12,12 +12,11 @@ import keras
 from keras import ops
 
 from lipot import checks
-from lipot.interop.graph import is_graph, producer
+from lipot.backend.squashing import before_squashing
 from lipot.math.classes import as_two_classes
 from lipot.math.probabilities import may_be_probabilities
 
 OUTPUTS = ("auto", "logits", "probabilities")
-_SQUASHERS = ("softmax", "sigmoid")
 
 
 class Head(NamedTuple):
@@ -79,7 +78,7 @@ def _log_odds(values):
 
 
 def _without_probabilities(model, sample):
-    stripped = without_squasher(model)
+    stripped = before_squashing(model)
     if stripped is not None:
         warnings.warn(
             f"Model '{model.name}' ends in probabilities; attacks get the logits before them.",
@@ -95,34 +94,3 @@ def _without_probabilities(model, sample):
             f"outputs='logits' if they are logits. Received: outputs such as {values[0]}"
         )
     return model
-
-
-def without_squasher(model):
-    """Returns the model without its final softmax or sigmoid, or `None` where it ends in none."""
-    if not is_graph(model):
-        return None
-    operation, arguments = producer(model.outputs[0])
-    if isinstance(operation, keras.Model):
-        inner = without_squasher(operation)
-        return None if inner is None else keras.Model(model.inputs[0], inner(arguments[0]))
-    if type(operation).__name__.lower() in _SQUASHERS:
-        return keras.Model(model.inputs[0], arguments[0])
-    if getattr(getattr(operation, "activation", None), "__name__", "") in _SQUASHERS:
-        return keras.Model(model.inputs[0], _Unsquashed(operation)(arguments[0]))
-    return None
-
-
-class _Unsquashed(keras.layers.Layer):
-    """Calls a layer without its activation, on the layer's own weights."""
-
-    def __init__(self, layer):
-        super().__init__(dtype=layer.dtype_policy)
-        self.layer = layer
-
-    def call(self, inputs):
-        activation = self.layer.activation
-        self.layer.activation = keras.activations.linear
-        try:
-            return self.layer(inputs)
-        finally:
-            self.layer.activation = activation
