@@ -10,6 +10,7 @@ from lipot.layers.base import LipschitzLayer
 from lipot.layers.layer_bounds import layer_bound
 from lipot.math.rounding import spectral_norm
 from tests.certificates.jacobians import ERROR, jacobian_norm, largest_jacobian_norm
+from tests.helpers import to_numpy
 
 IMAGE, SIGNAL, VECTOR = (6, 5, 2), (8, 3), (5,)
 
@@ -163,9 +164,33 @@ def test_layers_without_a_bound_are_named(layer, word):
         lipot.lipschitz_constant(built_model(layer, IMAGE))
 
 
+OPEN = {
+    "same": lambda: layers.Conv2D(3, 3, padding="same"),
+    "even kernel, strides": lambda: layers.Conv2D(3, (2, 4), strides=2, padding="same"),
+    "groups, dilation": lambda: layers.Conv2D(4, 3, padding="same", dilation_rate=2, groups=2),
+    "depthwise": lambda: layers.DepthwiseConv2D(3, depth_multiplier=2),
+    "sequence": lambda: layers.Conv1D(3, 4, strides=3, padding="same"),
+    "causal": lambda: layers.Conv1D(3, 3, padding="causal", dilation_rate=2),
+}
+
+
+@pytest.mark.parametrize("name", OPEN)
+def test_a_stock_convolution_is_bounded_for_every_size(name, double_precision):
+    layer = OPEN[name]()
+    axes = 1 if isinstance(layer, layers.Conv1D) else 2
+    model = built_model(layer, (None,) * axes + (2,))
+    bounds = [lipot.lipschitz_constant(model, norm=norm) for norm in (2, "inf")]
+    for sizes in ([5] * axes, [6] * axes, [8] * axes, [4, 7][:axes]):
+        units = np.eye(int(np.prod(sizes)) * 2).reshape(-1, *sizes, 2)
+        jacobian = to_numpy(model(units)) - to_numpy(model(np.zeros((1, *sizes, 2))))
+        jacobian = jacobian.reshape(len(units), -1)
+        assert np.linalg.norm(jacobian, 2) <= bounds[0] * (1 + ERROR)
+        assert np.max(np.sum(np.abs(jacobian), axis=0)) <= bounds[1] * (1 + ERROR)
+
+
 def test_convolutions_without_an_image_size():
     with pytest.raises(ValueError, match="fixed input shape"):
-        lipot.lipschitz_constant(built_model(layers.Conv2D(2, 3), (None, None, 2)))
+        lipot.lipschitz_constant(built_model(layers.Conv2DTranspose(2, 3), (None, None, 2)))
     # Lipot's have a bound for every size, which no size exceeds.
     for padding in ("same", "reflect", "symmetric", "circular"):
         layer = lipot.layers.SpectralConv2D(2, 3, padding=padding)

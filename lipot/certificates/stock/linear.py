@@ -31,18 +31,19 @@ def convolution(layer, input_shape, norm):
         layer.dilation_rate,
         groups,
     )
-    return _bound(layer, linear_map, kernel, _of_known_size(layer, input_shape), norm)
+    return _bound(layer, linear_map, kernel, input_shape, norm)
 
 
 @register_bound(keras.layers.Conv1D)
 def convolution_1d(layer, input_shape, norm):
     check_not_quantized(layer)
     kernel, padding = applied(layer.kernel, layer.compute_dtype)[:, None], layer.padding
-    shape = list(_of_known_size(layer, input_shape))
+    shape = list(input_shape)
     axis = 1 if layer.data_format == "channels_last" else 2
     if padding == "causal":
         # Zeros before the signal are part of a longer signal.
-        shape[axis] += layer.dilation_rate[0] * (len(kernel) - 1)
+        if shape[axis] is not None:
+            shape[axis] += layer.dilation_rate[0] * (len(kernel) - 1)
         padding = "valid"
     shape.insert(axis + 1, 1)
     linear_map = linear_maps.Conv2D(
