@@ -205,7 +205,8 @@ def _pair(element, index):
         labels = "" if y is None else f" and labels of shape {y.shape}"
         raise checks.refused(
             "x",
-            "batches of points, each with as many labels",
+            "batches of points, each with as many labels (of a data set of single points, "
+            "`.batch(n)`)",
             f"batch {index} with points of shape {x.shape}{labels}",
         )
     return x, y

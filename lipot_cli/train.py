@@ -24,6 +24,8 @@ METHODS = (
     *("hkr", "certified", "fgsm-at", "got-trades-lm"),
     *("otjr", "ot-classifier", "otad", "linf-dist"),
 )
+# Those that train against l-infinity, or prove in it.
+_LINF = ("fgsm-at", "got-trades-lm", "otjr", "linf-dist")
 _EPOCHS = 30
 # Those that only some methods take.
 _OPTIONS = ("alpha", "margin", "eps", "weight", "smoothness")
@@ -114,8 +116,9 @@ def _kept(folder):
 
 
 @contextlib.contextmanager
-def _claimed(options):
+def _claimed(options, data):
     """The folder of a training, made or found to be the one to go on with."""
+    from lipot.evaluation.run.checkpoints import digest
     from lipot.recipes.progress import claim
 
     folder = _folder(options)
@@ -126,7 +129,8 @@ def _claimed(options):
             "it, or delete the folder to start anew."
         )
     told = ("method", "data", "epochs", "minutes", *_OPTIONS, "seed")
-    claim(folder, {name: getattr(options, name) for name in told if name not in _AFTERWARDS})
+    settings = {name: getattr(options, name) for name in told if name not in _AFTERWARDS}
+    claim(folder, {**settings, "points": digest(data.x_train, data.y_train)})
     try:
         yield folder
     finally:
@@ -143,14 +147,25 @@ def _run(options):
 
     recipe = recipes.METHODS[options.method]
     settings = _settings(options, recipe)
+    _check_devices(options.devices, recipe)
     data = read_dataset(options.data, options.seed)
     verbose = 1 if sys.stdout.isatty() else 2
-    with _claimed(options) as folder, _shared(options.devices):
+    with _claimed(options, data) as folder, _shared(options.devices):
         keras.utils.set_random_seed(options.seed)
         model = recipe(data, verbose=verbose, **settings, **_keeping(recipe, folder))
         model.save(options.out)
         shutil.rmtree(folder)
     _report(options, model, data)
+
+
+def _check_devices(devices, recipe):
+    """Raises where the devices cannot share a batch evenly, which Keras needs of the first one."""
+    size = inspect.signature(recipe).parameters["batch_size"].default
+    if devices is not None and size % devices:
+        raise ValueError(
+            f"--devices {devices} cannot share the batches of {size} points evenly. Expected a "
+            f"divisor of {size}."
+        )
 
 
 def _shared(devices):
@@ -181,7 +196,7 @@ def _report(options, model, data):
     predictions = np.argmax(model.predict(data.x_test, batch_size=256, verbose=0), axis=1)
     accuracy = 100 * np.mean(predictions == data.y_test)
     console.print(f"Accuracy on {len(data.x_test)} test points: {accuracy:.2f} %", highlight=False)
-    norm = "inf" if options.method == "linf-dist" else 2
+    norm = "inf" if options.method in _LINF else 2
     try:
         certificate = certify(model, data.x_test, data.y_test, norm=norm)
         if options.method == "certified":
@@ -198,6 +213,8 @@ def _evaluation(options, data):
     from lipot_cli.points import range_option
 
     words = shlex.join(["lipot", "evaluate", options.out, options.data])
+    if options.method in _LINF:
+        words += " --norm inf"
     if data.clip_values is None:
         # Test points are attacked, and all points where a file does not part them.
         words += f" {range_option(data.x_train, data.x_test)}"

@@ -59,8 +59,15 @@ def _check_inputs(source, x, others):
         raise ValueError(
             f"The inputs in {source} cannot be trained on. Expected finite floats, scaled, of "
             "shape (points, features) or (points, rows, columns, channels). "
-            f"Received: {x.dtype} of shape {x.shape}{found}"
+            f"Received: {x.dtype} of shape {x.shape}{found}" + _remedy(x)
         )
+
+
+def _remedy(x):
+    """What to do about inputs that cannot be trained on, where it is plain."""
+    if x.ndim == 3:
+        return ". Of gray images, x[..., None] has a channel"
+    return ". Divide bytes by 255" if x.dtype == np.uint8 else ""
 
 
 def _classes(source, *labels):
@@ -71,6 +78,13 @@ def _classes(source, *labels):
         kinds = ", ".join(str(y.dtype) for y in labels)
         raise ValueError(
             f"The labels in {source} are no class numbers. Expected numbers from 0 on, or one-hot "
-            f"rows. Received: {kinds}"
+            f"rows; np.unique(y, return_inverse=True)[1] makes such of names. Received: {kinds}"
         )
-    return max(2, 1 + max(int(y.max(initial=0)) for y in labels))
+    found = np.unique(np.concatenate([y.ravel() for y in labels]))
+    if found[0] > 0 or len(found) < 2 and found[0] == 0:
+        raise ValueError(
+            f"The labels in {source} do not begin at 0, or name one class alone. Expected two "
+            "classes or more, numbered from 0: y - y.min() moves them there. "
+            f"Received: classes {found[:10].tolist()}"
+        )
+    return max(2, 1 + int(found[-1]))

@@ -59,6 +59,11 @@ def test_a_killed_training_goes_on_after_its_last_epoch(tmp_path, capsys):
     assert kept >= 2
     assert cli.main([*words, "--seed", "1", "--resume"]) == 1
     assert "other seed (seed there: 0; here: 1)" in capsys.readouterr().err
+    whole = (tmp_path / "few.npz").read_bytes()
+    np.savez(tmp_path / "few.npz", x=rng.normal(size=(320, 8)), y=np.arange(320) % 3)
+    assert cli.main([*words, "--resume"]) == 1
+    assert "other points" in capsys.readouterr().err
+    (tmp_path / "few.npz").write_bytes(whole)
     assert cli.main([*words, "--resume"]) == 0
     shown = capsys.readouterr().out
     begun = [int(number) for number in re.findall(r"^Epoch (\d+)/6", shown, flags=re.MULTILINE)]
@@ -68,7 +73,7 @@ def test_a_killed_training_goes_on_after_its_last_epoch(tmp_path, capsys):
 
 @pytest.mark.slow
 def test_more_devices_than_there_are_is_said(tmp_path, few, capsys):
-    words = ["train", "--data", few, "--devices", "4096", "--out", str(tmp_path / "model.keras")]
+    words = ["train", "--data", few, "--devices", "64", "--out", str(tmp_path / "model.keras")]
     assert cli.main(words) == 1
     assert "argument `devices`. Expected" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == [pathlib.Path(few)]
@@ -129,6 +134,12 @@ def test_the_hint_at_the_end_can_be_typed_as_it_is(tmp_path, capsys):
     assert cli.main([*words, "--out", str(tmp_path / "page.html")]) == 0
 
 
+def test_devices_that_cannot_share_a_batch_are_refused(few, tmp_path, capsys):
+    words = ["train", "--data", few, "--devices", "3", "--out", str(tmp_path / "model.keras")]
+    assert cli.main(words) == 1
+    assert "--devices 3 cannot share the batches of 64" in capsys.readouterr().err
+
+
 def test_data_of_a_file_keep_their_split_or_are_split(tmp_path, few):
     data = read_dataset(few)
     assert (data.x_train.shape, data.x_test.shape) == ((256, 8, 8, 1), (60, 8, 8, 1))
@@ -151,6 +162,10 @@ def test_data_of_a_file_keep_their_split_or_are_split(tmp_path, few):
         ({"x": np.zeros((9, 3)), "y": np.zeros(8, int)}, "as many points"),
         ({"x": np.zeros((9, 3)), "y": np.zeros(9)}, "labels.*float64"),
         ({"x": np.zeros((9, 3)), "y": np.full(9, -2)}, "`y`"),
+        ({"x": np.zeros((9, 3)), "y": np.arange(1, 10)}, "do not begin at 0.*y - y.min"),
+        ({"x": np.zeros((9, 3)), "y": np.zeros(9, int)}, "one class alone"),
+        ({"x": np.zeros((9, 3)), "y": np.array(["a", "b", "c"] * 3)}, "np.unique"),
+        ({"x": np.zeros((9, 3, 3)), "y": np.zeros(9, int)}, r"x\[..., None\]"),
     ],
 )
 def test_data_that_cannot_be_trained_on_are_named(tmp_path, arrays, message):

@@ -119,6 +119,28 @@ def test_a_file_without_the_arrays_names_them(folder):
         datasets.load("mnist")
 
 
+@pytest.mark.parametrize(
+    ("name", "file", "content"),
+    [
+        ("mnist", "mnist.npz", b"PK\x03\x04 cut off"),
+        ("cifar10", "cifar10.npz", b""),
+        ("pbmc68k", "pbmc68k_reduced.npz", b"<html>not found</html>"),
+        ("wine", "winequality-red.csv", b"a,b\n1,2\n3"),
+    ],
+)
+def test_a_file_of_something_else_is_named(folder, name, file, content):
+    (folder / file).write_bytes(content)
+    with pytest.raises(ValueError, match=f"{file} is damaged.*Delete the file"):
+        datasets.load(name)
+
+
+def test_a_folder_that_is_none_is_told_from_one_without_the_file(monkeypatch, tmp_path, offline):
+    for folder, said in (("", "is not set"), (tmp_path / "none", "is no folder")):
+        monkeypatch.setenv("LIPOT_DATA_DIR", str(folder))
+        with pytest.raises(OSError, match=said):
+            datasets.load("mnist")
+
+
 def test_a_downloaded_mnist_is_checked_too(monkeypatch):
     monkeypatch.delenv("LIPOT_DATA_DIR", raising=False)
     part = (np.zeros((2, 28, 28), "uint8"), np.zeros(2, "uint8"))

@@ -13,6 +13,7 @@ import numpy as np
 from lipot import checks, extras
 from lipot.backend.keras_graph import forget_programs
 from lipot.batches import Points, is_dataset
+from lipot.certificates.input_scale import warn_of_pixels
 from lipot.certificates.shared import by_workers, joined
 from lipot.math.norms import norm_name
 from lipot.math.proportions import in_words
@@ -267,6 +268,8 @@ def certify(model, x, y=None, norm=2, *, batch_size=256, workers=None, **setting
     """
     norm = checks.norm("norm", norm)
     batch_size = checks.positive_int("batch_size", batch_size)
+    checks.instance("model", model, keras.Model, "a Keras model: load a file with load_model")
+    warn_of_pixels(model, x)
     if workers is None:
         return prove(model, x, y, batch_size, norm, settings)
     return by_workers(prove, model, x, y, batch_size, workers, norm, settings)

@@ -1,5 +1,6 @@
 """The scale of the inputs that a model was trained on, as far as its own first layers tell."""
 
+import warnings
 from typing import NamedTuple
 
 import keras
@@ -9,6 +10,8 @@ from keras import ops
 from lipot.backend.keras_graph import steps
 from lipot.certificates.graph import graph_of
 
+# Grey and colour images are no smaller, and bytes show half of their range.
+_LEAST_SIDE, _BYTES = 4, 255.0
 # Enough to see a scale, few enough for any model.
 _POINTS = 256
 # What normalization leaves of data it was made for: a spread around 1, outliers included.
@@ -100,3 +103,43 @@ def _has_kernel(operation):
     if isinstance(operation, _NORMALIZATIONS):
         return False
     return any(len(weight.shape) > 1 for weight in getattr(operation, "weights", ()))
+
+
+def are_images(shape: tuple) -> bool:
+    """Whether inputs `(n, ...)` are grey or colour images, by their shape."""
+    if len(shape) == 3:
+        rows, columns = shape[1:]
+        # Several series over time have this rank too.
+        return rows == columns >= _LEAST_SIDE
+    if len(shape) != 4:
+        return False
+    first, middle, last = shape[1:]
+    sides = (first, middle) if last in (1, 3) else (middle, last)
+    return (last in (1, 3) or first in (1, 3)) and min(sides) >= _LEAST_SIDE
+
+
+def warn_of_pixels(model: keras.Model, x: object) -> None:
+    """Warns of images up to 255 where nothing in the model brings them down.
+
+    A network that was trained on [0, 1] answers nearly as before there, and its radii look 255
+    times as large.
+
+    Args:
+        model: Built Keras model.
+        x: Points, an array; anything else is left alone.
+    """
+    if not isinstance(x, np.ndarray) or not are_images(x.shape) or not len(x):
+        return
+    seen = np.asarray(x[:_POINTS])
+    bytes_ = seen.dtype.kind in "uif" and seen.min() >= 0 and _BYTES / 2 <= seen.max() <= _BYTES
+    if bytes_ and input_scale(model, seen) is None:
+        warnings.warn(pixels_untold(), stacklevel=4)
+
+
+def pixels_untold() -> str:
+    """What to say of images up to 255 of which no layer shows that they belong to the model."""
+    return (
+        "The inputs reach 255, and nothing in the model tells whether it was trained on such: one "
+        "that was trained on [0, 1] looks 255 times as robust as it is. Divide the inputs by 255, "
+        "or make a keras.layers.Rescaling(1 / 255) the first layer."
+    )

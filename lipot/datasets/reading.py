@@ -1,10 +1,13 @@
 """How files of a data set are found, fetched, read, checked and split."""
 
+import contextlib
 import hashlib
 import io
 import os
 import pathlib
 import re
+import zipfile
+import zlib
 
 import numpy as np
 
@@ -18,6 +21,16 @@ def local(filename):
     return file if file and file.is_file() else None
 
 
+def _folder_in_words(filename):
+    """What keeps `LIPOT_DATA_DIR` from giving a file."""
+    folder = os.environ.get("LIPOT_DATA_DIR")
+    if not folder:
+        return "LIPOT_DATA_DIR is not set"
+    if not os.path.isdir(folder):
+        return f"LIPOT_DATA_DIR={folder!r} is no folder"
+    return f"LIPOT_DATA_DIR={folder!r} does not hold {filename}"
+
+
 def fetch(name, filename, download, remedy="go online"):
     """Calls `download`; flattens the nested pairs of keras.datasets; says what to do on failure."""
     try:
@@ -26,8 +39,8 @@ def fetch(name, filename, download, remedy="go online"):
     except Exception as error:
         reason = re.sub(r"\s+", " ", str(error))
         raise OSError(
-            f"Could not load `{name}`: LIPOT_DATA_DIR={os.environ.get('LIPOT_DATA_DIR', '')!r} "
-            f"does not hold {filename}, and fetching it failed ({reason}). "
+            f"Could not load `{name}`: {_folder_in_words(filename)}, and fetching it failed "
+            f"({reason}). "
             f"Set LIPOT_DATA_DIR to a folder that holds {filename}" + f", or {remedy}."
         ) from error
     if isinstance(result, tuple) and isinstance(result[0], tuple):
@@ -35,16 +48,29 @@ def fetch(name, filename, download, remedy="go online"):
     return result
 
 
+@contextlib.contextmanager
+def damage_named(file):
+    """Names the file, and says what to do, where what is inside it cannot be read."""
+    try:
+        yield
+    except (ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(
+            f"{file} is damaged ({type(error).__name__}). Delete the file, or replace it by a good "
+            "copy."
+        ) from error
+
+
 def read_npz(file, keys):
     """Reads the named arrays of a file, or says which are missing."""
-    with np.load(file, allow_pickle=False) as arrays:
-        missing = [key for key in keys if key not in arrays]
-        if missing:
-            raise ValueError(
-                f"{file} is damaged. Expected the arrays {', '.join(keys)}. "
-                f"Received: {', '.join(arrays.files)}"
-            )
-        return [arrays[key] for key in keys]
+    with damage_named(file), np.load(file, allow_pickle=False) as arrays:
+        known = arrays.files
+        found = {key: arrays[key] for key in keys if key in known}
+    if len(found) < len(keys):
+        raise ValueError(
+            f"{file} is damaged. Expected the arrays {', '.join(keys)}. "
+            f"Received: {', '.join(known)}"
+        )
+    return list(found.values())
 
 
 def read_jpegs(file):

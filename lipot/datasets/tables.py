@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from lipot.datasets.dataset import Dataset
-from lipot.datasets.reading import check_digest, fetch, local, read_npz, split
+from lipot.datasets.reading import check_digest, damage_named, fetch, local, read_npz, split
 
 _WINE_URL = (
     "https://archive.ics.uci.edu/ml/machine-learning-databases/wine-quality/winequality-red.csv"
@@ -25,7 +25,8 @@ def wine(seed):
         )
     # UCI separates the columns by semicolons, most copies by commas.
     separator = ";" if ";" in pathlib.Path(file).read_text().partition("\n")[0] else ","
-    table = np.loadtxt(file, delimiter=separator, skiprows=1)
+    with damage_named(file):
+        table = np.loadtxt(file, delimiter=separator, skiprows=1)
     check_digest([table], WINE_SHA256, "wine", file)
     x_train, y_train, x_test, y_test = split(table[:, :-1], table[:, -1], seed)
     mean, deviation = x_train.mean(axis=0), x_train.std(axis=0)

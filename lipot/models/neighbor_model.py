@@ -16,7 +16,7 @@ from lipot.models.first_batch import one_array
 from lipot.models.neighbor_memory import NeighborMemory
 from lipot.models.parts import with_parts
 from lipot.models.point_files import PointWriter
-from lipot.models.search import SEARCHES, BlockSearch
+from lipot.models.search import SEARCHES, BlockSearch, check_faiss
 from lipot.models.training_points import flat_rows, training_points, unseen
 
 
@@ -73,6 +73,8 @@ class NeighborModel(keras.Model):
         self.embedding = checks.instance("embedding", embedding, optional, f"{said}, or None")
         self.metric = checks.instance("metric", metric, optional, f"{said}, or None")
         self.search = checks.choice("search", search, sorted(SEARCHES))
+        if search.startswith("faiss"):
+            check_faiss()
         checks.instance("memory", memory, NeighborMemory | None, "a NeighborMemory or None")
         self.memory = NeighborMemory(name="memory", dtype="float32") if memory is None else memory
         self._index = None

@@ -35,18 +35,25 @@ class FileRows:
     def __len__(self):
         return self.shape[0]
 
+    def _open(self):
+        try:
+            return open(self._path, "rb")
+        except FileNotFoundError as error:
+            folder, name = os.path.split(self._path)
+            raise _not_there(folder, f"no file {name}: a later adapt() replaces it") from error
+
     def __getitem__(self, rows):
         """Reads rows by a forward slice or by an array of row numbers of any shape."""
         if isinstance(rows, slice):
             start, stop, step = rows.indices(len(self))
-            with open(self._path, "rb") as stream:
+            with self._open() as stream:
                 return self._read(stream, start, max(stop - start, 0))[::step]
         # Each row once, in the order of the file.
         wanted, places = np.unique(np.asarray(rows), return_inverse=True)
         if len(wanted) and not 0 <= wanted[0] <= wanted[-1] < len(self):
             raise IndexError(f"Expected rows from 0 to {len(self) - 1}. Received: {rows}")
         found = np.empty((len(wanted), *self.shape[1:]), "float32")
-        with open(self._path, "rb") as stream:
+        with self._open() as stream:
             for place, row in enumerate(wanted):
                 found[place] = self._read(stream, int(row), 1)[0]
         return found[places.reshape(np.shape(rows))]
@@ -137,6 +144,8 @@ class PointWriter:
     def __init__(self, folder):
         self._folder = os.path.abspath(folder)
         os.makedirs(self._folder, exist_ok=True)
+        # Now, not when all is written.
+        self._before = self._key_there()
         self._key, self._size, self._sum = uuid.uuid4().hex, 0, 0.0
 
     def __enter__(self):
@@ -173,13 +182,24 @@ class PointWriter:
 
     def _publish(self, header):
         path = os.path.join(self._folder, _HEADER)
-        before = None
-        if os.path.exists(path):
-            before = json.loads(pathlib.Path(path).read_text())["key"]
         pathlib.Path(f"{path}.part").write_text(json.dumps(header))
         os.replace(f"{path}.part", path)
-        if before is not None:
-            self._remove(before)
+        if self._before is not None:
+            self._remove(self._before)
+
+    def _key_there(self):
+        """The key of the points that the folder holds, or `None`."""
+        path = pathlib.Path(self._folder, _HEADER)
+        if not path.exists():
+            return None
+        try:
+            return json.loads(path.read_text())["key"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(
+                "Invalid value received for argument `folder`. Expected a new folder, or one that "
+                f"adapt(..., folder=...) filled. Received: {self._folder!r}, whose {_HEADER} is "
+                "none of its files; delete it, or choose another folder"
+            ) from error
 
     def _remove(self, key):
         for file in pathlib.Path(self._folder).glob(f"{key}.*"):

@@ -81,6 +81,12 @@ class BlockSearch:
         return indices.astype("int32"), np.take_along_axis(distances, order, axis=1)
 
 
+def check_faiss():
+    """Raises where faiss is not installed: when a model is made, not in the middle of a program."""
+    with extras.named():
+        import faiss  # noqa: F401
+
+
 class FaissSearch(BlockSearch):
     """A flat index of faiss: exact, all points in memory."""
 

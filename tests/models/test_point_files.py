@@ -118,6 +118,21 @@ def test_files_that_are_missing_are_said(tmp_path):
         otad().memory.attach(tmp_path)
 
 
+def test_points_that_another_model_replaced_are_said(tmp_path):
+    older = otad(folder=tmp_path)
+    otad(X[:50], folder=tmp_path)
+    with pytest.raises(Exception, match=r"a later adapt\(\) replaces it"):
+        older.memory.files.take(np.zeros((1, 2), "int32"))
+
+
+@pytest.mark.parametrize("header", ["[]", '{"key": "ab', "{}"])
+def test_a_folder_of_something_else_is_refused_before_anything_is_written(tmp_path, header):
+    (tmp_path / "points.json").write_text(header)
+    with pytest.raises(ValueError, match="argument `folder`.*points.json"):
+        otad(folder=tmp_path)
+    assert [file.name for file in tmp_path.iterdir()] == ["points.json"]
+
+
 def test_an_adapt_that_fails_leaves_what_was_stored(tmp_path):
     model = otad(folder=tmp_path)
     expected = model.predict(QUERIES, verbose=0)

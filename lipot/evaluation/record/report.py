@@ -101,7 +101,7 @@ class RobustnessReport:
         except (ValueError, TypeError, KeyError) as error:
             raise ValueError(
                 "Invalid value received for argument `source`. Expected a report written by "
-                f"`to_json`. Received: {content[:60].decode(errors='replace')!r}"
+                f"`to_json` or `lipot evaluate --json`. Received: {_in_words(source, content)}"
             ) from error
         if written != FORMAT:
             raise ValueError(
@@ -132,3 +132,10 @@ class RobustnessReport:
 
     def __repr__(self) -> str:
         return f"<RobustnessReport: {', '.join(repr(e) for e in self.evaluations)}>"
+
+
+def _in_words(source, content):
+    """What a source is that is no report."""
+    if isinstance(source, str) and content == source.encode():
+        return f"{source[:60]!r}"
+    return f"the file {source}, {len(content)} bytes of something else"

@@ -5,10 +5,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lipot.certificates.input_scale import are_images, pixels_untold
+
 # Data whose largest value lies in a part of the range only are too dark to be recognized.
 _LEAST_SHARE = 0.5
 _TOPS = (1.0, 255.0)
-_LEAST_SIDE = 4
 
 
 class Range(NamedTuple):
@@ -97,7 +98,7 @@ def find_range(x, clip_values=None, scale=None):
     x = np.asarray(x)
     if clip_values is not None:
         return _given(x, clip_values, scale)
-    if not _are_images(x.shape):
+    if not are_images(x.shape):
         raise UnknownRange(
             f"only images have a range that shows, and an input of shape {x.shape[1:]} is none", x
         )
@@ -115,19 +116,6 @@ def find_range(x, clip_values=None, scale=None):
         )
     how = f"recognized: the images lie between {low:.4g} and {high:.4g}"
     return Range(0.0, top, how if scale is None else f"{how}, and {_brings_to(scale)}")
-
-
-def _are_images(shape):
-    """Whether inputs are grey or colour images, by their shape."""
-    if len(shape) == 3:
-        rows, columns = shape[1:]
-        # Several series over time have this rank too.
-        return rows == columns >= _LEAST_SIDE
-    if len(shape) != 4:
-        return False
-    first, middle, last = shape[1:]
-    sides = (first, middle) if last in (1, 3) else (middle, last)
-    return (last in (1, 3) or first in (1, 3)) and min(sides) >= _LEAST_SIDE
 
 
 def _brings_to(scale):
@@ -155,6 +143,8 @@ def _given(x, clip_values, scale):
             f"between {np.min(x):.4g} and {np.max(x):.4g}"
         )
     if scale is None:
+        if high == _TOPS[-1]:
+            warnings.warn(pixels_untold(), stacklevel=5)
         return Range(low, high, "given")
     if not scale.fits:
         warnings.warn(
