@@ -174,3 +174,11 @@ def test_a_quarter_of_a_minute_certifies_digits(tmp_path):
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
     assert certify(loaded, data.x_test, data.y_test).accuracy(0.4) > 0.5
+
+
+def test_a_search_that_proves_nothing_says_so(monkeypatch):
+    monkeypatch.setattr(certified._Trial, "score", lambda trial, x, y, eps: 0.0)
+    choices = [recipes.Candidate("dense", "emma", 3.0, rate) for rate in (1e-3, 2e-3)]
+    with pytest.warns(UserWarning, match="None of the 2 candidates proved anything at eps=50"):
+        data = datasets.load("digits")
+        recipes.train_certified(data, eps=50.0, minutes=0.02, choices=choices)

@@ -4,6 +4,7 @@ import contextlib
 import pathlib
 import tempfile
 import time
+import warnings
 
 import keras
 import numpy as np
@@ -48,7 +49,9 @@ def train_certified(
         data: A `lipot.datasets.Dataset` with classes.
         eps: Positive float, the l2 radius, in the units of the inputs; `default_radius` where it is
             `None`.
-        minutes: Positive float, wall-clock minutes for search and training.
+        minutes: Positive float, wall-clock minutes for search and training. Trials that take
+            longer than a quarter, as they compile and certify, leave at least half for training.
+            In less than five minutes nothing is searched.
         folder: Where to keep each finished trial and epoch: a training that was stopped goes on
             when it is called again with the same folder and arguments. `None` keeps nothing.
         batch_size: Points in one step.
@@ -100,14 +103,16 @@ def default_radius(data):
 def affordable(choices, minutes):
     """The first of some candidates, as many as can be tried in a training of some minutes.
 
+    In less than five not even two can: then the first alone, and nothing is searched.
+
     Example:
 
     >>> [len(affordable(list(range(64)), minutes)) for minutes in (0.5, 10, 60, 600)]
-    [2, 4, 24, 64]
+    [1, 4, 24, 64]
     """
     # Two to three rungs share the time of the search.
     count = int(_SEARCH_SHARE * 60.0 * minutes / (2.5 * _LEAST_SECONDS))
-    return choices[: max(2, count)]
+    return choices[: max(1, count)]
 
 
 class _Trial:
@@ -174,9 +179,17 @@ class _Search:
             return choices[0]
         sizes = rung_sizes(len(choices))
         rung_minutes = [minutes / len(sizes) / size for size in sizes]
-        return successive_halving(
+        best = successive_halving(
             choices, lambda rung, choice: self._score(rung, choice, rung_minutes[rung])
         )
+        if all(line["score"] <= 0.0 for line in self._journal.lines):
+            warnings.warn(
+                f"None of the {len(choices)} candidates proved anything at eps={self._eps:.3g} in "
+                "its short trial, so that the choice says nothing. Give more minutes, or a smaller "
+                "eps.",
+                stacklevel=3,
+            )
+        return best
 
     def _score(self, rung, candidate, minutes):
         for line in self._journal.lines:
