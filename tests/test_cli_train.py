@@ -58,11 +58,12 @@ def test_a_killed_training_goes_on_after_its_last_epoch(tmp_path, capsys):
     kept = int(re.search(r"stopped after epoch (\d+). Add --resume", error).group(1))
     assert kept >= 2
     assert cli.main([*words, "--seed", "1", "--resume"]) == 1
-    assert "other seed (seed there: 0; here: 1)" in capsys.readouterr().err
+    # Another split of the file too.
+    assert "other seed, points (seed there: 0; here: 1)" in capsys.readouterr().err
     whole = (tmp_path / "few.npz").read_bytes()
     np.savez(tmp_path / "few.npz", x=rng.normal(size=(320, 8)), y=np.arange(320) % 3)
     assert cli.main([*words, "--resume"]) == 1
-    assert "other points" in capsys.readouterr().err
+    assert "other points (points there: " in capsys.readouterr().err
     (tmp_path / "few.npz").write_bytes(whole)
     assert cli.main([*words, "--resume"]) == 0
     shown = capsys.readouterr().out

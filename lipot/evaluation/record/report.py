@@ -134,7 +134,7 @@ class RobustnessReport:
         return f"<RobustnessReport: {', '.join(repr(e) for e in self.evaluations)}>"
 
 
-def _in_words(source, content):
+def _in_words(source: str | pathlib.Path, content: bytes) -> str:
     """What a source is that is no report."""
     if isinstance(source, str) and content == source.encode():
         return f"{source[:60]!r}"
