@@ -141,6 +141,10 @@ def _computed(what, given, shapes_after, count, outputs=None):
     numbers = [abs(number) for number in _numbers(what)]
     last = max(sum(numbers), math.prod(n for n in numbers if n), 4)
     unknown = dict.fromkeys(size for shape in given for size in shape if isinstance(size, Size))
+    if not unknown:
+        found = shapes_after([(None, *shape) for shape in given])
+        if found is not None:
+            return [shape[1:] for shape in found]
     tables = {}
     if 4 * last + 16 <= _MOST:
         for size in unknown:
@@ -167,8 +171,6 @@ def _output(what, index, given, tables, outputs):
     known = [row for table in shapes.values() for row in table if row is not None]
     if not known or len({len(shape) for shape in known}) > 1:
         said = () if outputs is None else outputs[index].shape
-        if not tables and all(isinstance(n, int) for shape in given for n in shape):
-            return tuple(said[1:])
         return tuple(Size((origin, axis)) for axis in range(1, len(said) or 1))
     sides = []
     for axis in range(1, len(known[0])):
@@ -252,7 +254,8 @@ def _numbers(what):
         leaves = keras.tree.flatten((what.args, what.kwargs))
         found += [n for leaf in leaves for n in _whole(leaf)]
     if not isinstance(operation, keras.layers.Layer):
-        return found + [n for value in vars(operation).values() for n in _whole(value)]
+        given = {name: value for name, value in vars(operation).items() if name[0] != "_"}
+        return found + [n for leaf in keras.tree.flatten(given) for n in _whole(leaf)]
     for name, value in _configs(operation):
         numbers = [n for leaf in keras.tree.flatten(value) for n in _whole(leaf)]
         if name in _ADDED or name not in _SIZED:
