@@ -273,3 +273,18 @@ def test_other_errors_are_left_alone():
 def test_what_python_would_take_for_true_or_for_a_default_is_refused(make, name):
     with pytest.raises(ValueError, match=f"argument `{name}`"):
         make()
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        lipot.layers.InvertibleDownSampling(2),
+        lipot.layers.InvertibleUpSampling(2),
+        lipot.layers.SpatialShift2D(),
+        lipot.layers.GroupSort2(),
+        lipot.layers.Householder(),
+    ],
+)
+def test_an_open_number_of_channels_is_named(layer):
+    with pytest.raises(ValueError, match="needs a fixed number of channels"):
+        layer(keras.Input((8, 8, None)))

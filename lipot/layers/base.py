@@ -55,6 +55,20 @@ class FixedArguments:
             )
 
 
+def read_channels(layer, input_shape, axis):
+    """Number of channels of an input, which must be known.
+
+    Raises:
+        ValueError: It is not.
+    """
+    if input_shape[axis] is None:
+        raise ValueError(
+            f"Layer '{layer.name}' needs a fixed number of channels. Expected an int on axis "
+            f"{axis}. Received: input_shape={tuple(input_shape)}"
+        )
+    return input_shape[axis]
+
+
 def check_built(layer):
     """Raises where a layer has no weights yet."""
     if not layer.built:

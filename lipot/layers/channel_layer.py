@@ -3,7 +3,7 @@
 import keras
 
 from lipot import checks
-from lipot.layers.base import LipschitzLayer
+from lipot.layers.base import LipschitzLayer, read_channels
 
 
 class ChannelLayer(LipschitzLayer):
@@ -28,13 +28,7 @@ class ChannelLayer(LipschitzLayer):
 
     def read_channels(self, input_shape):
         """Returns the number of channels, which must be known."""
-        channels = input_shape[self.channel_axis]
-        if channels is None:
-            raise ValueError(
-                f"Layer '{self.name}' needs a fixed number of channels. Expected an int on axis "
-                f"{self.channel_axis}. Received: input_shape={input_shape}"
-            )
-        return channels
+        return read_channels(self, input_shape, self.channel_axis)
 
     def compute_output_shape(self, input_shape):
         return tuple(input_shape)

@@ -3,6 +3,7 @@
 import keras
 
 from lipot import checks
+from lipot.layers.base import read_channels
 from lipot.layers.pooling_layer import ImageLayer
 from lipot.math.rounding import LayerBound
 from lipot.math.sampling import channels_to_space, space_to_channels
@@ -56,6 +57,7 @@ class InvertibleDownSampling(ImageLayer):
 
     def check_blocks(self, input_shape):
         """Raises where the blocks do not fill the image."""
+        read_channels(self, input_shape, self.channel_axis)
         size = tuple(input_shape[axis] for axis in self.spatial_axes)
         if any(n is not None and n % p for n, p in zip(size, self.pool_size)):
             raise ValueError(
@@ -131,8 +133,9 @@ class InvertibleUpSampling(ImageLayer):
 
     def check_blocks(self, input_shape):
         """Raises where the channels do not fill the blocks."""
-        channels, block = input_shape[self.channel_axis], self.pool_size[0] * self.pool_size[1]
-        if channels is None or channels % block:
+        block = self.pool_size[0] * self.pool_size[1]
+        channels = read_channels(self, input_shape, self.channel_axis)
+        if channels % block:
             raise ValueError(
                 f"Invalid value received for argument `pool_size`. Expected a block of which the "
                 f"number of channels, {channels}, is a multiple. "

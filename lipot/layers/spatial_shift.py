@@ -3,7 +3,7 @@
 import keras
 
 from lipot import checks
-from lipot.layers.base import LipschitzLayer
+from lipot.layers.base import LipschitzLayer, read_channels
 from lipot.math.rounding import LayerBound
 from lipot.math.scaling import scale
 from lipot.math.shifting import shift
@@ -60,8 +60,8 @@ class SpatialShift2D(LipschitzLayer):
 
     def _moved(self, input_shape):
         """Channels in each of the four groups."""
-        channels = input_shape[-1]
-        moved = int(self.fraction * (channels or 0)) // 4
+        channels = read_channels(self, input_shape, -1)
+        moved = int(self.fraction * channels) // 4
         if not moved:
             raise ValueError(
                 "Invalid value received for argument `fraction`. Expected a share of at least four "
