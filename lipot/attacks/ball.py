@@ -39,30 +39,39 @@ class Ball(NamedTuple):
             return ops.sign(gradient)
         return gradient / ops.maximum(example_norm(gradient), 1e-12)
 
-    def check_range(self, x):
-        """Checks that inputs lie in the data range, to which attacked ones are clipped.
+    def outside(self, x):
+        """The least and the greatest of inputs that leave the data range, NaN included, or `None`.
 
         Args:
             x: Inputs, an array or a tensor with values.
+        """
+        # A model may be called on a batch without examples.
+        if 0 in x.shape:
+            return None
+        low, high = float(ops.min(x)), float(ops.max(x))
+        above = self.clip_min is None or low >= self.clip_min - _slack(self.clip_min)
+        below = self.clip_max is None or high <= self.clip_max + _slack(self.clip_max)
+        numbers = not (np.isnan(low) or np.isnan(high))
+        return None if above and below and numbers else (low, high)
+
+    def check_range(self, x):
+        """Checks that inputs lie in the data range, to which attacked ones are clipped.
 
         Raises:
             ValueError: If some do not, clipping would move them out of the ball, or are NaN.
         """
-        # A model may be called on a batch without examples.
-        if 0 in x.shape:
+        found = self.outside(x)
+        if found is None:
             return
-        low, high = float(ops.min(x)), float(ops.max(x))
+        low, high = found
         if np.isnan(low) or np.isnan(high):
             raise checks.refused("x", "numbers", "NaN values")
-        above = self.clip_min is None or low >= self.clip_min - _slack(self.clip_min)
-        below = self.clip_max is None or high <= self.clip_max + _slack(self.clip_max)
-        if not (above and below):
-            raise ValueError(
-                "Invalid value received for argument `x`. Expected inputs between "
-                f"clip_min={self.clip_min} and clip_max={self.clip_max}, to which an attack clips. "
-                f"Received: inputs from {low:g} to {high:g}. Scale the data, or give the attack "
-                "the range they have, and an `eps` in its unit"
-            )
+        raise ValueError(
+            "Invalid value received for argument `x`. Expected inputs between "
+            f"clip_min={self.clip_min} and clip_max={self.clip_max}, to which an attack clips. "
+            f"Received: inputs from {low:g} to {high:g}. Scale the data, or give the attack "
+            "the range they have, and an `eps` in its unit"
+        )
 
     def clip(self, points):
         """Clips points to the data range."""

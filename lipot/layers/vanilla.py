@@ -58,7 +58,7 @@ def _(linear_map: linear_maps.Conv2DTranspose, layer):
 def _(linear_map: linear_maps.ClosedConv2DTranspose, layer):
     if linear_map.padding != "circular":
         return export.dispatch(linear_maps.Conv2DTranspose)(linear_map, layer)
-    if linear_map.excess and None in _input_shape(linear_map, layer)[1:]:
+    if linear_map.excess and None in layer.get_build_config()["input_shape"][1:]:
         raise ValueError(
             f"Layer '{layer.name}' has no twin of stock layers for images of open size, whose "
             "borders they would fold wrongly where images are smaller than the kernel. Expected a "

@@ -61,8 +61,12 @@ class Purifier(keras.Model):
 def _check_range(batch):
     """Raises unless the images of a batch lie in [0, 1]."""
     images, _ = parts_of(batch)
+    found = None
     if images is not None:
-        Ball("inf", 0.0, 1.0).check_range(ops.cast(images, "float32"))
+        found = Ball("inf", 0.0, 1.0).outside(ops.cast(images, "float32"))
+    if found is not None:
+        low, high = found
+        raise checks.refused("x", "images in [0, 1]", f"values from {low:g} to {high:g}")
 
 
 def check_images(shape):
