@@ -61,6 +61,13 @@ class Step:
 
         return keras.tree.map_structure(filled, (self.args, self.kwargs))
 
+    def outputs_for(self, shapes: list) -> list:
+        """Symbolic tensors that the step would give for inputs of other shapes."""
+        specs = {id(t): keras.KerasTensor(s, t.dtype) for t, s in zip(self.inputs, shapes)}
+        args, kwargs = self.arguments(specs)
+        kwargs = {name: value for name, value in kwargs.items() if name != "training"}
+        return keras.tree.flatten(self.operation.compute_output_spec(*args, **kwargs))
+
 
 def graph_core(model: Any) -> Any:
     """The functional model that holds the graph of a Sequential or functional one, or None.
@@ -79,6 +86,15 @@ def graph_core(model: Any) -> Any:
     if isinstance(model, keras.Sequential):
         return _inside(model, "_functional")
     return model if isinstance(model, keras.Model) and hasattr(model, "_nodes_by_depth") else None
+
+
+def is_graph(model: Any) -> bool:
+    """Whether a model computes what its graph of layers says: Sequential or functional, built.
+
+    A subclass may compute anything in a `call` of its own.
+    """
+    follows_graph = type(model).call.__module__.startswith("keras.")
+    return follows_graph and getattr(model, "outputs", None) is not None
 
 
 def steps(core: Any) -> list[Step]:

@@ -4,7 +4,7 @@ from typing import Any
 
 import keras
 
-from lipot.backend.keras_graph import graph_core, is_stock, operation_kind, producer
+from lipot.backend.keras_graph import graph_core, is_graph, is_stock, operation_kind, producer
 
 # Layers that do nothing to the values at inference.
 TRANSPARENT = (keras.layers.Dropout, keras.layers.Identity, keras.layers.ActivityRegularization)
@@ -75,10 +75,9 @@ def before_squashing(model: Any) -> keras.Model | None:
     ...                    == network(keras.ops.ones((1, 2)))))
     True
     """
-    core = graph_core(model)
-    if core is None or not type(model).call.__module__.startswith("keras."):
+    if not is_graph(model):
         return None
-    step = _past(core.outputs[0], TRANSPARENT)
+    step = _past(model.outputs[0], TRANSPARENT)
     operation = step.operation
     if not step.inputs:
         return None

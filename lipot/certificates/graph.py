@@ -255,10 +255,7 @@ def _outputs(step, args, kwargs, nodes):
     same = [tuple(t.shape) == node.shape for t, node in zip(step.inputs, nodes)]
     if step.outputs and all(same):
         return step.outputs
-    specs = {id(t): keras.KerasTensor(node.shape, t.dtype) for t, node in zip(step.inputs, nodes)}
-    args, kwargs = step.arguments(specs)
-    kwargs = {name: value for name, value in kwargs.items() if name != "training"}
-    return keras.tree.flatten(step.operation.compute_output_spec(*args, **kwargs))
+    return step.outputs_for([node.shape for node in nodes])
 
 
 def _broadcast(step, values, nodes, sizes, outputs):

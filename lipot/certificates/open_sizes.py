@@ -1,12 +1,13 @@
 """Sizes that a graph leaves open, as functions of the sizes of its inputs."""
 
+import dataclasses
 import math
 from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 
-from lipot.backend.keras_graph import graph_core, is_stock, steps
+from lipot.backend.keras_graph import Step, graph_core, is_stock, steps
 
 # Arguments by which layers change the size of images and sequences. Padding adds up.
 _ADDED = ("padding", "cropping", "output_padding")
@@ -108,51 +109,34 @@ def open_shape(shape, origin):
 def keeps_open_sizes(layer, shape):
     """Whether the output of a layer has the sizes of its one input, whatever they are."""
     given = open_shape(shape, "input")
-    core = graph_core(layer)
-    if core is not None and len(core.inputs) == len(core.outputs) == 1:
-        found = sizes_in(core, [given]).get(id(core.outputs[0]))
-    else:
-        (found,) = _computed(layer, [given], lambda shapes: _shapes_of_layer(layer, shapes), 1)
-    return found == given
+    tensor = keras.KerasTensor(shape, layer.compute_dtype)
+    step = Step(layer, (tensor,), {})
+    step = dataclasses.replace(step, outputs=tuple(step.outputs_for([shape])))
+    return _sizes_after(step, [given]) == [given]
 
 
 def _sizes_after(step, given):
+    """Shapes of what a step gives, from shapes of ints and `Size`s that it is given."""
     inner = graph_core(step.operation)
     if inner is not None and len(inner.inputs) == len(given):
         found = sizes_in(inner, given)
         if all(id(tensor) in found for tensor in inner.outputs):
             return [found[id(tensor)] for tensor in inner.outputs]
-    return _computed(
-        step, given, lambda shapes: _shapes_of_step(step, shapes), len(step.outputs), step.outputs
-    )
-
-
-def _computed(what, given, shapes_after, count, outputs=None):
-    """Sizes after one layer or operation, from what it makes of many sizes.
-
-    Args:
-        what: The layer, or the `Step`.
-        given: Shapes of its inputs, tuples of ints and `Size`s.
-        shapes_after: Function from shapes of ints to a list of them, or `None` where they do not
-            fit.
-        count: Number of outputs.
-        outputs: The symbolic outputs, to tell unknown sizes apart.
-    """
-    numbers = [abs(number) for number in _numbers(what)]
+    numbers = [abs(number) for number in _numbers(step)]
     last = max(sum(numbers), math.prod(n for n in numbers if n), 4)
     unknown = dict.fromkeys(size for shape in given for size in shape if isinstance(size, Size))
     if not unknown:
-        found = shapes_after([(None, *shape) for shape in given])
+        found = _shapes_after(step, [(None, *shape) for shape in given])
         if found is not None:
             return [shape[1:] for shape in found]
     tables = {}
     if 4 * last + 16 <= _MOST:
         for size in unknown:
-            tables[size] = _table(given, size, 4 * last + 16, shapes_after)
-    return [_output(what, index, given, tables, outputs) for index in range(count)]
+            tables[size] = _table(step, given, size, 4 * last + 16)
+    return [_output(step, index, given, tables) for index in range(len(step.outputs))]
 
 
-def _table(given, varied, most, shapes_after):
+def _table(step, given, varied, most):
     """Shapes after the step for each value of one size, the others held at the largest."""
 
     def filled(n):
@@ -161,17 +145,18 @@ def _table(given, varied, most, shapes_after):
             for shape in given
         ]
 
-    return [shapes_after(filled(n)) for n in range(1, most + 1)]
+    return [_shapes_after(step, filled(n)) for n in range(1, most + 1)]
 
 
-def _output(what, index, given, tables, outputs):
+def _output(step, index, given, tables):
     """The shape of one output of a step, without the batch."""
-    origin = id(what) if outputs is None else id(outputs[index])
+    # A layer inside a shared model may be given other sizes in another call of it.
+    origin = id(step.outputs[index]), tuple(given)
     shapes = {size: [row and row[index] for row in table] for size, table in tables.items()}
     known = [row for table in shapes.values() for row in table if row is not None]
     if not known or len({len(shape) for shape in known}) > 1:
-        said = () if outputs is None else outputs[index].shape
-        return tuple(Size((origin, axis)) for axis in range(1, len(said) or 1))
+        rank = len(step.outputs[index].shape)
+        return tuple(Size((origin, axis)) for axis in range(1, rank))
     sides = []
     for axis in range(1, len(known[0])):
         columns = {
@@ -190,8 +175,7 @@ def _side(columns, origin):
     if len(moving) > 1:
         return Size(origin)
     ((size, column),) = moving.items()
-    function = _function(column)
-    return size.then(function)
+    return size.then(_function(column))
 
 
 def _varies(column):
@@ -219,40 +203,21 @@ def _function(column):
     return next(fitting, listed)
 
 
-def _shapes_of_step(step, shapes):
-    specs = {
-        id(tensor): keras.KerasTensor(shape, tensor.dtype)
-        for tensor, shape in zip(step.inputs, shapes)
-    }
-    args, kwargs = step.arguments(specs)
-    kwargs = {name: value for name, value in kwargs.items() if name != "training"}
+def _shapes_after(step, shapes):
+    """Shapes of what a step gives, or `None` where it does not take these, or leaves nothing."""
     try:
-        found = step.operation.compute_output_spec(*args, **kwargs)
+        found = [tuple(spec.shape) for spec in step.outputs_for(shapes)]
     # A window or kernel may be larger than such an input.
     except ValueError:
         return None
-    return _not_empty([tuple(spec.shape) for spec in keras.tree.flatten(found)])
+    return None if any(n is not None and n < 1 for shape in found for n in shape) else found
 
 
-def _shapes_of_layer(layer, shapes):
-    try:
-        return _not_empty([tuple(layer.compute_output_shape(shapes[0]))])
-    except ValueError:
-        return None
-
-
-def _not_empty(shapes):
-    """The shapes, or `None` where a tensor holds nothing: such an input is too small."""
-    return None if any(n is not None and n < 1 for s in shapes for n in s) else shapes
-
-
-def _numbers(what):
-    """Numbers that a step or layer may change sizes by; past them all its function is regular."""
-    operation = getattr(what, "operation", what)
-    found = []
-    if operation is not what:
-        leaves = keras.tree.flatten((what.args, what.kwargs))
-        found += [n for leaf in leaves for n in _whole(leaf)]
+def _numbers(step):
+    """Numbers that a step may change sizes by; past them all its function is regular."""
+    operation = step.operation
+    leaves = keras.tree.flatten((step.args, step.kwargs))
+    found = [n for leaf in leaves for n in _whole(leaf)]
     if not isinstance(operation, keras.layers.Layer):
         given = {name: value for name, value in vars(operation).items() if name[0] != "_"}
         return found + [n for leaf in keras.tree.flatten(given) for n in _whole(leaf)]

@@ -3,8 +3,8 @@
 import keras
 from keras import ops
 
+from lipot.backend.keras_graph import is_graph
 from lipot.certificates.stock.augmentation import check_identity_at_inference
-from lipot.interop.graph import is_graph
 from lipot.layers.augmentations import is_augmentation
 
 

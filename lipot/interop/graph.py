@@ -1,21 +1,6 @@
 """Reading the graph of a Keras model."""
 
-from lipot.backend import keras_graph
-
-
-def is_graph(model):
-    """Whether a model computes what its graph of layers says: Sequential or functional, built.
-
-    A subclass may compute anything in a `call` of its own.
-    """
-    follows_graph = type(model).call.__module__.startswith("keras.")
-    return follows_graph and getattr(model, "outputs", None) is not None
-
-
-def producer(tensor):
-    """Returns `(operation, inputs)`: what made a symbolic tensor, and from which tensors."""
-    step = keras_graph.producer(tensor)
-    return step.operation, step.inputs
+from lipot.backend.keras_graph import producer
 
 
 def operations_between(inputs, outputs):
@@ -27,7 +12,7 @@ def operations_between(inputs, outputs):
         if id(tensor) in known:
             continue
         known.add(id(tensor))
-        operation, tensors = producer(tensor)
-        found[id(operation)] = operation
-        waiting.extend(tensors)
+        step = producer(tensor)
+        found[id(step.operation)] = step.operation
+        waiting.extend(step.inputs)
     return list(found.values())

@@ -7,12 +7,13 @@ from keras import ops, tree
 
 from lipot.backend.keras_graph import (
     copy_arguments,
+    is_graph,
     is_stock,
     set_argument,
     takes_training,
 )
 from lipot.interop.augmentation import LeftOut, clone_graph
-from lipot.interop.graph import is_graph, operations_between
+from lipot.interop.graph import operations_between
 from lipot.layers.augmentations import is_augmentation
 from lipot.layers.copies import copied, says_its_export
 from lipot.layers.layer_bounds import replaced

@@ -155,9 +155,12 @@ class Condensable(Protocol):
 
 def condense(model):
     """Condenses the layers of a model that have a `condense`, inside other layers too."""
+    done = {id(model)}
     for layer in all_layers(model):
-        if layer is not model and hasattr(layer, "condense"):
+        if id(layer) not in done and hasattr(layer, "condense"):
             layer.condense()
+            # It has condensed what is inside it.
+            done |= {id(part) for part in all_layers(layer)}
 
 
 def no_bound_in_linf(layer):

@@ -69,12 +69,12 @@ class AlternatingSteps:
                 "`encoder_optimizer`. Expected None on the JAX backend, where Keras carries one "
                 "optimizer; the one of `optimizer` then trains all three networks."
             )
-        # The one that is not given is a copy of the first.
         _check_averages(
             optimizer=self.optimizer,
             discriminator_optimizer=discriminator_optimizer,
             encoder_optimizer=encoder_optimizer,
         )
+        # The one that is not given is a copy of the first.
         self.discriminator_optimizer = self._scaled_as_keras_does(discriminator_optimizer)
         self.encoder_optimizer = self._scaled_as_keras_does(encoder_optimizer)
         # Built here, so that a backup can be restored before the first step.

@@ -314,3 +314,14 @@ def test_a_network_of_strided_blocks_has_a_constant_for_all_sizes():
         around = conv(4 * strides, strides, strides)(kept) if strides > 1 else kept
         kept = layers.Average()([block, around])
     assert lipot.lipschitz_constant(keras.Model(inputs, kept)) <= 1.0 + 1e-4
+
+
+def test_a_shared_model_of_other_sizes_gives_other_sizes():
+    """What nothing is known of inside it is not the same in two of its calls."""
+    z = keras.Input((None, 1))
+    inner = keras.Model(z, z[:, -200:200])
+    inputs = keras.Input((None, 1))
+    with pytest.raises(ValueError, match="repeated along an axis of unknown size"):
+        lipot.lipschitz_constant(keras.Model(inputs, inner(inputs) + inner(inputs[:, 1:])))
+    same = keras.Model(inputs, inner(inputs) + inner(ops.relu(inputs)))
+    assert lipot.lipschitz_constant(same) == pytest.approx(2.0)
