@@ -34,7 +34,8 @@ class Certificate:
             positive.
         correct: `(n,)`, whether each prediction is the label, or `None` without labels.
         lipschitz: Proven Lipschitz constant, in `norm`, of the map to the features before the
-            last layer; infinite for a model that has none, such as an `OTAD`.
+            last layer if that is linear, else to the outputs; infinite for a model that has none,
+            such as an `OTAD`.
         rounding: `(n,)`, how much radius floating point took from each point.
         proof: What the radii were proven from, in a few words.
         neighbors: `NeighborRadii` of an `OTAD`, else `None`.
@@ -225,17 +226,16 @@ def certify(model, x, y=None, norm=2, *, batch_size=256, workers=None, **setting
     $$ \min_j \frac{f_i(x) - f_j(x)}{G\, \|w_i - w_j\|_*}, $$
 
     or $|f(x)| / (G \|w\|_*)$ for the sign of one output unit. In l2 the dual norm
-    $\|\cdot\|_*$ is l2 itself. In l-infinity it is l1; any last layer will do, with the identity
-    for $W$; and where the l2 radius divided by the root of the number of inputs is larger, that
-    one counts. From this radius is taken what floating point can do to the model at `x` and at
-    the perturbed point, so the claim is about the predictions the model really computes. An
-    `OTAD` is certified up to where its neighbors may change or its logits may cross, whichever is
-    nearer.
+    $\|\cdot\|_*$ is l2 itself. In l-infinity it is l1, and where the l2 radius divided by the root
+    of the number of inputs is larger, that one counts. Of a model that ends in another layer, $g$
+    is the whole and $W$ the identity: in l2 the radius is the margin over $\sqrt 2\, G$. From it is
+    taken what floating point can do to the model at `x` and at the perturbed point, so the claim
+    is about the predictions the model really computes. An `OTAD` is certified up to where its
+    neighbors may change or its logits may cross, whichever is nearer.
 
     Args:
-        model: A built Keras classifier with a graph (see `lipschitz_constant`) whose last layer
-            is linear, or linear followed by a softmax or by the sigmoid of one unit; or an
-            adapted `OTAD`.
+        model: A built Keras classifier with a graph (see `lipschitz_constant`), or an adapted
+            `OTAD`. One output unit must be linear or the sigmoid of what is.
         x: `(n, ...)` array or memory map of finite inputs, or a `tf.data.Dataset` or
             `keras.utils.PyDataset` of batches of them, with or without labels. Beside the
             certificate itself, memory is that of a batch.

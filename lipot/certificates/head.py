@@ -83,8 +83,9 @@ class Head:
 def find_head(model, inputs, squasher=None):
     """Takes a classifier apart at its last linear layer, or raises an error that says why not.
 
-    In l-infinity any last layer will do: where each logit moves by `L r` at most, a margin shrinks
-    by `2 L r`. In l2 the layer's constant is that of all logits together, which proves little.
+    Any last layer will do, though a linear one proves most: of any other the constant `L` of all
+    outputs together is known, and a margin shrinks by `sqrt(2) L r` at most in l2, by `2 L r` in
+    l-infinity.
 
     Args:
         model: A model with a graph, one input and one output.
@@ -110,15 +111,13 @@ def find_head(model, inputs, squasher=None):
             head = find_head(operation, enter(operation, [nodes[id(before)]])[1], squasher)
             features = [keras.Model(core.inputs[0], before), *head.features]
             return dataclasses.replace(head, features=features).followed_by(later)
-        if is_dense(operation) and (inputs[0].norm != "inf" or not _bends(operation)):
+        if is_dense(operation) and not _bends(operation):
             head = _head_at(operation, core, before, nodes[id(before)], squasher)
             return head.followed_by(later)
         function = _final_function(operation)
-        if (function is None or before is None) and inputs[0].norm == "inf":
+        if function is None or before is None:
             _check_signed(operation, tensor)
             return _head_of_logits(core, tensor, nodes[id(tensor)], squasher).followed_by(later)
-        if function is None or before is None:
-            raise _not_linear(operation)
         if function != "linear":
             squasher = _only_squasher(operation, function, before.shape[-1], squasher)
         later.append(float_format(operation.compute_dtype))
@@ -146,10 +145,7 @@ def _head_at(layer, core, tensor, node, squasher):
     kernel, machine = dense_kernel(layer), float_format(layer.compute_dtype)
     activation = layer.activation
     if not is_linear(activation):
-        name = _squashing(activation)
-        if name is None:
-            raise _not_linear(layer, f"activation={getattr(activation, '__name__', activation)}")
-        squasher = _only_squasher(layer, name, kernel.shape[1], squasher)
+        squasher = _only_squasher(layer, _squashing(activation), kernel.shape[1], squasher)
     _check_rank(layer, tensor, "inputs")
     bias = np.zeros(kernel.shape[1])
     if layer.bias is not None:
@@ -176,7 +172,13 @@ def _bends(layer):
 def _check_signed(operation, tensor):
     """Raises for a single output of which nobody knows that its sign is the class."""
     if tensor.shape[-1] == 1 and not isinstance(operation, LInfDistanceDense):
-        raise _not_linear(operation)
+        raise ValueError(
+            "Invalid value received for argument `model`. Expected two outputs or more, or one "
+            "from a last layer that is linear (a Dense layer of Keras or lipot without activation, "
+            "or with a sigmoid): of another it is not known whether its sign is the class. "
+            f"Received: one output of '{operation.name}' of class {type(operation).__name__}. "
+            "Move what comes after the logit out of the model."
+        )
 
 
 def _check_rank(layer, tensor, what):
@@ -227,13 +229,3 @@ def _only_squasher(layer, function, units, later):
             f"softmax. Received: last layer '{layer.name}' with a softmax of one unit"
         )
     return layer
-
-
-def _not_linear(operation, detail=None):
-    received = f"'{operation.name}' of class {type(operation).__name__}"
-    return ValueError(
-        "Invalid value received for argument `model`. Expected a last layer that is linear (a "
-        "Dense layer of Keras or lipot without activation, or with a softmax or the sigmoid of "
-        f"one unit). Received: {received}{f' with {detail}' if detail else ''}. Move what comes "
-        "after the logits out of the model."
-    )

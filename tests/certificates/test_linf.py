@@ -298,9 +298,9 @@ def test_distances_certify_half_the_margin():
     found, logits = lipot.certify(model, x, norm="inf"), np.sort(to_numpy(model(x)), axis=1)
     np.testing.assert_allclose(found.radius, (logits[:, -1] - logits[:, -2]) / 2.0, atol=1e-5)
     assert np.all(found.radius <= (logits[:, -1] - logits[:, -2]) / 2.0)
-    # Any last layer will do in l-infinity, and none but a linear one in l2.
-    with pytest.raises(ValueError, match="Expected a last layer that is linear"):
-        lipot.certify(model, x)
+    # In l2 all four outputs together may move by 2 for each unit.
+    l2 = lipot.certify(model, x)
+    np.testing.assert_allclose(l2.radius, (logits[:, -1] - logits[:, -2]) / 8.0**0.5, atol=1e-5)
 
 
 @pytest.mark.parametrize("make_model", [stock_cnn, lipot_cnn, branched])

@@ -129,7 +129,7 @@ def test_slopes_and_limits_that_are_no_numbers_are_refused(layer):
 )
 def test_one_output_whose_sign_may_not_be_the_class_is_refused(last):
     for norm in (2, "inf"):
-        with pytest.raises(ValueError, match="Expected a last layer that is linear"):
+        with pytest.raises(ValueError, match="or one from a last layer that is linear"):
             lipot.certify(functional(last), np.ones((1, 4)), norm=norm)
 
 
