@@ -7,7 +7,7 @@ A convolution here is what Keras computes, a cross-correlation with a kernel of 
 
 On the circle `Z_N` the Fourier transform makes it block diagonal, one block for each frequency,
 so its norm is a maximum of small singular values (`circular_norm`). Every other padding is
-reduced to that case by `circular_embedding`.
+reduced to that case by `circular_embedding`, or, on a small image, taken as the matrix it is.
 """
 
 import math
@@ -29,6 +29,7 @@ from lipot.math.frequency_grids import AxisGrid, any_size_axis, known_size_axis
 from lipot.math.frequency_search import TOLERANCE as SEARCH_TOLERANCE
 from lipot.math.gram_spectrum import largest_gram_eigenvalue
 from lipot.math.rounding import UP, spectral_norm
+from lipot.math.small_images import is_small, small_bound
 
 __all__ = [
     "CircularEmbedding",
@@ -40,6 +41,7 @@ __all__ = [
     "circular_gram_bound",
     "circular_norm",
     "convolution_bound",
+    "embedded_bound",
     "gram_bound",
     "padding_widths",
     "patch_copies",
@@ -103,11 +105,9 @@ def circular_bound(kernel, input_size, strides=1, dilation=1, groups=1):
 def convolution_bound(kernel, input_size, strides=1, dilation=1, padding="same", groups=1):
     """Guaranteed upper bound of a convolution's operator norm on its real input size.
 
-    It is the norm itself (to 1e-9) for circular padding whose strides divide the input size,
-    close to it for zero padding, and up to 2 times it for reflect and symmetric padding. Large
-    images have the bound for all sizes, which adds at most 0.6 %, or 1 % where the gain is nearly
-    the same at all frequencies (see `frequency_search`). Rounding is accounted for: the value is
-    never below the true norm.
+    It is the norm itself (to 1e-9) for circular padding whose strides divide the input size, and
+    on images so small that the matrix of the map can be measured, see `small_images`. Elsewhere
+    it is that of `embedded_bound`. Rounding is accounted for: the value is never below the norm.
 
     Args:
         kernel: Array of shape `(kh, kw, cin / groups, cout)`.
@@ -117,6 +117,33 @@ def convolution_bound(kernel, input_size, strides=1, dilation=1, padding="same",
         padding: `"same"`, `"valid"`, `"constant"`, `"circular"`, `"reflect"` or `"symmetric"`;
             `padding_widths` says how many values each adds.
         groups: Number of channel groups; `cin` for a depthwise convolution.
+
+    Returns:
+        The bound, a float.
+
+    Example:
+
+    >>> import numpy as np
+    >>> kernel = np.reshape([1.0, 0.0, -1.0], (3, 1, 1, 1))   # two values change places
+    >>> size = (2, 1)
+    >>> round(convolution_bound(kernel, size), 9), round(embedded_bound(kernel, size), 3)
+    (1.0, 1.732)
+    """
+    arguments = (_checked_kernel(kernel), input_size, strides, dilation, padding, groups)
+    bound = embedded_bound(*arguments)
+    return min(bound, small_bound(*arguments)) if is_small(*arguments) else bound
+
+
+def embedded_bound(kernel, input_size, strides=1, dilation=1, padding="same", groups=1):
+    """Guaranteed upper bound of a convolution's operator norm by the circle that it embeds in.
+
+    It is the norm for circular padding whose strides divide the input size, close to it for zero
+    padding on images larger than a few kernels, and up to 2 times it for reflect and symmetric
+    padding. Large images have the bound for all sizes, which adds at most 0.6 %, or 1 % where the
+    gain is nearly the same at all frequencies (see `frequency_search`).
+
+    Args:
+        kernel: As for `convolution_bound`, like the other arguments.
 
     Returns:
         The bound, a float.

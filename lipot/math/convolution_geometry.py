@@ -8,7 +8,8 @@ import numpy as np
 from lipot import checks
 from lipot.math.padding import PADDINGS, explicit_amounts
 
-_NUMPY_PAD_MODES = {"circular": "wrap", "reflect": "reflect", "symmetric": "symmetric"}
+# What copies values, as NumPy names it.
+NUMPY_PAD_MODES = {"circular": "wrap", "reflect": "reflect", "symmetric": "symmetric"}
 
 
 class CircularEmbedding(NamedTuple):
@@ -63,7 +64,7 @@ def circular_embedding(kernel_size, input_size, strides=1, dilation=1, padding="
     if padding == "circular" and all(o * s == n for o, s, n in zip(outputs, strides, sizes)):
         return CircularEmbedding(sizes, 1.0, (0.0,), outputs)
     gain = 1.0
-    if padding in _NUMPY_PAD_MODES:
+    if padding in NUMPY_PAD_MODES:
         gain = math.sqrt(math.prod(map(_most_copies, sizes, widths, [padding] * 2)))
         sizes = [n + lo + hi for n, (lo, hi) in zip(sizes, widths)]
         widths = ((0, 0), (0, 0))
@@ -164,4 +165,4 @@ def _axis_padding(extent, size, stride, padding):
 
 
 def _most_copies(size, widths, padding):
-    return np.bincount(np.pad(np.arange(size), widths, _NUMPY_PAD_MODES[padding])).max()
+    return np.bincount(np.pad(np.arange(size), widths, NUMPY_PAD_MODES[padding])).max()

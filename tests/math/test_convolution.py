@@ -13,6 +13,7 @@ from lipot.math.convolution import (
     circular_gram_bound,
     circular_norm,
     convolution_bound,
+    embedded_bound,
     gram_bound,
     padding_widths,
     transposed_bound,
@@ -102,7 +103,7 @@ def test_bound_is_above_the_norm_and_close(padding, strides):
     for seed, (shape, size) in enumerate(itertools.product(shapes, sizes)):
         kernel = random_kernel(*shape, seed=seed)
         norm = matrix_norm(kernel, size, strides, padding=padding)
-        bound = convolution_bound(kernel, size, strides, padding=padding)
+        bound = embedded_bound(kernel, size, strides, padding=padding)
         assert norm <= bound <= SLACK.get(padding, 2.6) * norm, (shape, size)
 
 
@@ -111,7 +112,7 @@ def test_bound_with_dilation(padding):
     kernel = random_kernel(3, 2, 2, 2)
     for strides, dilation in itertools.product((1, 2, 3), (2, 3)):
         norm = matrix_norm(kernel, (7, 8), strides, dilation, padding)
-        assert norm <= convolution_bound(kernel, (7, 8), strides, dilation, padding) <= 3.2 * norm
+        assert norm <= embedded_bound(kernel, (7, 8), strides, dilation, padding) <= 3.2 * norm
 
 
 def test_bound_holds_for_kernels_that_live_on_the_border():
@@ -119,7 +120,7 @@ def test_bound_holds_for_kernels_that_live_on_the_border():
     for padding, strides in itertools.product(PADDINGS, [1, 2]):
         kernel = np.ones((3, 3, 1, 1), "float32")
         norm = matrix_norm(kernel, (5, 6), strides, padding=padding)
-        bound = convolution_bound(kernel, (5, 6), strides, padding=padding)
+        bound = embedded_bound(kernel, (5, 6), strides, padding=padding)
         assert norm <= bound, (padding, strides)
 
 
@@ -135,14 +136,14 @@ def test_bound_is_exact_when_patches_do_not_overlap():
         kernel = random_kernel(*shape)
         size = (5, 7) if strides == 1 else (6, 6)
         expected = np.linalg.svd(kernel.reshape(-1, shape[3]).astype("float64"))[1][0]
-        bound = convolution_bound(kernel, size, strides, padding="valid")
+        bound = embedded_bound(kernel, size, strides, padding="valid")
         assert bound == pytest.approx(expected, rel=1e-10)
 
 
 def test_circular_bound_is_tight_when_the_strides_divide_the_input():
     kernel = random_kernel(3, 3, 4, 4)
     norm = circular_norm(kernel, (8, 8), 2)
-    bound = convolution_bound(kernel, (8, 8), 2, padding="circular")
+    bound = embedded_bound(kernel, (8, 8), 2, padding="circular")
     assert norm < bound < norm * (1 + 1e-9)
 
 
@@ -222,7 +223,7 @@ def test_gram_bound_follows_the_padding(padding):
     kernel = random_kernel(3, 3, 3, 2)
     for strides in (1, 2):
         norm = matrix_norm(kernel, (6, 8), strides, padding=padding)
-        proven = convolution_bound(kernel, (6, 8), strides, padding=padding)
+        proven = embedded_bound(kernel, (6, 8), strides, padding=padding)
         gram = float(gram_bound(kernel, (6, 8), strides, padding=padding))
         assert norm < gram
         assert proven < gram * (1 + 1e-9)
@@ -250,11 +251,11 @@ def test_bounds_of_extreme_kernels(padding, strides, index, monkeypatch):
     monkeypatch.setattr(gram_symbol, "PROVE_FROM", 1)
     kernel = extreme_kernels()[index]
     norm = matrix_norm(kernel, (6, 7), strides, padding=padding)
-    proven = convolution_bound(kernel, (6, 7), strides, padding=padding)
+    proven = embedded_bound(kernel, (6, 7), strides, padding=padding)
     in_graph = float(gram_bound(kernel, (6, 7), strides, padding=padding))
     assert norm <= proven <= in_graph * (1 + 1e-9)
     for scale in (1e-25, 1e25):
-        scaled = convolution_bound(kernel.astype("float64") * scale, (6, 7), strides, 1, padding)
+        scaled = embedded_bound(kernel.astype("float64") * scale, (6, 7), strides, 1, padding)
         assert scaled == pytest.approx(proven * scale, rel=1e-9)
 
 
@@ -269,7 +270,7 @@ def test_the_norm_over_patches_is_taken_exactly_where_it_is_less(size):
         for a, b in itertools.product(frequencies, repeat=2)
     )
     on_circle = min(on_circle, circular_norm(kernel, (size, size)))
-    bound = convolution_bound(kernel, (size, size), padding="valid")
+    bound = embedded_bound(kernel, (size, size), padding="valid")
     assert bound == pytest.approx(min(on_circle, over_patches), rel=1e-9)
 
 

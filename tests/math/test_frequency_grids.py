@@ -11,7 +11,7 @@ from lipot.math.convolution import (
     any_size_gram_bound,
     circular_bound,
     circular_norm,
-    convolution_bound,
+    embedded_bound,
     gram_bound,
 )
 from lipot.math.frequency_grids import any_size_axis, known_size_axis, sampling_factor
@@ -126,7 +126,7 @@ def test_large_circles_are_bounded_within_the_tolerance(strides, dilation, shape
     kernel = random_kernel(*shape)
     for size in ((240, 6), (120, 240)):
         norm = circular_norm(kernel, size, strides, dilation)
-        padded = convolution_bound(kernel, size, strides, dilation, "circular")
+        padded = embedded_bound(kernel, size, strides, dilation, "circular")
         assert norm <= circular_bound(kernel, size, strides, dilation) <= 1.006 * norm
         if strides == 1 and dilation == 1:
             assert norm <= padded
@@ -136,7 +136,7 @@ def test_large_circles_are_bounded_within_the_tolerance(strides, dilation, shape
 def test_large_images_are_bounded_by_their_own_matrix(padding):
     """A column of 150 values, of which the matrix is small enough to write down."""
     kernel = random_kernel(3, 1, 2, 2)
-    bound = convolution_bound(kernel, (150, 1), padding=padding)
+    bound = embedded_bound(kernel, (150, 1), padding=padding)
     rows = []
     for x in np.eye(300).reshape(300, 150, 2):
         padded = np.pad(x, ((1, 1), (0, 0))) if padding == "same" else x
@@ -156,7 +156,7 @@ def test_what_a_layer_divides_by_is_never_below_its_proof(size):
         if size is None:
             proven, divided = any_size_bound(kernel), any_size_gram_bound(kernel)
         else:
-            proven, divided = convolution_bound(kernel, size), gram_bound(kernel, size)
+            proven, divided = embedded_bound(kernel, size), gram_bound(kernel, size)
         assert proven <= float(divided) * (1 + 1e-9)
 
 
