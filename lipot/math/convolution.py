@@ -24,6 +24,7 @@ from lipot.math.convolution_geometry import (
     pair_of,
     patch_copies,
     scattered_size,
+    taps_that_read,
 )
 from lipot.math.frequency_grids import AxisGrid, any_size_axis, known_size_axis
 from lipot.math.frequency_search import TOLERANCE as SEARCH_TOLERANCE
@@ -46,6 +47,7 @@ __all__ = [
     "padding_widths",
     "patch_copies",
     "scattered_size",
+    "taps_that_read",
     "transposed_bound",
     "zero_padded_bound",
 ]

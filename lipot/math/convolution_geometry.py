@@ -100,6 +100,48 @@ def padding_widths(kernel_size, input_size, strides=1, dilation=1, padding="same
     )
 
 
+def padded_places(kernel_size, input_size, strides=1, dilation=1, padding="same"):
+    """The places of each axis in the order in which they lie once padded, -1 for a zero.
+
+    Example:
+
+    >>> [axis.tolist() for axis in padded_places((3, 1), (4, 2))]
+    [[-1, 0, 1, 2, 3, -1], [0, 1]]
+    >>> [axis.tolist() for axis in padded_places((3, 1), (4, 2), padding="circular")]
+    [[3, 0, 1, 2, 3, 0], [0, 1]]
+    """
+    widths = padding_widths(kernel_size, input_size, strides, dilation, padding)
+    sizes = pair_of(input_size, "input_size")
+    if padding in NUMPY_PAD_MODES:
+        mode = NUMPY_PAD_MODES[padding]
+        return tuple(np.pad(np.arange(n), width, mode) for n, width in zip(sizes, widths))
+    return tuple(np.pad(np.arange(n), w, constant_values=-1) for n, w in zip(sizes, widths))
+
+
+def taps_that_read(kernel_size, input_size, strides=1, dilation=1, padding="same"):
+    """Which taps of each axis meet a value and not a zero, for each kind of output place.
+
+    Returns:
+        Two arrays of booleans, `(kinds, taps)`.
+
+    Example:
+
+    >>> rows, columns = taps_that_read((3, 3), (1, 2))
+    >>> rows.tolist(), columns.tolist()
+    ([[False, True, False]], [[False, True, True], [True, True, False]])
+    """
+    places = padded_places(kernel_size, input_size, strides, dilation, padding)
+    pairs = (pair_of(strides, "strides"), pair_of(dilation, "dilation"))
+    return tuple(map(_kinds, places, kernel_size, *pairs))
+
+
+def _kinds(places, taps, stride, dilation):
+    reads = places >= 0
+    last = len(places) - dilation * (taps - 1)
+    starts = range(0, last, stride)
+    return np.unique([reads[i : i + dilation * taps : dilation][:taps] for i in starts], axis=0)
+
+
 def scattered_size(kernel_size, input_size, strides=1, dilation=1):
     """Size of everything a transposed convolution writes to, before any crop."""
     strides, dilation = pair_of(strides, "strides"), pair_of(dilation, "dilation")

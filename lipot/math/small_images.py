@@ -10,9 +10,8 @@ import math
 import numpy as np
 
 from lipot.math.convolution_geometry import (
-    NUMPY_PAD_MODES,
     circular_embedding,
-    padding_widths,
+    padded_places,
     pair_of,
 )
 from lipot.math.rounding import UP, spectral_norm
@@ -89,21 +88,11 @@ def explicit_matrix(kernel, input_size, strides, dilation, padding):
         `(h * w * cin, h' * w' * cout)`.
     """
     taps, size = kernel.shape[:2], pair_of(input_size, "input_size")
-    widths = padding_widths(taps, size, strides, dilation, padding)
     outputs = circular_embedding(taps, size, strides, dilation, padding).outputs
-    rows, columns = (
-        _read(_padded_places(n, width, padding), n, k, out, s, d)
-        for n, width, k, out, s, d in zip(size, widths, taps, outputs, strides, dilation)
-    )
+    places = padded_places(taps, size, strides, dilation, padding)
+    rows, columns = map(_read, places, size, taps, outputs, strides, dilation)
     matrix = np.einsum("aoi,bpj,abcf->ijcopf", rows, columns, kernel, optimize=True)
     return matrix.reshape(math.prod(size) * kernel.shape[2], math.prod(outputs) * kernel.shape[3])
-
-
-def _padded_places(size, width, padding):
-    """The places of one axis in the order in which they lie once padded, -1 for a zero."""
-    if padding in NUMPY_PAD_MODES:
-        return np.pad(np.arange(size), width, NUMPY_PAD_MODES[padding])
-    return np.pad(np.arange(size), width, constant_values=-1)
 
 
 def _read(places, size, taps, outputs, stride, dilation):

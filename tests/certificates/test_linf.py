@@ -14,7 +14,13 @@ from lipot.certificates.node import computed_input_node
 from lipot.layers.layer_bounds import layer_bound
 from tests.certificates.jacobians import ERROR, STEP
 from tests.certificates.test_layer_bounds import LIPOT, STOCK, built_model, double_precision
-from tests.certificates.test_rounding import branched, in_float64, lipot_cnn, stock_cnn
+from tests.certificates.test_rounding import (
+    branched,
+    in_float64,
+    lipot_cnn,
+    separable_cnn,
+    stock_cnn,
+)
 from tests.helpers import to_numpy
 from tests.lipschitz import jacobians, nasty_points
 from tests.public_classes import make, public_classes
@@ -259,7 +265,7 @@ def sign_attack(model, x, predictions, radius, *, steps=30):
     return to_numpy(model((x + shift).astype("float32"))).argmax(axis=1)
 
 
-@pytest.mark.parametrize("make_model", [stock_cnn, lipot_cnn, branched])
+@pytest.mark.parametrize("make_model", [stock_cnn, separable_cnn, lipot_cnn, branched])
 def test_no_sign_attack_changes_a_prediction_within_the_radius(make_model):
     keras.utils.set_random_seed(0)
     model = make_model()
@@ -303,7 +309,7 @@ def test_distances_certify_half_the_margin():
     np.testing.assert_allclose(l2.radius, (logits[:, -1] - logits[:, -2]) / 8.0**0.5, atol=1e-5)
 
 
-@pytest.mark.parametrize("make_model", [stock_cnn, lipot_cnn, branched])
+@pytest.mark.parametrize("make_model", [stock_cnn, separable_cnn, lipot_cnn, branched])
 @pytest.mark.parametrize("scale, offset", [(1e-3, 0.0), (1.0, 0.0), (1.0, 1e5)])
 def test_error_bound_is_above_the_error_of_float32(make_model, scale, offset):
     model = make_model()

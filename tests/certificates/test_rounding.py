@@ -50,6 +50,29 @@ def stock_cnn(dtype="float32"):
     )
 
 
+def separable_cnn(dtype="float32"):
+    """Depthwise and pointwise kernels whose products cancel: what lies between them is large."""
+    apart = layers.SeparableConv2D(
+        6, 3, padding="same", depth_multiplier=2, bias_initializer="random_normal", dtype=dtype
+    )
+    model = keras.Sequential(
+        [
+            keras.Input((8, 8, 2)),
+            apart,
+            layers.Activation("tanh", dtype=dtype),
+            layers.DepthwiseConv2D(3, dtype=dtype),
+            layers.Flatten(dtype=dtype),
+            layers.Dense(3, dtype=dtype),
+        ]
+    )
+    first = to_numpy(apart.depthwise_kernel)
+    second = to_numpy(apart.pointwise_kernel).reshape(2, 2, 6)
+    first[..., 1] = first[..., 0]
+    second[:, 1] = 0.3 - second[:, 0]
+    apart.set_weights([3.0 * first, second.reshape(1, 1, 4, 6), to_numpy(apart.bias)])
+    return model
+
+
 def lipot_cnn():
     """Constrained kernels as stock layers, among lipot's own activations and pooling."""
     model = lipot.Sequential(
@@ -78,7 +101,7 @@ def branched():
     return keras.Model(inputs, layers.Dense(3)(x))
 
 
-@pytest.mark.parametrize("make", [stock_cnn, lipot_cnn, branched])
+@pytest.mark.parametrize("make", [stock_cnn, separable_cnn, lipot_cnn, branched])
 @pytest.mark.parametrize("scale", [1e-3, 1.0, 100.0])
 def test_error_bound_is_above_the_error_of_float32(make, scale):
     model = make()

@@ -1,6 +1,10 @@
 """Bounds of the dense and convolution layers of Keras: those of their maps and kernels."""
 
+import math
+from typing import NamedTuple
+
 import keras
+import numpy as np
 
 from lipot.certificates.weights import check_not_quantized
 from lipot.layers.activation_bounds import activation_bound
@@ -16,69 +20,120 @@ def dense(layer, input_shape, norm):
     return _bound(layer, linear_maps.Dense(layer.units), kernel, input_shape, norm)
 
 
-@register_bound(keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
+@register_bound(keras.layers.Conv2D, keras.layers.Conv1D)
 def convolution(layer, input_shape, norm):
     check_not_quantized(layer)
-    kernel, groups = applied(layer.kernel, layer.compute_dtype), getattr(layer, "groups", 1)
-    if isinstance(layer, keras.layers.DepthwiseConv2D):
-        groups, kernel = kernel.shape[2], kernel.reshape(*kernel.shape[:2], 1, -1)
-    linear_map = linear_maps.Conv2D(
-        kernel.shape[3],
-        layer.kernel_size,
-        layer.strides,
-        layer.padding,
-        layer.data_format,
-        layer.dilation_rate,
-        groups,
-    )
-    return _bound(layer, linear_map, kernel, input_shape, norm)
+    view = _as_image(layer, input_shape)
+    kernel = view.kernel(layer.kernel)
+    return _bound(layer, view.map(kernel, layer.groups), kernel, input_shape, norm, view.shape)
 
 
-@register_bound(keras.layers.Conv1D)
-def convolution_1d(layer, input_shape, norm):
+@register_bound(keras.layers.DepthwiseConv2D, keras.layers.DepthwiseConv1D)
+def depthwise_convolution(layer, input_shape, norm):
     check_not_quantized(layer)
-    kernel, padding = applied(layer.kernel, layer.compute_dtype)[:, None], layer.padding
-    shape = list(input_shape)
+    view = _as_image(layer, input_shape)
+    kernel, groups = _of_groups(view.kernel(layer.kernel))
+    return _bound(layer, view.map(kernel, groups), kernel, input_shape, norm, view.shape)
+
+
+@register_bound(keras.layers.SeparableConv2D, keras.layers.SeparableConv1D)
+def separable_convolution(layer, input_shape, norm):
+    """Two convolutions one after the other, with the norm of the one that they make together."""
+    check_not_quantized(layer)
+    view = _as_image(layer, input_shape)
+    by_channel, mixing = view.kernel(layer.depthwise_kernel), view.kernel(layer.pointwise_kernel)
+    kernel, groups = _of_groups(by_channel)
+    depthwise = view.map(kernel, groups)
+    pointwise = linear_maps.Conv2D(mixing.shape[3], 1, 1, "valid", layer.data_format)
+    between = depthwise.output_shape(view.shape)
+    bound = depthwise.bound(kernel, view.shape, norm=norm).with_activation(
+        pointwise.bound(mixing, between, norm=norm)
+    )
+    together = _norm_together(view, by_channel, mixing[0, 0], norm)
+    bound = bound._replace(lipschitz=min(bound.lipschitz, together))
+    return _finished(layer, bound, input_shape, norm)
+
+
+@register_bound(keras.layers.Conv2DTranspose, keras.layers.Conv1DTranspose)
+def transposed_convolution(layer, input_shape, norm):
+    check_not_quantized(layer)
+    view = _as_image(layer, _of_known_size(layer, input_shape))
+    kernel = view.kernel(layer.kernel)
+    # A padding of the output, whatever its size, crops or adds zeros: it cannot raise the norm.
+    linear_map = linear_maps.Conv2DTranspose(layer.filters, *view.geometry)
+    return _bound(layer, linear_map, kernel, input_shape, norm, view.shape)
+
+
+class _Image(NamedTuple):
+    """What a convolution of Keras computes, as one of images; those of sequences are one wide.
+
+    Attributes:
+        shape: Shape of its input, `(None, ...)`.
+        geometry: Kernel size, strides, padding, data format and dilation of a `linear_maps.Conv2D`.
+        dtype: What its kernel is applied in.
+    """
+
+    shape: tuple
+    geometry: tuple
+    dtype: str
+
+    def kernel(self, variable):
+        """A kernel as it is applied, `(kh, kw, ...)` in float64."""
+        kernel = applied(variable, self.dtype)
+        return kernel if len(self.geometry[0]) == kernel.ndim - 2 else kernel[:, None]
+
+    def map(self, kernel, groups):
+        return linear_maps.Conv2D(kernel.shape[3], *self.geometry, groups)
+
+
+def _as_image(layer, input_shape):
+    taps, strides, dilation = layer.kernel_size, layer.strides, layer.dilation_rate
+    shape, padding = list(input_shape), layer.padding
     axis = 1 if layer.data_format == "channels_last" else 2
     if padding == "causal":
         # Zeros before the signal are part of a longer signal.
         if shape[axis] is not None:
-            shape[axis] += layer.dilation_rate[0] * (len(kernel) - 1)
+            shape[axis] += dilation[0] * (taps[0] - 1)
         padding = "valid"
-    shape.insert(axis + 1, 1)
-    linear_map = linear_maps.Conv2D(
-        layer.filters,
-        kernel.shape[:2],
-        (*layer.strides, 1),
-        padding,
-        layer.data_format,
-        (*layer.dilation_rate, 1),
-        layer.groups,
-    )
-    return _bound(layer, linear_map, kernel, input_shape, norm, tuple(shape))
+    if len(taps) == 1:
+        taps, strides, dilation = ((*sizes, 1) for sizes in (taps, strides, dilation))
+        shape.insert(axis + 1, 1)
+    geometry = (tuple(taps), tuple(strides), padding, layer.data_format, tuple(dilation))
+    return _Image(tuple(shape), geometry, layer.compute_dtype)
 
 
-@register_bound(keras.layers.Conv2DTranspose)
-def transposed_convolution(layer, input_shape, norm):
-    check_not_quantized(layer)
-    # A padding of the output, whatever its size, crops or adds zeros: it cannot raise the norm.
-    linear_map = linear_maps.Conv2DTranspose(
-        layer.filters,
-        layer.kernel_size,
-        layer.strides,
-        layer.padding,
-        layer.data_format,
-        layer.dilation_rate,
-    )
-    kernel = applied(layer.kernel, layer.compute_dtype)
-    return _bound(layer, linear_map, kernel, _of_known_size(layer, input_shape), norm)
+def _of_groups(kernel):
+    """A kernel `(kh, kw, channels, multiplier)` as one of groups, and how many there are."""
+    return kernel.reshape(*kernel.shape[:2], 1, -1), kernel.shape[2]
+
+
+def _norm_together(view, by_channel, mixing, norm):
+    """Bound of the norm of the one convolution that two make."""
+    kernel, sizes = _together(by_channel, mixing), _together(np.abs(by_channel), np.abs(mixing))
+    whole = view.map(kernel, 1)
+    size = whole.linf_norm(sizes, view.shape)
+    if norm == 2:
+        size = math.sqrt(whole.copies(view.shape)) * float(np.linalg.norm(sizes))
+    # Each weight is a sum of as many products as a channel has filters of its own.
+    lost = (by_channel.shape[3] + 2) * 2.0**-53 * size
+    return whole.bound(kernel, view.shape, norm=norm).lipschitz + lost
+
+
+def _together(by_channel, mixing):
+    """The kernel of a depthwise and a pointwise convolution, `(kh, kw, channels, filters)`."""
+    mixing = mixing.reshape(*by_channel.shape[2:], -1)
+    return np.einsum("ijcm,cmf->ijcf", by_channel, mixing)
 
 
 def _bound(layer, linear_map, kernel, input_shape, norm, map_shape=None):
     """Bound of a linear map with a kernel, followed by the bias and activation of a layer."""
-    output_shape = layer.compute_output_shape(input_shape)
     map_shape = input_shape if map_shape is None else map_shape
-    linear = linear_map.bound(kernel, map_shape, norm=norm)
+    return _finished(layer, linear_map.bound(kernel, map_shape, norm=norm), input_shape, norm)
+
+
+def _finished(layer, linear, input_shape, norm):
+    """Bound of what a layer computes before its bias and activation, followed by these."""
+    output_shape = layer.compute_output_shape(input_shape)
     if layer.bias is not None:
         linear = linear.with_bias(applied(layer.bias, layer.compute_dtype), output_shape, norm)
     inner = activation_bound(layer.activation, output_shape, norm, layer.compute_dtype)

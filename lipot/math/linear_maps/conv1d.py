@@ -104,6 +104,9 @@ class Conv1D(LinearMap):
         """Proven bound of the operator norm, on sequences of this length or of every length."""
         return self.image.norm(kernel, self.image_shape(input_shape))
 
+    def linf_norm(self, kernel, input_shape):
+        return self.image.linf_norm(kernel, self.image_shape(input_shape))
+
     def copies(self, input_shape):
         return self.image.copies(self.image_shape(input_shape))
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import numpy as np
 from keras import ops
 
 from lipot import checks
@@ -141,6 +142,21 @@ class Conv2D(ImageMap):
         """The matrix whose columns add up to an output, and the number of terms."""
         matrix = kernel.reshape(-1, kernel.shape[3])
         return matrix, len(matrix)
+
+    def linf_norm(self, kernel, input_shape):
+        """Proven bound of the operator norm in l-infinity, on images of this size or of every size.
+
+        Near the border of an image some taps meet zeros, and on a small one they all may.
+        """
+        taps, size = np.abs(kernel).sum(axis=2), self.image_size(input_shape)
+        if size is None or self.padding not in _ZEROS:
+            sums = taps.sum(axis=(0, 1))
+        else:
+            geometry = (self.strides, self.dilation_rate, self.padding)
+            rows, columns = convolution.taps_that_read(self.kernel_size, size, *geometry)
+            sums = np.einsum("ai,bj,ijf->abf", rows, columns, taps, optimize=True)
+        # A sum of n numbers is wrong by at most n units of roundoff, relatively.
+        return float(sums.max(initial=0.0)) * (1.0 + 2.0**-52 * (kernel[..., 0].size + 8))
 
     def output_shape(self, input_shape):
         """Shape of the output for an input."""

@@ -84,7 +84,7 @@ class Conv2DTranspose(ImageMap):
         """The matrix whose columns add up to an output, and the number of terms."""
         return kernel.reshape(-1, kernel.shape[3]), math.prod(kernel.shape[:2]) * kernel.shape[3]
 
-    def linf_norm(self, kernel):
+    def linf_norm(self, kernel, input_shape):
         """Proven bound of the operator norm in l-infinity, whatever the size of the image.
 
         An output pixel is reached by the taps whose place has its own remainder by the strides,

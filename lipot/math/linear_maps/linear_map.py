@@ -67,8 +67,8 @@ class LinearMap:
         """Adds one number to each output channel."""
         return ops.add(outputs, bias)
 
-    def linf_norm(self, kernel):
-        """Proven bound of the operator norm in l-infinity, whatever the size of the input.
+    def linf_norm(self, kernel, input_shape):
+        """Proven bound of the operator norm in l-infinity.
 
         The sums are those of the matrix of `sums`, one for each column. A padding that repeats
         values makes none larger.
@@ -87,7 +87,7 @@ class LinearMap:
         """
         matrix, terms = self.sums(kernel)
         if norm != 2:
-            constant = self.linf_norm(kernel)
+            constant = self.linf_norm(kernel, input_shape)
             return LayerBound(lipschitz=constant, roundings=terms + 2, gain=constant)
         copied = math.sqrt(self.copies(input_shape))
         partial = partial_sums(matrix, terms)

@@ -110,7 +110,7 @@ class SkewExponential(ImageMap):
         # In l-infinity every norm is a sum of absolute values.
         terms, step = kernel[..., 0].size + 3, convolved_sums(kernel, norm)
         shift = skew.shift_bound(kernel) if norm == 2 else step
-        constant = self.norm(kernel, input_shape) if norm == 2 else self.linf_norm(kernel)
+        constant = (self.norm if norm == 2 else self.linf_norm)(kernel, input_shape)
         shift = shift + accumulated(terms, float_format(dtype).roundoff) * step
         grown = math.exp(min(shift, 100.0))
         return LayerBound(
@@ -119,7 +119,7 @@ class SkewExponential(ImageMap):
             gain=max(1.0, applied_factor(self.factor)) * grown * (1.0 + step * grown),
         )
 
-    def linf_norm(self, kernel):
+    def linf_norm(self, kernel, input_shape):
         """Proven bound of the operator norm in l-infinity: the series of the norms."""
         shift, term, total = convolved_sums(kernel, "inf"), 1.0, 1.0
         for k in range(1, self.terms):
