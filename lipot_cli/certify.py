@@ -1,6 +1,16 @@
 """`lipot certify`: what is proven of a saved model."""
 
-from lipot_cli.options import RADII, RADII_HELP, HelpFormatter, add_points, nonnegative_float
+import pathlib
+
+from lipot_cli.options import (
+    RADII,
+    RADII_HELP,
+    HelpFormatter,
+    add_points,
+    check_output,
+    nonnegative_float,
+    workers,
+)
 
 
 def add_to(commands):
@@ -15,6 +25,8 @@ def add_to(commands):
     add_points(command, "scaled as the model was trained")
     add = command.add_argument
     add("--eps", type=nonnegative_float, nargs="+", help=f"radii; {RADII_HELP}")
+    add("--workers", type=workers, metavar="N", help="processes, or ray://host:port of a cluster")
+    add("--out", metavar="FILE", help="a .csv file with the radius of each point")
     command.set_defaults(run=_run, how_to_go_on=_how_to_go_on)
 
 
@@ -23,6 +35,7 @@ def _how_to_go_on(options):
 
 
 def _run(options):
+    check_output("--out", options.out, ".csv")
     from rich.console import Console
 
     from lipot import certify
@@ -34,13 +47,17 @@ def _run(options):
     x = points.x.astype("float32")
     model = read_model(options.model, x)
     _check_scale(options, points.x.dtype, input_scale(model, x))
-    certificate = certify(model, x, points.y, norm=options.norm)
+    certificate = certify(model, x, points.y, norm=options.norm, workers=options.workers)
     console = Console()
     accuracy = " ".join(in_words(certificate.correct.mean(), len(x)))
     console.print(f"Accuracy on {len(x)} points: {accuracy}", highlight=False)
     print_certificate(console, model, certificate, options.eps or RADII[certificate.norm])
     if hint := labels_hint(certificate.predictions, points.y):
         console.print(hint, highlight=False, soft_wrap=True)
+    if options.out:
+        pathlib.Path(options.out).parent.mkdir(parents=True, exist_ok=True)
+        certificate.table().to_csv(options.out, index_label="point")
+        console.print(f"Radii: {options.out}", highlight=False, soft_wrap=True)
 
 
 def _check_scale(options, dtype, scale):

@@ -6,6 +6,7 @@ import sys
 
 import keras
 import numpy as np
+import pandas
 import pytest
 
 from lipot import certify, cli, datasets, demo, recipes
@@ -50,6 +51,21 @@ def test_certify_reads_files_and_names(saved, tmp_path, capsys):
     assert cli.main(["certify", str(saved[0]), "digits", "--eps", "0.1"]) == 0
     assert capsys.readouterr().out == from_file
     assert set(_certified(from_file)) == {0.0, 0.1}
+
+
+def test_certify_keeps_the_radius_of_each_point(saved, tmp_path, capsys):
+    file = tmp_path / "made" / "radii.csv"
+    command = ["certify", str(saved[0]), "digits", "--limit", "40", "--out", str(file)]
+    assert cli.main(command) == 0
+    assert f"Radii: {file}" in capsys.readouterr().out
+    data = datasets.load("digits")
+    expected = certify(keras.saving.load_model(saved[0]), data.x_test[:40], data.y_test[:40])
+    found = pandas.read_csv(file, index_col="point")
+    np.testing.assert_array_equal(found["radius"], expected.radius)
+    np.testing.assert_array_equal(found["prediction"], expected.predictions)
+    np.testing.assert_array_equal(found["correct"], expected.correct)
+    assert cli.main([*command[:-1], str(tmp_path / "radii.json")]) == 1
+    assert "--out must end in .csv" in capsys.readouterr().err
 
 
 def test_certify_can_be_limited_to_the_first_points(saved, capsys):

@@ -98,6 +98,29 @@ class Certificate:
         ax.grid(alpha=0.3)
         return ax
 
+    def table(self):
+        """Lists what is proven, a row for each point in the order in which they were given.
+
+        Returns:
+            A `pandas.DataFrame` with the columns `prediction`, `correct` (where there were labels),
+            `radius` and `rounding`; `table().to_csv("radii.csv")` keeps it.
+
+        Example:
+
+        >>> import keras, lipot, numpy as np
+        >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])
+        >>> model.layers[0].set_weights([np.array([[1.0, -1.0], [0.0, 0.0]]), np.zeros(2)])
+        >>> table = lipot.certify(model, [[3.0, 5.0], [-2.0, 1.0]], [0, 0]).table()
+        >>> table[["prediction", "correct"]].to_dict("records")[1]
+        {'prediction': 1, 'correct': False}
+        """
+        with extras.named():
+            import pandas
+
+        columns = {"prediction": self.predictions, "correct": self.correct}
+        columns |= {"radius": self.radius, "rounding": self.rounding}
+        return pandas.DataFrame({k: v for k, v in columns.items() if v is not None})
+
     def summary(self):
         """Describes the certificate in a few lines; in brackets, 95 % confidence intervals."""
         certified = self.radius > 0.0
