@@ -41,9 +41,14 @@ def fast_precision():
 
     One without the instructions takes ten times as long with it as in float32.
     """
-    if _computes_in_bfloat16():
+    if fast_type() == "bfloat16":
         return precision("mixed_bfloat16")
     return contextlib.nullcontext()
+
+
+def fast_type():
+    """Name of the type that `fast_precision` computes in, where nothing else was set."""
+    return "bfloat16" if _computes_in_bfloat16() else "float32"
 
 
 def _computes_in_bfloat16():

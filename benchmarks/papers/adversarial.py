@@ -9,7 +9,7 @@ import re
 import keras
 import numpy as np
 
-from benchmarks.common.networks import fast_precision
+from benchmarks.common.networks import fast_precision, fast_type
 from benchmarks.papers.table import Table
 from benchmarks.papers.warm_up import train_with_warm_up
 from benchmarks.transport import robustness
@@ -170,5 +170,5 @@ def _shortfall(settings):
     return (
         f"{settings['epochs']} epochs for {EPOCHS_OF_THE_PAPER}; the attack of the training has "
         f"{settings['attack_steps']} longer steps for {STEPS}; Adam from 1e-3 down to 1e-6, "
-        "where the paper says 1e-3, and 1e-6 for label matching; trained in bfloat16"
+        f"where the paper says 1e-3, and 1e-6 for label matching; trained in {fast_type()}"
     )

@@ -9,7 +9,7 @@ import numpy as np
 from art.attacks.evasion import CarliniL2Method
 
 import lipot
-from benchmarks.common.networks import fast_precision
+from benchmarks.common.networks import fast_precision, fast_type
 from benchmarks.papers.table import Table
 from benchmarks.papers.warm_up import train_with_warm_up
 from benchmarks.transport import robustness
@@ -131,6 +131,6 @@ TABLE = Table(
     shortfall=lambda name, settings: (
         f"{settings['epochs']} epochs (the paper names neither epochs, rates nor lambda); "
         f"lambda {settings['weight']:g}, {settings['critic']} critic, encoder from "
-        f"{settings['filters']} channels; trained in bfloat16"
+        f"{settings['filters']} channels; trained in {fast_type()}"
     ),
 )
