@@ -9,7 +9,7 @@ from lipot import checks
 from lipot.math.padding import PADDINGS, explicit_amounts
 
 # What copies values, as NumPy names it.
-NUMPY_PAD_MODES = {"circular": "wrap", "reflect": "reflect", "symmetric": "symmetric"}
+_NUMPY_PAD_MODES = {"circular": "wrap", "reflect": "reflect", "symmetric": "symmetric"}
 
 
 class CircularEmbedding(NamedTuple):
@@ -64,7 +64,7 @@ def circular_embedding(kernel_size, input_size, strides=1, dilation=1, padding="
     if padding == "circular" and all(o * s == n for o, s, n in zip(outputs, strides, sizes)):
         return CircularEmbedding(sizes, 1.0, (0.0,), outputs)
     gain = 1.0
-    if padding in NUMPY_PAD_MODES:
+    if padding in _NUMPY_PAD_MODES:
         gain = math.sqrt(math.prod(map(_most_copies, sizes, widths, [padding] * 2)))
         sizes = [n + lo + hi for n, (lo, hi) in zip(sizes, widths)]
         widths = ((0, 0), (0, 0))
@@ -100,22 +100,27 @@ def padding_widths(kernel_size, input_size, strides=1, dilation=1, padding="same
     )
 
 
-def padded_places(kernel_size, input_size, strides=1, dilation=1, padding="same"):
-    """The places of each axis in the order in which they lie once padded, -1 for a zero.
+def places_read(kernel_size, input_size, strides=1, dilation=1, padding="same"):
+    """The places of each axis that the taps read for each output, -1 for a zero.
+
+    Returns:
+        Two arrays of ints, `(outputs, taps)`.
 
     Example:
 
-    >>> [axis.tolist() for axis in padded_places((3, 1), (4, 2))]
-    [[-1, 0, 1, 2, 3, -1], [0, 1]]
-    >>> [axis.tolist() for axis in padded_places((3, 1), (4, 2), padding="circular")]
-    [[3, 0, 1, 2, 3, 0], [0, 1]]
+    >>> rows, columns = places_read((3, 2), (3, 2), padding="valid")
+    >>> rows.tolist(), columns.tolist()
+    ([[0, 1, 2]], [[0, 1]])
+    >>> places_read((3, 1), (3, 1))[0].tolist()
+    [[-1, 0, 1], [0, 1, 2], [1, 2, -1]]
+    >>> places_read((3, 1), (3, 1), padding="circular")[0].tolist()
+    [[2, 0, 1], [0, 1, 2], [1, 2, 0]]
     """
-    widths = padding_widths(kernel_size, input_size, strides, dilation, padding)
-    sizes = pair_of(input_size, "input_size")
-    if padding in NUMPY_PAD_MODES:
-        mode = NUMPY_PAD_MODES[padding]
-        return tuple(np.pad(np.arange(n), width, mode) for n, width in zip(sizes, widths))
-    return tuple(np.pad(np.arange(n), w, constant_values=-1) for n, w in zip(sizes, widths))
+    sizes, pairs = pair_of(input_size, "input_size"), pair_of(kernel_size, "kernel_size")
+    widths = padding_widths(pairs, sizes, strides, dilation, padding)
+    padded = [_padded_places(n, width, padding) for n, width in zip(sizes, widths)]
+    steps = (pair_of(strides, "strides"), pair_of(dilation, "dilation"))
+    return tuple(map(_read, padded, pairs, *steps))
 
 
 def taps_that_read(kernel_size, input_size, strides=1, dilation=1, padding="same"):
@@ -130,16 +135,8 @@ def taps_that_read(kernel_size, input_size, strides=1, dilation=1, padding="same
     >>> rows.tolist(), columns.tolist()
     ([[False, True, False]], [[False, True, True], [True, True, False]])
     """
-    places = padded_places(kernel_size, input_size, strides, dilation, padding)
-    pairs = (pair_of(strides, "strides"), pair_of(dilation, "dilation"))
-    return tuple(map(_kinds, places, kernel_size, *pairs))
-
-
-def _kinds(places, taps, stride, dilation):
-    reads = places >= 0
-    last = len(places) - dilation * (taps - 1)
-    starts = range(0, last, stride)
-    return np.unique([reads[i : i + dilation * taps : dilation][:taps] for i in starts], axis=0)
+    places = places_read(kernel_size, input_size, strides, dilation, padding)
+    return tuple(np.unique(axis >= 0, axis=0) for axis in places)
 
 
 def scattered_size(kernel_size, input_size, strides=1, dilation=1):
@@ -207,4 +204,16 @@ def _axis_padding(extent, size, stride, padding):
 
 
 def _most_copies(size, widths, padding):
-    return np.bincount(np.pad(np.arange(size), widths, NUMPY_PAD_MODES[padding])).max()
+    return np.bincount(np.pad(np.arange(size), widths, _NUMPY_PAD_MODES[padding])).max()
+
+
+def _padded_places(size, width, padding):
+    """The places of one axis in the order in which they lie once padded."""
+    if padding in _NUMPY_PAD_MODES:
+        return np.pad(np.arange(size), width, _NUMPY_PAD_MODES[padding])
+    return np.pad(np.arange(size), width, constant_values=-1)
+
+
+def _read(padded, taps, stride, dilation):
+    first = np.arange(0, len(padded) - dilation * (taps - 1), stride)
+    return padded[first[:, None] + dilation * np.arange(taps)]

@@ -109,6 +109,16 @@ def row_sums(matrix):
     3.0
     """
     matrix = np.abs(np.asarray(matrix))
+    return largest_sum(np.sum(matrix, axis=1), matrix.shape[1] + 1)
+
+
+def largest_sum(sums, roundings):
+    """The largest of some sums of sizes, never below it: each was rounded at most so many times.
+
+    Example:
+
+    >>> 3.0 < largest_sum(np.array([1.0, 3.0]), 2) < 3.0 + 1e-14
+    True
+    """
     # A sum of n numbers is wrong by at most n units of roundoff, relatively.
-    raised = 1.0 + 2.0**-52 * (matrix.shape[1] + 1)
-    return float(np.max(np.sum(matrix, axis=1), initial=0.0)) * raised
+    return float(np.max(sums, initial=0.0)) * (1.0 + 2.0**-52 * roundings)

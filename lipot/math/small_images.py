@@ -9,11 +9,7 @@ import math
 
 import numpy as np
 
-from lipot.math.convolution_geometry import (
-    circular_embedding,
-    padded_places,
-    pair_of,
-)
+from lipot.math.convolution_geometry import circular_embedding, pair_of, places_read
 from lipot.math.rounding import UP, spectral_norm
 
 # A matrix of 1024 x 1024 takes about 0.1 s, and a bound is asked for layer by layer.
@@ -70,10 +66,9 @@ def small_bound(kernel, input_size, strides=1, dilation=1, padding="same", group
     >>> round(small_bound(kernel, (1, 1)), 9)
     1.0
     """
-    geometry = (pair_of(strides, "strides"), pair_of(dilation, "dilation"))
     bounds = []
     for part in np.split(kernel, groups, axis=3):
-        matrix = explicit_matrix(part, input_size, *geometry, padding)
+        matrix = explicit_matrix(part, input_size, strides, dilation, padding)
         places = matrix.shape[1] // max(part.shape[3], 1)
         sizes = np.linalg.norm(np.abs(part).sum(axis=(0, 1, 2)))
         lost = sum(part.shape[:2]) * 2.0**-53 * math.sqrt(places) * float(sizes)
@@ -87,19 +82,11 @@ def explicit_matrix(kernel, input_size, strides, dilation, padding):
     Returns:
         `(h * w * cin, h' * w' * cout)`.
     """
-    taps, size = kernel.shape[:2], pair_of(input_size, "input_size")
-    outputs = circular_embedding(taps, size, strides, dilation, padding).outputs
-    places = padded_places(taps, size, strides, dilation, padding)
-    rows, columns = map(_read, places, size, taps, outputs, strides, dilation)
-    matrix = np.einsum("aoi,bpj,abcf->ijcopf", rows, columns, kernel, optimize=True)
-    return matrix.reshape(math.prod(size) * kernel.shape[2], math.prod(outputs) * kernel.shape[3])
-
-
-def _read(places, size, taps, outputs, stride, dilation):
-    """Which places of one axis its taps read for each output, `(taps, outputs, size)`."""
-    found = np.zeros((taps, outputs, size))
-    for tap in range(taps):
-        read = places[tap * dilation :: stride][:outputs]
-        kept = read >= 0
-        found[tap, np.flatnonzero(kept), read[kept]] = 1.0
-    return found
+    size = pair_of(input_size, "input_size")
+    places = places_read(kernel.shape[:2], size, strides, dilation, padding)
+    rows, columns = (
+        (axis[..., None] == np.arange(n)).astype("float64") for axis, n in zip(places, size)
+    )
+    matrix = np.einsum("oai,pbj,abcf->ijcopf", rows, columns, kernel, optimize=True)
+    height, width, channels, *outputs = matrix.shape
+    return matrix.reshape(height * width * channels, math.prod(outputs))

@@ -9,6 +9,7 @@ from lipot import checks
 from lipot.math import convolution
 from lipot.math.block_orthogonal import autocorrelation_bound
 from lipot.math.linear_maps.images import ImageMap, is_tight
+from lipot.math.norms import largest_sum
 from lipot.math.padding import explicit_amounts, pad_spatial
 
 _ZEROS = ("same", "valid", "constant")
@@ -155,8 +156,7 @@ class Conv2D(ImageMap):
             geometry = (self.strides, self.dilation_rate, self.padding)
             rows, columns = convolution.taps_that_read(self.kernel_size, size, *geometry)
             sums = np.einsum("ai,bj,ijf->abf", rows, columns, taps, optimize=True)
-        # A sum of n numbers is wrong by at most n units of roundoff, relatively.
-        return float(sums.max(initial=0.0)) * (1.0 + 2.0**-52 * (kernel[..., 0].size + 8))
+        return largest_sum(sums, kernel[..., 0].size + 8)
 
     def output_shape(self, input_shape):
         """Shape of the output for an input."""

@@ -11,6 +11,7 @@ from lipot import checks
 from lipot.math import convolution
 from lipot.math.block_orthogonal import autocorrelation_bound
 from lipot.math.linear_maps.images import ImageMap, is_tight
+from lipot.math.norms import largest_sum
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,8 +96,7 @@ class Conv2DTranspose(ImageMap):
             places = np.arange(taps.shape[axis]) * dilation % stride
             reached = (places == np.arange(stride)[:, None]).astype("float64")
             taps = np.moveaxis(np.tensordot(reached, taps, (1, axis)), 0, axis)
-        # A sum of n numbers is wrong by at most n units of roundoff, relatively.
-        return float(taps.max(initial=0.0)) * (1.0 + 2.0**-52 * (kernel[:, :, 0].size + 8))
+        return largest_sum(taps, kernel[:, :, 0].size + 8)
 
     def output_shape(self, input_shape):
         """Shape of the output for an input."""
