@@ -27,8 +27,8 @@ METHODS = (
 # Those that train against l-infinity, or prove in it.
 _LINF = ("fgsm-at", "got-trades-lm", "otjr", "linf-dist")
 _EPOCHS = 30
-# Those that only some methods take.
-_OPTIONS = ("alpha", "margin", "eps", "weight", "smoothness")
+# Those that have a default in the recipe; not every method takes every one.
+_OPTIONS = ("batch_size", "learning_rate", "alpha", "margin", "eps", "weight", "smoothness")
 # Those that matter after the training alone: one that goes on may have others.
 _AFTERWARDS = {"smoothness"}
 # What --OPTION is called in a recipe, where that is not the same.
@@ -69,6 +69,8 @@ def add_to(commands):
     add("--data", default="digits", help=f"on what (default: digits): {_DATA_HELP}")
     add("--epochs", type=positive_int, help=f"passes over the data (default: {_EPOCHS})")
     add("--minutes", type=positive_float, help="for search and training (default: 10)")
+    add("--batch-size", type=positive_int, help="points in one step (default: the method's)")
+    add("--learning-rate", type=positive_float, help="at the start (default: the method's)")
     add("--alpha", type=float, help="weight of the hinge: larger is more accurate (default: 20)")
     add(
         "--margin",
@@ -147,7 +149,7 @@ def _run(options):
 
     recipe = recipes.METHODS[options.method]
     settings = _settings(options, recipe)
-    _check_devices(options.devices, recipe)
+    _check_devices(options, recipe)
     data = read_dataset(options.data, options.seed)
     verbose = 1 if sys.stdout.isatty() else 2
     with _claimed(options, data) as folder, _shared(options.devices):
@@ -158,9 +160,10 @@ def _run(options):
     _report(options, model, data)
 
 
-def _check_devices(devices, recipe):
+def _check_devices(options, recipe):
     """Raises where the devices cannot share a batch evenly, which Keras needs of the first one."""
-    size = inspect.signature(recipe).parameters["batch_size"].default
+    devices = options.devices
+    size = options.batch_size or inspect.signature(recipe).parameters["batch_size"].default
     if devices is not None and size % devices:
         raise ValueError(
             f"--devices {devices} cannot share the batches of {size} points evenly. Expected a "
@@ -241,7 +244,7 @@ def _settings(options, recipe):
             continue
         if argument not in known:
             raise ValueError(
-                f"--{option} does not apply to --method {options.method}. See lipot train --help."
+                f"--{option.replace('_', '-')} does not apply to --method {options.method}. See lipot train --help."
             )
         settings[argument] = value
     if "seed" in known:

@@ -1,5 +1,6 @@
 """`lipot train`: from files, killed and resumed, and by the method that finds its settings."""
 
+import inspect
 import os
 import pathlib
 import re
@@ -14,7 +15,7 @@ import keras
 import numpy as np
 import pytest
 
-from lipot import certify, cli, datasets
+from lipot import certify, cli, datasets, recipes
 from lipot.math.proportions import confidence_interval
 from lipot_cli.training_data import read_dataset
 
@@ -140,6 +141,24 @@ def test_devices_that_cannot_share_a_batch_are_refused(few, tmp_path, capsys):
     words = ["train", "--data", few, "--devices", "3", "--out", str(tmp_path / "model.keras")]
     assert cli.main(words) == 1
     assert "--devices 3 cannot share the batches of 64" in capsys.readouterr().err
+    assert cli.main([*words, "--batch-size", "100"]) == 1
+    assert "--devices 3 cannot share the batches of 100" in capsys.readouterr().err
+
+
+def test_batch_size_and_rate_reach_the_training(tmp_path, few, capsys):
+    out = str(tmp_path / "model.keras")
+    words = ["train", "--data", few, "--epochs", "1", "--batch-size", "128", "--out", out]
+    assert cli.main([*words, "--learning-rate", "0.5"]) == 0
+    assert re.search(r"^2/2 - ", capsys.readouterr().out, re.MULTILINE)
+    schedule = keras.saving.load_model(out).optimizer.get_config()["learning_rate"]
+    assert schedule["config"]["initial_learning_rate"] == 0.5
+
+
+@pytest.mark.parametrize("method", recipes.METHODS)
+def test_every_method_takes_a_batch_size_and_a_rate_but_one_that_finds_it(method):
+    known = inspect.signature(recipes.METHODS[method]).parameters
+    assert "batch_size" in known
+    assert ("learning_rate" in known) == (method != "certified")
 
 
 def test_data_of_a_file_keep_their_split_or_are_split(tmp_path, few):

@@ -40,7 +40,16 @@ def linf_distance_network(input_shape, units, width=256, depth=3):
 
 
 def train_linf_dist(
-    data, *, epochs, batch_size=64, eps=None, width=256, depth=3, callbacks=(), verbose=0
+    data,
+    *,
+    epochs,
+    batch_size=64,
+    eps=None,
+    width=256,
+    depth=3,
+    learning_rate=0.02,
+    callbacks=(),
+    verbose=0,
 ):
     """Trains a network of l-infinity distances, with exponents that rise to infinity.
 
@@ -52,6 +61,7 @@ def train_linf_dist(
             images 8/255.
         width: Units of each hidden layer.
         depth: Number of layers of distances.
+        learning_rate: Of Adam at the start; it falls to a thousandth as half a cosine.
         callbacks: Keras callbacks.
         verbose: As in `keras.Model.fit`.
 
@@ -68,7 +78,8 @@ def train_linf_dist(
     eps = default_eps(data) if eps is None else eps
     model = linf_distance_network(data.x_train.shape[1:], len(data.classes), width, depth)
     steps = epochs * -(-len(data.x_train) // batch_size)
-    compile_linf_dist(model, eps, keras.optimizers.schedules.CosineDecay(0.02, steps, alpha=1e-3))
+    rate = keras.optimizers.schedules.CosineDecay(learning_rate, steps, alpha=1e-3)
+    compile_linf_dist(model, eps, rate)
     fading = schedules.LossParamScheduler("weight", fp=[1.0, 0.0], xp=[0, max(1, 7 * steps // 8)])
     model.fit(
         data.x_train,

@@ -8,7 +8,15 @@ from lipot.recipes.networks import check_classes, dense_encoder
 
 
 def train_ot_classifier(
-    data, *, epochs, batch_size=64, code_size=8, weight=0.01, callbacks=(), verbose=0
+    data,
+    *,
+    epochs,
+    batch_size=64,
+    code_size=8,
+    weight=0.01,
+    learning_rate=1e-3,
+    callbacks=(),
+    verbose=0,
 ):
     """Trains encoder and classifier, while a 1-Lipschitz critic keeps codes near a normal prior.
 
@@ -18,6 +26,7 @@ def train_ot_classifier(
         batch_size: Points in one step.
         code_size: Numbers in a code.
         weight: Factor of the Wasserstein distance of the codes from the prior.
+        learning_rate: Of Adam, from the first step to the last.
         callbacks: Keras callbacks.
         verbose: As in `keras.Model.fit`.
 
@@ -43,7 +52,7 @@ def train_ot_classifier(
         weight=weight,
     )
     # With momentum the two sides of a min-max run in circles.
-    model.compile(keras.optimizers.Adam(1e-3, beta_1=0.5))
+    model.compile(keras.optimizers.Adam(learning_rate, beta_1=0.5))
     model.fit(
         data.x_train,
         data.y_train,
