@@ -244,7 +244,8 @@ def _settings(options, recipe):
             continue
         if argument not in known:
             raise ValueError(
-                f"--{option.replace('_', '-')} does not apply to --method {options.method}. See lipot train --help."
+                f"--{option.replace('_', '-')} does not apply to --method {options.method}. "
+                "See lipot train --help."
             )
         settings[argument] = value
     if "seed" in known:
