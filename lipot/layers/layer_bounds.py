@@ -56,6 +56,9 @@ def register_bound(*layer_classes):
     or `"inf"`; without it the layer has none in l-infinity. A subclass that overrides anything a
     call can reach is another layer and needs its own bound.
 
+    Raises:
+        ValueError: A class is that of a model, which is followed layer by layer.
+
     Example:
 
     >>> import keras, lipot
@@ -76,10 +79,11 @@ def register_bound(*layer_classes):
 
     def register(function):
         for layer_class in layer_classes:
-            if not isinstance(layer_class, type):
+            if not isinstance(layer_class, type) or issubclass(layer_class, keras.Model):
                 raise ValueError(
                     "Invalid value received for argument `layer_classes`. Expected layer "
-                    f"classes. Received: {layer_class!r}"
+                    "classes; what a model computes is followed layer by layer, so that one of "
+                    f"its own `call` has to be a layer. Received: {layer_class!r}"
                 )
             _BOUNDS[layer_class] = function
         return function

@@ -284,6 +284,9 @@ def test_registered_bounds_are_used_and_checked():
         lipot.lipschitz_constant(model)
     with pytest.raises(ValueError, match="argument `layer_classes`"):
         lipot.certificates.register_bound("Halved")(lambda layer, input_shape: 0.5)
+    # Its bound would be ignored: a model is followed layer by layer.
+    with pytest.raises(ValueError, match="has to be a layer"):
+        lipot.certificates.register_bound(keras.Sequential)(lambda layer, input_shape: 0.5)
 
 
 def test_weights_are_rounded_to_the_compute_dtype():
