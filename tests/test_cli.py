@@ -53,6 +53,21 @@ def test_certify_reads_files_and_names(saved, tmp_path, capsys):
     assert set(_certified(from_file)) == {0.0, 0.1}
 
 
+def test_certify_of_a_model_of_open_size(tmp_path, capsys):
+    images = keras.Input((None, None, 1))
+    x = keras.layers.Conv2DTranspose(4, 3, activation="relu")(images)
+    logits = keras.layers.Dense(3)(keras.layers.GlobalAveragePooling2D()(x))
+    keras.Model(images, logits).save(tmp_path / "open.keras")
+    x = np.random.default_rng(0).random((8, 8, 8, 1), "float32")
+    np.savez(tmp_path / "open.npz", x=x, y=np.zeros(8, int))
+    words = ["certify", str(tmp_path / "open.keras"), str(tmp_path / "open.npz")]
+    assert cli.main([*words, "--out", str(tmp_path / "radii.csv")]) == 0
+    shown = capsys.readouterr().out
+    # The constant of a transposed convolution depends on the size, which the points alone tell.
+    assert "Lipschitz constant" not in shown and "> 0" in shown
+    assert len(pandas.read_csv(tmp_path / "radii.csv")) == 8
+
+
 def test_certify_keeps_the_radius_of_each_point(saved, tmp_path, capsys):
     file = tmp_path / "made" / "radii.csv"
     command = ["certify", str(saved[0]), "digits", "--limit", "40", "--out", str(file)]

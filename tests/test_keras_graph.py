@@ -116,6 +116,7 @@ KINDS = {
     "ops.maximum": ("choice", lambda x: ops.maximum(x, 0.0)),
     "ops.minimum": ("choice", lambda x: ops.minimum(x, x)),
     "ops.concatenate": ("concatenation", lambda x: ops.concatenate([x, x], axis=-1)),
+    "activations.relu": ("bent", lambda x: keras.activations.relu(x)),
     "ops.reshape": ("reshape", lambda x: ops.reshape(x, (-1, 2, 2))),
     "x[:, 0]": ("slice", lambda x: x[:, 0]),
     "x ** 2": (None, lambda x: x**2),
@@ -152,6 +153,12 @@ def test_all_layers_finds_those_inside_layers():
     assert found[0] is model
     assert {id(dense), id(activation), id(residual)} < {id(layer) for layer in found}
     assert len({id(layer) for layer in found}) == len(found)
+
+
+def test_a_mask_hangs_on_the_tensor():
+    tokens = keras.layers.Embedding(3, 2, mask_zero=True)(keras.Input((4,)))
+    assert keras_graph.has_mask(tokens), VERSION
+    assert not keras_graph.has_mask(keras.Input((4,)))
 
 
 def test_what_takes_training_and_what_trains_by_default():

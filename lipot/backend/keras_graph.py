@@ -18,6 +18,8 @@ _KINDS = {
     "Subtract": "difference",
     "Negative": "negation",
     "Relu": "relu",
+    # That of `keras.activations`, which has slopes and limits.
+    "ReLU": "bent",
     "Multiply": "product",
     "Divide": "quotient",
     "TrueDivide": "quotient",
@@ -183,6 +185,18 @@ def copy_arguments(operation: Any) -> None:
 def concatenation_axis(operation: Any) -> int:
     """The axis that a concatenation of `keras.ops` joins along."""
     return _inside(operation, "axis")
+
+
+def has_mask(tensor: Any) -> bool:
+    """Whether a symbolic tensor has a mask, which Keras hands to layers beside the graph.
+
+    Example:
+
+    >>> tokens = keras.layers.Embedding(3, 2, mask_zero=True)(keras.Input((4,)))
+    >>> has_mask(tokens), has_mask(keras.layers.Flatten()(tokens))
+    (True, False)
+    """
+    return getattr(tensor, "_keras_mask", None) is not None
 
 
 def all_layers(layer: Any) -> list:

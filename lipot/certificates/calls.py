@@ -2,7 +2,7 @@
 
 import keras
 
-from lipot.backend.keras_graph import all_layers, inputs_by_name, trains_by_default
+from lipot.backend.keras_graph import all_layers, has_mask, inputs_by_name, trains_by_default
 from lipot.certificates.node import Node
 from lipot.certificates.stock.augmentation import acts_in_calls
 from lipot.layers.layer_bounds import layer_bound
@@ -53,6 +53,20 @@ def _check_weights_are_cast(layer):
             f"computes in another type than its own. Expected autocast=True and a dtype policy "
             f"that the layer was made with, or weights in {layer.compute_dtype}. "
             f"Received: weights in {sorted(types)}, policy {policy.name}"
+        )
+
+
+def check_no_mask(step):
+    """Raises for a step that makes or passes on a mask.
+
+    It hangs on the tensor, reaches whatever is called on that, inside layers and models too, and
+    appears in no argument there. What masks values jumps where the mask does.
+    """
+    if any(map(has_mask, step.outputs)):
+        raise ValueError(
+            f"'{step.operation.name}' cannot be certified: what it gives has a Keras mask, which "
+            "later layers see beside their input. Bounds are those of calls without a mask. Leave "
+            "`compute_mask` and `mask_zero` out, or mask the inputs before the model."
         )
 
 

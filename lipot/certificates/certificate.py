@@ -79,7 +79,7 @@ class Certificate:
 
         Args:
             ax: Matplotlib axes; new ones by default.
-            eps: Radii to draw at; by default up to the largest certified one.
+            eps: Radii to draw at, or the largest of them; that of all certificates by default.
 
         Returns:
             The axes.
@@ -89,7 +89,9 @@ class Certificate:
 
         if eps is None:
             finite = self.radius[np.isfinite(self.radius)]
-            eps = np.linspace(0.0, 1.05 * finite.max(initial=1e-3), 200)
+            eps = 1.05 * finite.max(initial=1e-3)
+        if np.ndim(eps) == 0:
+            eps = np.linspace(0.0, eps, 200)
         ax = plt.figure(figsize=(5, 3.2), layout="constrained").gca() if ax is None else ax
         ax.plot(eps, 100.0 * self.accuracy(eps), label="certified")
         ax.set(xlabel=f"{norm_name(self.norm)} radius", ylabel="certified accuracy (%)")
@@ -137,9 +139,9 @@ class Certificate:
             lines.append(f"clean accuracy: {self._counted(self.correct.mean())}")
             marks = self._marks()
             lines += [f"certified at {eps:g}: {self._counted(self.accuracy(eps))}" for eps in marks]
-        taken = self.rounding[certified] / (self.radius + self.rounding)[certified]
-        if np.any(np.isfinite(taken)):
-            share = np.median(taken[np.isfinite(taken)])
+        finite = certified & np.isfinite(self.radius)
+        if np.any(finite):
+            share = np.median(self.rounding[finite] / (self.radius + self.rounding)[finite])
             lines.append(f"taken by floating point: {100 * share:.2f} %")
         return "\n".join(lines)
 
@@ -171,7 +173,7 @@ class Certificate:
         """
         if self.norm == "inf":
             return self
-        root = math.sqrt(values)
+        root = math.sqrt(checks.positive_int("values", values))
         # Rounded down, as the radii were.
         shrunk = (1.0 - 2.0**-50) / root
         neighbors = self.neighbors

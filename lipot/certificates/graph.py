@@ -13,6 +13,7 @@ from lipot.backend.keras_graph import (
 )
 from lipot.certificates.calls import (
     check_call,
+    check_no_mask,
     check_not_training,
     check_off_by_default,
     check_samples,
@@ -38,7 +39,12 @@ from lipot.certificates.sizes import (
     repeated_without_end,
 )
 from lipot.certificates.weights import check_finite
-from lipot.layers.layer_bounds import check_unreplaced, is_called_as, layer_bound
+from lipot.layers.layer_bounds import (
+    check_not_refused,
+    check_unreplaced,
+    is_called_as,
+    layer_bound,
+)
 from lipot.layers.lipschitz_residual import LipschitzResidual
 from lipot.layers.model_calls import check_model, is_called_as_keras_does, leaves_the_call_alone
 from lipot.layers.transport_residual import TransportResidual
@@ -199,6 +205,8 @@ def _propagate(step, known, sizes):
     check_samples_of(step, nodes, outputs)
     if any(is_called_as(type(operation), residual) for residual in _RESIDUALS):
         return [_residual_node(step, nodes, sizes, outputs[0])]
+    if is_called_as(type(operation), keras.layers.SpectralNormalization):
+        return _through_wrapper(step, nodes, sizes)
     if type(operation) in _SUMS | _CHOICES or operation_kind(operation) in BROADCASTING:
         values = operands(operation, args, kwargs)
         _check_average(operation, values, nodes)
@@ -212,6 +220,7 @@ def _propagate(step, known, sizes):
 def _check_operation(step, args, kwargs):
     """Raises where a bound would not be about what the step calls."""
     operation = step.operation
+    check_no_mask(step)
     if not isinstance(operation, keras.Model):
         check_unreplaced(operation)
     if isinstance(operation, keras.layers.Layer):
@@ -278,6 +287,15 @@ def _residual_node(step, nodes, sizes, output):
     return after_sum([*nodes, *branch], layer.factors, layer.compute_dtype, output)
 
 
+def _through_wrapper(step, nodes, sizes):
+    """Nodes of the layer inside one that changes its kernel in training alone."""
+    layer = step.operation
+    nodes = [after_cast(node, layer.compute_dtype) for node in nodes]
+    known = {id(t): node for t, node in zip(step.inputs, nodes)}
+    inner = _propagate(Step(layer.layer, step.inputs, {}), known, sizes)
+    return [after_cast(node, layer.compute_dtype) for node in inner]
+
+
 def _layer_node(layer, nodes, output):
     if type(layer) in _SUMS:
         factor = 1.0 / len(nodes) if isinstance(layer, keras.layers.Average) else 1.0
@@ -292,6 +310,7 @@ def _layer_node(layer, nodes, output):
             "the input has no Lipschitz constant on all inputs."
         )
     if len(nodes) != 1:
+        check_not_refused(layer)
         raise ValueError(
             f"No Lipschitz bound is known for layer '{layer.name}' of class "
             f"{type(layer).__name__} with {len(nodes)} inputs. Expected one input, or one of "

@@ -20,6 +20,8 @@ def operation_node(operation, args, kwargs, nodes, output):
         return after_choice(nodes, dtype, output)
     if kind == "concatenation" and concatenation_axis(operation) % len(output.shape) != 0:
         return after_concatenation(nodes, dtype, output)
+    if kind == "bent" and _is_plain_relu(operation):
+        kind = "relu"
     if len(nodes) == 1 and _only_moves(kind, args, nodes[0].shape, output.shape):
         return after_move(nodes[0], dtype, output)
     factors = _factors(kind, args, kwargs, nodes, dtype)
@@ -45,6 +47,11 @@ def _only_moves(kind, args, before, after):
     if kind == "slice":
         return _is_slice_of_samples(args[1], len(before))
     return kind in ("negation", "relu")
+
+
+def _is_plain_relu(operation):
+    """Whether `keras.activations.relu` was called without a slope, a limit and a threshold."""
+    return not operation.negative_slope and not operation.threshold and not operation.max_value
 
 
 def _factors(kind, args, kwargs, nodes, dtype):

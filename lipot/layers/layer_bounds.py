@@ -104,9 +104,8 @@ def layer_bound(layer, input_shape, norm=2):
         input_shape: `(None, ...)`.
         norm: `2` or `"inf"`.
     """
+    check_not_refused(layer)
     for known in type(layer).__mro__:
-        if known in _REFUSED:
-            raise ValueError(f"Layer '{layer.name}' cannot be certified. {_REFUSED[known]}")
         statement = _statement_of(known, layer)
         if statement is None:
             continue
@@ -119,6 +118,15 @@ def layer_bound(layer, input_shape, norm=2):
         f"with `@lipot.certificates.register_bound({type(layer).__name__})` on a function "
         "`(layer, input_shape) -> bound`."
     )
+
+
+def check_not_refused(layer):
+    """Raises for a layer of which it is known that it has no useful bound, unless it states one."""
+    for known in type(layer).__mro__:
+        if known in _REFUSED:
+            raise ValueError(f"Layer '{layer.name}' cannot be certified. {_REFUSED[known]}")
+        if _statement_of(known, layer) is not None:
+            return
 
 
 def is_called_as(layer_class, known):

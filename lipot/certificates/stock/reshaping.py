@@ -155,3 +155,20 @@ for _layer in (
         "bound: it grows as the input becomes constant. Use BatchNormalization, which divides by "
         "constants at inference.",
     )
+
+for _layer in (layers.Attention, layers.AdditiveAttention, layers.MultiHeadAttention):
+    refuse(
+        _layer,
+        "Attention multiplies parts of its input with each other, so it has no Lipschitz constant "
+        "on all inputs. See lipot.math.attention for one on a ball.",
+    )
+
+refuse(
+    layers.Masking,
+    "Its mask changes where an input meets the mask value, and so does, by a jump, what later "
+    "layers make of it. Leave out of the inputs what is to be masked.",
+)
+refuse(
+    layers.Discretization,
+    "It jumps at the edges of its bins. Certify the model from what comes after it.",
+)
