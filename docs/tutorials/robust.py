@@ -53,7 +53,7 @@ axes = report.plot()
 # ## May I believe it?
 #
 # A model can look robust because attacks do not find their way, for example where its gradients
-# vanish. Seven checks look for that; each says in a sentence what it saw.
+# vanish. Eight checks look for that; each says in a sentence what it saw.
 
 # %%
 for check in report.evaluations[0].sanity:

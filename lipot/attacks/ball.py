@@ -37,7 +37,11 @@ class Ball(NamedTuple):
         """Returns the unit step that increases a function fastest in the norm."""
         if self.norm == "inf":
             return ops.sign(gradient)
-        return gradient / ops.maximum(example_norm(gradient), 1e-12)
+        # The square of a small number may be zero, and that of a large one infinite.
+        axes = tuple(range(1, len(gradient.shape)))
+        largest = ops.max(ops.abs(gradient), axis=axes, keepdims=True)
+        scaled = gradient / ops.where(largest > 0.0, largest, 1.0)
+        return scaled / ops.maximum(example_norm(scaled), 1e-12)
 
     def outside(self, x):
         """The least and the greatest of inputs that leave the data range, NaN included, or `None`.

@@ -12,7 +12,7 @@ from lipot.evaluation.page import views as page_views
 from lipot.evaluation.record.about import about, circumstances
 from lipot.evaluation.record.report import RobustnessReport
 from lipot.evaluation.record.result import Evaluation
-from lipot.evaluation.run import checkpoints, engine, proofs
+from lipot.evaluation.run import checkpoints, engine, identity, proofs
 from lipot.evaluation.run.randomness import drawn_from
 from lipot.evaluation.run.task import make_task, recipe, remake
 from lipot.evaluation.sanity import checks as sanity_checks
@@ -123,7 +123,7 @@ def evaluate(
         specs, left_out = suite.resolve(attacks, task.target, task.norm)
         check_gradients(task, specs)
         settings = _settings(task, specs, left_out, seed)
-        store = _store(resume, task, settings)
+        store = _store(resume, task, specs, settings)
         name = model.name if name is None else str(name)
         pool = _pool(workers, task)
         with Bar(name) if progress else Silence() as bar, pool or contextlib.nullcontext():
@@ -178,39 +178,28 @@ def _settings(task, specs, left_out, seed):
         "data range is": task.range.how,
         "outputs": task.outputs.kind,
         "outputs are": task.outputs.how,
-        "attacks": {spec.name: _recorded(spec.settings) for spec in specs},
+        "attacks": {spec.name: identity.recorded(spec.settings) for spec in specs},
         "left out": left_out,
         "random model": task.random,
         "eot samples": task.eot_samples,
         "batch size": task.batch_size,
         "seed": seed,
         "data": checkpoints.digest(task.x, task.y),
-        "model": checkpoints.model_digest(task.model),
+        "model": identity.model_digest(task.model),
     }
 
 
-def _recorded(value):
-    """A setting as JSON keeps it: numbers as they are, whatever else by its name."""
-    if isinstance(value, dict):
-        return {str(name): _recorded(part) for name, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [_recorded(part) for part in value]
-    if isinstance(value, np.ndarray | np.generic):
-        return _recorded(value.tolist())
-    if value is None or isinstance(value, str | int):
-        return value
-    if isinstance(value, float):
-        return value if np.isfinite(value) else str(value)
-    # Not its text, which may hold an address that is another in every process.
-    return getattr(value, "__qualname__", type(value).__qualname__)
-
-
-def _store(resume, task, settings):
+def _store(resume, task, specs, settings):
     if resume is None:
         return checkpoints.Memory()
-    predicted = checkpoints.digest(task.predictions)
-    identity = {**settings, "predictions": predicted, "versions": _versions()}
-    return checkpoints.Folder(resume, identity)
+    told = {
+        **settings,
+        # What was found is kept by the place of an attack among the others.
+        "attacks": [identity.attack_told(spec) for spec in specs],
+        "predictions": checkpoints.digest(task.predictions),
+        "versions": _versions(),
+    }
+    return checkpoints.Folder(resume, told)
 
 
 def _views(task, outcome, seed):

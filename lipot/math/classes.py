@@ -12,19 +12,41 @@ def classes_of(values, threshold=0.0):
         threshold: What one output must exceed for class 1; 0.5 where it is a probability.
 
     Returns:
-        Integer array `(n,)`.
+        Integer array `(n,)`; -1, which is no class, where an output is NaN.
 
     Example:
 
-    >>> classes_of(np.array([[0.1, 0.9], [0.7, 0.3]])).tolist()
-    [1, 0]
+    >>> classes_of(np.array([[0.1, 0.9], [0.7, 0.3], [np.nan, 0.0]])).tolist()
+    [1, 0, -1]
     >>> one = np.array([[-1.0], [0.25]])
     >>> classes_of(one).tolist(), classes_of(one, threshold=0.5).tolist()
     ([0, 1], [0, 0])
     """
     if values.shape[1] > 1:
-        return np.argmax(values, axis=1)
-    return (values[:, 0] > threshold).astype("int64")
+        classes = np.argmax(values, axis=1)
+    else:
+        classes = (values[:, 0] > threshold).astype("int64")
+    return np.where(np.isnan(values).any(axis=1), -1, classes)
+
+
+def misclassified(logits, labels):
+    """Which rows of logits do not decide for their label; one with a NaN decides for none.
+
+    Args:
+        logits: Tensor `(batch, classes)`.
+        labels: Class numbers `(batch,)`, int32.
+
+    Returns:
+        Bool tensor `(batch,)`.
+
+    Example:
+
+    >>> logits = ops.array([[2.0, 1.0], [float("nan"), 1.0], [0.0, 1.0]])
+    >>> ops.convert_to_numpy(misclassified(logits, ops.array([0, 0, 0]))).tolist()
+    [False, True, True]
+    """
+    other = ops.cast(ops.argmax(logits, axis=-1), "int32") != labels
+    return ops.logical_or(other, ops.any(ops.isnan(logits), axis=-1))
 
 
 def as_two_classes(values):

@@ -29,6 +29,21 @@ def shift(x_adv, norm):
     return np.abs(flat).max(axis=1) if norm == "inf" else np.linalg.norm(flat, axis=1)
 
 
+@pytest.mark.parametrize("norm", ["inf", 2])
+@pytest.mark.parametrize("scale", [1e-30, 1e-13, 1e-8, 1.0, 1e10, 1e25])
+def test_logits_of_any_scale_are_attacked_alike(norm, scale):
+    dense = keras.layers.Dense(3, use_bias=False)
+    model = keras.Sequential([keras.Input((4, 4, 1)), keras.layers.Flatten(), dense])
+    kernel = np.random.default_rng(1).normal(size=(16, 3))
+    dense.set_weights([scale * kernel])
+    attack = PGD(0.3, norm=norm, random_start=False, clip_min=None, clip_max=None)
+    np.testing.assert_allclose(shift(attack(model, X, Y), norm), 0.3, rtol=1e-4)
+
+
+def test_a_batch_without_examples_is_attacked():
+    assert PGD(0.3)(small_network(), X[:0], Y[:0]).shape == (0, 4, 4, 1)
+
+
 @pytest.mark.parametrize("attack", CLASSES)
 @pytest.mark.parametrize("norm", ["inf", 2])
 @pytest.mark.parametrize("random_start", [False, True])

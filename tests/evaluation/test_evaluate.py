@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 from art.attacks.evasion import FastGradientMethod
+from keras import ops
 
 import lipot
 from lipot.evaluation import STANDS, SUITES, WRONG, AttackSpec
@@ -260,3 +261,34 @@ def test_nothing_is_proven_of_one_output_that_decides_at_a_half():
     assert evaluation.clean_accuracy == 1.0 and evaluation.robust_accuracy(0.05) == 0.0
     assert evaluation.certified_radius is None
     assert "let the model end in a sigmoid" in evaluation.certificate_note
+
+
+class _Undefined(keras.layers.Layer):
+    """Two logits that are NaN where the first input is small."""
+
+    def call(self, x):
+        first = x[:, :1]
+        defined = ops.where(first < 0.3, float("nan"), 1.0)
+        return defined * ops.concatenate([first - 0.1, 0.1 - first], axis=-1)
+
+
+@pytest.mark.parametrize("attack", ["fgsm", "apgd", "square"])
+@pytest.mark.parametrize("label", [0, 1])
+def test_an_output_that_is_no_number_is_not_the_right_class(attack, label):
+    sign = keras.layers.Rescaling(1.0 if label == 0 else -1.0)
+    model = keras.Sequential([keras.Input((2,)), _Undefined(), sign])
+    x = np.random.default_rng(0).uniform(0.4, 0.6, size=(20, 2)).astype("float32")
+    report = lipot.evaluate(model, x, np.full(20, label), 2, 0.45, [attack], **QUIET)
+    assert report.evaluations[0].clean_accuracy == 1.0
+    assert report.table()["robust"].tolist() == [0.0]
+
+
+@pytest.mark.parametrize("scale", [1.0, 60.0, 1000.0])
+def test_pgd_climbs_where_the_crossentropy_has_levelled_off(scale):
+    rng = np.random.default_rng(0)
+    kernel = rng.normal(size=(20, 3))
+    model = linear(scale * kernel, -0.5 * scale * kernel.sum(axis=0))
+    x = rng.uniform(0.3, 0.7, size=(30, 20)).astype("float32")
+    y = model.predict(x, verbose=0).argmax(axis=1)
+    report = lipot.evaluate(model, x, y, 2, 0.6, ["pgd"], **QUIET)
+    assert report.table()["robust"].tolist() == [0.0]

@@ -8,6 +8,7 @@ from keras import ops
 from lipot import backend
 from lipot.attacks.auto_attack.pursuit import beside, parts, pursue, setting
 from lipot.math.attack_schedules import apgd_windows
+from lipot.math.classes import misclassified
 
 _MOMENTUM = 0.75
 _SHARE_OF_RISES = 0.75
@@ -34,8 +35,9 @@ class APGDState(NamedTuple):
         halved: Whether the step was halved at the last checkpoint.
         rises: Steps since then that raised the loss.
         step_size: Length of a step.
-        adversarial: The first misclassified point, once there is one.
-        fooled: Whether there is one.
+        adversarial: The first misclassified point, once there is one; against a random model,
+            which may answer otherwise the next time, the points of the largest loss.
+        fooled: Whether there is one that ends the search.
     """
 
     x: np.ndarray
@@ -75,6 +77,7 @@ class APGD:
         self.ball = ball
         self.loss = loss
         self.steps = steps
+        self._random = victim.random
         self._ascend = victim.compile(self.ascend, APGDState, batch_size=batch_size)
 
     def search(self, x, y, target, *, eps, rng, report):
@@ -123,19 +126,18 @@ class APGD:
         )
         loss, gradient, wrong = self._evaluate(logits, points, state)
         better, wrong_now = beside(loss > state.best_loss, points), beside(wrong, points)
-        seen = beside(state.fooled, points)
+        best = ops.where(better, points, state.best_points)
+        first = ops.logical_and(wrong_now, ops.logical_not(beside(state.fooled, points)))
         return state._replace(
             points=points,
             previous=state.points,
             gradient=gradient,
             loss=loss,
-            best_points=ops.where(better, points, state.best_points),
+            best_points=best,
             best_gradient=ops.where(better, gradient, state.best_gradient),
             best_loss=ops.maximum(loss, state.best_loss),
             rises=state.rises + ops.cast(loss > state.loss, "int32"),
-            adversarial=ops.where(
-                ops.logical_and(wrong_now, ops.logical_not(seen)), points, state.adversarial
-            ),
+            adversarial=best if self._random else ops.where(first, points, state.adversarial),
             fooled=ops.logical_or(state.fooled, wrong),
         )
 
@@ -149,7 +151,9 @@ class APGD:
             return self.loss(labels, targets, values), values
 
         loss, values, pull = backend.pullback(losses, points)
-        wrong = ops.cast(ops.argmax(values, axis=-1), "int32") != state.y
+        wrong = misclassified(values, state.y)
+        if self._random:
+            wrong = ops.zeros_like(wrong)
         gradient = ops.stop_gradient(pull(ops.ones_like(loss)))
         return ops.stop_gradient(loss), gradient, wrong
 

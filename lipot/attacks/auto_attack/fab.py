@@ -7,6 +7,7 @@ from keras import ops
 
 from lipot import backend
 from lipot.attacks.auto_attack.pursuit import beside, parts, pursue, setting
+from lipot.math.classes import misclassified
 from lipot.math.hyperplane import to_hyperplane_in_box
 
 # alpha_max, eta and beta of the paper: how far a step may turn back to the clean point, how far it
@@ -70,7 +71,9 @@ class FAB:
 
     def search(self, x, y, target, *, eps, rng, report):
         """Looks for adversarial examples; nothing is drawn at random. See `APGD.search`."""
-        return pursue(start(x, y, target), self._chunks(eps), report)
+        found, fooled = pursue(start(x, y, target), self._chunks(eps), report)
+        # What did not fall may have come to lie outside the ball.
+        return np.where(fooled.reshape(-1, *(1,) * (x.ndim - 1)), found, x), fooled
 
     def walk(self, logits, state, eps, steps):
         """Takes up to `steps[0]` steps; stops where no point stands in the ball of `eps[0]`."""
@@ -92,7 +95,7 @@ class FAB:
         points = (1.0 - bias) * (state.points + _OVERSHOOT * forward)
         points = ops.clip(points + bias * (state.x + _OVERSHOOT * back), self.low, self.high)
 
-        wrong = ops.cast(ops.argmax(logits(points), axis=-1), "int32") != state.y
+        wrong = misclassified(logits(points), state.y)
         distance = self._length(points - state.x)
         nearer = ops.logical_and(wrong, distance < state.distance)
         distance = ops.where(nearer, distance, state.distance)

@@ -15,7 +15,7 @@ def pursue(state, chunks, report):
         report: Callable `(rows left, share done)`, called after each chunk.
 
     Returns:
-        `(adversarial, fooled)` for the rows of `state` as they came; `x` where nothing fell.
+        `(adversarial, fooled)` for the rows of `state` as they came, when each fell or at the end.
     """
     found, fooled = np.array(state.x), np.zeros(len(state.x), bool)
     rows = np.arange(len(state.x))
@@ -28,6 +28,7 @@ def pursue(state, chunks, report):
         report(len(rows), share)
         if not len(rows):
             break
+    found[rows] = state.adversarial
     return found, fooled
 
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lipot.attacks.survivors import survivors
+from lipot.math.classes import classes_of
 
 # What `AutoAttackResult.broken_by` says of a point no attack has broken.
 STANDS = -1
@@ -20,9 +21,10 @@ class AutoAttackResult(NamedTuple):
 
     Attributes:
         x_adv: Array shaped like the clean points: an adversarial example where there is one,
-            else the clean point.
+            else the clean point, or of a random model the point that it is least sure of.
         broken_by: Int array `(n,)`: the index in `attacks` of the attack that broke the point,
-            `STANDS` (-1) where none did, `WRONG` (-2) where the clean point was misclassified.
+            `STANDS` (-1) where none did, `WRONG` (-2) where the clean point was misclassified;
+            the clean points of a random model are all attacked.
         attacks: Names of the attacks in their order.
         seconds: Dict from the name of each attack to the seconds it took.
     """
@@ -78,7 +80,8 @@ def run_in_turn(victim, searches, x, y, logits, *, batch_size, seed, progress):
     names = tuple(search.name for search in searches)
     result = AutoAttackResult(
         x_adv=x.copy(),
-        broken_by=np.where(logits.argmax(axis=1) == y, STANDS, WRONG),
+        # One wrong answer of a random model says little: it may be right the next time.
+        broken_by=np.where(victim.random | (classes_of(logits) == y), STANDS, WRONG),
         attacks=names,
         seconds=dict.fromkeys(names, 0.0),
     )
@@ -114,16 +117,31 @@ def _attack(victim, search, pool, rng, progress):
         report = progress.run(search.name, run, search.runs, len(rows))
         # Of more runs than targets none is at a target.
         target = pool.targets[rows, run % pool.targets.shape[1]]
-        pool.x_adv[rows], fallen[rows] = search.search(
-            pool.x[rows], pool.y[rows], target, rng=rng, report=report
-        )
-    if not fallen.any():
+        found, fell = search.search(pool.x[rows], pool.y[rows], target, rng=rng, report=report)
+        if victim.random:
+            fell = _keep_worse(victim, pool, rows, found)
+        else:
+            pool.x_adv[rows[fell]] = found[fell]
+        fallen[rows] = fell
+    if victim.random or not fallen.any():
         return fallen
     # A compiled search may round differently: what counts is the model's own arithmetic.
-    wrong = victim.logits(pool.x_adv).argmax(axis=1) != pool.y
+    wrong = classes_of(victim.logits(pool.x_adv)) != pool.y
     missed = fallen & ~wrong
     pool.x_adv[missed] = pool.x[missed]
     return fallen & wrong
+
+
+def _keep_worse(victim, pool, rows, found):
+    """Keeps of what an attack found, and another before, what the model is less sure of.
+
+    Returns:
+        Which of it the model misclassifies, asked twice.
+    """
+    y = pool.y[rows]
+    worse = victim.leads(found, y) < victim.leads(pool.x_adv[rows], y)
+    pool.x_adv[rows[worse]] = found[worse]
+    return (victim.leads(pool.x_adv[rows], y) < 0.0) & (victim.leads(pool.x_adv[rows], y) < 0.0)
 
 
 def _likeliest_others(logits, y):

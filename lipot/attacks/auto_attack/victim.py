@@ -21,6 +21,9 @@ class Victim:
 
     Args:
         model: Built Keras model `(batch, ...) -> (batch, classes)` that returns logits.
+        random: Whether it answers otherwise when it is asked again. Then no single answer ends a
+            search: it goes on to its last step, returns where the loss is largest, and a point
+            counts as broken where two more answers are wrong.
 
     Example:
 
@@ -35,8 +38,9 @@ class Victim:
     True
     """
 
-    def __init__(self, model):
+    def __init__(self, model, random=False):
         self.model = model
+        self.random = bool(random)
         self._searches = {}
         self._variables = self._variables_now()
 
@@ -49,13 +53,15 @@ class Victim:
                 f"(batch, classes). Received: '{self.model.name}' with outputs of shape "
                 f"{outputs.shape}"
             )
-        outputs = outputs.astype("float32")
-        if not np.all(np.isfinite(outputs)):
-            raise ValueError(
-                f"Model '{self.model.name}' returns NaN or infinite outputs on finite inputs. "
-                "Expected a model with finite weights."
-            )
-        return ops.convert_to_numpy(as_two_classes(outputs))
+        return ops.convert_to_numpy(as_two_classes(outputs.astype("float32")))
+
+    def leads(self, x, y):
+        """How far the label's logit lies above the largest other one, `(n,)`; NaN is -infinity."""
+        logits = np.nan_to_num(self.logits(x), nan=-np.inf, posinf=np.inf, neginf=-np.inf)
+        own = np.arange(logits.shape[1]) == y[:, None]
+        with np.errstate(invalid="ignore"):
+            lead = logits[own] - np.where(own, -np.inf, logits).max(axis=1)
+        return np.where(np.isnan(lead), -np.inf, lead)
 
     def search(self, key, build):
         """Returns the compiled search of a key; `build` makes it the first time.
@@ -110,13 +116,18 @@ class Victim:
 
 
 def check_logits(model, logits, outputs):
-    """Raises a ValueError where the outputs of a model look like probabilities.
+    """Raises a ValueError where outputs are not finite, or look like probabilities.
 
     Args:
         model: The Keras model, for its name.
-        logits: What `Victim.logits` returned.
+        logits: What `Victim.logits` returned of the clean points.
         outputs: `"auto"` to look, `"logits"` to trust.
     """
+    if not np.all(np.isfinite(logits)):
+        raise ValueError(
+            f"Model '{model.name}' returns NaN or infinite outputs on finite inputs. "
+            "Expected a model with finite weights."
+        )
     if outputs == "logits":
         return
     one_unit = np.array_equal(logits[:, 0], -logits[:, -1]) and logits.shape[1] == 2

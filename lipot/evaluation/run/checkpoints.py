@@ -6,10 +6,7 @@ import os
 import pathlib
 import zipfile
 
-import keras
 import numpy as np
-
-from lipot.backend.keras_graph import all_layers
 
 _MANIFEST = "evaluation.json"
 
@@ -119,29 +116,6 @@ def digest(*arrays):
         for part in parts:
             total.update(np.ascontiguousarray(part).tobytes())
     return total.hexdigest()
-
-
-def model_digest(model):
-    """SHA-256 of a model's weights and of its layers' configurations.
-
-    Names are left out: Keras numbers them anew whenever a model is built.
-    """
-    layers = [_configuration(part) for part in all_layers(model)]
-    weights = [np.asarray(weight.numpy()) for weight in model.weights]
-    return digest(np.frombuffer("\n".join(layers).encode(), "uint8"), *weights)
-
-
-def _configuration(layer):
-    kind = type(layer).__qualname__
-    if isinstance(layer, keras.Model):
-        # Its layers speak for themselves.
-        return kind
-    try:
-        config = {key: value for key, value in layer.get_config().items() if key != "name"}
-    # A layer of the user's need not tell its configuration.
-    except (NotImplementedError, TypeError, ValueError):
-        return kind
-    return f"{kind} {json.dumps(config, sort_keys=True, default=str)}"
 
 
 def _refusal(path, stored, identity):

@@ -7,6 +7,7 @@ from keras import ops
 
 from lipot import checks
 from lipot.backend.keras_graph import random_states
+from lipot.backend.squashing import before_squashing
 from lipot.evaluation.run.outputs import predict
 
 # Draws whose mean attacks follow where the user names no number.
@@ -29,6 +30,8 @@ def is_random(model, x, batch_size):
     """
     rows = np.unique(np.linspace(0, len(x) - 1, min(len(x), _POINTS)).astype(int))
     some = np.array(x[rows])
+    # Where probabilities round to 0 and 1, two draws of them are equal.
+    model = before_squashing(model) or model
     # Whatever type the model answers in, also one that is refused later.
     first, second = (predict(model, some, batch_size).astype("float64") for _ in range(2))
     return bool(np.max(np.abs(first - second)) > _ROUNDING * np.max(np.abs(first)))

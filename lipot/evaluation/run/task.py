@@ -163,6 +163,8 @@ def _target(model, x, range_, outputs, eot_samples):
             outputs=outputs.attacked,
             preprocessing=range_.preprocessing,
             input_shape=x.shape[1:],
+            # Climbs where the cross-entropy does, also where that has levelled off.
+            loss="steep_crossentropy",
             eot_samples=eot_samples,
         )
     try:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from art.attacks.evasion import ProjectedGradientDescent
 
+from lipot.attacks.auto_attack import STANDS
 from lipot.attacks.survivors import survivors
 from lipot.evaluation.attacks.suite import ATTACKS
 from lipot.evaluation.record.result import Verdict
@@ -27,6 +28,7 @@ _FEWEST = 5
 _STEPS = 40
 # Times the draws that attacks followed, for the check that these were enough.
 _MORE_DRAWS = 4
+_CLIMBED = ("steep_crossentropy", "margin")
 # Attacks are compared by counts of points; chance moves a few.
 _SLACK = 0.02
 
@@ -67,7 +69,7 @@ class Probe(NamedTuple):
     def broken_by_pgd(self, eps, steps=_STEPS):
         """Tells which points projected gradient breaks, on the cross-entropy or the margin."""
         if (eps, steps) not in self.known:
-            found = [self._pgd(loss, eps, steps) for loss in ("crossentropy", "margin")]
+            found = [self._pgd(loss, eps, steps) for loss in _CLIMBED]
             self.known[eps, steps] = found[0] | found[1]
         return self.known[eps, steps]
 
@@ -181,7 +183,7 @@ def _unbounded(probe):
     diameter = 1.0 if task.norm == "inf" else float(np.sqrt(np.prod(task.x.shape[1:])))
     standing = np.ones(len(probe.rows), bool)
     steps = (diameter / _STEPS, diameter / (10 * _STEPS))
-    ascents = itertools.product(("crossentropy", "margin"), steps)
+    ascents = itertools.product(_CLIMBED, steps)
     for (loss, step), rows in survivors(ascents, lambda _: standing):
         standing[rows] = ~_ascend(probe, loss, diameter, step, probe.rows[rows])
     left = int(standing.sum())
@@ -242,6 +244,20 @@ def _broken_blindly(probe):
     return max(counts)
 
 
+def _left_standing(probe):
+    """Points that PGD of the checks breaks, and no attack of the suite."""
+    counts = {
+        eps: int(np.sum((broken_by[probe.rows] == STANDS) & probe.broken_by_pgd(eps)))
+        for eps, broken_by in zip(probe.task.eps, probe.outcome.broken_by)
+    }
+    eps = max(counts, key=counts.get)
+    seen = f"of {len(probe.rows)} points that the checks attack, plain PGD breaks {counts[eps]}"
+    seen += f" at {eps:g} that the attacks of the suite leave"
+    if counts[eps] <= probe.slack:
+        return True, f"The suite is no weaker than PGD: {seen}."
+    return False, f"The suite is weaker than PGD: {seen}. Run the standard suite."
+
+
 def _transfer(probe):
     task, eps = probe.task, probe.task.eps[-1]
     twin = surrogate.train(task, seed=probe.seed)
@@ -300,5 +316,6 @@ _CHECKS = {
     "larger radius": _larger_radius,
     "unbounded attack": _unbounded,
     "black box": _black_box,
+    "suite": _left_standing,
     "transfer": _transfer,
 }

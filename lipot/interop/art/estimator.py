@@ -75,7 +75,7 @@ class _CompiledEstimator:
     def victim(self):
         """Returns the `lipot.attacks.Victim` of `logits_model`, whose programs all runs share."""
         if self._victim is None:
-            self._victim = Victim(self.logits_model())
+            self._victim = Victim(self.logits_model(), random=self.eot_samples > 1)
         return self._victim
 
     @property

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import keras
 from keras import ops
 
-from lipot.math.divergences import crossentropy
+from lipot.math.divergences import crossentropy, steep_crossentropy
 from lipot.math.logits_ratio import difference_logits_ratio
 from lipot.math.margins import top_margin
 
@@ -18,6 +18,7 @@ def margin(labels, logits):
 
 NAMED = {
     "crossentropy": crossentropy,
+    "steep_crossentropy": steep_crossentropy,
     "difference_logits_ratio": difference_logits_ratio,
     "margin": margin,
 }

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 import lipot
-from lipot.evaluation.run.checkpoints import Folder, digest, model_digest
+from lipot.evaluation.run.checkpoints import Folder, digest
+from lipot.evaluation.run.identity import attack_told, model_digest
 
 QUIET = {"sanity": False, "views": False, "progress": False, "clip_values": (0, 1)}
 
@@ -146,6 +147,94 @@ def test_digests():
     # The same network, built anew, has other names.
     assert model_digest(network("relu")) == model_digest(network("relu"))
     assert model_digest(network("relu")) != model_digest(network("tanh"))
+
+
+def _graph(swapped):
+    """A graph of two dense layers of one size, called on one another in one of two orders."""
+    keras.utils.set_random_seed(0)
+    first, second = keras.layers.Dense(2), keras.layers.Dense(2)
+    x = keras.Input((2,))
+    shared = first(x) + second(first(x))
+    return keras.Model(x, first(shared) if swapped else second(shared))
+
+
+class _Scaled(keras.Model):
+    """A model whose `call` depends on what no layer says."""
+
+    def __init__(self, factor):
+        super().__init__()
+        self.factor, self.dense = factor, keras.layers.Dense(2, kernel_initializer="ones")
+        self.build((None, 2))
+
+    def build(self, input_shape):
+        self.dense.build(input_shape)
+        self.built = True
+
+    def call(self, inputs):
+        return self.factor * self.dense(inputs)
+
+
+def _purified(backward):
+    keras.utils.set_random_seed(0)
+    classifier = keras.Sequential([keras.Input((6, 6, 1)), keras.layers.Flatten()])
+    classifier.add(keras.layers.Dense(2))
+    purifier = lipot.purifiers.MedianFilter(3)
+    model = lipot.models.Purified(purifier, classifier, backward)
+    model(np.zeros((1, 6, 6, 1), "float32"))
+    return model
+
+
+def _otad(neighbors):
+    keras.utils.set_random_seed(0)
+    backbone = keras.Sequential([keras.Input((2,)), keras.layers.Rescaling(2.0)])
+    model = lipot.OTAD(backbone, keras.layers.Dense(2), neighbors)
+    return model.adapt(np.random.default_rng(0).uniform(size=(30, 2)).astype("float32"))
+
+
+TWINS = {
+    "a graph": (_graph, False, True),
+    "a subclass": (_Scaled, 1.0, 2.0),
+    "a purifier's derivative": (_purified, "identity", "exact"),
+    "neighbors": (_otad, 3, 7),
+}
+
+
+@pytest.mark.parametrize("name", TWINS)
+def test_models_of_the_same_weights_are_told_apart(name):
+    build, one, other = TWINS[name]
+    # Built twice the same model has other names inside.
+    assert model_digest(build(one)) == model_digest(build(one))
+    assert model_digest(build(one)) != model_digest(build(other))
+
+
+class _Moves:
+    def __init__(self, size):
+        self.size = size
+
+    def generate(self, x, y):
+        return x + self.size * np.random.normal(size=x.shape).astype("float32")
+
+
+def test_attacks_of_one_name_are_told_apart():
+    spec = lipot.evaluation.AttackSpec
+    still = spec("own", lambda target, norm, eps, **settings: _Moves(0.0))
+    moving = spec("own", lambda target, norm, eps, **settings: _Moves(1.0))
+    by_distance = still._replace(distance_norms=(2,))
+    models = [still._replace(settings={"metric": _graph(swapped)}) for swapped in (False, True)]
+    told = [attack_told(one) for one in (still, moving, by_distance, *models)]
+    assert len(set(map(json.dumps, told))) == len(told)
+    assert attack_told(still) == attack_told(still._replace())
+
+
+def test_attacks_in_another_order_are_another_evaluation(tmp_path):
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input((6,)), keras.layers.Dense(3)])
+    x = np.random.default_rng(0).uniform(size=(8, 6)).astype("float32")
+    y = model.predict(x, verbose=0).argmax(axis=1)
+    how = {"resume": tmp_path, **QUIET}
+    lipot.evaluate(model, x, y, 2, 0.1, ["fgsm", "pgd"], **how)
+    with pytest.raises(ValueError, match="other attacks"):
+        lipot.evaluate(model, x, y, 2, 0.1, ["pgd", "fgsm"], **how)
 
 
 def test_a_damaged_file_is_named(tmp_path):

@@ -164,3 +164,39 @@ def test_wrong_numbers_of_draws_are_refused():
         lipot.evaluate(random_linear(), x, y, 2, 0.1, **QUIET, eot_samples=0)
     with pytest.raises(ValueError, match="argument `eot_samples`"):
         classifier(random_linear(), eot_samples=1.5)
+
+
+def noisy_linear(noise=0.5):
+    """Noise on the inputs of a linear model, and points whose class the noise often changes."""
+    rng = np.random.default_rng(0)
+    way = rng.normal(size=20)
+    way /= np.linalg.norm(way)
+    dense = keras.layers.Dense(3)
+    model = keras.Sequential([keras.Input((20,)), RandomNoise(noise, seed=1), dense])
+    kernel = 10.0 * np.stack([way, -way, 0.0 * way], axis=1)
+    dense.set_weights([kernel, np.array([-5.0 * way.sum(), 5.0 * way.sum(), -50.0])])
+    x = rng.uniform(0.3, 0.7, size=(80, 20)).astype("float32")
+    side = (x - 0.5) @ way
+    worst = np.clip(x - 0.25 * np.sign(side)[:, None] * way, 0.0, 1.0).astype("float32")
+    return model, x, (side < 0.0).astype(int), worst
+
+
+@pytest.mark.parametrize("attack", ["pgd", "apgd"])
+def test_no_lucky_draw_ends_an_attack_on_a_random_model(attack):
+    model, x, y, worst = noisy_linear()
+    how = {**QUIET, "attacks": [attack]}
+    robust = lipot.evaluate(model, x, y, 2, 0.25, **how).evaluations[0].robust_accuracy(0.25)
+    answers = [randomness.mean_prediction(model, at, 256, 16).argmax(axis=1) for at in (x, worst)]
+    analytic = np.mean((answers[0] == y) & (answers[1] == y))
+    # Chance moves a few points.
+    assert robust <= analytic + 0.1
+
+
+def test_probabilities_that_round_hide_no_draws():
+    model, x, _, _ = noisy_linear(0.01)
+    sure = keras.Sequential([model, keras.layers.Rescaling(500.0), keras.layers.Softmax()])
+    sure.build((None, 20))
+    shown = [sure.predict(x, verbose=0) for _ in range(2)]
+    far = np.abs(shown[0] - shown[1]).max(axis=1) == 0.0
+    assert far.sum() > 40
+    assert randomness.is_random(sure, x[far], 256)

@@ -137,3 +137,11 @@ def test_a_model_that_is_always_wrong_is_not_checked(trained, digits):
     wrong = digits._replace(y_test=(trained.predict(digits.x_test, verbose=0).argmin(axis=1)))
     found = verdicts(trained, wrong, "inf", [0.1], points=5)
     assert all(verdict.passed is None for verdict in found.values())
+
+
+def test_a_suite_that_leaves_what_pgd_breaks_is_flagged(trained, digits):
+    still = SimpleNamespace(generate=lambda x, y: x)
+    weak = lipot.evaluation.AttackSpec("weak", lambda target, norm, eps: still)
+    found = verdicts(trained, digits, "inf", [0.3], attacks=[weak])
+    assert "suite" in failed(found)
+    assert "weaker than PGD" in found["suite"].explanation
