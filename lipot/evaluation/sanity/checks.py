@@ -28,6 +28,8 @@ _FEWEST = 5
 _STEPS = 40
 # Times the draws that attacks followed, for the check that these were enough.
 _MORE_DRAWS = 4
+# The gradients of an imitation that agrees with the model on fewer say nothing about it.
+_FEWEST_AGREE = 0.5
 _CLIMBED = ("steep_crossentropy", "margin")
 # Attacks are compared by counts of points; chance moves a few.
 _SLACK = 0.02
@@ -272,9 +274,11 @@ def _transfer(probe):
         f"gradients, {counts[1]} through those of a stock network that agrees with it on "
         f"{agreement:.0%} of the points"
     )
-    if counts[1] <= counts[0] + probe.slack:
-        return True, f"Another network's gradients do no better than its own: {seen}."
-    return False, f"Another network's gradients do better, so its own mislead: {seen}."
+    if counts[1] > counts[0] + probe.slack:
+        return False, f"Another network's gradients do better, so its own mislead: {seen}."
+    if agreement < _FEWEST_AGREE:
+        return None, f"Not told: the imitation is too poor. Seen: {seen}."
+    return True, f"Another network's gradients do no better than its own: {seen}."
 
 
 def _other_derivative(probe):

@@ -145,3 +145,9 @@ def test_a_suite_that_leaves_what_pgd_breaks_is_flagged(trained, digits):
     found = verdicts(trained, digits, "inf", [0.3], attacks=[weak])
     assert "suite" in failed(found)
     assert "weaker than PGD" in found["suite"].explanation
+
+
+def test_an_imitation_that_is_none_tells_nothing(trained, digits, monkeypatch):
+    monkeypatch.setattr(sanity.surrogate, "agreement", lambda *_: 0.3)
+    found = verdicts(trained, digits, "inf", [0.1], attacks=["pgd"])["transfer"]
+    assert found.passed is None and "too poor" in found.explanation
