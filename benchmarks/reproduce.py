@@ -17,13 +17,16 @@ INTRODUCTION = """# Reproduction
 
 <!-- Written by `python -m benchmarks.reproduce`; change that, or benchmarks/papers.json. -->
 
-Every table of the five papers that reports accuracy or time, ours beside theirs: **here** / paper.
+The tables of the five papers that report accuracy or time, ours beside theirs: **here** / paper.
+What is left out is named below the title of its paper.
+
 Ours come from the stored results of the scripts under `benchmarks/`, which name machine, versions
 and seed; theirs from the papers as published. Accuracies are in percent. Budgets differ, as the
 lines below a table say: two cores train less than the papers' GPUs, and a figure of ours from a
 short training says how the method fares at that budget, not that the paper is wrong. "8 epochs for
 100" says that we took 8 where the paper took 100; a dash stands for a figure that is missing; in
-brackets is the 95 % confidence interval.
+brackets is the 95 % confidence interval. Minutes of a row hold its training and its attacks; where
+another table trained the network, the attacks alone.
 """
 
 
@@ -64,9 +67,10 @@ def rendered():
     parts = [INTRODUCTION, _summary()]
     for paper in papers():
         parts.append(f"## {paper['name']}\n\n*{paper['title']}*")
+        parts.append(paper.get("left out", ""))
         parts += [_section(table) for table in paper["tables"]]
     parts.append(f"## Method by method\n\n{by_method.table()}")
-    return "\n\n".join(part.strip() for part in parts) + "\n"
+    return "\n\n".join(part.strip() for part in parts if part) + "\n"
 
 
 def rows_of(table):
@@ -83,7 +87,8 @@ def _row(table, row):
     paths = row.get("here")
     theirs = [_text(value, table) for value in row["paper"]]
     if paths is None:
-        return Row(row["label"], [("", value) for value in theirs], absent=table["absent"])
+        absent = row.get("absent", table.get("absent"))
+        return Row(row["label"], [("", value) for value in theirs], absent=absent)
     name, command = row.get("result", table.get("result")), command_for(table, row)
     record = read_result(name)
     found = [_found(record["figures"], path) if record else None for path in paths]
@@ -141,7 +146,7 @@ def _text(value, table):
 
 def _source(name, record, label, table):
     """The stored result, its budget, and how far that is from the paper's where it says so."""
-    short = _found(record["figures"], [label, "short of the paper"])
+    short = table.get("short", _found(record["figures"], [label, "short of the paper"]))
     parts = [
         f"`benchmarks/results/{name}.json`, {record['date']}",
         _budget(record["settings"], table),
@@ -152,10 +157,24 @@ def _source(name, record, label, table):
 def _budget(settings, table):
     """The settings that say how long was trained and how many points were attacked.
 
-    A table names its own where a setting of its benchmark is without effect on its rows.
+    A table names its own where a setting of its benchmark is without effect on its rows. Of
+    several that count points the first counts.
     """
     names = table.get("budget", ("budget", "epochs", "minutes", "width", "blocks", "points"))
-    return ", ".join(f"{name} {settings[name]:g}" for name in names if name in settings)
+    known = [name for name in names if name in settings]
+    spent = [
+        f"{_WORDS.get(name, name)} {settings[name]:g}"
+        for name in known
+        if not name.endswith("points")
+    ]
+    attacked = [settings[name] for name in known if name.endswith("points")][:1]
+    parts = [", ".join(spent), *(f"attacked: {count:g} test points" for count in attacked)]
+    parts.append(f"clean: {table['clean']}" if "clean" in table else "")
+    return "; ".join(filter(None, parts))
+
+
+# What a setting is called on the page, where its name alone does not say.
+_WORDS = {"least_steps": "training steps"}
 
 
 def _section(table):
@@ -212,10 +231,20 @@ def _remark(row, marks):
 
 def _why_none(rows):
     """What a table without any figure of ours says once, not in each row."""
-    reasons = list(dict.fromkeys(_reason(row) for row in rows))
-    # A command says more than that some rows cannot be run.
-    first = next((_reason(row) for row in rows if row.command), reasons[0])
-    return f"{first[0].upper()}{first[1:]}{'' if len(reasons) == 1 else ', and so each row'}."
+    commands = list(dict.fromkeys(_reason(row) for row in rows if row.command))
+    absent = {}
+    for row in rows:
+        if not row.command:
+            absent.setdefault(row.absent, []).append(row.label)
+    if not commands:
+        return f"{_capital('; '.join(absent))}."
+    others = [f" {', '.join(labels)}: {reason}." for reason, labels in absent.items()]
+    each = ", and so each row" if commands[1:] else ""
+    return f"{_capital(commands[0])}{each}{' of ours' if each and absent else ''}.{''.join(others)}"
+
+
+def _capital(text):
+    return text[0].upper() + text[1:]
 
 
 def _reason(row):

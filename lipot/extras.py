@@ -1,4 +1,7 @@
-"""Optional packages, and which extra of lipot brings each: `pip install 'lipot[evaluate]'`."""
+"""Optional packages, and which extra of lipot brings each: `pip install 'lipot[evaluate]'`.
+
+Where lipot is installed, from its folder or an index, that adds the packages to this lipot.
+"""
 
 import contextlib
 from collections.abc import Iterator

@@ -93,7 +93,9 @@ def print_certificate(console, model, certificate, radii):
     shares = [(f"{r:g}", certificate.accuracy(r)) for r in sorted(set(radii) - {0.0})]
     constant = _constant(model, certificate)
     if constant is not None:
-        console.print(f"Lipschitz constant, proven: {constant:.6g}", highlight=False)
+        console.print(
+            f"Lipschitz constant of all outputs together, proven: {constant:.6g}", highlight=False
+        )
     if not np.any(certificate.radius > 0.0):
         console.print(
             "Nothing is proven: floating point alone could change each of the "

@@ -142,6 +142,12 @@ def test_the_readme_shows_the_committed_results():
     assert stale == [], "Run python -m benchmarks.render.readme"
 
 
+def test_the_other_results_are_current():
+    assert readme.MORE.read_text() == readme.rendered_more(), (
+        "Run python -m benchmarks.render.readme"
+    )
+
+
 def test_every_make_target_in_the_prose_exists():
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
     for page in PAGES:

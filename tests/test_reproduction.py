@@ -88,7 +88,7 @@ def test_every_command_names_a_script_that_exists():
 
 def test_figures_agree_with_those_the_benchmarks_know():
     table = next(t for t in TABLES if t["title"].startswith("MNIST, l-infinity 0.3"))
-    for row in table["rows"]:
+    for row in (row for row in table["rows"] if "here" in row):
         recipe = recipes.MAIN[row["here"][0][0]]
         if any(row["paper"]):
             # A row may say of itself what sets it apart: "PGD-AT, 14 epochs".
@@ -140,6 +140,15 @@ def test_a_result_stands_beside_the_paper(monkeypatch):
         "- Here: `benchmarks/results/some/where.json`, today; epochs 3",
         "- Not run: `python -m it`",
     ]
+
+
+def test_a_budget_says_what_was_attacked_and_what_was_not():
+    settings = {"epochs": 3, "points": 500, "square_points": 200}
+    table = {"budget": ["epochs", "square_points", "points"], "clean": "all"}
+    assert reproduce._budget(settings, table) == "epochs 3; attacked: 200 test points; clean: all"
+    assert reproduce._budget({"least_steps": 20}, {"budget": ["least_steps"]}) == (
+        "training steps 20"
+    )
 
 
 def test_rows_of_several_results_say_which(monkeypatch):

@@ -9,7 +9,10 @@ from benchmarks.common import DOCS, between_marks, markdown_table, percent, read
 from benchmarks.render import figures as read_in
 
 PAGE = DOCS / "choosing.md"
-_HEADER = ["trained by", "accuracy", "right under attack", "proven"]
+_HEADER = [
+    "method (network of the benchmark)",
+    *("accuracy", "right under attack", "proven", "attacked points", "seeds", "minutes"),
+]
 
 
 def main():
@@ -20,11 +23,38 @@ def main():
 def rendered():
     """Returns the text of the page with the table that the results give."""
     cells = []
-    for method, name, read in _LINES:
+    for method, name, read, row in _LINES:
         record = read_result(name)
         if record:
-            cells.append([method, *read(record["figures"])])
+            cells.append([method, *read(record["figures"]), *_cost(record, row)])
     return between_marks(PAGE.read_text(), markdown_table(_HEADER, cells))
+
+
+def _cost(record, row):
+    """Points attacked, seeds, and minutes of a line; what its result does not say is empty."""
+    figures, settings = record["figures"], record["settings"]
+    if row:
+        made = figures[row]["seeds"]
+        minutes = [one["minutes"]["processor"] for one in made.values()]
+        return _points(settings), len(made), f"{_mean(minutes):.0f} processor, with attacks"
+    if "runs" in figures:
+        minutes = [one["processor_minutes"] for one in figures["runs"].values()]
+        return "", len(minutes), f"{_mean(minutes):.0f} processor"
+    spent = f"{figures['minutes']:.0f} by the clock" if "minutes" in figures else ""
+    return _points(settings), 1, spent
+
+
+def _points(settings):
+    """How many test points were attacked, the number of each attack where they differ."""
+    if "auto_points" in settings:
+        return f"{settings['points']:,} PGD, {settings['auto_points']:,} AutoAttack"
+    if "square_points" in settings:
+        return f"{settings['square_points']} Square, {settings['points']} gradient attacks"
+    return f"{settings['points']:,}" if "points" in settings else ""
+
+
+def _mean(numbers):
+    return sum(numbers) / len(numbers)
 
 
 def _proven(read, norm, radius):
@@ -62,23 +92,37 @@ def _otad(figures):
     return percent(found.clean), f"{left} at l2 3", f"{percent(found.proven['0.05'])} at l2 0.05"
 
 
-# What a line is called, its result, and what to read in it.
+def _fgsm(figures):
+    found = figures["FGSM-AT"]["mean"]
+    left = percent(found["pgd"]["3"]["worst of these"])
+    return percent(found["clean"]), f"{left} PGD at l2 3", ""
+
+
+def _transport(method, row, long=False):
+    """A line of the adversarial trainings of GOT's table 1."""
+    return method, f"papers/got-1{'-long' if long else ''}", _adversarial(row), row
+
+
+_LONG = "the same for 20 epochs instead of 8"
+_OT = "papers/ot-classifier"
+# What a line is called, its result, what to read in it, and its row where the result has seeds.
 _LINES = (
-    ("certified", "certified_mnist", _proven(read_in.certified_by_seed, "l2", "1.58")),
-    ("hinge-KR", "hkr_mnist", _proven(read_in.certified_by_seed, "l2", "1.58")),
-    ("linf-dist", "linf_mnist", _proven(read_in.certified, "l-infinity", "0.3")),
-    ("PGD-AT: adversarial training alone", "papers/got-1", _adversarial("PGD-AT")),
-    ("the same for 20 epochs instead of 8", "papers/got-1-long", _adversarial("PGD-AT")),
-    ("PGD-AT with AWP", "papers/got-1", _adversarial("PGD-AT with AWP")),
-    ("PGD-AT with LBGAT", "papers/got-1", _adversarial("PGD-AT with LBGAT")),
-    ("GOT", "papers/got-1", _adversarial("GOT-PGD-S")),
-    ("the same for 20 epochs instead of 8", "papers/got-1-long", _adversarial("GOT-PGD-S")),
-    ("OTJR", "papers/got-1", _adversarial("OTJR")),
-    ("the same for 20 epochs instead of 8", "papers/got-1-long", _adversarial("OTJR")),
-    ("OT-Classifier, attacked", "papers/ot-classifier", _ot_classifier("OT-CLA+Adv")),
-    ("the same without its discriminator", "papers/ot-classifier", _ot_classifier("Adv")),
-    ("OT-Classifier, not attacked", "papers/ot-classifier", _ot_classifier("OT-CLA")),
-    ("OTAD", "otad/mnist", _otad),
+    ("certified", "certified_mnist", _proven(read_in.certified_by_seed, "l2", "1.58"), None),
+    ("hinge-KR", "hkr_mnist", _proven(read_in.certified_by_seed, "l2", "1.58"), None),
+    ("linf-dist", "linf_mnist", _proven(read_in.certified, "l-infinity", "0.3"), None),
+    _transport("PGD-AT: adversarial training alone", "PGD-AT"),
+    _transport(_LONG, "PGD-AT", long=True),
+    _transport("PGD-AT with AWP", "PGD-AT with AWP"),
+    _transport("PGD-AT with LBGAT", "PGD-AT with LBGAT"),
+    _transport("GOT (GOT-PGD-S)", "GOT-PGD-S"),
+    _transport(_LONG, "GOT-PGD-S", long=True),
+    _transport("OTJR", "OTJR"),
+    _transport(_LONG, "OTJR", long=True),
+    ("OT-Classifier, attacked", _OT, _ot_classifier("OT-CLA+Adv"), "OT-CLA+Adv"),
+    ("the same without its discriminator", _OT, _ot_classifier("Adv"), "Adv"),
+    ("OT-Classifier, not attacked", _OT, _ot_classifier("OT-CLA"), "OT-CLA"),
+    ("OTAD", "otad/mnist", _otad, None),
+    ("FGSM-AT, beside OTAD", "papers/otad-2", _fgsm, None),
 )
 
 if __name__ == "__main__":

@@ -92,7 +92,9 @@ def orthogonalizers(record):
             minutes = sum(run["seconds"] for run in row["runs"]) / len(row["runs"]) / 60
             shares = [percent(row[key] / 100) for key in ("clean", proven)]
             rows.append([data, f"`{name}`", *shares, proven[10:], f"{minutes:.1f}"])
-    return markdown_table(["data", "orthogonalizer", "clean", "proven", "at l2", "minutes"], rows)
+    header = ["data", "orthogonalizer", "clean", "proven", "at l2", "minutes"]
+    seeds = len(record["settings"]["seeds"])
+    return f"Medians over {seeds} seeds:\n\n{markdown_table(header, rows)}"
 
 
 def certified_mnist(record):
@@ -162,7 +164,7 @@ def auto_attack(record):
             ours, theirs = row["lipot"], row["art"]
             rows.append(
                 [
-                    network,
+                    _ATTACKED[network],
                     f"l{norm} {row['eps']:g}",
                     percent(ours["robust_accuracy"]),
                     percent(theirs["robust_accuracy"]),
@@ -171,8 +173,17 @@ def auto_attack(record):
                     f"{row['speedup']:.1f}x",
                 ]
             )
-    header = ["network", "ball", "stand, lipot", "stand, ART", "lipot", "ART", "faster"]
-    return f"On {points} points:\n\n{markdown_table(header, rows)}"
+    restarts = record["settings"]["restarts"]
+    header = ["network", "ball", "stand, lipot", "stand, ART", "lipot, 1 start"]
+    header += [f"ART, {restarts} starts", "faster"]
+    return f"On {points} test points of MNIST:\n\n{markdown_table(header, rows)}"
+
+
+_ATTACKED = {
+    "lipschitz": "1-Lipschitz CNN",
+    "pgd": "plain CNN, trained against PGD",
+    "plain": "plain CNN",
+}
 
 
 def evaluate(record):

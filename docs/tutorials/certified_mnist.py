@@ -27,8 +27,8 @@ print(data.name, data.x_train.shape, "values in", data.clip_values)
 #
 # No layer may stretch a distance: then the whole network does not either, and an output can only
 # change by as much as the image does. Such a network is called 1-Lipschitz. Convolution and dense
-# layers keep orthonormal kernels, and `GroupSort2` sorts pairs of values, which moves none of them
-# closer together than it has to.
+# layers keep orthonormal kernels. `GroupSort2` sorts pairs of values: it changes their order and nothing
+# else, so lengths stay as they are, and gradients too. ReLU would set half of the values to zero.
 
 # %%
 shape = data.x_train.shape[1:]
@@ -121,6 +121,6 @@ print("median radius after loading:", np.median(lipot.certify(again, x).radius).
 # %% [markdown]
 # ## Where to go from here
 #
-# - [Training for a certificate](../certified-training.md) compares losses, and finds the settings by itself.
+# - [Training for a certificate](../certified-training.md) tries losses and settings by itself, and takes the best.
 # - [Certificates](../certificates.md) says exactly what is claimed.
 # - [Is my model robust?](robust.md) asks the same of any Keras model.

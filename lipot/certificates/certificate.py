@@ -269,7 +269,7 @@ def certify(model, x, y=None, norm=2, *, batch_size=256, workers=None, **setting
         norm: `2` or `"inf"`, the norm of the perturbation; `"l2"`, `"linf"` and `np.inf` will do.
         batch_size: Number of points to run at once.
         workers: Number of processes to share the points between, or the address
-            `"ray://host:port"` of a Ray cluster (`pip install "lipot[ray]"`); `None` for this
+            `"ray://host:port"` of a Ray cluster (`pip install 'lipot[ray]'`); `None` for this
             process alone. The model must load from a `.keras` file there.
         **settings: For an `OTAD`, the Lipschitz constants of parts in which none can be proven,
             or one to use in place of what is: `head_lipschitz` from the features to the outputs,

@@ -85,7 +85,7 @@ def evaluate(
         notes: Dictionary of texts that a leaderboard shows of the model, such as
             `{"training": "12 min on one GPU", "architecture": "ResNet-18"}`.
         workers: Number of processes to attack with, or the address `"ray://host:port"` of a Ray
-            cluster (`pip install "lipot[ray]"`); `None` for this process alone. The result is
+            cluster (`pip install 'lipot[ray]'`); `None` for this process alone. The result is
             the same: chunks of `batch_size` points are attacked side by side. The model must
             load from a `.keras` file there.
         eot_samples: Draws of a random model whose mean decides, and whose mean logits and

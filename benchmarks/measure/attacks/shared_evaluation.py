@@ -8,7 +8,7 @@ the seconds. One worker is bound to one processor, so that it uses one thread, a
 Workers are killed (SIGKILL) one at a time, at times drawn evenly over the length of the run with
 two. Processor seconds of a run, its workers included, are given beside those of the clock, for
 machines that do other things too; so is what two processes of arithmetic alone gain over one, since
-two processors of a machine may be one core. Needs `pip install "lipot[ray]"`.
+two processors of a machine may be one core. Needs `pip install 'lipot[ray]'`.
 """
 
 import argparse
