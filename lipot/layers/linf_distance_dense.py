@@ -137,7 +137,7 @@ class LInfDistanceDense(LipschitzLayer):
         return distances if self.bias is None else ops.add(distances, self.bias)
 
     def _distances(self, x, kernel, training):
-        if self.exponent is None or not training:
+        if self.exponent is None or not (training and self.trainable):
             return linf_distances(x, kernel)
         p = ops.stop_gradient(self.exponent.value)
         return ops.cond(

@@ -108,8 +108,11 @@ class ParametrizedLayer(LipschitzLayer):
         return self.parametrization.keeps_norm
 
     def effective_kernel(self, training):
-        """The kernel that one call applies, in the variable dtype."""
-        if training:
+        """The kernel that one call applies, in the variable dtype.
+
+        A frozen layer applies that of inference while others train, as `BatchNormalization` does.
+        """
+        if training and self.trainable:
             return self._in_training(self.parametrization.train)
         weights = map(ops.stop_gradient, self._values(self._sources).values())
         exact = ExactKernel(self.parametrization, self._site, tuple(self._sources))
