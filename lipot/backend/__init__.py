@@ -17,6 +17,7 @@ from lipot.backend.devices import (
     gather_over_replicas,
     has_accelerator,
     replica,
+    replicas_take_turns,
     row_shards,
     shards,
     sum_over_replicas,

@@ -1,5 +1,6 @@
 """What the engines of all frameworks share."""
 
+import contextlib
 import dataclasses
 from typing import Any
 
@@ -87,6 +88,9 @@ class Engine:
 
     def row_shards(self, variable):
         return 1
+
+    def replicas_take_turns(self):
+        return contextlib.nullcontext()
 
     def replica(self):
         return Replica(0, 1)

@@ -123,7 +123,6 @@ class LInfDistanceDense(LipschitzLayer):
                 trainable=False,
                 dtype="float32",
                 autocast=False,
-                aggregation="only_first_replica",
             )
         self.input_spec = keras.layers.InputSpec(min_ndim=2, axes={-1: input_shape[-1]})
         self.built = True

@@ -78,6 +78,8 @@ class ParametrizedLayer(LipschitzLayer):
             )
             setattr(self, name, weight)
         self._sources = [variable.name for variable in wanted]
+        # Without an aggregation each replica of `tf.distribute` keeps a copy of its own. All come
+        # from the same weights and stay the same, and no replica waits for another in a call.
         states = self.parametrization.states(self._site)
         for name, shape, initializer in states:
             state = self.add_weight(
@@ -86,7 +88,6 @@ class ParametrizedLayer(LipschitzLayer):
                 initializer=initializer,
                 trainable=False,
                 autocast=False,
-                aggregation="only_first_replica",
             )
             setattr(self, name, state)
         self._states = [variable.name for variable in states]
