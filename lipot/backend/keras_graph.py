@@ -293,6 +293,26 @@ def _layers_in_frames():
         frame = frame.f_back
 
 
+class SavesComputedState:
+    """Mixin: a layer whose `computed_state` TensorFlow writes into a SavedModel.
+
+    It refuses to write a program whose variables belong to nothing. A checkpoint leaves the state
+    out: it is computed from the weights again.
+    """
+
+    @property
+    def computed_state(self) -> list:
+        """The variables that calls read and that are no weights."""
+        return []
+
+    def _trackable_children(self, save_type="checkpoint", **kwargs):
+        children = super()._trackable_children(save_type, **kwargs)
+        if save_type == "savedmodel":
+            state = enumerate(self.computed_state)
+            children |= {f"computed_{index}": variable for index, variable in state}
+        return children
+
+
 def update_loss(model: Any, value: Any, samples: Any) -> None:
     """Adds the loss of a batch of some samples to the mean that a compiled model reports."""
     _inside(model, "_loss_tracker").update_state(value, sample_weight=samples)

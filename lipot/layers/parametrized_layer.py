@@ -8,13 +8,14 @@ import numpy as np
 from keras import ops
 
 from lipot import checks
+from lipot.backend.keras_graph import SavesComputedState
 from lipot.layers.base import LipschitzLayer, arguments_of
 from lipot.layers.inference_cache import InferenceCache
 from lipot.layers.parametrizations import ExactKernel, Site
 from lipot.layers.trained_weights import Projection
 
 
-class ParametrizedLayer(LipschitzLayer):
+class ParametrizedLayer(SavesComputedState, LipschitzLayer):
     """A layer composed of a linear map and a parametrization of its kernel.
 
     The kernel of a training step and that of inference are the parametrization's; the latter is
@@ -101,8 +102,12 @@ class ParametrizedLayer(LipschitzLayer):
     @property
     def variables(self):
         """Weights, and the state of the cache, which compiled programs carry along."""
+        return [*super().variables, *self.computed_state]
+
+    @property
+    def computed_state(self):
         cache = self.__dict__.get("_cache")
-        return super().variables if cache is None else [*super().variables, *cache.variables]
+        return [] if cache is None else cache.variables
 
     @property
     def keeps_constant(self):
