@@ -12,7 +12,7 @@ from lipot.backend.keras_graph import SavesComputedState
 from lipot.layers.base import LipschitzLayer, arguments_of
 from lipot.layers.inference_cache import InferenceCache
 from lipot.layers.parametrizations import ExactKernel, Site
-from lipot.layers.trained_weights import Projection
+from lipot.layers.trained_weights import DrawnWide, Projection
 
 
 class ParametrizedLayer(SavesComputedState, LipschitzLayer):
@@ -72,7 +72,7 @@ class ParametrizedLayer(SavesComputedState, LipschitzLayer):
             weight = self.add_weight(
                 name=name,
                 shape=shape,
-                initializer=initializer,
+                initializer=initializer and DrawnWide(initializer),
                 regularizer=self.kernel_regularizer,
                 constraint=constraint,
                 autocast=False,
