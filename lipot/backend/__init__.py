@@ -42,6 +42,7 @@ from lipot.backend.tensors import (
     adjustable,
     bits,
     bits_dtype,
+    is_sparse,
     sort_pairs,
     sort_pairs_fused,
     variable_bits_dtype,

@@ -111,6 +111,9 @@ class Engine:
     def variable_bits_dtype(self, dtype):
         return dtype if self.worker() is None else "int64"
 
+    def is_sparse(self, tensor):
+        return False
+
     def swap_pairs(self, inputs, swapped):
         pairs = ops.reshape(inputs, (-1, 2))
         pairs = ops.where(swapped[:, None], ops.flip(pairs, axis=-1), pairs)

@@ -163,6 +163,9 @@ class TensorFlowEngine(Engine):
         interpreter.invoke()
         return interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
 
+    def is_sparse(self, tensor):
+        return isinstance(tensor, self.tf.SparseTensor)
+
     def bits(self, tensor, dtype):
         return self.tf.bitcast(tensor, dtype)
 
