@@ -208,3 +208,13 @@ def test_an_adam_tells_the_place_and_the_momentum_of_each_variable():
         assert keras_graph.index_in(adam, variable) == place, VERSION
         momentum = keras_graph.momentum_of(adam, place)
         np.testing.assert_allclose(to_numpy(momentum), np.full(variable.shape, 0.1), rtol=1e-6)
+
+
+def test_losses_that_others_have_replaced_are_put_back():
+    charge = layers.ActivityRegularization(l2=1.0)
+    model = keras.Sequential([keras.Input((2,)), charge])
+    model(np.ones((1, 2), "float32"))
+    with keras_graph.added_losses_put_back():
+        model(np.zeros((1, 2), "float32"))
+        assert [float(loss) for loss in model.losses] == [0.0], VERSION
+    assert [float(loss) for loss in model.losses] == [2.0], VERSION

@@ -39,6 +39,17 @@ def replica():
     return engine.replica()
 
 
+def replicas_take_turns():
+    """A context for what has the replicas of a `tf.distribute` strategy wait for each other.
+
+    Each replica is traced in a thread of its own, up to where it waits. Keras keeps the losses of
+    `add_loss` on the layers, which all replicas share: the next one replaces them. Behind the
+    context those of this replica are back. `sum_over_replicas` and `gather_over_replicas` need no
+    context around them.
+    """
+    return engine.replicas_take_turns()
+
+
 def devices_scope(count):
     """Scope of a `tf.distribute.MirroredStrategy` over the first devices of this machine.
 

@@ -1,5 +1,6 @@
 """What the engines of all frameworks share."""
 
+import contextlib
 import dataclasses
 from typing import Any
 
@@ -88,6 +89,9 @@ class Engine:
     def row_shards(self, variable):
         return 1
 
+    def replicas_take_turns(self):
+        return contextlib.nullcontext()
+
     def replica(self):
         return Replica(0, 1)
 
@@ -106,6 +110,9 @@ class Engine:
 
     def variable_bits_dtype(self, dtype):
         return dtype if self.worker() is None else "int64"
+
+    def is_sparse(self, tensor):
+        return False
 
     def swap_pairs(self, inputs, swapped):
         pairs = ops.reshape(inputs, (-1, 2))

@@ -7,6 +7,7 @@ and `tests/test_keras_graph.py` says which function fails where one has moved.
 import contextlib
 import dataclasses
 import inspect
+import sys
 from typing import Any
 
 import keras
@@ -266,6 +267,50 @@ def replacing_weights(layer: Any):
         yield
     finally:
         tracker.lock()
+
+
+@contextlib.contextmanager
+def added_losses_put_back():
+    """Behind it layers hold the losses of `add_loss` that they held before it.
+
+    It is for the layers that the running functions name, and all inside them: a loss is not told
+    which model it belongs to.
+    """
+    layers = {id(layer): layer for held in _layers_in_frames() for layer in all_layers(held)}
+    kept = [(layer, list(_inside(layer, "_losses"))) for layer in layers.values()]
+    yield
+    for layer, losses in kept:
+        layer._losses[:] = losses
+
+
+def _layers_in_frames():
+    """The layers among the variables that the functions which this thread is in name."""
+    frame = sys._getframe()
+    while frame is not None:
+        shared = (frame.f_globals.get(name) for name in frame.f_code.co_names)
+        named = [*frame.f_locals.values(), *shared]
+        yield from (value for value in named if isinstance(value, keras.layers.Layer))
+        frame = frame.f_back
+
+
+class SavesComputedState:
+    """Mixin: a layer whose `computed_state` TensorFlow writes into a SavedModel.
+
+    It refuses to write a program whose variables belong to nothing. A checkpoint leaves the state
+    out: it is computed from the weights again.
+    """
+
+    @property
+    def computed_state(self) -> list:
+        """The variables that calls read and that are no weights."""
+        return []
+
+    def _trackable_children(self, save_type="checkpoint", **kwargs):
+        children = super()._trackable_children(save_type, **kwargs)
+        if save_type == "savedmodel":
+            state = enumerate(self.computed_state)
+            children |= {f"computed_{index}": variable for index, variable in state}
+        return children
 
 
 def update_loss(model: Any, value: Any, samples: Any) -> None:

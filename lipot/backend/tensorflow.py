@@ -1,8 +1,10 @@
 """TensorFlow's derivatives, compiled calls and fast paths."""
 
+import contextlib
 import functools
 
 from lipot.backend.engine import Engine, Replica, constant_cotangent
+from lipot.backend.keras_graph import added_losses_put_back
 
 # Fused programs are compiled for multiples of so many rows.
 _ROWS = 32
@@ -35,7 +37,9 @@ class TensorFlowEngine(Engine):
         with self.tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(inputs)
             value = function(inputs)
-        gradient = tape.gradient(value, inputs, unconnected_gradients="zero")
+        # The gradient of a gathered tensor is summed over the replicas.
+        with self.replicas_take_turns():
+            gradient = tape.gradient(value, inputs, unconnected_gradients="zero")
         return value, self.tf.stop_gradient(gradient)
 
     def pullback(self, function, inputs, variables):
@@ -44,7 +48,9 @@ class TensorFlowEngine(Engine):
             outputs, auxiliary = function(inputs)
 
         def pull(cotangent):
-            return tape.gradient(outputs, inputs, constant_cotangent(cotangent, outputs), "zero")
+            cotangent_of_outputs = constant_cotangent(cotangent, outputs)
+            with self.replicas_take_turns():
+                return tape.gradient(outputs, inputs, cotangent_of_outputs, "zero")
 
         return outputs, auxiliary, pull
 
@@ -116,11 +122,19 @@ class TensorFlowEngine(Engine):
         # Left to the tape, a replica whose share has a static shape might not differentiate a sum
         # that another one does, and each would wait for the other.
         tensor = self.tf.stop_gradient(tensor)
-        return context.all_reduce(self.tf.distribute.ReduceOp.SUM, tensor)
+        with added_losses_put_back():
+            return context.all_reduce(self.tf.distribute.ReduceOp.SUM, tensor)
 
     def gather_over_replicas(self, tensor):
         context = self._shared_context()
-        return tensor if context is None else context.all_gather(tensor, axis=0)
+        if context is None:
+            return tensor
+        with added_losses_put_back():
+            return context.all_gather(tensor, axis=0)
+
+    def replicas_take_turns(self):
+        alone = self._shared_context() is None
+        return contextlib.nullcontext() if alone else added_losses_put_back()
 
     def replica(self):
         context = self._shared_context()
@@ -148,6 +162,9 @@ class TensorFlowEngine(Engine):
         interpreter.set_tensor(place, inputs)
         interpreter.invoke()
         return interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
+
+    def is_sparse(self, tensor):
+        return isinstance(tensor, self.tf.SparseTensor)
 
     def bits(self, tensor, dtype):
         return self.tf.bitcast(tensor, dtype)

@@ -30,6 +30,18 @@ def variable_bits_dtype(dtype):
     return engine.variable_bits_dtype(bits_dtype(dtype))
 
 
+def is_sparse(tensor):
+    """Whether a tensor keeps the entries alone that are not zero.
+
+    Example:
+
+    >>> from keras import ops
+    >>> is_sparse(ops.ones((2, 2)))
+    False
+    """
+    return engine.is_sparse(tensor)
+
+
 def adjustable(number):
     """Makes a float32 scalar that compiled programs see change.
 

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from lipot import checks
+from lipot import backend, checks
 from lipot.layers.base import LipschitzLayer
 from lipot.math.rounding import applied_wide, channelwise
 from lipot.math.scaling import at_least_float32, scale
@@ -185,7 +185,10 @@ class BatchCentering(CenteringLayer):
             return self.broadcast(self.moving_mean, inputs)
         mean = _mean(inputs, mask, self._reduced)
         kept = self.momentum * self.moving_mean
-        self.moving_mean.assign(kept + (1.0 - self.momentum) * ops.cast(mean, kept.dtype))
+        moved = kept + (1.0 - self.momentum) * ops.cast(mean, kept.dtype)
+        # The mean over the replicas, so that all answer alike at inference.
+        with backend.replicas_take_turns():
+            self.moving_mean.assign(moved)
         return self.broadcast(mean, inputs)
 
     def bound(self, input_shape, norm=2):

@@ -63,13 +63,13 @@ class InferenceCache:
 
 
 def _state(shape, dtype, name):
+    # Without an aggregation each replica of `tf.distribute` has its own pair of value and bits.
     return keras.Variable(
         _all_ones if "int" in dtype else "zeros",
         shape=tuple(shape),
         dtype=dtype,
         trainable=False,
         autocast=False,
-        aggregation="only_first_replica",
         name=name,
     )
 

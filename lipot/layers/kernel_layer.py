@@ -67,7 +67,7 @@ class KernelLayer(ParametrizedLayer):
     def call(self, inputs, training=False):
         # A layer may meet another image than the one it was built for.
         self._map.check(inputs.shape)
-        if training:
+        if training and self.trainable:
             outputs = self.apply_in_training(inputs)
         else:
             kernel = ops.cast(self.effective_kernel(training=False), self.compute_dtype)

@@ -123,7 +123,6 @@ class LInfDistanceDense(LipschitzLayer):
                 trainable=False,
                 dtype="float32",
                 autocast=False,
-                aggregation="only_first_replica",
             )
         self.input_spec = keras.layers.InputSpec(min_ndim=2, axes={-1: input_shape[-1]})
         self.built = True
@@ -137,7 +136,7 @@ class LInfDistanceDense(LipschitzLayer):
         return distances if self.bias is None else ops.add(distances, self.bias)
 
     def _distances(self, x, kernel, training):
-        if self.exponent is None or not training:
+        if self.exponent is None or not (training and self.trainable):
             return linf_distances(x, kernel)
         p = ops.stop_gradient(self.exponent.value)
         return ops.cond(

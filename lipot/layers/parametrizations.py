@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import keras
 from keras import ops
 
-from lipot import checks
+from lipot import backend, checks
 from lipot.layers import orthogonalizers
 from lipot.layers.trained_weights import OneDraw, Started
 from lipot.math import block_orthogonal, convolution, orthogonal
@@ -216,7 +216,8 @@ class Spectral(Parametrization):
 
     def apply_in_training(self, inputs, weights, states, site):
         known = self.normalization == "operator" and site.map.norm_is_one()
-        if not (known and self._orthogonalizer.keeps_orthonormal):
+        # TensorFlow defines no gradient of one's own for a sparse tensor.
+        if not (known and self._orthogonalizer.keeps_orthonormal) or backend.is_sparse(inputs):
             return super().apply_in_training(inputs, weights, states, site)
         kernel = ops.cast(weights["kernel"], site.dtype)
         return scaled(site.map.apply_orthonormal(inputs, kernel), site.factor), states

@@ -8,13 +8,14 @@ import numpy as np
 from keras import ops
 
 from lipot import checks
+from lipot.backend.keras_graph import SavesComputedState
 from lipot.layers.base import LipschitzLayer, arguments_of
 from lipot.layers.inference_cache import InferenceCache
 from lipot.layers.parametrizations import ExactKernel, Site
-from lipot.layers.trained_weights import Projection
+from lipot.layers.trained_weights import DrawnWide, Projection
 
 
-class ParametrizedLayer(LipschitzLayer):
+class ParametrizedLayer(SavesComputedState, LipschitzLayer):
     """A layer composed of a linear map and a parametrization of its kernel.
 
     The kernel of a training step and that of inference are the parametrization's; the latter is
@@ -71,13 +72,15 @@ class ParametrizedLayer(LipschitzLayer):
             weight = self.add_weight(
                 name=name,
                 shape=shape,
-                initializer=initializer,
+                initializer=initializer and DrawnWide(initializer),
                 regularizer=self.kernel_regularizer,
                 constraint=constraint,
                 autocast=False,
             )
             setattr(self, name, weight)
         self._sources = [variable.name for variable in wanted]
+        # Without an aggregation each replica of `tf.distribute` keeps a copy of its own. All come
+        # from the same weights and stay the same, and no replica waits for another in a call.
         states = self.parametrization.states(self._site)
         for name, shape, initializer in states:
             state = self.add_weight(
@@ -86,7 +89,6 @@ class ParametrizedLayer(LipschitzLayer):
                 initializer=initializer,
                 trainable=False,
                 autocast=False,
-                aggregation="only_first_replica",
             )
             setattr(self, name, state)
         self._states = [variable.name for variable in states]
@@ -100,16 +102,23 @@ class ParametrizedLayer(LipschitzLayer):
     @property
     def variables(self):
         """Weights, and the state of the cache, which compiled programs carry along."""
+        return [*super().variables, *self.computed_state]
+
+    @property
+    def computed_state(self):
         cache = self.__dict__.get("_cache")
-        return super().variables if cache is None else [*super().variables, *cache.variables]
+        return [] if cache is None else cache.variables
 
     @property
     def keeps_constant(self):
         return self.parametrization.keeps_norm
 
     def effective_kernel(self, training):
-        """The kernel that one call applies, in the variable dtype."""
-        if training:
+        """The kernel that one call applies, in the variable dtype.
+
+        A frozen layer applies that of inference while others train, as `BatchNormalization` does.
+        """
+        if training and self.trainable:
             return self._in_training(self.parametrization.train)
         weights = map(ops.stop_gradient, self._values(self._sources).values())
         exact = ExactKernel(self.parametrization, self._site, tuple(self._sources))

@@ -7,6 +7,8 @@ import math
 import keras
 from keras import ops
 
+from lipot.math.scaling import wide_dtype
+
 _DEFERRED = contextvars.ContextVar("deferred_retraction", default=False)
 
 
@@ -19,6 +21,21 @@ class Started(keras.initializers.Initializer):
 
     def __call__(self, shape, dtype=None):
         return self.start(self.initializer(shape, dtype=dtype))
+
+
+class DrawnWide(keras.initializers.Initializer):
+    """Draws in float32 where the weight is of half precision, in which TensorFlow factors nothing.
+
+    Args:
+        initializer: What `keras.initializers.get` takes.
+    """
+
+    def __init__(self, initializer):
+        self.initializer = keras.initializers.get(initializer)
+
+    def __call__(self, shape, dtype=None):
+        dtype = keras.backend.standardize_dtype(dtype)
+        return ops.cast(self.initializer(shape, dtype=wide_dtype(dtype)), dtype)
 
 
 class OneDraw(keras.initializers.Initializer):

@@ -92,7 +92,7 @@ class GOT(PairedLoss):
         cost = self.lambda_ * FEATURE_COSTS[self.feature_cost](features, features_adv)
         cost = cost + LABEL_COSTS[self.label_cost](whole.logits, whole.logits_adv)
         # One optimizer ascends the potential and descends everything else.
-        kernel = reversed_gradient(self.potential)
+        kernel = reversed_gradient(ops.cast(self.potential, features.dtype))
         potential = ops.matmul(ops.stop_gradient(features), kernel)[:, 0]
         mask = None
         if self.label_matching:

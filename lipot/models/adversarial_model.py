@@ -192,10 +192,12 @@ class AdversarialModel(ChecksFirstBatch, SavesRandomState, ExportsUncalled, kera
             terms.append(values)
             total = total + term.weight.value * self._mean(values, values, sample_weight)
         correct = ops.argmax(batch.logits_adv, axis=-1) == ops.argmax(batch.labels, axis=-1)
+        # The terms are in float32, whatever `floatx` is.
         if self.loss is not None:
-            total = total + super().compute_loss(x, y, batch.logits, sample_weight)
+            stock = super().compute_loss(x, y, batch.logits, sample_weight)
+            total = total + ops.cast(stock, "float32")
         elif self.losses:
-            total = total + super().compute_loss(x)
+            total = total + ops.cast(super().compute_loss(x), "float32")
         return total, terms, correct
 
     def _attacked(self, x, y):

@@ -17,7 +17,10 @@ class ChecksFirstBatch:
     The inputs of the first batch must lie in the data range of the model's `attack`, the model
     must return logits for them, not probabilities, and class numbers must be those of its outputs:
     others would make every loss NaN. Of arrays all labels are checked, else those of the batch.
+    `train_on_batch` and `test_on_batch` check each batch they are given.
     """
+
+    _outputs = None
 
     def fit(self, x=None, y=None, batch_size=None, *args, **kwargs):
         x, share = self._checked(x, batch_size, y), _share(self.attack)
@@ -35,30 +38,51 @@ class ChecksFirstBatch:
             x = self._checked(x, batch_size, y)
         return super().evaluate(x, y, batch_size, *args, **kwargs)
 
-    def train_on_batch(self, x, *args, **kwargs):
-        return super().train_on_batch(self._checked(x, len(x)), *args, **kwargs)
+    def train_on_batch(self, x, y=None, *args, **kwargs):
+        self._check_one(x, y)
+        return super().train_on_batch(x, y, *args, **kwargs)
 
-    def test_on_batch(self, x, *args, **kwargs):
-        return super().test_on_batch(self._checked(x, len(x)), *args, **kwargs)
+    def test_on_batch(self, x, y=None, *args, **kwargs):
+        self._check_one(x, y)
+        return super().test_on_batch(x, y, *args, **kwargs)
 
     def _checked(self, x, batch_size, y=None):
         batch, x = first_batch(x, batch_size)
         inputs, labels = parts_of(batch)
-        if inputs is None or len(inputs) == 0:
-            return x
-        inputs = ops.cast(inputs, keras.config.floatx())
+        if inputs is not None and len(inputs):
+            self._check_inputs(inputs)
+            self._count_outputs(inputs)
+            self._check_labels(labels if y is None else y)
+        return x
+
+    def _check_one(self, x, y):
+        """Checks all of one batch. Whether the model returns logits is asked of the first alone."""
+        inputs = one_array(x) if _is_nest(x) else x
+        if not _is_array(inputs) or not len(inputs):
+            return
+        self._check_inputs(inputs)
+        if self._outputs is None:
+            self._count_outputs(inputs)
+        self._check_labels(y)
+
+    def _check_inputs(self, inputs):
         if self.attack is not None:
-            self.attack.check_range(inputs)
-        scores = ops.convert_to_numpy(ops.cast(self(inputs[:32], training=False), "float32"))
+            self.attack.check_range(ops.cast(inputs, keras.config.floatx()))
+
+    def _count_outputs(self, inputs):
+        """Keeps how many scores the model returns, which must not be probabilities."""
+        inputs = ops.cast(inputs[:32], keras.config.floatx())
+        scores = ops.convert_to_numpy(ops.cast(self(inputs, training=False), "float32"))
         if len(scores.shape) == 2 and may_be_probabilities(scores):
             raise ValueError(
                 "Invalid value received for argument `classifier`. Expected a model that returns "
                 "logits. Received: outputs for the first batch that are probabilities"
             )
-        labels = labels if y is None else y
+        self._outputs = scores.shape[-1]
+
+    def _check_labels(self, labels):
         if labels is not None:
-            _check_classes(labels_of(labels), scores.shape[-1])
-        return x
+            _check_classes(labels_of(labels), self._outputs)
 
 
 def _share(attack):

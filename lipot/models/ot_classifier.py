@@ -193,7 +193,7 @@ class OTClassifier(
         if training:
             self._advance()
         loss = loss + min_max
-        return loss + super().compute_loss(x) if self.losses else loss
+        return loss + ops.cast(super().compute_loss(x), "float32") if self.losses else loss
 
     def _min_max(self, codes, training):
         """`weight` times the gap, which the encoder descends and the discriminator ascends."""

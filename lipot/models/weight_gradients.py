@@ -88,7 +88,9 @@ class _StatelessCall:
 
 def total(penalties):
     """Adds up the penalties of a model, `model.losses`, in float32."""
-    return sum((ops.cast(penalty, "float32") for penalty in penalties), start=ops.zeros(()))
+    return sum(
+        (ops.cast(penalty, "float32") for penalty in penalties), start=ops.zeros((), "float32")
+    )
 
 
 def unflatten(flat, variables):

@@ -89,3 +89,29 @@ def test_the_cache_is_state_of_the_layer_and_none_of_its_weights(name):
     trained = sum(int(np.prod(w.shape)) for w in layer.trainable_weights)
     states = sum(int(np.prod(getattr(layer, name).shape)) for name in layer._states)
     assert layer.count_params() == trained + states
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="A format of TensorFlow.")
+def test_tensorflow_saves_and_restores_models_with_kernels_of_every_kind(tmp_path):
+    import tensorflow as tf
+
+    cases = [(getattr(layers, name)(**CASES[name][0][0]), CASES[name][0][1]) for name in CASES]
+    # One inside another layer, whose weights are not the model's own.
+    cases.append((layers.LipschitzResidual([layers.SpectralDense(4)]), (4,)))
+    inputs, outputs = keras.Input((sum(int(np.prod(shape)) for _, shape in cases),)), []
+    rest = inputs
+    for layer, shape in cases:
+        size = int(np.prod(shape))
+        outputs.append(keras.layers.Flatten()(layer(keras.layers.Reshape(shape)(rest[:, :size]))))
+        rest = rest[:, size:]
+    model = keras.Model(inputs, keras.layers.Concatenate()(outputs))
+    x = np.random.default_rng(0).normal(size=(2, *inputs.shape[1:])).astype("float32")
+    expected = to_numpy(model(x))
+    tf.saved_model.save(model, str(tmp_path / "saved"))
+    serve = tf.saved_model.load(str(tmp_path / "saved")).signatures["serving_default"]
+    (found,) = serve(tf.constant(x)).values()
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+    checkpoint = tf.train.Checkpoint(model=model).save(str(tmp_path / "checkpoint"))
+    names = [name for name, _ in tf.train.list_variables(checkpoint)]
+    assert names and not any("computed" in name for name in names)

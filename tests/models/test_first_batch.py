@@ -123,6 +123,38 @@ def test_class_numbers_that_no_output_has_are_refused(digits, shift):
             call(x, y + shift, verbose=0)
 
 
+@pytest.mark.parametrize("form", [np.asarray, ops.convert_to_tensor, lambda y: [y]])
+@pytest.mark.parametrize("call", ["train_on_batch", "test_on_batch"])
+def test_a_single_batch_with_numbers_of_no_class_is_refused(digits, call, form):
+    robust = AdversarialModel(classifier(), None, losses.TRADES())
+    quick_compile(robust, "sgd")
+    x, y = digits[0][:8], digits[1][:8]
+    # The first call looks at the logits too, those that follow at inputs and labels alone.
+    for labels in (y + 3, np.where(np.arange(8) == 7, 10, y), y - 1):
+        with pytest.raises(ValueError, match="class numbers from 0 to 9"):
+            getattr(robust, call)(x, form(labels))
+
+
+@pytest.mark.parametrize("call", ["train_on_batch", "test_on_batch"])
+def test_of_a_dict_all_rows_of_a_single_batch_are_checked(digits, call):
+    robust = robust_classifier()
+    x = np.where(np.arange(40)[:, None, None, None] == 39, 255.0, digits[0][:40])
+    with pytest.raises(ValueError, match="clip_max=1.0"):
+        getattr(robust, call)({"pixels": x}, digits[1][:40])
+
+
+def test_only_the_first_single_batch_costs_a_pass_more(digits):
+    robust, passes = robust_classifier(), []
+    call = robust.call
+    robust.call = lambda x: passes.append(keras.ops.shape(x)) or call(x)
+    x, y = digits[0][:8], digits[1][:8]
+    robust.train_on_batch(x, y)
+    first = len(passes)
+    robust.train_on_batch(x, y)
+    robust.train_on_batch(x, y)
+    assert first > 0 and len(passes) == first
+
+
 def robust_classifier():
     robust = AdversarialModel(classifier(), FGSM(0.1), [losses.AdversarialCrossentropy()])
     quick_compile(robust, "sgd")

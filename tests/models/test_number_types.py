@@ -168,6 +168,47 @@ def test_zeros_of_both_signs_are_one_point():
     assert models.OTAD(identity, identity, neighbors=1).adapt(x).memory.size == 2
 
 
+@pytest.fixture
+def float64():
+    before = keras.config.floatx()
+    keras.config.set_floatx("float64")
+    yield
+    keras.config.set_floatx(before)
+
+
+def penalized(inputs, outputs):
+    layer = keras.layers.Dense(outputs, kernel_regularizer="l2")
+    return keras.Sequential([keras.Input((inputs,)), layer])
+
+
+def check_trains(model, **compiled):
+    model.compile(keras.optimizers.SGD(0.01), run_eagerly=True, **compiled)
+    labels = np.eye(3)[WHOLE[:12, 0] % 3]
+    history = model.fit(WHOLE[:12] / 6, labels, batch_size=12, verbose=0).history
+    assert np.all(np.isfinite(history["loss"]))
+
+
+@pytest.mark.parametrize("loss", [None, "stock", "hinge"])
+def test_adversarial_training_in_float64(float64, loss):
+    if loss == "stock":
+        loss = keras.losses.CategoricalCrossentropy(from_logits=True)
+    elif loss == "hinge":
+        loss = lipot.losses.MulticlassHKR(10.0)
+    terms = [lipot.losses.AdversarialCrossentropy(), lipot.losses.GOT()]
+    attack = lipot.attacks.PGD(0.05, steps=2)
+    check_trains(models.AdversarialModel(penalized(4, 3), attack, terms), loss=loss)
+
+
+@pytest.mark.parametrize("alternating", [False, True])
+def test_an_ot_classifier_trains_in_float64(float64, alternating):
+    nets = penalized(4, 2), penalized(2, 3), penalized(2, 1)
+    rates = {}
+    if alternating:
+        names = "discriminator_optimizer", "encoder_optimizer"
+        rates = {name: keras.optimizers.SGD(0.01) for name in names}
+    check_trains(models.OTClassifier(*nets), **rates)
+
+
 class Counting(keras.layers.Layer):
     """Counts how often it runs."""
 
