@@ -56,7 +56,7 @@ def test_a_loss_reads_the_kernel_that_its_frozen_head_applies():
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="A tape of TensorFlow.")
 def test_only_a_training_call_gives_the_kernel_a_gradient():
-    import tensorflow as tf
+    tf = pytest.importorskip("tensorflow")
 
     layer = with_foreign_weights(layers.SpectralDense(3), np.ones((1, 6), "float32"))
     for training in (True, False):
