@@ -166,6 +166,11 @@ class TensorFlowEngine(Engine):
     def is_sparse(self, tensor):
         return isinstance(tensor, self.tf.SparseTensor)
 
+    def adjustable(self, number):
+        # A program may make no variable where it is traced again.
+        inside = not self.tf.executing_eagerly()
+        return NumberOfProgram(self.tf, number) if inside else super().adjustable(number)
+
     def bits(self, tensor, dtype):
         return self.tf.bitcast(tensor, dtype)
 
@@ -253,3 +258,22 @@ class TensorFlowEngine(Engine):
 
     def _fuse(self, function):
         return self._program(function, jit_compile=True, reduce_retracing=True)
+
+
+class NumberOfProgram:
+    """A number of what was made inside a program, which holds it as a constant."""
+
+    def __init__(self, tf, number):
+        self._tf, self._number = tf, number
+
+    def read(self):
+        return self._tf.constant(self._number, "float32")
+
+    def assign(self, number):
+        if self._tf.executing_eagerly():
+            raise ValueError(
+                "A loss that was made inside a tf.function keeps its numbers: the program would "
+                "not see them change. Expected a loss that was made outside. "
+                f"Received: {number}"
+            )
+        self._number = number

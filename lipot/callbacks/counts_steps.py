@@ -40,6 +40,8 @@ class CountsSteps(Configurable):
 class ActsAtSteps(CountsSteps):
     """Acts before each training step: a subclass writes `_at_step(batch)`, and reads `self.step`.
 
+    With `steps_per_execution` above 1 it acts once for so many steps, before the first of them.
+
     Args:
         step: First step, to resume a training. `Backup` keeps it.
     """

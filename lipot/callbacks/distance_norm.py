@@ -13,7 +13,8 @@ class DistanceNormScheduler(ActsAtSteps):
     r"""Raises the exponent of every `LInfDistanceDense` with a `p`, at last to infinity.
 
     For shares of the training below `begin` the exponent is `first`, from there to `end` it grows
-    exponentially to `last`, and after that it is infinite, as at inference.
+    exponentially to `last`, and after that it is infinite, as at inference. With
+    `steps_per_execution` above 1 so many steps share the exponent of their first.
 
     Args:
         steps: Positive int, training steps in all.

@@ -13,7 +13,8 @@ class LossParamScheduler(ActsAtSteps):
     """Changes a number of the loss while training runs, by linear interpolation.
 
     Before training step `s` the parameter becomes `numpy.interp(s, xp, fp)`: constant before
-    the first and after the last point.
+    the first and after the last point. With `steps_per_execution` above 1 Keras calls it once for
+    so many steps, and all of them train with the value of the first.
 
     Args:
         param_name: Name of the parameter, such as `"alpha"`; the loss must keep it where

@@ -19,7 +19,8 @@ class ParametrizedLayer(SavesComputedState, LipschitzLayer):
     """A layer composed of a linear map and a parametrization of its kernel.
 
     The kernel of a training step and that of inference are the parametrization's; the latter is
-    kept as long as the weights that it comes from are the same.
+    kept as long as the weights that it comes from are the same. It is cut from differentiation:
+    only a call with `training=True` gives the weights behind the kernel a gradient.
 
     Args:
         linear_map: A `lipot.math.linear_maps.LinearMap`.

@@ -72,8 +72,9 @@ class LossParameter:
 
     def assign(self, value):
         """Changes the value, for the training step that is compiled as for any other."""
-        self._number = self.check(value)
-        self._scalar.assign(self._number)
+        number = self.check(value)
+        self._scalar.assign(number)
+        self._number = number
 
     def numpy(self):
         """The value as a NumPy scalar."""

@@ -52,3 +52,14 @@ def test_a_loss_reads_the_kernel_that_its_frozen_head_applies():
     head.trainable = False
     kernel = to_numpy(head.effective_kernel(training=True))
     np.testing.assert_allclose(kernel, to_numpy(head.inference_kernel))
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="A tape of TensorFlow.")
+def test_only_a_training_call_gives_the_kernel_a_gradient():
+    tf = pytest.importorskip("tensorflow")
+
+    layer = with_foreign_weights(layers.SpectralDense(3), np.ones((1, 6), "float32"))
+    for training in (True, False):
+        with tf.GradientTape() as tape:
+            value = keras.ops.sum(layer(np.ones((2, 6), "float32"), training=training))
+        assert (tape.gradient(value, layer.kernel.value) is not None) == training

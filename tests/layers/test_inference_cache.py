@@ -93,7 +93,7 @@ def test_the_cache_is_state_of_the_layer_and_none_of_its_weights(name):
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="A format of TensorFlow.")
 def test_tensorflow_saves_and_restores_models_with_kernels_of_every_kind(tmp_path):
-    import tensorflow as tf
+    tf = pytest.importorskip("tensorflow")
 
     cases = [(getattr(layers, name)(**CASES[name][0][0]), CASES[name][0][1]) for name in CASES]
     # One inside another layer, whose weights are not the model's own.
