@@ -221,6 +221,7 @@ SLOW = (
     "purifiers/test_purifiers.py::test_fit_lowers_its_loss_and_the_file_keeps_all[APEGAN]",
     "purifiers/test_purifiers.py::test_fit_lowers_its_loss_and_the_file_keeps_all[DiffusionPurifier]",
     "purifiers/test_purifiers.py::test_fit_lowers_its_loss_and_the_file_keeps_all[SparseTransform]",
+    "test_added_losses.py::test_two_replicas_add_the_losses_that_one_device_adds",
     "test_batches.py::test_a_memory_map_is_never_read_as_a_whole",
     "test_batches.py::test_an_evaluation_does_not_depend_on_the_source",
     "test_batches.py::test_otad_adapts_answers_and_is_certified_from_every_source",

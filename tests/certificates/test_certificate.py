@@ -21,28 +21,6 @@ def linear_model(kernel, bias=None, activation=None, before=()):
     return model
 
 
-def test_a_model_that_never_changes_its_mind_is_described_without_a_warning(recwarn):
-    constant = lipot.certificates.Certificate(
-        radius=np.array([np.inf, np.inf]),
-        rounding=np.array([np.inf, 0.0]),
-        predictions=np.array([0, 0]),
-        correct=None,
-        lipschitz=0.0,
-        proof="none of its outputs moves",
-    )
-    assert "taken by floating point" not in constant.summary()
-    assert not [warning for warning in recwarn if warning.category is RuntimeWarning]
-
-
-def test_a_certificate_is_drawn_up_to_a_radius():
-    certificate = lipot.certify(linear_model(np.eye(2)), 3.0 * np.eye(2), [0, 1])
-    ax = certificate.plot(eps=0.1)
-    assert ax.get_xlim() == (0.0, 0.1)
-    plt.close(ax.figure)
-    with pytest.raises(ValueError, match="`values`"):
-        certificate.in_linf(0)
-
-
 @pytest.mark.smoke
 def test_linear_classifier_radius_is_the_distance_to_the_boundary():
     # Three classes in the plane with logits x, -x, y: the boundaries are known lines.

@@ -1,0 +1,67 @@
+"""Layers of Keras around others and functions of Keras in a graph: followed, or refused by name."""
+
+import keras
+import numpy as np
+import pytest
+
+import lipot
+from tests.helpers import functional, to_numpy
+
+
+@pytest.mark.parametrize("norm", [2, "inf"])
+def test_spectral_normalization_has_the_constant_of_the_kernel_that_it_left(norm):
+    dense = keras.layers.Dense(3, use_bias=False)
+    model = functional(keras.layers.SpectralNormalization(dense))
+    # Its power iterations bring the norm near 1 while it trains, and change nothing afterwards.
+    for _ in range(20):
+        model(np.ones((2, 4)), training=True)
+    kernel = to_numpy(dense.kernel).astype("float64")
+    expected = np.linalg.norm(kernel, 2) if norm == 2 else np.abs(kernel).sum(axis=0).max()
+    assert lipot.lipschitz_constant(model, norm=norm) == pytest.approx(expected, rel=1e-6)
+    assert lipot.lipschitz_constant(model, norm=norm) >= expected
+    x = np.random.default_rng(0).normal(size=(20, 4)).astype("float32")
+    certificate = lipot.certify(model, x, norm=norm)
+    assert np.all(certificate.radius > 0.0)
+    top = kernel[:, certificate.predictions].T
+    for other in range(3):
+        step = kernel[:, other] - top
+        step = (
+            np.sign(step)
+            if norm == "inf"
+            else step / np.maximum(np.linalg.norm(step, axis=1, keepdims=True), 1e-9)
+        )
+        moved = (x + 0.9999 * certificate.radius[:, None] * step).astype("float32")
+        found = model.predict(moved, verbose=0).argmax(axis=1)
+        np.testing.assert_array_equal(found, certificate.predictions)
+
+
+def test_what_spectral_normalization_wraps_is_looked_at():
+    wrap = keras.layers.SpectralNormalization
+    with pytest.raises(ValueError, match="No Lipschitz bound is known for the activation"):
+        lipot.lipschitz_constant(functional(wrap(keras.layers.Dense(3, "exponential"))))
+    # Its vectors are of the type of the kernel.
+    with pytest.raises(ValueError, match="does not cast its weights"):
+        lipot.lipschitz_constant(functional(wrap(keras.layers.Dense(3, dtype="float16"))))
+    coarse = wrap(keras.layers.Dense(3, dtype="float16"), dtype="float16")
+    fine = wrap(keras.layers.Dense(3))
+    x = np.random.default_rng(0).normal(size=(8, 4)).astype("float32")
+    lost = [lipot.certify(functional(wrapped), x).rounding for wrapped in (coarse, fine)]
+    assert np.all(lost[0] > 100 * lost[1])
+
+
+def test_the_relu_of_keras_activations_is_followed_where_it_is_plain():
+    relu = keras.activations.relu
+    assert lipot.lipschitz_constant(functional(relu)) == pytest.approx(1.0)
+    for settings in ({"negative_slope": 3.0}, {"threshold": 1.0}, {"max_value": 6.0}):
+        model = functional(lambda x, settings=settings: relu(x, **settings))
+        with pytest.raises(ValueError, match="operation `ReLU`"):
+            lipot.lipschitz_constant(model)
+
+
+def test_attention_and_masks_say_why_they_are_refused():
+    attention = keras.layers.MultiHeadAttention(1, 2)
+    tokens = keras.Input((3, 4))
+    with pytest.raises(ValueError, match="multiplies parts of its input"):
+        lipot.lipschitz_constant(keras.Model(tokens, attention(tokens, tokens)))
+    with pytest.raises(ValueError, match="mask"):
+        lipot.lipschitz_constant(keras.Model(tokens, keras.layers.Masking()(tokens)))
