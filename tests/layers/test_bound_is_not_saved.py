@@ -17,6 +17,7 @@ CHEAP = {
     "channel_axis",
     "classifier",
     "code_size",
+    "computed_state",
     "factors",
     "files",
     "head",

@@ -170,10 +170,13 @@ def test_zeros_of_both_signs_are_one_point():
 
 @pytest.fixture
 def float64():
-    before = keras.config.floatx()
+    # Where a policy was ever set, it does not follow `floatx`.
+    before = keras.config.floatx(), keras.config.dtype_policy()
     keras.config.set_floatx("float64")
+    keras.config.set_dtype_policy("float64")
     yield
-    keras.config.set_floatx(before)
+    keras.config.set_floatx(before[0])
+    keras.config.set_dtype_policy(before[1])
 
 
 def penalized(inputs, outputs):
