@@ -280,8 +280,7 @@ def _residual_node(step, nodes, sizes, output):
     layer = step.operation
     check_branch(layer, nodes[0])
     nodes = [after_cast(node, layer.compute_dtype) for node in nodes]
-    known = {id(t): node for t, node in zip(step.inputs, nodes)}
-    branch = _propagate(Step(layer.branch, step.inputs, {}), known, sizes)
+    branch = _held(layer.branch, step, nodes, sizes)
     if [node.shape[1:] for node in branch] != [nodes[0].shape[1:]]:
         raise repeated_without_end(layer, [nodes[0].shape, *(node.shape for node in branch)])
     return after_sum([*nodes, *branch], layer.factors, layer.compute_dtype, output)
@@ -291,9 +290,14 @@ def _through_wrapper(step, nodes, sizes):
     """Nodes of the layer inside one that changes its kernel in training alone."""
     layer = step.operation
     nodes = [after_cast(node, layer.compute_dtype) for node in nodes]
-    known = {id(t): node for t, node in zip(step.inputs, nodes)}
-    inner = _propagate(Step(layer.layer, step.inputs, {}), known, sizes)
+    inner = _held(layer.layer, step, nodes, sizes)
     return [after_cast(node, layer.compute_dtype) for node in inner]
+
+
+def _held(operation, step, nodes, sizes):
+    """Nodes of what a layer inside that of a step gives, from those of what it receives."""
+    known = {id(t): node for t, node in zip(step.inputs, nodes)}
+    return _propagate(Step(operation, step.inputs, {}), known, sizes)
 
 
 def _layer_node(layer, nodes, output):

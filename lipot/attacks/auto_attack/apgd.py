@@ -8,7 +8,6 @@ from keras import ops
 from lipot import backend
 from lipot.attacks.auto_attack.pursuit import beside, parts, pursue, setting
 from lipot.math.attack_schedules import apgd_windows
-from lipot.math.classes import misclassified
 
 _MOMENTUM = 0.75
 _SHARE_OF_RISES = 0.75
@@ -77,7 +76,7 @@ class APGD:
         self.ball = ball
         self.loss = loss
         self.steps = steps
-        self._random = victim.random
+        self._random, self._falls = victim.random, victim.falls
         self._ascend = victim.compile(self.ascend, APGDState, batch_size=batch_size)
 
     def search(self, x, y, target, *, eps, rng, report):
@@ -151,9 +150,7 @@ class APGD:
             return self.loss(labels, targets, values), values
 
         loss, values, pull = backend.pullback(losses, points)
-        wrong = misclassified(values, state.y)
-        if self._random:
-            wrong = ops.zeros_like(wrong)
+        wrong = self._falls(values, state.y)
         gradient = ops.stop_gradient(pull(ops.ones_like(loss)))
         return ops.stop_gradient(loss), gradient, wrong
 

@@ -8,7 +8,6 @@ from keras import ops
 from lipot.attacks.auto_attack.image import ImageView
 from lipot.attacks.auto_attack.pursuit import beside, parts, pursue, setting
 from lipot.math.attack_schedules import square_share
-from lipot.math.classes import misclassified
 from lipot.math.margins import top_margin
 from lipot.math.square_windows import odd_window_sides, tiling, two_bumps, window_sides
 
@@ -59,7 +58,7 @@ class Square:
         self.ball = ball
         self.view = ImageView.of(shape)
         self.queries = queries
-        self._random = victim.random
+        self._falls = victim.falls
         size = self.view.height, self.view.width
         sides = [self.sides(square_share(query, queries), *size) for query in range(1, queries)]
         # An empty window makes the first query that of the starting points.
@@ -126,9 +125,7 @@ class Square:
         tried = self.ball.project(self.view.points(tried), state.x, eps)
         values = logits(tried)
         margin = top_margin(ops.one_hot(state.y, values.shape[-1], dtype="float32"), values)
-        wrong = misclassified(values, state.y)
-        if self._random:
-            wrong = ops.zeros_like(wrong)
+        wrong = self._falls(values, state.y)
         better = ops.logical_or(wrong, margin < state.margin)
         better = ops.logical_and(better, ops.logical_not(state.fooled))
         chosen = beside(better, tried)

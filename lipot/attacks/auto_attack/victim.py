@@ -4,7 +4,7 @@ import numpy as np
 from keras import ops
 
 from lipot import backend, batches
-from lipot.math.classes import as_two_classes
+from lipot.math.classes import as_two_classes, misclassified
 from lipot.math.probabilities import may_be_probabilities
 
 OUTPUTS = ("auto", "logits")
@@ -63,6 +63,11 @@ class Victim:
             lead = logits[own] - np.where(own, -np.inf, logits).max(axis=1)
         return np.where(np.isnan(lead), -np.inf, lead)
 
+    @property
+    def falls(self):
+        """Callable `(logits, labels) -> bools` inside a search: which rows end it."""
+        return _never if self.random else misclassified
+
     def search(self, key, build):
         """Returns the compiled search of a key; `build` makes it the first time.
 
@@ -113,6 +118,10 @@ class Victim:
 
     def _variables_now(self):
         return [(id(variable), variable.trainable) for variable in self.model.variables]
+
+
+def _never(logits, labels):
+    return ops.zeros_like(labels, dtype="bool")
 
 
 def check_logits(model, logits, outputs):

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from lipot.layers import tokens
 from lipot.layers.layer_bounds import check_not_repeated, refuse, register_bound
 from lipot.math.norms import norm_of_ones
 from lipot.math.rounding import LayerBound, applied, applied_wide, channelwise, float_format
@@ -157,11 +158,7 @@ for _layer in (
     )
 
 for _layer in (layers.Attention, layers.AdditiveAttention, layers.MultiHeadAttention):
-    refuse(
-        _layer,
-        "Attention multiplies parts of its input with each other, so it has no Lipschitz constant "
-        "on all inputs. See lipot.math.attention for one on a ball.",
-    )
+    refuse(_layer, tokens.NO_BOUND)
 
 refuse(
     layers.Masking,

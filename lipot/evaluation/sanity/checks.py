@@ -248,10 +248,10 @@ def _broken_blindly(probe):
 
 def _left_standing(probe):
     """Points that PGD of the checks breaks, and no attack of the suite."""
-    counts = {
-        eps: int(np.sum((broken_by[probe.rows] == STANDS) & probe.broken_by_pgd(eps)))
-        for eps, broken_by in zip(probe.task.eps, probe.outcome.broken_by)
-    }
+    counts = {}
+    for eps, broken_by in zip(probe.task.eps, probe.outcome.broken_by):
+        stands = broken_by[probe.rows] == STANDS
+        counts[eps] = int(np.sum(stands & probe.broken_by_pgd(eps))) if stands.any() else 0
     eps = max(counts, key=counts.get)
     seen = f"of {len(probe.rows)} points that the checks attack, plain PGD breaks {counts[eps]}"
     seen += f" at {eps:g} that the attacks of the suite leave"
