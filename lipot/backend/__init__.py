@@ -43,6 +43,7 @@ from lipot.backend.tensors import (
     bits,
     bits_dtype,
     is_sparse,
+    positive_definite,
     sort_pairs,
     sort_pairs_fused,
     variable_bits_dtype,

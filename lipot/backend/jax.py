@@ -86,6 +86,10 @@ class JaxEngine(Engine):
     def bits(self, tensor, dtype):
         return self.jax.lax.bitcast_convert_type(tensor, dtype)
 
+    def positive_definite(self, real, imag):
+        factors = self.jax.numpy.linalg.cholesky(self.jax.lax.complex(real, imag))
+        return ops.all(ops.isfinite(factors.real))
+
     def is_concrete(self, tensor):
         return not isinstance(tensor, self.jax.core.Tracer)
 

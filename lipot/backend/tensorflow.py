@@ -174,6 +174,12 @@ class TensorFlowEngine(Engine):
     def bits(self, tensor, dtype):
         return self.tf.bitcast(tensor, dtype)
 
+    def positive_definite(self, real, imag):
+        tf = self.tf
+        # `ops.cholesky` raises where a factorization fails. This one gives NaNs or zeros.
+        factors = tf.linalg.cholesky(tf.complex(real, imag))
+        return tf.reduce_all(tf.linalg.diag_part(tf.math.real(factors)) > 0)
+
     def devices_scope(self, count):
         logical = self.tf.config.list_logical_devices
         names = [device.name for device in logical("GPU") or logical("CPU")]

@@ -54,6 +54,26 @@ def adjustable(number):
     return engine.adjustable(float(number))
 
 
+def positive_definite(real, imag):
+    """Whether Hermitian matrices are all positive definite, by Cholesky factorizations.
+
+    Args:
+        real: Float tensor `(count, n, n)`, the real parts.
+        imag: Tensor like `real`, the imaginary parts.
+
+    Returns:
+        A boolean scalar tensor; false where a matrix holds a NaN.
+
+    Example:
+
+    >>> from keras import ops
+    >>> [bool(positive_definite(ops.convert_to_tensor([[[d]]]), ops.zeros((1, 1, 1))))
+    ...  for d in (2.0, -1.0)]
+    [True, False]
+    """
+    return engine.positive_definite(real, imag)
+
+
 def sort_pairs(inputs):
     """Sorts each pair of neighbours along the last axis, the smaller one first.
 

@@ -73,5 +73,9 @@ class TorchEngine(Engine):
     def bits(self, tensor, dtype):
         return tensor.detach().view(getattr(self.torch, dtype))
 
+    def positive_definite(self, real, imag):
+        factors, failed = self.torch.linalg.cholesky_ex(self.torch.complex(real, imag))
+        return (failed == 0).all() & factors.real.isfinite().all()
+
     def is_concrete(self, tensor):
         return tensor.device.type != "meta"

@@ -209,13 +209,12 @@ def transposed_bound(kernel, input_size, strides=1, dilation=1):
     return convolution_bound(kernel, scattered, strides, dilation, "valid")
 
 
-def circular_gram_bound(kernel, input_size, strides=1, dilation=1, twist=0.0, iterations=10):
-    r"""Upper bound of a circular convolution's norm as a tensor, by matrix products only.
+def circular_gram_bound(kernel, input_size, strides=1, dilation=1, twist=0.0):
+    """Upper bound of a circular convolution's norm as a tensor.
 
-    Chebyshev polynomials of degree `2^iterations` of the Gram matrices of the blocks of
-    `circular_norm` bound their norms, see `lipot.math.block_norms`. The default leaves 2e-6, and
-    5e-4 or less for many large blocks. The result is raised by a margin for float32 rounding, of
-    the size that errors of independent sign reach; the float64 proof of a finished kernel is
+    Factorizations prove it of the blocks of `circular_norm`, see `lipot.math.block_norms`. It is
+    about 5e-6 above the norm, or up to 1e-4. The result is raised by a margin for float32 rounding,
+    of the size that errors of independent sign reach; the float64 proof of a finished kernel is
     `convolution_bound`.
 
     Args:
@@ -225,7 +224,6 @@ def circular_gram_bound(kernel, input_size, strides=1, dilation=1, twist=0.0, it
         strides: Integer or pair.
         dilation: Integer or pair.
         twist: Phase of the grid, one of the `twists` of a `circular_embedding`.
-        iterations: Number of squarings.
 
     Returns:
         A scalar tensor in the kernel's dtype, at least float32. It is 0 for a kernel of zeros.
@@ -237,11 +235,11 @@ def circular_gram_bound(kernel, input_size, strides=1, dilation=1, twist=0.0, it
     real, imag = _symbol_tensors(kernel / scale, input_size, strides, dilation, twist)
     taps, size = math.prod(int(k) for k in kernel.shape[:2]), min(real.shape[1:])
     margin = 1.0 + 6e-8 * (16.0 + math.sqrt(size * taps))
-    bound = scale * margin * block_norm_bound(real, imag, iterations)
+    bound = scale * margin * block_norm_bound(real, imag)
     return ops.where(ops.any(kernel != 0), bound, ops.zeros_like(bound))
 
 
-def gram_bound(kernel, input_size, strides=1, dilation=1, padding="same", iterations=10):
+def gram_bound(kernel, input_size, strides=1, dilation=1, padding="same"):
     """Tensor counterpart of `convolution_bound`: `circular_gram_bound` on its frequencies."""
     taps = tuple(int(k) for k in kernel.shape[:2])
     embedding = circular_embedding(taps, input_size, strides, dilation, padding)
@@ -249,22 +247,22 @@ def gram_bound(kernel, input_size, strides=1, dilation=1, padding="same", iterat
     axes, twists = _frequencies(taps, embedding, *geometry)
     # Of two twists the half one is kept: it steps around the constant image, where the norm of
     # most kernels is attained although no zero-padded input can reach it.
-    return embedding.gain * _gram_bound_on(kernel, axes, twists[-1], iterations)
+    return embedding.gain * _gram_bound_on(kernel, axes, twists[-1])
 
 
-def any_size_gram_bound(kernel, strides=1, dilation=1, iterations=10):
+def any_size_gram_bound(kernel, strides=1, dilation=1):
     """Tensor counterpart of `any_size_bound`."""
     axes = _any_size_axes(tuple(int(k) for k in kernel.shape[:2]), strides, dilation)
-    return _gram_bound_on(kernel, axes, 0.0, iterations)
+    return _gram_bound_on(kernel, axes, 0.0)
 
 
-def _gram_bound_on(kernel, axes, twist, iterations):
+def _gram_bound_on(kernel, axes, twist):
     geometry = zip(*(axis[:3] for axis in axes))
     factor = math.prod(axis.factor for axis in axes)
     if factor > 1.0:
         # What the proof in float64 may leave above the norm.
         factor *= 1.0 + SEARCH_TOLERANCE
-    return factor * circular_gram_bound(kernel, *geometry, twist, iterations)
+    return factor * circular_gram_bound(kernel, *geometry, twist)
 
 
 def _circle(input_size, strides, dilation):

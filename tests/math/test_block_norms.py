@@ -1,4 +1,4 @@
-"""Bound of singular values by Chebyshev polynomials, against the singular values themselves."""
+"""Bound of singular values by factorizations, against the singular values themselves."""
 
 import numpy as np
 import pytest
@@ -52,26 +52,24 @@ SPECTRA = {
 }
 
 
+# What an eigenvalue's bound may be above it, as a bound of its root.
+SLACK = block_norms._SLACK / 2
+
+
 @pytest.mark.parametrize("name", SPECTRA)
-@pytest.mark.parametrize("doublings", [0, 1, 5, 6, 10])
-def test_the_bound_is_above_the_norm_and_as_tight_as_its_degree(name, doublings):
+def test_the_bound_is_above_the_norm_and_close_to_it(name):
     blocks = with_spectra(SPECTRA[name])
-    size = blocks.shape[1]
     norm = largest(blocks)
-    bound = bound_of(blocks, doublings)
-    assert norm * (1 - LOW) <= bound
-    # The excess for a level that is the norm; power iterations need not find it to the last bit.
-    excess = np.cosh(np.log(4 * size) / 2 ** (doublings + 1)) - 1
-    assert bound <= norm * (1 + 2 * excess + 4e-6 + LOW)
+    assert norm * (1 - LOW) <= bound_of(blocks) <= norm * (1 + 4 * SLACK + LOW)
 
 
 @pytest.mark.parametrize("rows, columns", [(5, 9), (9, 5), (1, 7), (64, 64)])
 @pytest.mark.parametrize("seed", range(2))
 def test_random_blocks_of_every_shape(rows, columns, seed):
     blocks = random_blocks(30, rows, columns, seed)
-    assert largest(blocks) * (1 - LOW) <= bound_of(blocks) <= largest(blocks) * (1 + 5e-6)
+    assert largest(blocks) * (1 - LOW) <= bound_of(blocks) <= largest(blocks) * (1 + 4 * SLACK)
     in_float32 = bound_of(blocks, dtype="float32")
-    assert in_float32 == pytest.approx(largest(blocks), rel=5e-6)
+    assert in_float32 == pytest.approx(largest(blocks), rel=4 * SLACK)
 
 
 @pytest.mark.parametrize("scale", [1e-6, 1e6])
@@ -84,52 +82,42 @@ def test_zeros():
     assert 0.0 <= bound_of(np.zeros((4, 3, 3), "complex128")) < 1e-7
     blocks = np.zeros((9, 3, 3), "complex128")
     blocks[4, 1, 2] = 1j
-    assert 1.0 - LOW <= bound_of(blocks) <= 1.0 + 2e-6
+    assert 1.0 - LOW <= bound_of(blocks) <= 1.0 + 4 * SLACK
 
 
-@pytest.mark.parametrize("level", [1e-4, 0.3, 0.9, 0.999999, 1.0, 1.1, 40.0])
-@pytest.mark.parametrize("doublings", [0, 3, 10])
-def test_every_level_gives_a_bound(level, doublings):
-    """The level is a guess: the polynomial proves something whatever it is."""
-    blocks = with_spectra(np.random.default_rng(2).uniform(size=(6, 8)))
-    norms = np.linalg.norm(blocks, 2, axis=(1, 2))
-    tensors = (ops.convert_to_tensor(part, widest_float()) for part in parts(blocks))
-    grams = block_norms.gram_matrices(*tensors)
-    square = ops.cast(level * norms.max() ** 2, widest_float())
-    first = block_norms._first_degree(grams, square)
-    polynomials = block_norms._chebyshev(first, doublings)
-    bounds = ops.convert_to_numpy(block_norms._bounds(polynomials, square, doublings))
-    assert bounds.shape == (6,)
-    assert np.all(bounds >= norms * (1 - LOW))
-
-
-@pytest.mark.parametrize("guess", [1e-6, 0.5, 2.0])
+@pytest.mark.parametrize("guess", [1e-6, 0.5, 0.99, 1.0, 1.1, 40.0])
 def test_a_wrong_guess_costs_tightness_alone(guess, monkeypatch):
-    level = block_norms._level
-    monkeypatch.setattr(block_norms, "_level", lambda grams: guess * level(grams))
+    found = block_norms._found
+    monkeypatch.setattr(block_norms, "_found", lambda grams: guess * found(grams))
     blocks = random_blocks(30, 8, 8)
-    bound = bound_of(blocks)
-    assert largest(blocks) * (1 - LOW) <= bound <= largest(blocks) * max(1.0, guess) * 1.001
+    # An eigenvalue is overshot by as much as the guess misses, or by all of what it is too large.
+    most = max(guess, 2.0 - guess) ** 0.5
+    assert (
+        largest(blocks) * (1 - LOW) <= bound_of(blocks) <= largest(blocks) * most * (1 + 4 * SLACK)
+    )
 
 
-@pytest.mark.parametrize("count, size, doublings", [(128, 128, 10), (129, 128, 6), (8, 512, 6)])
-def test_many_large_matrices_get_a_lower_degree(count, size, doublings, monkeypatch):
-    seen, chebyshev = [], block_norms._chebyshev
-
-    def counted(polynomials, doublings):
-        seen.append(doublings)
-        return chebyshev(polynomials, 0)
-
-    monkeypatch.setattr(block_norms, "_chebyshev", counted)
-    blocks = ops.ones((count, size, size))
-    block_norm_bound(blocks, 0.0 * blocks)
-    assert seen == [doublings]
+@pytest.mark.parametrize("missed", [1e-6, 1e-4, 1e-2])
+def test_no_number_below_an_eigenvalue_is_proven(missed):
+    blocks = with_spectra(SPECTRA["flat"])
+    grams = block_norms.gram_matrices(
+        *(ops.convert_to_tensor(p, widest_float()) for p in parts(blocks))
+    )
+    assert not bool(grams.all_below(1.0 - missed))
+    assert bool(grams.all_below(1.0 + max(missed, 4 * LOW)))
 
 
-def test_the_lower_degree_leaves_what_it_says(monkeypatch):
-    monkeypatch.setattr(block_norms, "_MANY", 0)
-    flat = with_spectra(np.ones((2, 200)))
-    assert 1.0 - LOW <= bound_of(flat) <= 1.0 + 5e-4
+@pytest.mark.parametrize("size", [100, 300])
+def test_many_eigenvalues_close_to_the_largest(size):
+    """The edge of a random spectrum, where powers find little."""
+    blocks = random_blocks(4, size, size)
+    assert largest(blocks) * (1 - LOW) <= bound_of(blocks) <= largest(blocks) * (1 + 1e-4)
+
+
+def test_nan_is_no_bound():
+    blocks = random_blocks(3, 4, 4)
+    blocks[1, 2, 2] = np.nan
+    assert np.isnan(bound_of(blocks))
 
 
 @pytest.mark.parametrize("place", [0, 1, 11, 23, 24])
@@ -137,7 +125,7 @@ def test_the_largest_is_found_wherever_it_is(place):
     """The first steps of the power iteration cannot tell these matrices apart."""
     spectra = np.ones((25, 8))
     spectra[place, 3] = 1.0 + 2e-5
-    assert (1.0 + 2e-5) * (1 - LOW) <= bound_of(with_spectra(spectra)) <= 1.0 + 2.5e-5
+    assert (1.0 + 2e-5) * (1 - LOW) <= bound_of(with_spectra(spectra)) <= 1.0 + 2e-5 + 4 * SLACK
 
 
 def test_the_bound_is_the_same_each_time():
