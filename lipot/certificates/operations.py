@@ -41,6 +41,43 @@ def operation_node(operation, args, kwargs, nodes, output):
     return after_sum(nodes, factors, dtype, output)
 
 
+def uniform_factor(step):
+    """The number that a step multiplies all values by, with its sign, or `None`.
+
+    Args:
+        step: A `Step` that has a bound.
+
+    Example:
+
+    >>> import keras
+    >>> from lipot.backend.keras_graph import producer
+    >>> x = keras.Input((2,))
+    >>> uniform_factor(producer(x / -4.0)), uniform_factor(producer(x * np.ones(2, "float32")))
+    (-0.25, None)
+    """
+    operation, kind = step.operation, operation_kind(step.operation)
+    if type(operation) is keras.layers.Rescaling:
+        uniform = np.ndim(operation.scale) == 0 and np.all(np.equal(operation.offset, 0.0))
+        return _usable(operation.scale, 1) if uniform and np.ndim(operation.offset) == 0 else None
+    if kind == "negation":
+        return -1.0
+    if kind not in ("product", "quotient") or len(step.inputs) != 1:
+        return None
+    operands = [*step.args, *step.kwargs.values()]
+    (constant,) = (part for part in operands if part is not step.inputs[0])
+    return _usable(constant, 1 if kind == "product" else -1)
+
+
+def _usable(constant, power):
+    """A power of a constant, if it is one finite number and not zero."""
+    value = np.asarray(ops.convert_to_numpy(constant))
+    if value.size != 1 or not np.isrealobj(value):
+        return None
+    number = float(value.astype("float64").ravel()[0])
+    factor = number**power if number else 0.0
+    return factor if factor and np.isfinite(factor) else None
+
+
 def _only_moves(kind, args, before, after):
     if kind == "reshape":
         return _keeps_samples(before, after)
