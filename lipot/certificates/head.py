@@ -7,7 +7,7 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
-from lipot.backend.keras_graph import producer
+from lipot.backend.keras_graph import operation_kind, producer
 from lipot.backend.squashing import TRANSPARENT
 from lipot.certificates.graph import enter, graph_of, walk
 from lipot.certificates.node import Node, after_cast, folding
@@ -74,7 +74,7 @@ class Head:
         return {}
 
     def followed_by(self, later):
-        r"""The same head before layers that round the logits, or multiply all of them by one number.
+        r"""The same head before layers that round the logits, or multiply all by one number.
 
         For $c > 0$ the order of $c f_i$ is that of $f_i$, so the margins stay those of the logits:
         a product that is computed as $c f_i (1 + \delta) + \eta$ is $c$ times
@@ -247,6 +247,9 @@ def _check_rank(layer, tensor, what):
 
 
 def _final_function(operation):
+    kind = operation_kind(operation)
+    if kind == "sigmoid" or (kind == "softmax" and operation.axis == -1):
+        return kind
     if type(operation) in TRANSPARENT:
         return "linear"
     if type(operation) is keras.layers.Softmax and operation.axis == -1:

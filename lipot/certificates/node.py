@@ -116,12 +116,16 @@ def after_cast(node, dtype):
 
 def after_layer(node, bound, layer, output):
     """Node after a layer with a `LayerBound`, in the norm of the node."""
+    bound = bound.with_factor(getattr(layer, "k_coef_lip", 1.0))
+    return after_bound(node, bound, layer.compute_dtype, output)
+
+
+def after_bound(node, bound, dtype, output):
+    """Node after a map with a `LayerBound` that computes in a float type."""
     lipschitz, norm = product_up(node.lipschitz, bound.lipschitz), node.norm
     if node.computed is None:
         return Node(lipschitz, tuple(output.shape), norm)
-    dtype = layer.compute_dtype
     incoming, machine = after_cast(node, dtype).computed, float_format(dtype)
-    bound = bound.with_factor(getattr(layer, "k_coef_lip", 1.0))
     folded = _folded(incoming.folded, bound.constants)
     machine = folding(machine, folded)
     error, shape = incoming.error, _shape(output)

@@ -51,7 +51,7 @@ def separable_convolution(layer, input_shape, norm):
     )
     together = _norm_together(view, by_channel, mixing[0, 0], norm)
     bound = bound._replace(lipschitz=min(bound.lipschitz, together))
-    return _finished(layer, bound, input_shape, norm)
+    return finished(layer, bound, input_shape, norm)
 
 
 @register_bound(keras.layers.Conv2DTranspose, keras.layers.Conv1DTranspose)
@@ -128,10 +128,10 @@ def _together(by_channel, mixing):
 def _bound(layer, linear_map, kernel, input_shape, norm, map_shape=None):
     """Bound of a linear map with a kernel, followed by the bias and activation of a layer."""
     map_shape = input_shape if map_shape is None else map_shape
-    return _finished(layer, linear_map.bound(kernel, map_shape, norm=norm), input_shape, norm)
+    return finished(layer, linear_map.bound(kernel, map_shape, norm=norm), input_shape, norm)
 
 
-def _finished(layer, linear, input_shape, norm):
+def finished(layer, linear, input_shape, norm):
     """Bound of what a layer computes before its bias and activation, followed by these."""
     output_shape = layer.compute_output_shape(input_shape)
     if layer.bias is not None:
