@@ -59,7 +59,6 @@ def transposed_convolution(layer, input_shape, norm):
     check_not_quantized(layer)
     view = _as_image(layer, _of_known_size(layer, input_shape))
     kernel = view.kernel(layer.kernel)
-    # A padding of the output, whatever its size, crops or adds zeros: it cannot raise the norm.
     linear_map = linear_maps.Conv2DTranspose(layer.filters, *view.geometry)
     return _bound(layer, linear_map, kernel, input_shape, norm, view.shape)
 
@@ -83,17 +82,17 @@ class _Image(NamedTuple):
         return kernel if len(self.geometry[0]) == kernel.ndim - 2 else kernel[:, None]
 
     def map(self, kernel, groups):
-        return linear_maps.Conv2D(kernel.shape[3], *self.geometry, groups)
+        causal = self.geometry[2] == "causal"
+        kind = linear_maps.CausalConv2D if causal else linear_maps.Conv2D
+        return kind(kernel.shape[3], *self.geometry, groups)
 
 
 def _as_image(layer, input_shape):
     taps, strides, dilation = layer.kernel_size, layer.strides, layer.dilation_rate
     shape, padding = list(input_shape), layer.padding
     axis = 1 if layer.data_format == "channels_last" else 2
-    if padding == "causal":
-        # Zeros before the signal are part of a longer signal.
-        if shape[axis] is not None:
-            shape[axis] += dilation[0] * (taps[0] - 1)
+    if getattr(layer, "output_padding", None) is not None:
+        # It moves the crop. All that the layer could give is more than what it does.
         padding = "valid"
     if len(taps) == 1:
         taps, strides, dilation = ((*sizes, 1) for sizes in (taps, strides, dilation))
