@@ -5,6 +5,7 @@ import keras
 from lipot.backend.keras_graph import all_layers, has_mask, inputs_by_name, trains_by_default
 from lipot.certificates.node import Node
 from lipot.certificates.stock.augmentation import acts_in_calls
+from lipot.certificates.weights import check_weights_are_cast
 from lipot.layers.layer_bounds import layer_bound
 
 
@@ -23,7 +24,7 @@ def check_call(step, args, kwargs):
             f"compute in another type than its own. Expected autocast=True, or inputs in "
             f"{layer.compute_dtype}. Received: inputs in {sorted(received)}"
         )
-    _check_weights_are_cast(layer)
+    check_weights_are_cast(layer)
     named = {name: value for name, value in kwargs.items() if name != "training"}
     inputs, *others = [*args, *named.values()]
     leaves = [leaf for leaf in keras.tree.flatten(others) if not isinstance(leaf, Node)]
@@ -36,23 +37,6 @@ def check_call(step, args, kwargs):
         raise ValueError(
             f"Layer '{layer.name}' cannot be certified on inputs by name. Expected a tensor or a "
             f"list of tensors in its own order. Received: names {sorted(inputs)}"
-        )
-
-
-def _check_weights_are_cast(layer):
-    """Raises where a layer computes with weights of another type than its own, as they are."""
-    policy = layer.dtype_policy
-    if layer.autocast and policy.compute_dtype != policy.variable_dtype:
-        return
-    inside = {id(v) for part in all_layers(layer) if part is not layer for v in part.variables}
-    own = [variable for variable in layer.variables if id(variable) not in inside]
-    types = {keras.backend.standardize_dtype(variable.dtype) for variable in own}
-    if any("float" in dtype and dtype != layer.compute_dtype for dtype in types):
-        raise ValueError(
-            f"Layer '{layer.name}' cannot be certified: Keras does not cast its weights, and "
-            f"computes in another type than its own. Expected autocast=True and a dtype policy "
-            f"that the layer was made with, or weights in {layer.compute_dtype}. "
-            f"Received: weights in {sorted(types)}, policy {policy.name}"
         )
 
 

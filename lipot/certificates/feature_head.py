@@ -67,7 +67,7 @@ def feature_head(layer, features, given, batch_size):
         sigmoid = head is not None and head.squashed and len(head.bias) == 1
         return _of_outputs(outputs - 0.5 if sigmoid else outputs, norms, part)
     found = radii(head, features_of(head, features, batch_size), norms)
-    slope = np.linalg.norm(head.kernel, axis=0) * head.node.lipschitz
+    slope = np.linalg.norm(head.kernel, axis=0) * head.node.lipschitz * head.scale
     return FeatureHead(found.radius, found.rounding, classes_of(found.logits), slope)
 
 

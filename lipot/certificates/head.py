@@ -2,22 +2,26 @@
 
 import dataclasses
 import functools
+from typing import NamedTuple
 
 import keras
 import numpy as np
 
-from lipot.backend.keras_graph import producer
+from lipot.backend.keras_graph import operation_kind, producer
 from lipot.backend.squashing import TRANSPARENT
 from lipot.certificates.graph import enter, graph_of, walk
-from lipot.certificates.node import Node, after_cast
+from lipot.certificates.node import Node, after_cast, folding
+from lipot.certificates.operations import uniform_factor
 from lipot.certificates.weights import dense_kernel
 from lipot.layers.activation_bounds import is_linear
 from lipot.layers.kernel_layer import is_dense
 from lipot.layers.layer_bounds import layer_bound
 from lipot.layers.linf_distance_dense import LInfDistanceDense
 from lipot.math.norms import dual_norm
-from lipot.math.rounding import applied, float_format
+from lipot.math.rounding import FloatFormat, applied, float_format
 
+# The casts before and after it, of its factor too, a quotient's inverse, and the product itself.
+_OF_A_PRODUCT = 8
 _NAMES = {keras.activations.softmax: "softmax", keras.activations.sigmoid: "sigmoid"}
 
 
@@ -35,6 +39,7 @@ class Head:
         smallest: Smallest normal number of the same.
         largest: What the norm of no logit may exceed, lest it overflow there or later.
         squashed: Whether a softmax or a sigmoid follows.
+        scale: What the logits are multiplied by before that, a positive float.
     """
 
     features: list
@@ -46,6 +51,7 @@ class Head:
     smallest: float
     largest: float
     squashed: bool
+    scale: float = 1.0
 
     @functools.cached_property
     def sizes(self):
@@ -67,30 +73,59 @@ class Head:
         # is the same for all of them.
         return {}
 
-    def followed_by(self, formats):
-        """The same head before layers that compute in these formats and round the logits."""
+    def followed_by(self, later):
+        r"""The same head before layers that round the logits, or multiply all by one number.
+
+        For $c > 0$ the order of $c f_i$ is that of $f_i$, so the margins stay those of the logits:
+        a product that is computed as $c f_i (1 + \delta) + \eta$ is $c$ times
+        $f_i (1 + \delta) + \eta / c$, one more rounding with a smallest number over $c$, and it
+        overflows where the logit passes the largest number over $c$. For $c < 0$ the order is that
+        of $-f_i$.
+
+        Args:
+            later: `Later` of each layer, the first one first.
+        """
+        head = self
+        for step in later:
+            head = head._before(step)
+        return head
+
+    def _before(self, step):
+        scale, machine = self.scale * abs(step.factor), step.format
+        rounds = step.factor != 1.0 or self.scale != 1.0
         # A cast to a type that holds all that this one does is exact.
-        coarser = [f for f in formats if f.roundoff > self.roundoff or f.smallest > self.smallest]
+        cast = machine.roundoff > self.roundoff or machine.smallest > self.smallest
         return dataclasses.replace(
             self,
-            roundings=self.roundings + len(coarser),
-            roundoff=max([self.roundoff, *(f.roundoff for f in formats)]),
-            smallest=max([self.smallest, *(f.smallest for f in formats)]),
-            largest=min([self.largest, *(f.largest for f in formats)]),
+            kernel=-self.kernel if step.factor < 0.0 else self.kernel,
+            bias=-self.bias if step.factor < 0.0 else self.bias,
+            roundings=self.roundings + (_OF_A_PRODUCT if rounds else int(cast)),
+            roundoff=max(self.roundoff, machine.roundoff),
+            smallest=max(self.smallest, machine.smallest / min(1.0, scale)),
+            largest=min(self.largest, machine.largest / max(1.0, scale)),
+            scale=scale,
         )
 
 
-def find_head(model, inputs, squasher=None):
+class Later(NamedTuple):
+    """What comes after the last linear layer: a factor of all logits, and the type it is in."""
+
+    factor: float
+    format: FloatFormat
+
+
+def find_head(model, inputs, squasher=None, scaled=False):
     """Takes a classifier apart at its last linear layer, or raises an error that says why not.
 
     Any last layer will do, though a linear one proves most: of any other the constant `L` of all
     outputs together is known, and a margin shrinks by `sqrt(2) L r` at most in l2, by `2 L r` in
-    l-infinity.
+    l-infinity. A factor that all logits share, and what does nothing to them, may come after it.
 
     Args:
         model: A model with a graph, one input and one output.
         inputs: A `Node` for its input, in a list.
         squasher: The layer after the model that is a softmax or a sigmoid, if any.
+        scaled: Whether the outputs of the model are multiplied by a factor.
 
     Returns:
         `Head`.
@@ -108,20 +143,42 @@ def find_head(model, inputs, squasher=None):
         operation = step.operation
         before = step.inputs[0] if len(step.inputs) == 1 else None
         if isinstance(operation, keras.Model) and before is not None:
-            head = find_head(operation, enter(operation, [nodes[id(before)]])[1], squasher)
+            entered = enter(operation, [nodes[id(before)]])[1]
+            head = find_head(operation, entered, squasher, scaled)
             features = [keras.Model(core.inputs[0], before), *head.features]
             return dataclasses.replace(head, features=features).followed_by(later)
-        if is_dense(operation) and not _bends(operation):
+        if is_dense(operation) and not _bends(operation, scaled):
             head = _head_at(operation, core, before, nodes[id(before)], squasher)
             return head.followed_by(later)
-        function = _final_function(operation)
-        if function is None or before is None:
+        found = None if before is None else _kept_order(step, nodes[id(tensor)], scaled)
+        if found is None:
             _check_signed(operation, tensor)
             return _head_of_logits(core, tensor, nodes[id(tensor)], squasher).followed_by(later)
+        function, after = found
         if function != "linear":
             squasher = _only_squasher(operation, function, before.shape[-1], squasher)
-        later.append(float_format(operation.compute_dtype))
+        scaled = scaled or after.factor != 1.0
+        later.insert(0, after)
         tensor = before
+
+
+def _kept_order(step, node, scaled):
+    """The function of a step that keeps the order of logits or turns it around, and its `Later`."""
+    operation = step.operation
+    dtype = keras.backend.standardize_dtype(step.outputs[0].dtype)
+    if isinstance(operation, keras.layers.Layer):
+        dtype = operation.compute_dtype
+    machine, factor = float_format(dtype), uniform_factor(step)
+    if factor is not None:
+        machine = folding(machine, node.computed.folded)
+        # What the type cannot hold may count as zero, or as infinite, and so may its inverse.
+        held = machine.largest * min(abs(factor), 1.0 / abs(factor)) >= 1.0
+        return ("linear", Later(factor, machine)) if held else None
+    function = _final_function(operation)
+    # A factor after a softmax or a sigmoid multiplies probabilities.
+    if function is None or (scaled and function != "linear"):
+        return None
+    return function, Later(1.0, machine)
 
 
 def _head_of_logits(core, tensor, node, squasher):
@@ -164,9 +221,9 @@ def _head_at(layer, core, tensor, node, squasher):
     )
 
 
-def _bends(layer):
+def _bends(layer, scaled):
     """Whether the activation of a dense layer is neither linear nor the squashing of logits."""
-    return not is_linear(layer.activation) and _squashing(layer.activation) is None
+    return not is_linear(layer.activation) and (scaled or _squashing(layer.activation) is None)
 
 
 def _check_signed(operation, tensor):
@@ -190,6 +247,9 @@ def _check_rank(layer, tensor, what):
 
 
 def _final_function(operation):
+    kind = operation_kind(operation)
+    if kind == "sigmoid" or (kind == "softmax" and operation.axis == -1):
+        return kind
     if type(operation) in TRANSPARENT:
         return "linear"
     if type(operation) is keras.layers.Softmax and operation.axis == -1:

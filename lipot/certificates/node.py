@@ -116,14 +116,18 @@ def after_cast(node, dtype):
 
 def after_layer(node, bound, layer, output):
     """Node after a layer with a `LayerBound`, in the norm of the node."""
+    bound = bound.with_factor(getattr(layer, "k_coef_lip", 1.0))
+    return after_bound(node, bound, layer.compute_dtype, output)
+
+
+def after_bound(node, bound, dtype, output):
+    """Node after a map with a `LayerBound` that computes in a float type."""
     lipschitz, norm = product_up(node.lipschitz, bound.lipschitz), node.norm
     if node.computed is None:
         return Node(lipschitz, tuple(output.shape), norm)
-    dtype = layer.compute_dtype
     incoming, machine = after_cast(node, dtype).computed, float_format(dtype)
-    bound = bound.with_factor(getattr(layer, "k_coef_lip", 1.0))
     folded = _folded(incoming.folded, bound.constants)
-    machine = _folding(machine, folded)
+    machine = folding(machine, folded)
     error, shape = incoming.error, _shape(output)
     ones = dual_of_ones(_values_in(node.shape), norm) * norm_of_ones(_values_in(shape), norm)
     gain = bound.gain + FLUSHED_WEIGHT * ones
@@ -153,7 +157,7 @@ def after_sum(nodes, factors, layer_dtype, output):
     incoming = [n.computed for n in nodes]
     # A product with zero stays one, whatever comes first.
     folded = [_folded(n.folded, [(f, f)] if f else []) for n, f in zip(incoming, constants)]
-    machine = _folding(float_format(layer_dtype), _worst(folded))
+    machine = folding(float_format(layer_dtype), _worst(folded))
     scaled = [node.computed.size.times(f) for f, node in zip(factors, nodes)]
     terms = [node.computed.error.times(f) for f, node in zip(factors, nodes)]
     # A cast of each term, a product with its factor, the sum, and what a constant adds to it.
@@ -205,7 +209,7 @@ def _after_selection(nodes, copies, layer_dtype, output):
         return exact
     incoming = [n.computed for n in nodes]
     folded = _worst([one.folded for one in incoming])
-    machine = _folding(float_format(layer_dtype), folded)
+    machine = folding(float_format(layer_dtype), folded)
     sizes = joint([node.computed.size.times(c) for c, node in zip(copies, nodes)], norm)
     error = joint([node.computed.error.times(c) for c, node in zip(copies, nodes)], norm)
     flushed = Affine(0.0, _flushed(machine, shape, norm))
@@ -225,7 +229,7 @@ def _worst(folded):
     return min(lows), max(highs)
 
 
-def _folding(machine, folded):
+def folding(machine, folded):
     """The format in which constants may be multiplied with each other, or an error.
 
     A compiler may do that before it applies them: `(x c) d` becomes `x (c d)` in XLA and in

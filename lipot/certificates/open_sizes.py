@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
-from lipot.backend.keras_graph import Step, graph_core, is_stock, steps
+from lipot.backend.keras_graph import Step, all_layers, graph_core, is_stock, steps
 
 # Arguments by which layers change the size of images and sequences. Padding adds up.
 _ADDED = ("padding", "cropping", "output_padding")
@@ -231,11 +231,13 @@ def _numbers(step):
 
 
 def _configs(layer):
-    """Arguments of a layer that may change sizes: of one of Keras or lipot those known to."""
-    known = is_stock(layer) or type(layer).__module__.partition(".")[0] == "lipot"
-    for name, value in layer.get_config().items():
-        if name in (*_ADDED, *_SIZED) or not known:
-            yield name, value
+    """Arguments of a layer, or one inside, that may change sizes: of stock ones those known to."""
+    # A residual layer keeps its sizes, whatever is inside.
+    for part in all_layers(layer) if isinstance(layer, keras.layers.Wrapper) else [layer]:
+        known = is_stock(part) or type(part).__module__.partition(".")[0] == "lipot"
+        for name, value in part.get_config().items():
+            if name in (*_ADDED, *_SIZED) or not known:
+                yield name, value
 
 
 def _whole(value):

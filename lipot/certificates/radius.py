@@ -58,7 +58,7 @@ def radii(head, features, norms):
         + chain * (rows * computed.size(norms)[:, None] + offsets)
         # What underflows in the chains of both logits.
         + 2.0 * head.roundings * head.smallest
-        + _SQUASH * head.roundoff * head.squashed
+        + _SQUASH * head.roundoff * head.squashed / head.scale
         + _FLOAT64 * len(head.kernel) * (rows * computed.size(norms)[:, None] + offsets)
     )
     slope = (

@@ -1,8 +1,10 @@
 """Reading the numbers and sizes that bounds of layers are made of."""
 
+import keras
 import numpy as np
 from keras import ops
 
+from lipot.backend.keras_graph import all_layers
 from lipot.layers.kernel_layer import KernelLayer
 from lipot.math.precision import widest_float
 from lipot.math.rounding import applied
@@ -63,3 +65,20 @@ def check_finite(model):
                 "Invalid value received for argument `model`. Expected finite weights. "
                 f"Received: {np.sum(~np.isfinite(values))} values of '{weight.path}' not finite"
             )
+
+
+def check_weights_are_cast(layer):
+    """Raises where a layer computes with weights of another type than its own, as they are."""
+    policy = layer.dtype_policy
+    if layer.autocast and policy.compute_dtype != policy.variable_dtype:
+        return
+    inside = {id(v) for part in all_layers(layer) if part is not layer for v in part.variables}
+    own = [variable for variable in layer.variables if id(variable) not in inside]
+    types = {keras.backend.standardize_dtype(variable.dtype) for variable in own}
+    if any("float" in dtype and dtype != layer.compute_dtype for dtype in types):
+        raise ValueError(
+            f"Layer '{layer.name}' cannot be certified: Keras does not cast its weights, and "
+            f"computes in another type than its own. Expected autocast=True and a dtype policy "
+            f"that the layer was made with, or weights in {layer.compute_dtype}. "
+            f"Received: weights in {sorted(types)}, policy {policy.name}"
+        )

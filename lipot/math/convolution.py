@@ -24,7 +24,9 @@ from lipot.math.convolution_geometry import (
     pair_of,
     patch_copies,
     scattered_size,
+    taps_that_reach,
     taps_that_read,
+    written_size,
 )
 from lipot.math.frequency_grids import AxisGrid, any_size_axis, known_size_axis
 from lipot.math.frequency_search import TOLERANCE as SEARCH_TOLERANCE
@@ -47,6 +49,7 @@ __all__ = [
     "padding_widths",
     "patch_copies",
     "scattered_size",
+    "taps_that_reach",
     "taps_that_read",
     "transposed_bound",
     "zero_padded_bound",
@@ -190,23 +193,36 @@ def zero_padded_bound(kernel, input_size, strides=1, dilation=1, groups=1):
     return convolution_bound(kernel, input_size, strides, dilation, "same", groups)
 
 
-def transposed_bound(kernel, input_size, strides=1, dilation=1):
-    """Guaranteed upper bound for a transposed convolution, whatever its padding.
+def transposed_bound(kernel, input_size, strides=1, dilation=1, padding="valid"):
+    """Guaranteed upper bound for a transposed convolution.
 
-    It is the adjoint of a convolution, hence has its norm; cropping the output cannot raise it.
+    It is the adjoint of a convolution with the same padding on its outputs, hence has its norm. The
+    bound for `"valid"` is one for every crop of the output, which cannot raise the norm. The crop
+    of `"same"` may be uneven: frameworks leave the odd place at either end, which is the same on
+    images turned around.
 
     Args:
         kernel: Array of shape `(kh, kw, cout, cin)`, as in Keras's `Conv2DTranspose`.
         input_size: `(height, width)` of the input of the transposed convolution.
         strides: Integer or pair.
         dilation: Integer or pair.
+        padding: `"valid"` or `"same"`.
 
     Returns:
         The bound, a float.
     """
     kernel = _checked_kernel(kernel)
-    scattered = scattered_size(kernel.shape[:2], input_size, strides, dilation)
-    return convolution_bound(kernel, scattered, strides, dilation, "valid")
+    taps, geometry = kernel.shape[:2], (strides, dilation)
+    bound = convolution_bound(
+        kernel, scattered_size(taps, input_size, *geometry), *geometry, "valid"
+    )
+    if padding == "valid":
+        return bound
+    size = written_size(taps, input_size, *geometry, padding)
+    widths = padding_widths(taps, size, *geometry, padding)
+    even = all(before == after for before, after in widths)
+    turned = [kernel] if even else [kernel, kernel[::-1, ::-1]]
+    return min(bound, max(convolution_bound(part, size, *geometry, padding) for part in turned))
 
 
 def circular_gram_bound(kernel, input_size, strides=1, dilation=1, twist=0.0):

@@ -79,7 +79,8 @@ def padding_widths(kernel_size, input_size, strides=1, dilation=1, padding="same
     """Number of values a padding adds before and after each axis.
 
     `"same"` is Keras's rule, zeros that make the output `ceil(n / stride)` long, the odd one
-    after; `"valid"` adds nothing; every other padding adds `(d (k - 1) + 1) // 2` on both sides.
+    after; `"valid"` adds nothing; `"causal"` adds `d (k - 1)` zeros before; every other padding
+    adds `(d (k - 1) + 1) // 2` on both sides.
 
     Returns:
         `((top, bottom), (left, right))`.
@@ -91,7 +92,7 @@ def padding_widths(kernel_size, input_size, strides=1, dilation=1, padding="same
     >>> padding_widths((3, 3), (8, 8), strides=2)
     ((0, 1), (0, 1))
     """
-    checks.choice("padding", padding, PADDINGS)
+    checks.choice("padding", padding, (*PADDINGS, "causal"))
     strides, dilation = pair_of(strides, "strides"), pair_of(dilation, "dilation")
     sizes = pair_of(input_size, "input_size")
     return tuple(
@@ -137,6 +138,45 @@ def taps_that_read(kernel_size, input_size, strides=1, dilation=1, padding="same
     """
     places = places_read(kernel_size, input_size, strides, dilation, padding)
     return tuple(np.unique(axis >= 0, axis=0) for axis in places)
+
+
+def taps_that_reach(kernel_size, input_size, strides=1, dilation=1, padding="same"):
+    """Which taps of each axis of a transposed convolution write to a place, for each kind of place.
+
+    `"valid"` leaves all places that are written to; of `"same"` the crop may be uneven, and
+    frameworks leave its odd place at either end.
+
+    Args:
+        kernel_size: Pair.
+        input_size: `(height, width)` of the input of the transposed convolution.
+        strides: Integer or pair.
+        dilation: Integer or pair.
+        padding: `"same"` or `"valid"`.
+
+    Returns:
+        Two arrays of booleans, `(kinds, taps)`.
+
+    Example:
+
+    >>> rows, columns = taps_that_reach((3, 3), (1, 2))
+    >>> rows.tolist(), columns.tolist()
+    ([[False, True, False]], [[False, True, True], [True, True, False]])
+    """
+    size = written_size(kernel_size, input_size, strides, dilation, padding)
+    places = places_read(kernel_size, size, strides, dilation, padding)
+    reached = (np.any(axis[..., None] == np.arange(n), axis=0).T for axis, n in zip(places, size))
+    return tuple(np.unique(np.concatenate([axis, axis[:, ::-1]]), axis=0) for axis in reached)
+
+
+def written_size(kernel_size, input_size, strides=1, dilation=1, padding="valid"):
+    """Size of what a transposed convolution gives with a padding of `"same"` or `"valid"`.
+
+    It is the adjoint of a convolution with that padding on images of this size.
+    """
+    if padding == "valid":
+        return scattered_size(kernel_size, input_size, strides, dilation)
+    pairs = pair_of(input_size, "input_size"), pair_of(strides, "strides")
+    return tuple(n * s for n, s in zip(*pairs))
 
 
 def scattered_size(kernel_size, input_size, strides=1, dilation=1):
@@ -197,6 +237,8 @@ def pair_of(value, name):
 
 
 def _axis_padding(extent, size, stride, padding):
+    if padding == "causal":
+        return extent - 1, 0
     if padding != "same":
         return explicit_amounts((extent,), padding) * 2
     total = max((-(-size // stride) - 1) * stride + extent - size, 0)

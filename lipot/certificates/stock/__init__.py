@@ -1,3 +1,12 @@
 """Bounds of the layers of Keras itself; the layers of lipot state their own."""
 
-from lipot.certificates.stock import activations, augmentation, linear, pooling, reshaping
+from lipot.certificates.stock import (
+    activations,
+    augmentation,
+    einsum,
+    linear,
+    pooling,
+    reshaping,
+    volumes,
+    wrappers,
+)

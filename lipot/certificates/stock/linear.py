@@ -51,7 +51,7 @@ def separable_convolution(layer, input_shape, norm):
     )
     together = _norm_together(view, by_channel, mixing[0, 0], norm)
     bound = bound._replace(lipschitz=min(bound.lipschitz, together))
-    return _finished(layer, bound, input_shape, norm)
+    return finished(layer, bound, input_shape, norm)
 
 
 @register_bound(keras.layers.Conv2DTranspose, keras.layers.Conv1DTranspose)
@@ -59,7 +59,6 @@ def transposed_convolution(layer, input_shape, norm):
     check_not_quantized(layer)
     view = _as_image(layer, _of_known_size(layer, input_shape))
     kernel = view.kernel(layer.kernel)
-    # A padding of the output, whatever its size, crops or adds zeros: it cannot raise the norm.
     linear_map = linear_maps.Conv2DTranspose(layer.filters, *view.geometry)
     return _bound(layer, linear_map, kernel, input_shape, norm, view.shape)
 
@@ -83,17 +82,17 @@ class _Image(NamedTuple):
         return kernel if len(self.geometry[0]) == kernel.ndim - 2 else kernel[:, None]
 
     def map(self, kernel, groups):
-        return linear_maps.Conv2D(kernel.shape[3], *self.geometry, groups)
+        causal = self.geometry[2] == "causal"
+        kind = linear_maps.CausalConv2D if causal else linear_maps.Conv2D
+        return kind(kernel.shape[3], *self.geometry, groups)
 
 
 def _as_image(layer, input_shape):
     taps, strides, dilation = layer.kernel_size, layer.strides, layer.dilation_rate
     shape, padding = list(input_shape), layer.padding
     axis = 1 if layer.data_format == "channels_last" else 2
-    if padding == "causal":
-        # Zeros before the signal are part of a longer signal.
-        if shape[axis] is not None:
-            shape[axis] += dilation[0] * (taps[0] - 1)
+    if getattr(layer, "output_padding", None) is not None:
+        # It moves the crop. All that the layer could give is more than what it does.
         padding = "valid"
     if len(taps) == 1:
         taps, strides, dilation = ((*sizes, 1) for sizes in (taps, strides, dilation))
@@ -128,10 +127,10 @@ def _together(by_channel, mixing):
 def _bound(layer, linear_map, kernel, input_shape, norm, map_shape=None):
     """Bound of a linear map with a kernel, followed by the bias and activation of a layer."""
     map_shape = input_shape if map_shape is None else map_shape
-    return _finished(layer, linear_map.bound(kernel, map_shape, norm=norm), input_shape, norm)
+    return finished(layer, linear_map.bound(kernel, map_shape, norm=norm), input_shape, norm)
 
 
-def _finished(layer, linear, input_shape, norm):
+def finished(layer, linear, input_shape, norm):
     """Bound of what a layer computes before its bias and activation, followed by these."""
     output_shape = layer.compute_output_shape(input_shape)
     if layer.bias is not None:

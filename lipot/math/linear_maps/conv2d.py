@@ -12,7 +12,7 @@ from lipot.math.linear_maps.images import ImageMap, is_tight
 from lipot.math.norms import largest_sum
 from lipot.math.padding import explicit_amounts, pad_spatial
 
-_ZEROS = ("same", "valid", "constant")
+_ZEROS = ("same", "valid", "constant", "causal")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -177,6 +177,26 @@ class Conv2D(ImageMap):
                 f"input_shape={tuple(input_shape)}, padding={self.padding!r}"
             )
         return self.with_size(input_shape, size)
+
+
+@dataclasses.dataclass(frozen=True)
+class CausalConv2D(Conv2D):
+    """What a causal convolution of sequences is as one of images: zeros before each axis.
+
+    Args:
+        filters: As for `Conv2D`, like the other arguments; `padding` is `"causal"`.
+
+    Example:
+
+    >>> CausalConv2D(4, (3, 1), (2, 1), "causal").output_shape((None, 9, 1, 2))
+    (None, 5, 1, 4)
+    """
+
+    paddings = ("causal",)
+
+    @property
+    def pads(self):
+        return tuple((extent - 1, 0) for extent in self.extents)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,7 +7,6 @@ from typing import ClassVar
 import numpy as np
 from keras import ops
 
-from lipot import checks
 from lipot.math import convolution
 from lipot.math.block_orthogonal import autocorrelation_bound
 from lipot.math.linear_maps.images import ImageMap, is_tight
@@ -39,7 +38,6 @@ class Conv2DTranspose(ImageMap):
                 "Invalid value received for argument `output_padding`. Expected None: the output "
                 f"size is the inferred one. Received: output_padding={self.output_padding!r}"
             )
-        checks.choice("padding", self.padding, self.paddings)
 
     def kernel_shape(self, input_shape):
         """Shape of the kernel for an input."""
@@ -59,7 +57,8 @@ class Conv2DTranspose(ImageMap):
         """Proven bound of the operator norm, on images of this size or of every size."""
         size = self.image_size(input_shape)
         if size is not None:
-            return convolution.transposed_bound(kernel, size, self.strides, self.dilation_rate)
+            geometry = (self.strides, self.dilation_rate, self.padding)
+            return convolution.transposed_bound(kernel, size, *geometry)
         return convolution.any_size_bound(kernel, self.strides, self.dilation_rate)
 
     def gram_bound(self, kernel, input_shape):
@@ -86,17 +85,20 @@ class Conv2DTranspose(ImageMap):
         return kernel.reshape(-1, kernel.shape[3]), math.prod(kernel.shape[:2]) * kernel.shape[3]
 
     def linf_norm(self, kernel, input_shape):
-        """Proven bound of the operator norm in l-infinity, whatever the size of the image.
+        """Proven bound of the operator norm in l-infinity, on images of this size or of every size.
 
         An output pixel is reached by the taps whose place has its own remainder by the strides,
-        from one input pixel each; around a circle too, whose length the strides divide.
+        from one input pixel each; around a circle too, whose length the strides divide. On a small
+        image some of those pixels are not there.
         """
-        taps = np.abs(kernel).sum(axis=3)  # (kh, kw, filters)
-        for axis, (stride, dilation) in enumerate(zip(self.strides, self.dilation_rate)):
-            places = np.arange(taps.shape[axis]) * dilation % stride
-            reached = (places == np.arange(stride)[:, None]).astype("float64")
-            taps = np.moveaxis(np.tensordot(reached, taps, (1, axis)), 0, axis)
-        return largest_sum(taps, kernel[:, :, 0].size + 8)
+        taps, size = np.abs(kernel).sum(axis=3), self.image_size(input_shape)  # (kh, kw, filters)
+        if size is None or self.padding == "circular":
+            rows, columns = map(_of_one_remainder, taps.shape, self.strides, self.dilation_rate)
+        else:
+            geometry = (self.strides, self.dilation_rate, self.padding)
+            rows, columns = convolution.taps_that_reach(self.kernel_size, size, *geometry)
+        sums = np.einsum("ai,bj,ijf->abf", rows, columns, taps, optimize=True)
+        return largest_sum(sums, kernel[:, :, 0].size + 8)
 
     def output_shape(self, input_shape):
         """Shape of the output for an input."""
@@ -175,6 +177,11 @@ class ClosedConv2DTranspose(Conv2DTranspose):
             s * (n + (-(-k // s) if self.padding != "circular" else 0))
             for n, k, s in zip(size, self.kernel_size, self.strides)
         )
+
+
+def _of_one_remainder(taps, stride, dilation):
+    """Which taps have places of each remainder, `(stride, taps)`."""
+    return np.arange(taps) * dilation % stride == np.arange(stride)[:, None]
 
 
 def _fold_axis(outputs, axis, before, after):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from typing import ClassVar
 
 import numpy as np
 from keras import ops
@@ -41,12 +42,14 @@ class ImageMap(LinearMap):
     data_format: str | None = None
     dilation_rate: tuple = (1, 1)
 
+    paddings: ClassVar[tuple[str, ...]] = PADDINGS
+
     def __post_init__(self):
         checked = {
             "filters": checks.positive_int("filters", self.filters),
             "kernel_size": checks.pair("kernel_size", self.kernel_size),
             "strides": checks.pair("strides", self.strides),
-            "padding": checks.choice("padding", str(self.padding).lower(), PADDINGS),
+            "padding": checks.choice("padding", str(self.padding).lower(), self.paddings),
             "data_format": checks.data_format("data_format", self.data_format),
             "dilation_rate": checks.pair("dilation_rate", self.dilation_rate),
         }

@@ -1,0 +1,74 @@
+"""Bound of EinsumDense: that of the matrix its kernel is."""
+
+import math
+import re
+import string
+
+import keras
+
+from lipot.certificates.stock.linear import finished
+from lipot.certificates.weights import check_not_quantized
+from lipot.layers.layer_bounds import register_bound
+from lipot.math import linear_maps
+from lipot.math.rounding import applied
+
+_FORM = re.compile(r"(\.{3})?([a-zA-Z]+)(\.{3})?,([a-zA-Z]+)->(\.{3})?([a-zA-Z]+)(\.{3})?")
+
+
+@register_bound(keras.layers.EinsumDense)
+def einsum_dense(layer, input_shape, norm):
+    """The largest bound of the matrices that the kernel holds, one for each shared index.
+
+    Indices of input and kernel alone are summed over: they are the rows. Indices of kernel and
+    output alone are the columns. An index of all three has a matrix of its own for each value,
+    which acts on values of its own: of a block-diagonal matrix the largest norm counts, in either
+    norm. Indices of input and output alone have one and the same matrix again.
+    """
+    check_not_quantized(layer)
+    inputs, weights, outputs = _indices(layer, len(input_shape))
+    shared = [i for i in weights if i in inputs and i in outputs]
+    rows = [i for i in weights if i in inputs and i not in outputs]
+    columns = [i for i in weights if i not in inputs]
+    kernel = applied(layer.kernel, layer.compute_dtype)
+    sizes = dict(zip(weights, kernel.shape))
+    shape = [math.prod(sizes[i] for i in part) for part in (shared, rows, columns)]
+    kernel = kernel.transpose([weights.index(i) for i in (*shared, *rows, *columns)])
+    bounds = [
+        linear_maps.Dense(shape[2]).bound(matrix, (None, shape[1]), norm=norm)
+        for matrix in kernel.reshape(shape)
+    ]
+    largest = max(bound.lipschitz for bound in bounds)
+    bound = bounds[0]._replace(lipschitz=largest, gain=max(bound.gain for bound in bounds))
+    return finished(layer, bound, input_shape, norm)
+
+
+def _indices(layer, rank):
+    """Indices of input, kernel and output, with letters for an ellipsis."""
+    found = _FORM.fullmatch(layer.equation)
+    if found is None:
+        raise _no_map(layer)
+    left, inputs, right, weights, left_too, outputs, right_too = found.groups()
+    unused = [i for i in string.ascii_letters if i not in inputs + weights + outputs]
+    more = "".join(unused[: rank - len(inputs)])
+    if (left, right) != (left_too, right_too) or (left and right) or (more and not (left or right)):
+        raise _no_map(layer)
+    if left:
+        inputs, outputs = more + inputs, more + outputs
+    else:
+        inputs, outputs = inputs + more, outputs + more
+    once = all(len(set(part)) == len(part) for part in (inputs, weights, outputs))
+    batch = inputs[0] == outputs[0] and inputs[0] not in weights
+    # One that is in the input alone, or in the kernel alone, would be summed over.
+    used = set(inputs) <= set(weights + outputs) and set(weights) <= set(inputs + outputs)
+    if not (once and batch and used and len(inputs) == rank):
+        raise _no_map(layer)
+    return inputs, weights, outputs
+
+
+def _no_map(layer):
+    return ValueError(
+        f"Layer '{layer.name}' cannot be certified: its equation is no product of each sample with "
+        "one matrix. Expected the batch as the first index of input and output and not in the "
+        "kernel, no index twice in one place, and every index in two places. "
+        f"Received: equation={layer.equation!r}"
+    )

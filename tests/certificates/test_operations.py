@@ -1,0 +1,141 @@
+"""Bounds of operations that stand in a graph by themselves."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers, ops
+
+import lipot
+from tests.certificates.jacobians import ERROR, largest_jacobian_norm
+from tests.certificates.test_layer_bounds import double_precision
+from tests.certificates.test_linf import largest_row_sum
+from tests.helpers import functional
+
+assert double_precision
+SHAPE = (4, 3, 2)
+
+# Function, and the largest ratio of bound to observed norm: 1 where it is attained.
+OPERATIONS = {
+    "sum": (lambda x: ops.sum(x, axis=1), 1.0),
+    "sum of two axes": (lambda x: ops.sum(x, axis=(-1, 1), keepdims=True), 1.0),
+    "mean": (lambda x: ops.mean(x, axis=-1), 1.0),
+    "mean of all": (lambda x: ops.mean(x, axis=[1, 2, 3], keepdims=True), 1.0),
+    "abs": (ops.abs, 1.0),
+    "absolute": (ops.absolute, 1.0),
+    "negative": (ops.negative, 1.0),
+    "clip": (lambda x: ops.clip(x, -3.0, 5), 1.0),
+    "transpose": (lambda x: ops.transpose(x, (0, 3, 1, 2)), 1.0),
+    "expand_dims": (lambda x: ops.expand_dims(x, -1), 1.0),
+    "expand_dims twice": (lambda x: ops.expand_dims(x, (1, 3)), 1.0),
+    "squeeze": (lambda x: ops.squeeze(x[:, :1], 1), 1.0),
+    "softmax": (ops.softmax, 1.3),
+    "softmax of rows": (lambda x: ops.softmax(x, axis=1), 1.5),
+    "sigmoid": (ops.sigmoid, 1.1),
+    "tanh": (ops.tanh, 1.1),
+    "keras.activations.tanh": (keras.activations.tanh, 1.1),
+    "silu": (ops.silu, 1.1),
+    "softplus": (ops.softplus, 1.2),
+    "softsign": (ops.softsign, 1.1),
+    "selu": (ops.selu, 1.1),
+    "relu6": (ops.relu6, 1.0),
+    "hard_sigmoid": (ops.hard_sigmoid, 1.0),
+    "hard_silu": (ops.hard_silu, 1.5),
+    "hard_tanh": (ops.hard_tanh, 1.0),
+    "log_sigmoid": (ops.log_sigmoid, 1.2),
+    "tanh_shrink": (ops.tanh_shrink, 1.2),
+    "one after the other": (
+        lambda x: ops.mean(ops.tanh(ops.transpose(x, (0, 2, 1, 3))), axis=(1, 2)) * 3.0,
+        1.5,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_bounds_are_above_jacobians_and_close_in_both_norms(double_precision, name):
+    function, slack = OPERATIONS[name]
+    model = functional(function, SHAPE, "float64")
+    for norm, observe in ((2, largest_jacobian_norm), ("inf", largest_row_sum)):
+        observed = observe(lambda x: model(x, training=False), SHAPE)
+        bound = lipot.lipschitz_constant(model, norm=norm)
+        assert observed <= bound * (1 + ERROR)
+        assert bound <= slack * observed * (1 + ERROR), (norm, bound, observed)
+
+
+def test_sums_and_means_have_the_norms_of_their_matrices():
+    """Rows of ones, or of 1 / n, of which no two share a column."""
+    found = {
+        (kind, norm): lipot.lipschitz_constant(functional(lambda x, op=op: op(x, axis=1)), norm)
+        for kind, op in (("sum", ops.sum), ("mean", ops.mean))
+        for norm in (2, "inf")
+    }
+    exact = {("sum", 2): 2.0, ("sum", "inf"): 4.0, ("mean", 2): 0.5, ("mean", "inf"): 1.0}
+    for key, value in exact.items():
+        assert value <= found[key] <= value * (1.0 + 1e-9)
+
+
+MIXING = {
+    "transpose": lambda x: ops.transpose(x, (1, 0, 2)),
+    "squeeze": lambda x: ops.squeeze(ops.expand_dims(x, 0)),
+    "expand_dims": lambda x: ops.expand_dims(x, 0),
+    "sum": lambda x: ops.sum(x, axis=0, keepdims=True),
+    "sum of all": lambda x: ops.sum(x),
+    "mean": lambda x: ops.mean(x, axis=(0, 1)),
+    "softmax": lambda x: ops.softmax(x, axis=0),
+    "softmax of all": lambda x: ops.softmax(x, axis=None),
+    "softmax of two": lambda x: ops.softmax(x, axis=(0, -1)),
+    "clip between tensors": lambda x: ops.clip(x, np.zeros((7, 1, 1)), 1.0),
+    "clip to nothing": lambda x: ops.clip(x, 0.0, np.ones((1, 4, 5), "float32")),
+}
+
+
+@pytest.mark.parametrize("name", MIXING)
+def test_what_joins_samples_or_repeats_values_is_refused(name):
+    model = functional(MIXING[name], (4, 5))
+    with pytest.raises(ValueError, match=r"cannot be certified|No Lipschitz bound"):
+        lipot.lipschitz_constant(model)
+
+
+@pytest.mark.parametrize("op", [ops.sum, ops.mean])
+def test_a_sum_of_an_unknown_number_of_values_is_refused(op):
+    model = functional(lambda x: op(x, axis=1), (None, 3))
+    with pytest.raises(ValueError, match="how many there are"):
+        lipot.lipschitz_constant(model)
+    assert lipot.lipschitz_constant(functional(lambda x: op(x, axis=2), (None, 3))) > 0.0
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+@pytest.mark.parametrize("size", [1.0, 300.0])
+@pytest.mark.parametrize("name", ["mean", "sum", "softmax"])
+def test_rounding_of_operations_counts(name, size, dtype):
+    function = {
+        "mean": lambda x: ops.mean(x, axis=1),
+        "sum": lambda x: ops.sum(x, axis=1) * 0.01,
+        "softmax": lambda x: ops.sum(ops.softmax(x, axis=1) * np.arange(3.0), axis=1),
+    }[name]
+    model = functional(function, (300, 3), dtype)
+    rng = np.random.default_rng(0)
+    x = (rng.normal(size=(200, 300, 3)) + size * rng.uniform(size=(200, 1, 1))).astype("float32")
+    found = lipot.certify(model, x)
+    certified = found.radius > 0.0
+    exact = model.predict(x, verbose=0).astype("float64").argmax(axis=1)
+    np.testing.assert_array_equal(found.predictions[certified], exact[certified])
+    assert dtype != "float32" or np.any(certified)
+
+
+@pytest.mark.parametrize("last", [ops.softmax, lambda x: ops.softmax(x / 3.0)])
+def test_a_softmax_that_is_an_operation_is_skipped_like_the_layer(last):
+    x = np.random.default_rng(0).normal(size=(20, 4)).astype("float32")
+    dense = layers.Dense(3)
+    plain, squashed = functional(dense), functional(lambda x: last(dense(x)))
+    radius, known = (lipot.certify(model, x).radius for model in (squashed, plain))
+    np.testing.assert_allclose(radius, known, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", [keras.activations.sigmoid, ops.sigmoid])
+def test_a_sigmoid_of_one_unit_that_is_an_operation_is_skipped_too(kind):
+    x = np.random.default_rng(0).normal(size=(20, 4)).astype("float32")
+    dense = layers.Dense(1)
+    plain, squashed = functional(dense), functional(lambda x: kind(dense(x)))
+    found = lipot.certify(squashed, x)
+    np.testing.assert_array_equal(found.predictions, squashed.predict(x, verbose=0)[:, 0] > 0.5)
+    np.testing.assert_allclose(found.radius, lipot.certify(plain, x).radius, rtol=1e-3, atol=1e-4)
