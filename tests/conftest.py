@@ -63,6 +63,30 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: places.get(pathlib.Path(item.path).name, len(places)))
 
 
+def keep_kernels_where_the_seed_stays():
+    """Lets TensorFlow be seeded anew with the seed that it has without forgetting its kernels.
+
+    `tf.random.set_seed` empties the cache of kernels, which takes the next test a tenth of a second
+    to fill again. It does so for random operations that run eagerly and have a state, which neither
+    Keras nor lipot uses; those of a graph, such as the order of batches, start with the graph.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return
+    import tensorflow as tf
+
+    set_seed, last = tf.random.set_seed, []
+
+    def set_another_seed(seed):
+        if last != [seed]:
+            last[:] = [seed]
+            set_seed(seed)
+
+    tf.random.set_seed = set_another_seed
+
+
+keep_kernels_where_the_seed_stays()
+
+
 @pytest.fixture(autouse=True)
 def seeded():
     keras.utils.set_random_seed(0)
