@@ -28,6 +28,7 @@ take_own_cores()
 import keras
 import pytest
 
+from tests.families import FAMILIES, left_to_the_slow_tests
 from tests.slow_tests import SLOW
 
 # A file is one process's: where a long one comes last, the others wait for it with nothing to do.
@@ -55,12 +56,43 @@ LONG_FILES = (
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
     """Marks what takes long; long files first, for what runs them by several processes."""
+    families = {name: {} for name in FAMILIES}
     for item in items:
         name = item.nodeid.removeprefix("tests/")
-        if name in SLOW or name.partition("[")[0] in SLOW:
+        family = name.partition("[")[0]
+        if name in SLOW or family in SLOW:
+            item.add_marker(pytest.mark.slow)
+        elif family in families and not item.get_closest_marker("slow"):
+            families[family][item] = item.callspec.params
+    for cases in families.values():
+        for item in left_to_the_slow_tests(cases):
             item.add_marker(pytest.mark.slow)
     places = {name: place for place, name in enumerate(LONG_FILES)}
     items.sort(key=lambda item: places.get(pathlib.Path(item.path).name, len(places)))
+
+
+def keep_kernels_where_the_seed_stays():
+    """Lets TensorFlow be seeded anew with the seed that it has without forgetting its kernels.
+
+    `tf.random.set_seed` empties the cache of kernels, which takes the next test a tenth of a second
+    to fill again. It does so for random operations that run eagerly and have a state, which neither
+    Keras nor lipot uses; those of a graph, such as the order of batches, start with the graph.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return
+    import tensorflow as tf
+
+    set_seed, last = tf.random.set_seed, []
+
+    def set_another_seed(seed):
+        if last != [seed]:
+            last[:] = [seed]
+            set_seed(seed)
+
+    tf.random.set_seed = set_another_seed
+
+
+keep_kernels_where_the_seed_stays()
 
 
 @pytest.fixture(autouse=True)
