@@ -121,23 +121,24 @@ def _kept(folder):
 def _claimed(options, data):
     """The folder of a training, made or found to be the one to go on with."""
     from lipot.evaluation.run.checkpoints import digest
-    from lipot.recipes.progress import claim
+    from lipot.recipes.progress import claim, locked
 
     folder = _folder(options)
-    kept = _kept(folder)
-    if kept and not options.resume:
-        raise ValueError(
-            f"{folder} keeps a training that was stopped after {kept}. Add --resume to go on with "
-            "it, or delete the folder to start anew."
-        )
-    told = ("method", "data", "epochs", "minutes", *_OPTIONS, "seed")
-    settings = {name: getattr(options, name) for name in told if name not in _AFTERWARDS}
-    claim(folder, {**settings, "points": digest(data.x_train, data.y_train)})
-    try:
-        yield folder
-    finally:
-        if not _kept(folder):
-            shutil.rmtree(folder, ignore_errors=True)
+    with locked(folder):
+        kept = _kept(folder)
+        if kept and not options.resume:
+            raise ValueError(
+                f"{folder} keeps a training that was stopped after {kept}. Add --resume to go on "
+                "with it, or delete the folder to start anew."
+            )
+        told = ("method", "data", "epochs", "minutes", *_OPTIONS, "seed")
+        settings = {name: getattr(options, name) for name in told if name not in _AFTERWARDS}
+        claim(folder, {**settings, "points": digest(data.x_train, data.y_train)})
+        try:
+            yield folder
+        finally:
+            if not _kept(folder):
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def _run(options):

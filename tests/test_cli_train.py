@@ -17,6 +17,7 @@ import pytest
 
 from lipot import certify, cli, datasets, recipes
 from lipot.math.proportions import confidence_interval
+from lipot.recipes.progress import locked
 from lipot_cli.training_data import read_dataset
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -71,6 +72,18 @@ def test_a_killed_training_goes_on_after_its_last_epoch(tmp_path, capsys):
     begun = [int(number) for number in re.findall(r"^Epoch (\d+)/6", shown, flags=re.MULTILINE)]
     assert begun == list(range(kept + 1, 7))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["few.npz", "model.keras"]
+
+
+def test_a_second_training_into_one_file_is_refused(tmp_path, few, capsys):
+    out = tmp_path / "model.keras"
+    words = ["train", "--data", few, "--epochs", "1", "--out", str(out)]
+    with locked(out.with_suffix(".training")):
+        assert cli.main(words) == 1
+        error = capsys.readouterr().err
+        assert f"is in use by a training that still runs, process {os.getpid()}." in error
+        assert out.with_suffix(".training").exists()
+    assert cli.main(words) == 0
+    assert not out.with_suffix(".training").exists()
 
 
 @pytest.mark.slow

@@ -1,10 +1,65 @@
 """The folder in which a training keeps what it has done, to go on when it was stopped."""
 
+import contextlib
 import json
 import os
 import pathlib
 
-_SETTINGS = "settings.json"
+try:
+    import fcntl
+except ModuleNotFoundError:
+    # Windows has no such locks.
+    fcntl = None
+
+_SETTINGS, _LOCK = "settings.json", "lock"
+
+
+@contextlib.contextmanager
+def locked(folder):
+    """Locks a folder for one training: inside the `with` no other one may lock it.
+
+    The operating system releases the lock when the process ends, even by a kill. Where there are no
+    such locks, as on Windows and in some network folders, nothing is checked.
+
+    Args:
+        folder: Path of the folder; made if it is missing.
+
+    Raises:
+        ValueError: Another training holds the lock.
+
+    Example:
+
+    >>> import tempfile
+    >>> folder = tempfile.mkdtemp()
+    >>> with locked(folder), locked(folder):
+    ...     pass
+    Traceback (most recent call last):
+        ...
+    ValueError: ... is in use by a training that still runs, process ...
+    """
+    folder = pathlib.Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / _LOCK).open("a+") as file:
+        if fcntl is not None:
+            _lock(file, folder)
+        yield
+
+
+def _lock(file, folder):
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.seek(0)
+        raise ValueError(
+            f"{folder} is in use by a training that still runs, process {file.read()}. Wait until "
+            "it ends, or write to another file."
+        ) from None
+    except OSError:
+        # The file system has no locks.
+        return
+    file.truncate(0)
+    file.write(str(os.getpid()))
+    file.flush()
 
 
 def claim(folder, settings):
