@@ -42,6 +42,10 @@ def _vanilla(layer):
 class Sequential(Exportable, keras.Sequential):
     """`keras.Sequential` that spreads one Lipschitz constant over its layers.
 
+    The order of the arguments is that of deel-lip; Keras has `trainable` before `name`. As of every
+    subclass of `keras.Sequential`, `keras.models.clone_model` makes a plain one, of layers that
+    keep their constants; `from_config` makes one of this class.
+
     Args:
         layers: List of layers.
         name: Name of the model.
