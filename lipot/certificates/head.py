@@ -157,7 +157,7 @@ def find_head(model, inputs, squasher=None, scaled=False):
         function, after = found
         if function != "linear":
             squasher = _only_squasher(operation, function, before.shape[-1], squasher)
-        scaled = scaled or after.factor != 1.0
+        scaled = scaled or uniform_factor(step) is not None
         later.insert(0, after)
         tensor = before
 
