@@ -39,7 +39,7 @@ demo: $(INSTALLED) ## train, certify and attack a small network; figures in demo
 	$(BIN)/lipot demo --out demo-report
 
 test: $(INSTALLED) ## run the tests, the doctests and the code of the docs
-	$(BIN)/python -m pytest $(PARALLEL)
+	$(BIN)/python -m pytest $(PARALLEL) --durations 20 --durations-min 2
 
 coverage: $(INSTALLED) ## run the tests and count the lines they reach, into coverage.xml
 	$(BIN)/python -m pytest $(PARALLEL) --cov --cov-report=xml --cov-report=term:skip-covered

@@ -15,7 +15,7 @@ def singular_values(layer, input_shape):
     return np.linalg.svd(explicit_matrix(layer, input_shape), compute_uv=False)
 
 
-def trained(layer, input_shape, steps=5, eagerly=True):
+def trained(layer, input_shape, steps=3, eagerly=True):
     """A layer after a few large optimizer steps that pull its kernel in one direction."""
     model = keras.Sequential([keras.Input(input_shape), layer, keras.layers.Flatten()])
     rng = np.random.default_rng(0)
