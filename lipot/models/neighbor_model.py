@@ -144,6 +144,8 @@ class NeighborModel(keras.Model):
     def predict(self, x, batch_size=None, verbose="auto", steps=None, callbacks=None):
         """As in Keras, for any number of points on any number of devices."""
         self._check_adapted()
+        if isinstance(x, np.ndarray):
+            self._check_queries(x)
         settings = {"verbose": verbose, "steps": steps, "callbacks": callbacks}
         return padded(super().predict, x, batch_size, **settings)
 
@@ -305,8 +307,10 @@ class NeighborModel(keras.Model):
         return self._index.nearest(codes, count)
 
     def _code(self, inputs, embedded):
-        codes = embedded if self.metric is None else self.metric(inputs, training=False)
-        return self.memory.centered(flat(codes))
+        if self.metric is not None:
+            return self.memory.centered(flat(self.metric(inputs, training=False)))
+        self._check_shape("inputs", embedded.shape)
+        return self.memory.centered(flat(embedded))
 
     def _answer(self, inputs, embedded):
         indices = self.arrange(self._nearest(inputs, embedded).indices)
@@ -325,6 +329,18 @@ class NeighborModel(keras.Model):
                 f"{type(self).__name__} '{self.name}' holds no training points. Call adapt() first."
             )
 
+    def _check_shape(self, name, shape):
+        """Raises unless a batch holds points shaped like the stored ones, where that is known."""
+        stored, found = self.memory.sample_shape, tuple(shape)[1:]
+        if found != stored and None not in found:
+            expected = f"a batch of points of shape {stored}, as those given to adapt()"
+            raise checks.refused(name, expected, f"shape {tuple(shape)}")
+
+    def _check_queries(self, x):
+        # Here and not in the program, which may have been compiled for any shape.
+        if self.embedding is None:
+            self._check_shape("x", x.shape)
+
     def _learn(self, batch):
         """What is stored of some points: flat rows, their features and codes; and a shape."""
         embedded = self._embed(ops.convert_to_tensor(batch))
@@ -341,13 +357,16 @@ class NeighborModel(keras.Model):
             raise ValueError("The backbone or the metric returns values that are not finite.")
         return rows, shape
 
-    def _over_batches(self, name, answer, x, batch_size):
+    def _over_batches(self, name, answer, x, batch_size, check=None):
         self._check_adapted()
+        check = self._check_queries if check is None else check
         if name not in self._programs:
             self._programs[name] = backend.compile_over(self, answer)
         run = self._programs[name]
-        batches = Points(x).batches(batch_size)
-        parts = [run(np.asarray(batch, "float32")) for batch, _ in batches]
+        parts = []
+        for batch, _ in Points(x).batches(batch_size):
+            check(batch)
+            parts.append(run(np.asarray(batch, "float32")))
         return keras.tree.map_structure(
             lambda *leaves: np.concatenate([ops.convert_to_numpy(leaf) for leaf in leaves]), *parts
         )

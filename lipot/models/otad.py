@@ -183,6 +183,9 @@ class OTAD(NeighborModel):
             `((query, neighbors, features), exact, own)`: inputs of a solver, the exact
             solution and the backbone's own feature, `(n, d)`.
         """
+        self._check_adapted()
+        if self.memory.size < 2:
+            raise ValueError("A point has no neighbors beside itself: this model stores only one.")
 
         def answer(_, batch):
             embedded = self._embed(batch)
@@ -224,8 +227,13 @@ class OTAD(NeighborModel):
 
         start = rng.normal(size=x.shape).astype("float32")
         start *= eps / np.sqrt(np.sum(start**2, axis=tuple(range(1, x.ndim)), keepdims=True))
+        pairs = np.stack([x, start], axis=1)
         return self._over_batches(
-            f"local_lipschitz {steps}", climb, np.stack([x, start], axis=1), batch_size
+            f"local_lipschitz {steps}",
+            climb,
+            pairs,
+            batch_size,
+            check=lambda pair: self._check_queries(pair[:, 0]),
         )
 
     def _sharing(self, **changes):

@@ -366,3 +366,19 @@ def test_arguments_that_cannot_be_are_named(ask, name):
     model = OTAD(network, network, neighbors=3).adapt(x)
     with pytest.raises(ValueError, match=f"argument `{name}`"):
         ask(model, x)
+
+
+@pytest.mark.parametrize("ask", ["predict", "features", "codes", "neighborhoods"])
+@pytest.mark.parametrize("wrong", [points()[:, :3], points()[:, :, None], points()[0]])
+def test_queries_shaped_unlike_the_points_are_refused(ask, wrong):
+    model = adapted()
+    # Compiled for two sizes of a batch, a program may take any shape.
+    for count in (3, 7):
+        getattr(model, ask)(points(count))
+    with pytest.raises(ValueError, match=r"`x`.*points of shape \(4,\).*Received: shape"):
+        getattr(model, ask)(wrong)
+
+
+def test_a_point_alone_has_no_neighbor():
+    with pytest.raises(ValueError, match="stores only one"):
+        OTAD(*network()).adapt(points(1)).without_itself(points(1))
