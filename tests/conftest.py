@@ -34,21 +34,21 @@ from tests.slow_tests import SLOW
 # A file is one process's: where a long one comes last, the others wait for it with nothing to do.
 LONG_FILES = (
     "test_docs.py",
-    "test_spectral_layers.py",
     "test_orthogonal_convolutions.py",
-    "test_otad.py",
     "test_auto_attack.py",
-    "test_linf.py",
+    "test_otad.py",
     "test_neighbors.py",
     "test_adversarial_model.py",
+    "test_spectral_layers.py",
+    "test_replicas.py",
+    "test_linf.py",
     "test_augmentation.py",
-    "test_art_attacks.py",
-    "test_block_norms.py",
     "test_cli.py",
-    "test_batches.py",
+    "test_art_attacks.py",
     "test_histories.py",
-    "test_manifold_adam.py",
     "test_cli_evaluate.py",
+    "test_plain.py",
+    "test_evaluate.py",
 )
 
 

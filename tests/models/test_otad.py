@@ -64,7 +64,7 @@ def test_more_neighbors_than_points():
     model = OTAD(*network(), neighbors=10).adapt(points(3))
     assert model.neighborhoods(points(2, seed=1)).indices.shape == (2, 3)
     assert np.all(lipot.certify(model, points(2, seed=1)).neighbors.set_radius == np.inf)
-    assert np.all(np.isfinite(model.predict(points(2, seed=1), verbose=0)))
+    assert np.all(np.isfinite(model.features(points(2, seed=1))))
 
 
 def test_repeated_points_are_stored_once():
