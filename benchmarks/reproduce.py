@@ -105,7 +105,7 @@ def _row(table, row):
         row["label"],
         pairs,
         source=_source(name, record, paths[0][0], table),
-        spent="; ".join(filter(None, [_spent(record["figures"], paths[0][0]), row.get("note")])),
+        spent="; ".join(filter(None, [_spent(record["figures"], table, paths), row.get("note")])),
         command=command if left else "",
     )
 
@@ -128,16 +128,27 @@ def _interval(figures, path, table):
     return f" ({low} to {high})"
 
 
-def _spent(figures, label):
-    """Seeds and minutes of a row of `benchmarks.papers`."""
-    seeds = _found(figures, [label, "seeds"])
+def _spent(figures, table, paths):
+    """Seeds and minutes of a row of `benchmarks.papers`, and what only some of the seeds have."""
+    seeds = _found(figures, [paths[0][0], "seeds"])
     if not isinstance(seeds, dict):
         return ""
-    minutes = [f"{made['minutes']['processor']:.0f}" for made in seeds.values()]
+    holders = [[s for s, made in seeds.items() if _found(made, path[2:])] for path in paths]
+    used = [seed for seed in seeds if any(seed in held for held in holders)]
+    minutes = [f"{seeds[seed]['minutes']['processor']:.0f}" for seed in used]
     minutes = ["under 1" if text == "0" else text for text in minutes]
     unit = "minute" if minutes in (["1"], ["under 1"]) else "minutes"
-    word = "seeds" if len(seeds) > 1 else "seed"
-    return f"{word} {', '.join(seeds)}: {', '.join(minutes)} processor {unit}"
+    spent = f"{_seeds(used)}: {', '.join(minutes)} processor {unit}"
+    partial = [
+        f"{column} of {_seeds(held)} alone"
+        for column, held in zip(table["columns"], holders)
+        if held and held != used
+    ]
+    return "; ".join([spent, *partial])
+
+
+def _seeds(names):
+    return f"{'seeds' if len(names) > 1 else 'seed'} {', '.join(names)}"
 
 
 def _text(value, table):

@@ -67,6 +67,15 @@ def test_rows_are_made_in_order_of_need_and_stored(table, made):
     assert first["intervals"]["clean"] == pytest.approx([0.8238, 0.9836], abs=1e-4)
 
 
+def test_what_only_some_seeds_are_short_of_is_said_with_them():
+    seeds = {
+        "0": {"short of the paper": "1 epoch; in bfloat16"},
+        "1": {"short of the paper": "1 epoch"},
+    }
+    assert runner._short_of_the_paper(seeds) == "1 epoch; seed 0 in bfloat16"
+    assert runner._short_of_the_paper({"1": seeds["1"]}) == "1 epoch"
+
+
 def test_what_is_stored_is_not_made_again(table, made):
     runner.run_table(table, "t", hours=1.0, rows=["first"], seeds=[0])
     before = list(made)

@@ -100,13 +100,24 @@ class _Stored:
         made["minutes"] = {key: round(value, 2) for key, value in run.stopwatch.minutes.items()}
         made["settings"], made["machine"] = self._settings, environment()
         made["date"] = time.strftime("%Y-%m-%d")
-        found["short of the paper"] = self._table.shortfall(row, self._settings)
+        made["short of the paper"] = self._table.shortfall(row, self._settings)
+        found["short of the paper"] = _short_of_the_paper(found["seeds"])
         found["paper"] = self._table.rows[row]
         found["mean"] = _mean(list(found["seeds"].values()), figures, found.get("mean", {}))
         found["intervals"] = _widest([made["intervals"] for made in found["seeds"].values()])
         in_order = {name: self._rows[name] for name in self._table.rows if name in self._rows}
         seeds = sorted({int(seed) for one in in_order.values() for seed in one["seeds"]})
         write_result(self._name, in_order, seed=seeds, settings=self._settings)
+
+
+def _short_of_the_paper(seeds):
+    """What all seeds are short of, then what only some are, with the seeds."""
+    parts = {seed: made["short of the paper"].split("; ") for seed, made in seeds.items()}
+    told = list(dict.fromkeys(part for own in parts.values() for part in own))
+    of = {part: [seed for seed, own in parts.items() if part in own] for part in told}
+    shared = [part for part in told if len(of[part]) == len(seeds)]
+    others = [f"seed {', '.join(of[part])} {part}" for part in told if part not in shared]
+    return "; ".join([*shared, *others])
 
 
 def _mean(seeds, figures, before):

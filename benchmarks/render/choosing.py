@@ -36,12 +36,18 @@ def _cost(record, row):
     if row:
         made = figures[row]["seeds"]
         minutes = [one["minutes"]["processor"] for one in made.values()]
-        return _points(settings), len(made), f"{_mean(minutes):.0f} processor, with attacks"
+        return _points(settings), _seeds(made), f"{_mean(minutes):.0f} processor, with attacks"
     if "runs" in figures:
         minutes = [one["processor_minutes"] for one in figures["runs"].values()]
         return "", len(minutes), f"{_mean(minutes):.0f} processor"
     spent = f"{figures['minutes']:.0f} by the clock" if "minutes" in figures else ""
     return _points(settings), 1, spent
+
+
+def _seeds(made):
+    """How many seeds there are, and how many of them AutoAttack saw where those are fewer."""
+    attacked = sum("autoattack" in one for one in made.values())
+    return f"{len(made)}, AutoAttack {attacked}" if 0 < attacked < len(made) else len(made)
 
 
 def _points(settings):
