@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib.metadata
+import warnings
 
 import keras
 import numpy as np
@@ -17,6 +18,7 @@ from lipot.evaluation.run.randomness import drawn_from
 from lipot.evaluation.run.task import make_task, recipe, remake
 from lipot.evaluation.sanity import checks as sanity_checks
 from lipot.evaluation.sanity.gradients import check_gradients
+from lipot.interop.art.estimator import NotFinite
 from lipot.progress import Bar, Silence
 from lipot.workers import Pool
 
@@ -207,7 +209,11 @@ def _views(task, outcome, seed):
     # Neither "stands" nor "wrong" is an attack's index.
     broken_by = np.maximum(outcome.broken_by[task.middle], -1)
     shown = {"eps": task.middle_eps, "attacks": names[broken_by], "seed": seed}
-    return page_views.compute(task, outcome.x_adv[task.middle], **shown)
+    try:
+        return page_views.compute(task, outcome.x_adv[task.middle], **shown)
+    except NotFinite as error:
+        warnings.warn(f"The report has no pictures. {error}", stacklevel=3)
+        return {}
 
 
 def _versions():

@@ -117,6 +117,8 @@ def _standing(outcome, step):
 def attack(task, spec, step, x, y, seed):
     """Attacks some points: `level`, the index of the least radius each breaks at, and `x_adv`.
 
+    `broken_off` counts those where the attack met outputs that are not finite and found nothing.
+
     Args:
         task: `Task`; its own points are not looked at.
         spec: `AttackSpec`.
@@ -136,10 +138,11 @@ def attack(task, spec, step, x, y, seed):
         warnings.simplefilter("ignore")
         built = spec.build(task.target, task.norm, eps, **spec.settings)
         moved = task.run(built, x, y)
-        level, x_adv = judge(task, x, y, moved, steps)
+        level, x_adv = judge(task, x, y, moved.points, steps)
     broken = level < len(task.eps)
     seconds = np.array(time.perf_counter() - started)
-    return {"level": level, "x_adv": x_adv[broken], "seconds": seconds}
+    lost = np.sum(moved.broken_off & ~broken)
+    return {"level": level, "x_adv": x_adv[broken], "seconds": seconds, "broken_off": lost}
 
 
 def judge(task, x, y, moved, steps):
@@ -173,6 +176,13 @@ def judge(task, x, y, moved, steps):
 
 def _record(outcome, index, name, rows, found):
     outcome.seconds[name] += float(found["seconds"])
+    # Steps that an older version stored do not say it.
+    if lost := int(found.get("broken_off", 0)):
+        warnings.warn(
+            f"The attack '{name}' broke off at {lost} points, where it met outputs of the model "
+            "or inputs that are not finite. It counts as having found nothing there.",
+            stacklevel=5,
+        )
     broken = found["level"] < len(outcome.broken_by)
     for row, level, x_adv in zip(rows[broken], found["level"][broken], found["x_adv"]):
         # What breaks in a ball breaks in every larger one.

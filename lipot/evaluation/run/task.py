@@ -8,6 +8,7 @@ import numpy as np
 
 from lipot import checks
 from lipot.certificates.input_scale import input_scale
+from lipot.evaluation.run.moves import move
 from lipot.evaluation.run.outputs import Outputs, find_outputs
 from lipot.evaluation.run.randomness import draws, is_random, mean_prediction
 from lipot.evaluation.run.ranges import Range, find_range
@@ -57,10 +58,11 @@ class Task(NamedTuple):
         return self.eps[self.middle]
 
     def run(self, attack, x, y):
-        """Has an ART attack move some points."""
+        """Has an ART attack move some points, as `Moved`."""
         # One-hot, the one form that every attack of ART reads.
         labels = np.eye(self.target.nb_classes, dtype="float32")[y]
-        return self.range.from_unit(np.asarray(attack.generate(self.range.to_unit(x), labels)))
+        moved = move(attack, self.range.to_unit(x), labels)
+        return moved._replace(points=self.range.from_unit(moved.points))
 
     def classes(self, x):
         """Classes that the model itself decides for, by its own `predict`."""

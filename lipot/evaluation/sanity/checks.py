@@ -65,7 +65,7 @@ class Probe(NamedTuple):
         x, y = task.x[rows], task.y[rows]
         with seeded(self.seed), drawn_from(self.seed, task.model):
             moved = task.run(build(task.target, eps / task.range.width), x, y)
-            level, _ = judge(task._replace(eps=(eps,)), x, y, moved, [0])
+            level, _ = judge(task._replace(eps=(eps,)), x, y, moved.points, [0])
         return level == 0
 
     def broken_by_pgd(self, eps, steps=_STEPS):

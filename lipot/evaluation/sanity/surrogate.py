@@ -52,7 +52,9 @@ def _questions(task, rng):
     spread = 0.1 * rng.random((len(rows), *[1] * (clean.ndim - 1)))
     noisy = clean[rows] + spread * rng.normal(size=clean[rows].shape)
     x = np.concatenate([clean, np.clip(noisy, 0.0, 1.0)]).astype("float32")
-    return x, task.classes(task.range.from_unit(x))
+    answers = task.classes(task.range.from_unit(x))
+    # Where the model says nothing, there is nothing to imitate.
+    return x[answers >= 0], answers[answers >= 0]
 
 
 def _network(shape, classes, seed):

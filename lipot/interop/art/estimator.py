@@ -13,6 +13,20 @@ from lipot.backend.keras_graph import random_states
 from lipot.interop.art.losses import resolve
 
 
+class NotFinite(ValueError):
+    """A model answered an attack with NaN or infinity, or was asked about such inputs.
+
+    Args:
+        message: What is said of it.
+        points: The inputs of which the model gave such outputs, `(n, ...)`; `None` where the
+            inputs were none themselves.
+    """
+
+    def __init__(self, message, points=None):
+        super().__init__(message)
+        self.points = points
+
+
 class _CompiledEstimator:
     """What an ART attack calls, answered by `Programs`."""
 
@@ -100,10 +114,13 @@ class _CompiledEstimator:
         """
         x = self._check_inputs(x)
         predictions = self._programs.predict(x)
-        if not np.all(np.isfinite(predictions)):
-            raise ValueError(
+        finite = np.isfinite(predictions).all(axis=1)
+        if not np.all(finite):
+            raise NotFinite(
                 f"Model '{self.keras_model.name}' returns NaN or infinite outputs on finite "
-                "inputs. Expected a model with finite weights."
+                "inputs. Expected finite weights, and no layer that divides by zero or takes the "
+                "logarithm of it.",
+                x[~finite],
             )
         return predictions
 
@@ -202,7 +219,7 @@ class _CompiledEstimator:
             )
         if not np.all(np.isfinite(x)):
             # A NaN may leave a ReLU as a zero: the attack would seem to succeed.
-            raise ValueError(
+            raise NotFinite(
                 "Invalid value received for argument `x`. Expected finite values. Received: "
                 f"{np.count_nonzero(~np.isfinite(x))} NaN or infinite ones. If the data are "
                 "finite, the attack made them: SquareAttack does, in l2 on images of less than "

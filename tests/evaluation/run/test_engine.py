@@ -1,6 +1,8 @@
 """Each attack gets what still stands, and what it finds is judged ball by ball."""
 
+import keras
 import numpy as np
+import pytest
 
 import lipot
 from lipot.evaluation import STANDS
@@ -44,3 +46,61 @@ def test_a_diverged_attack_found_nothing():
     x = np.array([[0.6, 0.0]], "float32")
     report = lipot.evaluate(linear(*STEP), x, [0], 2, 0.2, [spec("nan", np.nan, calls=[])], **QUIET)
     assert report.table()["robust"].tolist() == [1.0]
+
+
+class NanBelow(keras.layers.Layer):
+    """NaN for every class where the difference of two logits is below a number."""
+
+    def __init__(self, least):
+        super().__init__()
+        self.least = least
+
+    def call(self, logits):
+        lead = logits[:, :1] - logits[:, 1:]
+        return keras.ops.where(lead < self.least, float("nan"), logits)
+
+
+def with_gap():
+    # The lead is 10 (x_0 - 0.5): there is no answer at all below x_0 = 0.6.
+    model = linear(*STEP, after=[NanBelow(1.0)])
+    return model, np.array([[0.65, 0.5], [0.7, 0.2], [1.0, 0.5]], "float32")
+
+
+@pytest.mark.parametrize("attack", ["pgd", "mim", "deepfool", "cw", "square"])
+def test_no_answer_is_a_wrong_one_and_ends_no_evaluation(attack):
+    model, x = with_gap()
+    report = lipot.evaluate(model, x, [0, 0, 0], "inf", 0.2, [attack], **QUIET)
+    (evaluation,) = report.evaluations
+    broken = evaluation.broken_by[0.2]
+    # The gradient says where to go.
+    assert attack in ("deepfool", "cw") or broken.tolist() == [0, 0, STANDS]
+    assert broken[2] == STANDS
+
+
+class Asking:
+    """Asks about points beyond the line, however far that is, and breaks off there."""
+
+    def __init__(self, target):
+        self.target = target
+
+    def generate(self, x, y):
+        moved = np.where(np.arange(x.shape[1]) == 0, np.float32(0.1), x)
+        self.target.predict(moved)
+        return x
+
+
+def test_an_attack_that_broke_off_outside_the_ball_says_so():
+    model, x = with_gap()
+    asks = spec("asks", 0.0, calls=[])._replace(build=lambda target, norm, eps: Asking(target))
+    with pytest.warns(UserWarning, match="'asks' broke off at 2 points"):
+        report = lipot.evaluate(model, x, [0, 0, 0], "inf", 0.07, [asks], **QUIET)
+    assert report.evaluations[0].broken_by[0.07].tolist() == [0, STANDS, STANDS]
+
+
+def test_the_whole_report_of_a_model_with_no_answers():
+    model, _ = with_gap()
+    x = np.random.default_rng(0).uniform((0.65, 0.0), 1.0, (24, 2)).astype("float32")
+    loud = {**QUIET, "sanity": True, "views": True}
+    with pytest.warns(UserWarning, match="no pictures"):
+        report = lipot.evaluate(model, x, np.zeros(24, int), "inf", 0.1, "quick", **loud)
+    assert report.table()["robust"].tolist() == [np.mean(x[:, 0] > 0.7)]

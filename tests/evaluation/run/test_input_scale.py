@@ -189,3 +189,12 @@ def test_an_adversarial_model_is_what_it_trains():
         inside, attack=lipot.attacks.FGSM(eps=8.0), losses=[lipot.losses.AdversarialCrossentropy()]
     )
     assert input_scale(model, 255 * x) == InputScale(0.0, 1.0, True)
+
+
+def test_untold_pixels_are_warned_of_once():
+    x, y, _ = digits()
+    loud = {**QUIET, "views": True, "clip_values": (0, 255)}
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        lipot.evaluate(network(factor=255.0), 255.0 * x, y, "inf", 2.0, ["fgsm"], **loud)
+    assert sum("inputs reach 255" in str(warning.message) for warning in caught) == 1
