@@ -151,7 +151,8 @@ class OTClassifier(
                 divergence of the codes from the prior.
             discriminator_optimizer: Optimizer of the discriminator. With it or the next, each
                 step of the paper's algorithm has an optimizer of its own; the step of an Adam is
-                then as long whatever `weight` is.
+                then as long whatever `weight` is. Callbacks such as `ReduceLROnPlateau` change
+                the learning rate of `optimizer` alone; give the others a schedule.
             encoder_optimizer: Optimizer of the encoder against the discriminator.
             discriminator_rate: Learning rate of the discriminator, as a factor of that of
                 `optimizer`. Only where that is the only one.
