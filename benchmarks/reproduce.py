@@ -133,7 +133,11 @@ def _spent(figures, table, paths):
     seeds = _found(figures, [paths[0][0], "seeds"])
     if not isinstance(seeds, dict):
         return ""
-    holders = [[s for s, made in seeds.items() if _found(made, path[2:])] for path in paths]
+    # A share of zero is a figure too.
+    holders = [
+        [seed for seed, made in seeds.items() if _found(made, path[2:]) is not None]
+        for path in paths
+    ]
     used = [seed for seed in seeds if any(seed in held for held in holders)]
     minutes = [f"{seeds[seed]['minutes']['processor']:.0f}" for seed in used]
     minutes = ["under 1" if text == "0" else text for text in minutes]
