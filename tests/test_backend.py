@@ -120,6 +120,23 @@ def test_equal_functions_are_traced_once_in_programs_that_call_many():
         assert Scaled.runs == [2.0, 3.0]
 
 
+def test_one_trace_serves_tensors_of_all_sizes():
+    seen = []
+
+    def summed(x):
+        seen.append(tuple(x.shape))
+        return ops.sum(x)
+
+    total = backend.traced_for_all_sizes(summed)
+    sizes = [(2, 3), (4, 5), (1, 1)]
+    run = backend.compile(lambda *parts: [total(part) for part in parts])
+    sums = run(*(np.ones(size, "float32") for size in sizes))
+    assert [float(found) for found in sums] == [6.0, 20.0, 1.0]
+    assert float(total(ops.ones((7, 2)))) == 14.0
+    if keras.backend.backend() == "tensorflow":
+        assert seen == [(None, None)]
+
+
 @pytest.mark.parametrize("rows", [1, 2, 3, 5, 8])
 def test_rows_added_to_keep_shapes_few_repeat_the_last_one(rows):
     fields = [np.arange(rows), np.arange(2.0 * rows).reshape(rows, 2)]

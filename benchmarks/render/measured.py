@@ -119,7 +119,10 @@ def constants(record):
     header = ["network", "size", "first `predict`", "constant", "four certificates", "load"]
     return (
         "Seconds of the processor, over both cores. Orthogonal kernels have a constant that needs "
-        "no look at frequencies; where the load is above two, other programs ran beside.\n\n"
+        "no look at frequencies; where the load is above two, other programs ran beside. By the "
+        "clock TensorFlow may hold back the end of a first `predict` for up to as long again, with "
+        "plain Keras layers too: it tunes pipelines at moments that lie ever further apart. "
+        "`predict_on_batch` does not wait.\n\n"
         f"{markdown_table(header, rows)}"
     )
 

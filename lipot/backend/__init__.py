@@ -35,6 +35,7 @@ from lipot.backend.programs import (
     is_concrete,
     on_host,
     run_lite,
+    traced_for_all_sizes,
     traced_once,
     while_loop,
 )

@@ -51,6 +51,9 @@ class Engine:
     def traced_once(self, function):
         return function
 
+    def traced_for_all_sizes(self, function):
+        return function
+
     def few_shapes(self, arrays):
         return arrays
 

@@ -112,6 +112,25 @@ def traced_once(function):
     return engine.traced_once(function)
 
 
+def traced_for_all_sizes(function):
+    """A function of tensors that is traced once for each number of their axes and their dtypes.
+
+    Args:
+        function: Callable of tensors that reads no variable and no size of an axis.
+
+    Returns:
+        A callable with the same arguments and outputs. On JAX and PyTorch it is the function.
+
+    Example:
+
+    >>> from keras import ops
+    >>> total = traced_for_all_sizes(ops.sum)
+    >>> [float(total(ops.ones((n, 2)))) for n in (1, 2, 3)]
+    [2.0, 4.0, 6.0]
+    """
+    return engine.traced_for_all_sizes(function)
+
+
 def on_host(function, rows, outputs):
     """Calls a function of NumPy arrays, from inside a compiled program too.
 

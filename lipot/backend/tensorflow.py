@@ -20,6 +20,7 @@ class TensorFlowEngine(Engine):
 
         self.tf = tf = tensorflow
         self.traced_once = functools.lru_cache(maxsize=256)(self._traced_once)
+        self.traced_for_all_sizes = functools.lru_cache(maxsize=64)(self._traced_for_all_sizes)
         # Traced for each shape: a kernel may need the numbers.
         self._kernel = functools.lru_cache(maxsize=64)(
             functools.partial(self._program, jit_compile=True)
@@ -96,6 +97,21 @@ class TensorFlowEngine(Engine):
     def _traced_once(self, function):
         # Inlined, each call would be optimized for itself.
         return self._program(function, experimental_attributes={"_noinline": True})
+
+    def _traced_for_all_sizes(self, function):
+        program = self._traced_once(function)
+
+        @functools.cache
+        def trace(*kinds):
+            specs = (self.tf.TensorSpec([None] * axes, dtype) for axes, dtype in kinds)
+            program.get_concrete_function(*specs)
+
+        def call(*tensors):
+            # A call takes the most general trace that fits it.
+            trace(*((len(tensor.shape), tensor.dtype) for tensor in tensors))
+            return program(*tensors)
+
+        return call
 
     def compile_over(self, model, function):
         forward = functools.partial(model, training=False)

@@ -55,9 +55,8 @@ class Hermitian(NamedTuple):
         )
         return ops.concatenate(products, axis=-1)
 
-    def all_below(self, level):
+    def all_below(self, level, identity):
         """Whether all eigenvalues are below a number, a boolean scalar."""
-        identity = ops.eye(int(self.real.shape[-1]), dtype=self.real.dtype)
         return backend.positive_definite(level * identity - self.real, -self.imag)
 
 
@@ -92,20 +91,29 @@ def block_norm_bound(real, imag):
     3.0
     """
     grams = gram_matrices(real, imag)
+    identity = ops.eye(int(grams.real.shape[-1]), dtype=grams.real.dtype)
+    # A network has kernels of many sizes, and to trace this takes longer than to run it on most.
+    return backend.traced_for_all_sizes(_bound)(*grams, _start(grams), identity)
+
+
+def _bound(real, imag, start, identity):
+    """The bound from Gram matrices; of no tensor does it read a size."""
+    grams = Hermitian(real, imag)
     # No eigenvalue is above the Frobenius norm.
     unit = ops.maximum(ops.max(grams.norms()), 1e-15)
     grams = grams.times(1.0 / unit)
-    return ops.sqrt(unit * _proven(grams, _found(grams)))
+    return ops.sqrt(unit * _proven(grams, _found(grams, start), identity))
 
 
-def _found(grams):
+def _found(grams, start):
     """A large eigenvalue, from below: a Rayleigh quotient, at least 1e-6."""
-    vectors = _powered(grams, _start(grams))
+    vectors = _powered(grams, start)
     level = ops.maximum(ops.max(_quotients(grams, vectors)), 1e-6)
     vectors = _filtered(grams, vectors, level, _FIRST_STEPS)
-    quotients, chosen = ops.top_k(_quotients(grams, vectors), min(_FEW, int(grams.real.shape[0])))
-    level = ops.maximum(level, quotients[0])
-    grams, vectors = grams.take(chosen), ops.take(vectors, chosen, 0)
+    quotients = _quotients(grams, vectors)
+    level = ops.maximum(level, ops.max(quotients))
+    promising = ops.argsort(quotients)[-_FEW:]
+    grams, vectors = grams.take(promising), ops.take(vectors, promising, 0)
     vectors = _filtered(grams, vectors, level, _MORE_STEPS)
     return ops.maximum(level, ops.max(_quotients(grams, vectors)))
 
@@ -153,7 +161,7 @@ def _quotients(matrices, vectors):
     return ops.sum(vectors * matrices.applied(vectors), axis=(-2, -1))
 
 
-def _proven(grams, found):
+def _proven(grams, found, identity):
     """A number that all eigenvalues are proven to be below, from one that was found, at most 1."""
 
     def unfinished(bound, slack, proven):
@@ -161,7 +169,7 @@ def _proven(grams, found):
 
     def raised(bound, slack, proven):
         bound = found * (1.0 + slack)
-        return bound, 2.0 * slack, grams.all_below(bound)
+        return bound, 2.0 * slack, grams.all_below(bound, identity)
 
     slack = ops.cast(_SLACK, grams.real.dtype)
     bound, _, _ = backend.while_loop(unfinished, raised, (found, slack, found > 1.0))

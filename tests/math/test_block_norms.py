@@ -88,7 +88,7 @@ def test_zeros():
 @pytest.mark.parametrize("guess", [1e-6, 0.5, 0.99, 1.0, 1.1, 40.0])
 def test_a_wrong_guess_costs_tightness_alone(guess, monkeypatch):
     found = block_norms._found
-    monkeypatch.setattr(block_norms, "_found", lambda grams: guess * found(grams))
+    monkeypatch.setattr(block_norms, "_found", lambda *searched: guess * found(*searched))
     blocks = random_blocks(30, 8, 8)
     # An eigenvalue is overshot by as much as the guess misses, or by all of what it is too large.
     most = max(guess, 2.0 - guess) ** 0.5
@@ -103,8 +103,9 @@ def test_no_number_below_an_eigenvalue_is_proven(missed):
     grams = block_norms.gram_matrices(
         *(ops.convert_to_tensor(p, widest_float()) for p in parts(blocks))
     )
-    assert not bool(grams.all_below(1.0 - missed))
-    assert bool(grams.all_below(1.0 + max(missed, 4 * LOW)))
+    identity = ops.eye(blocks.shape[-1], dtype=widest_float())
+    assert not bool(grams.all_below(1.0 - missed, identity))
+    assert bool(grams.all_below(1.0 + max(missed, 4 * LOW), identity))
 
 
 @pytest.mark.parametrize("size", [100, 300])
