@@ -75,9 +75,14 @@ def _hinge_kr(margin, alpha=ALPHA):
     return loss
 
 
+def hinge_kr(margin):
+    """hKR with the paper's alpha."""
+    return Method("GNP", _hinge_kr(margin))
+
+
 METHODS = {
-    "hKR 50, m 1": Method("GNP", _hinge_kr(1.0)),
-    "hKR 50, m 2.12": Method("GNP", _hinge_kr(2.12)),
+    "hKR 50, m 1": hinge_kr(1.0),
+    "hKR 50, m 2.12": hinge_kr(2.12),
     "GNP hinge, m 1": Method("GNP", _hinge(1.0)),
     "GNP hinge, m 2.12": Method("GNP", _hinge(2.12)),
     "GNP log": Method("GNP", _log),
