@@ -65,19 +65,19 @@ def _hinge(margin):
     return loss
 
 
-def _hinge_kr(margin, alpha=ALPHA):
+def _hinge_kr(margin, alpha=ALPHA, balanced=False):
     def loss(classes):
         if classes == 2:
             return losses.HKR(alpha=alpha, min_margin=2.0 * margin)
         # A q-th of equation 12: both of its terms are sums over the classes.
-        return losses.MulticlassHKR(alpha=alpha, min_margin=2.0 * margin, balanced=False)
+        return losses.MulticlassHKR(alpha=alpha, min_margin=2.0 * margin, balanced=balanced)
 
     return loss
 
 
-def hinge_kr(margin):
-    """hKR with the paper's alpha."""
-    return Method("GNP", _hinge_kr(margin))
+def hinge_kr(margin, balanced=False):
+    """hKR with the paper's alpha; balanced, an image's class weighs as much as all others."""
+    return Method("GNP", _hinge_kr(margin, balanced=balanced))
 
 
 METHODS = {

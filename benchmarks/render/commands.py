@@ -15,6 +15,7 @@ COMMANDS = {
     "certified_mnist": "measure.training.certified_mnist",
     "constant_time": "measure.speed.constant_time",
     "evaluate_mnist": "measure.attacks.evaluate_mnist",
+    "hkr_margin": "measure.training.hkr_margin",
     "hkr_mnist": "measure.training.hkr_mnist",
     "interrupted_evaluation": "measure.attacks.interrupted_evaluation --points 100",
     "linf_mnist": "measure.training.linf_mnist --minutes 50 --attack 300 --directions 10000",
