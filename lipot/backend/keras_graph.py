@@ -88,7 +88,25 @@ class Step:
         specs = {id(t): keras.KerasTensor(s, t.dtype) for t, s in zip(self.inputs, shapes)}
         args, kwargs = self.arguments(specs)
         kwargs = {name: value for name, value in kwargs.items() if name != "training"}
-        return keras.tree.flatten(self.operation.compute_output_spec(*args, **kwargs))
+        # What says no shapes itself is run on symbols, with the casts of a whole call.
+        says = any(map(self._says, ("compute_output_shape", "compute_output_spec")))
+        operation = self.operation if says else _Call(self.operation)
+        return keras.tree.flatten(operation.compute_output_spec(*args, **kwargs))
+
+    def _says(self, method):
+        own, stock = (getattr(c, method, None) for c in (type(self.operation), keras.layers.Layer))
+        return own is not stock
+
+
+class _Call(keras.Operation):
+    """A layer as an operation: its shapes are those of its whole call."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self._layer = layer
+
+    def call(self, *args, **kwargs):
+        return self._layer(*args, **kwargs)
 
 
 def graph_core(model: Any) -> Any:

@@ -102,7 +102,8 @@ def check_sizes(step, nodes, outputs):
     if all(fits[: len(nodes)]) and not all(fits):
         raise ValueError(
             f"'{step.operation.name}' cannot be certified: it gives other sizes than its graph "
-            f"says. Expected {[tuple(t.shape) for t in step.outputs]}. "
+            f"says. Expected {[tuple(t.shape) for t in step.outputs]}, or a model made anew where "
+            "an argument of a layer was changed. "
             f"Received: {[tuple(t.shape) for t in outputs]}"
         )
 

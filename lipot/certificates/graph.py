@@ -262,9 +262,12 @@ def _outputs(step, args, kwargs, nodes):
     if nodes[0].computed is not None:
         return keras.tree.flatten(_run(step.operation, args, kwargs))
     same = [tuple(t.shape) == node.shape for t, node in zip(step.inputs, nodes)]
-    if step.outputs and all(same):
-        return step.outputs
-    return step.outputs_for([node.shape for node in nodes])
+    found = step.outputs_for([node.shape for node in nodes])
+    if not step.outputs or not all(same):
+        return found
+    # An argument of a layer may have been changed since the graph was made.
+    check_sizes(step, nodes, found)
+    return step.outputs
 
 
 def _broadcast(step, values, nodes, sizes, outputs):

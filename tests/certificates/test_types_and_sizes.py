@@ -215,6 +215,15 @@ def test_a_root_in_half_precision_counts_as_it_is_taken(dtype, variance):
     assert lipot.lipschitz_constant(model) >= 1.0 / max(applied, keras.config.epsilon())
 
 
+@pytest.mark.parametrize("invert", [False, True])
+def test_the_least_deviation_in_double_precision_counts_as_it_is_written(invert):
+    """A cast of Keras's epsilon goes by way of float32 and changes it; the layer does not cast."""
+    layer = keras.layers.Normalization(mean=0.0, variance=1e-30, invert=invert, dtype="float64")
+    model = keras.Sequential([keras.Input((1,), dtype="float64"), layer])
+    epsilon = keras.config.epsilon()
+    assert lipot.lipschitz_constant(model) >= (epsilon if invert else 1.0 / epsilon)
+
+
 SPLITS = {
     "InvertibleDownSampling": lambda: lipot.layers.InvertibleDownSampling((2, 1)),
     "SkewOrthogonalConv2D": lambda: lipot.layers.SkewOrthogonalConv2D(2, 1, strides=(2, 1)),

@@ -85,14 +85,16 @@ def normalization(layer, input_shape, norm):
     variance = applied_wide(layer.variance, layer.compute_dtype)
     mean = applied_wide(layer.mean, layer.compute_dtype)
     check_not_repeated(layer, input_shape, mean.shape)
-    least = applied(keras.config.epsilon(), layer.compute_dtype)
+    # As it was written and as a cast leaves it, by way of float32: Keras may apply either.
+    epsilon = keras.config.epsilon()
+    least = [epsilon, float(applied(epsilon, layer.compute_dtype))]
     # Keras takes the root in the layer's type, which may round it either way.
     rounded = applied_wide(ops.sqrt(ops.cast(layer.variance, layer.compute_dtype)), "float64")
-    roots = np.maximum(np.stack([np.sqrt(variance), rounded]), least)
+    roots = np.stack([np.sqrt(variance), rounded])
     if layer.invert:
-        deviation = np.max(roots, axis=0)
+        deviation = np.maximum(np.max(roots, axis=0), max(least))
         return channelwise(deviation, np.abs(mean), input_shape, norm).with_factor(deviation)
-    deviation = np.min(roots, axis=0)
+    deviation = np.maximum(np.min(roots, axis=0), min(least))
     _divisor(layer, deviation, layer.compute_dtype)
     centered = channelwise(np.ones_like(deviation), np.abs(mean), input_shape, norm)
     bound = channelwise(1.0 / deviation, np.abs(mean) / deviation, input_shape, norm)
