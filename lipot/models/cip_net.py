@@ -65,12 +65,7 @@ class CIPNet(keras.Model):
         self.last_normalization = keras.layers.LayerNormalization(epsilon=1e-6)
 
     def build(self, input_shape):
-        query, neighbors, features = (tuple(shape) for shape in input_shape)
-        if neighbors != features or neighbors[1:] != (self.neighbors, query[-1]):
-            raise ValueError(
-                f"Expected inputs of shapes (batch, d), (batch, {self.neighbors}, d) and "
-                f"(batch, {self.neighbors}, d). Received: {input_shape}."
-            )
+        query, neighbors, features = self._shapes(input_shape)
         self.project_points.build(neighbors)
         self.project_features.build(features)
         tokens = (None, 2 * self.neighbors + 1, self.width)
@@ -89,6 +84,8 @@ class CIPNet(keras.Model):
         self.built = True
 
     def call(self, inputs, training=None):
+        # Keras builds once: what comes later may be shaped otherwise.
+        self._shapes(keras.tree.map_structure(lambda x: tuple(x.shape), inputs))
         query, neighbors, features = inputs
         points = self.project_points(ops.concatenate([query[:, None], neighbors], axis=1))
         tokens = ops.concatenate(
@@ -106,7 +103,23 @@ class CIPNet(keras.Model):
         return answer + ops.mean(features, axis=1)
 
     def compute_output_shape(self, input_shape):
-        return tuple(input_shape[0])
+        return self._shapes(input_shape)[0]
+
+    def _shapes(self, given):
+        """The shapes of query, neighbors and features; raises where they are no such three."""
+        are_three = isinstance(given, list | tuple) and len(given) == 3
+        if are_three and all(isinstance(shape, list | tuple) for shape in given):
+            query, neighbors, features = (tuple(shape) for shape in given)
+            expected = (self.neighbors, *query[1:])
+            fit = [_fits(shape[1:], expected) for shape in (neighbors, features)]
+            if len(query) == 2 and all(fit):
+                return query, neighbors, features
+        raise checks.refused(
+            "inputs",
+            f"inputs of shapes (batch, d), (batch, {self.neighbors}, d) and "
+            f"(batch, {self.neighbors}, d), in a list",
+            f"{given}",
+        )
 
     def get_config(self):
         return {
@@ -116,6 +129,12 @@ class CIPNet(keras.Model):
             "blocks": self.blocks,
             "heads": self.heads,
         }
+
+
+def _fits(shape, expected):
+    """Whether a shape may be the expected one: where a size is open, it may."""
+    pairs = zip(shape, expected)
+    return len(shape) == len(expected) and all(None in pair or len({*pair}) == 1 for pair in pairs)
 
 
 def _perceptron(width, name):

@@ -20,8 +20,6 @@ class ChecksFirstBatch:
     `train_on_batch` and `test_on_batch` check each batch they are given.
     """
 
-    _outputs = None
-
     def fit(self, x=None, y=None, batch_size=None, *args, **kwargs):
         x, share = self._checked(x, batch_size, y), _share(self.attack)
         try:
@@ -61,7 +59,8 @@ class ChecksFirstBatch:
         if not _is_array(inputs) or not len(inputs):
             return
         self._check_inputs(inputs)
-        if self._outputs is None:
+        # No value of the class: one that differs on the object would undo its certificate.
+        if not hasattr(self, "_class_count"):
             self._count_outputs(inputs)
         self._check_labels(y)
 
@@ -78,11 +77,11 @@ class ChecksFirstBatch:
                 "Invalid value received for argument `classifier`. Expected a model that returns "
                 "logits. Received: outputs for the first batch that are probabilities"
             )
-        self._outputs = scores.shape[-1]
+        self._class_count = scores.shape[-1]
 
     def _check_labels(self, labels):
         if labels is not None:
-            _check_classes(labels_of(labels), self._outputs)
+            _check_classes(labels_of(labels), self._class_count)
 
 
 def _share(attack):
@@ -168,6 +167,9 @@ def _check_classes(y, count):
     if not _is_array(y):
         return
     y = ops.convert_to_numpy(y)
+    # V is how NumPy names the kind of a bfloat16.
+    if y.dtype.kind not in "biufV":
+        raise checks.refused("y", "numbers", f"dtype {y.dtype}")
     if y.dtype.kind not in "iuf" or not len(y) or count <= 1:
         return
     if len(y) == y.size:

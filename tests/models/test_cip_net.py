@@ -78,3 +78,25 @@ def test_errors(otad):
     model, x = otad
     with pytest.raises(ValueError, match="argument `alpha`.*alpha=1.5"):
         InterpolationData(model, x, alpha=1.5)
+
+
+@pytest.mark.parametrize("built", [False, True])
+@pytest.mark.parametrize(
+    "shapes",
+    [
+        (2, 5),
+        [(2, 5), (2, 3, 5)],
+        {"query": (2, 5), "neighbors": (2, 3, 5), "features": (2, 3, 5)},
+        [(2, 5), (2, 2, 5), (2, 2, 5)],
+        [(2, 5), (2, 3, 4), (2, 3, 5)],
+        [(2, 5), (2, 3, 5), (2, 3, 4)],
+    ],
+)
+def test_inputs_of_other_shapes_are_refused(shapes, built):
+    """Whether or not Keras has built the network from inputs that fit."""
+    net = CIPNet(neighbors=3, width=8, blocks=1, heads=2)
+    if built:
+        net([np.zeros((2, 5)), np.zeros((2, 3, 5)), np.zeros((2, 3, 5))])
+    inputs = keras.tree.map_shape_structure(np.zeros, shapes)
+    with pytest.raises(ValueError, match="argument `inputs`. Expected inputs of shapes"):
+        net(inputs)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from lipot import losses
+from lipot import certify, losses
 from lipot.attacks import FGSM
 from lipot.models import OTAD, Purified, SelfEnsemble, StraightThrough
 from lipot.models.adversarial_model import AdversarialModel
@@ -190,6 +190,13 @@ def test_numbers_of_no_class_are_refused(digits, form):
         robust_classifier().fit(*data, verbose=0)
 
 
+@pytest.mark.parametrize("kind", [str, object, complex])
+def test_labels_that_are_no_numbers_are_refused(digits, kind):
+    x, y = digits[0], digits[1].astype(kind)
+    with pytest.raises(ValueError, match="argument `y`. Expected numbers. Received: dtype"):
+        robust_classifier().fit(x, y, verbose=0)
+
+
 @pytest.mark.parametrize(
     "loss",
     [
@@ -286,3 +293,10 @@ def test_labels_in_a_container_of_one_train_as_in_keras(form):
     robust.fit(x, form(y), verbose=0)
     with pytest.raises(ValueError, match=r"argument `y`.*one array of labels.*2 arrays"):
         robust.fit(x, [y, y], verbose=0)
+
+
+def test_what_was_trained_can_be_certified(digits):
+    model = robust_classifier()
+    model.fit(*digits, verbose=0)
+    found, expected = (certify(each, digits[0][:8]) for each in (model, model.classifier))
+    np.testing.assert_array_equal(found.radius, expected.radius)
