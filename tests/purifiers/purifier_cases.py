@@ -13,9 +13,9 @@ def classifier():
     return keras.Sequential([keras.Input(SHAPE), *layers], name="small")
 
 
-def ape_gan(attacked=None):
+def ape_gan(attacked=None, filters=4):
     return purifiers.APEGAN(
-        purifiers.image_autoencoder(SHAPE, filters=4),
+        purifiers.image_autoencoder(SHAPE, filters=filters),
         purifiers.image_discriminator(SHAPE, filters=4),
         attacks.FGSM(0.2),
         classifier() if attacked is None else attacked,
