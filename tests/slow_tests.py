@@ -72,7 +72,7 @@ SLOW = (
     "evaluation/run/test_randomness.py::test_gradients_of_many_draws_approach_the_mean",
     "evaluation/run/test_workers.py::test_what_was_found_before_all_workers_were_lost_is_kept",
     "evaluation/sanity/test_checks.py::test_a_blind_attack_that_ran_first_is_no_sign",
-    "evaluation/sanity/test_checks.py::test_a_network_trained_against_pgd_passes[inf-eps0]",
+    "evaluation/sanity/test_checks.py::test_a_network_trained_against_pgd_passes[inf-eps0-fgsm]",
     "evaluation/sanity/test_checks.py::test_a_quantizer_is_flagged",
     "evaluation/sanity/test_checks.py::test_saturated_logits_are_flagged",
     "evaluation/test_compare.py::test_models_and_reports",
