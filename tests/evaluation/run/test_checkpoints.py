@@ -41,7 +41,8 @@ report = lipot.evaluate(
 
 
 def run_here(folder):
-    names = {"FOLDER": folder, "PAUSE": 0.0}
+    # The module of an attack is part of what it is: that of the script that was killed.
+    names = {"__name__": "__main__", "FOLDER": folder, "PAUSE": 0.0}
     exec(SCRIPT, names)
     return [row.tolist() for row in names["report"].evaluations[0].broken_by.values()]
 
