@@ -254,6 +254,17 @@ def instance(name: str, value: Any, kind: Any, expected: str) -> Any:
     return value
 
 
+def fits(shape: Iterable, expected: Iterable) -> bool:
+    """Whether a shape may be another one: where one of them leaves a size open, it may.
+
+    >>> fits((2, None, 3), (None, 5, 3)), fits((2, 5), (None, 4)), fits((2, 5), (2,))
+    (True, False, False)
+    """
+    shape, expected = tuple(shape), tuple(expected)
+    pairs = zip(shape, expected)
+    return len(shape) == len(expected) and all(n == m or None in (n, m) for n, m in pairs)
+
+
 def built_model(name: str, value: Any) -> Any:
     """Returns `value`, or raises unless it is a Keras model that has its weights.
 

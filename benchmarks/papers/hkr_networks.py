@@ -65,19 +65,16 @@ def _hinge(margin):
     return loss
 
 
-def _hinge_kr(margin, alpha=ALPHA, balanced=False):
+def hinge_kr(margin, alpha=ALPHA, balanced=False):
+    """The method hKR; balanced, the class of an image weighs as much as all others together."""
+
     def loss(classes):
         if classes == 2:
             return losses.HKR(alpha=alpha, min_margin=2.0 * margin)
         # A q-th of equation 12: both of its terms are sums over the classes.
         return losses.MulticlassHKR(alpha=alpha, min_margin=2.0 * margin, balanced=balanced)
 
-    return loss
-
-
-def hinge_kr(margin, balanced=False):
-    """hKR with the paper's alpha; balanced, an image's class weighs as much as all others."""
-    return Method("GNP", _hinge_kr(margin, balanced=balanced))
+    return Method("GNP", loss)
 
 
 METHODS = {
@@ -88,7 +85,7 @@ METHODS = {
     "GNP log": Method("GNP", _log),
     "1LIP log": Method("1-Lipschitz", _log),
     "Adv": Method("free", _log, attacked=True),
-    "KR, centred": Method("GNP", _hinge_kr(1.0, alpha=0.0), centred=True),
+    "KR, centred": hinge_kr(1.0, alpha=0.0)._replace(centred=True),
 }
 
 

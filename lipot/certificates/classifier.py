@@ -38,10 +38,7 @@ def check_inputs(x, expected):
 
 def check_shape(x, expected):
     """Returns an array, or raises unless its shape fits one with `None` for any size."""
-    fits = len(x.shape) == len(expected) and all(
-        e in (None, n) for e, n in zip(expected[1:], x.shape[1:])
-    )
-    if not fits or len(x) == 0:
+    if not checks.fits(x.shape, (None, *expected[1:])) or len(x) == 0:
         raise ValueError(
             f"Invalid value received for argument `x`. Expected at least one sample and shape "
             f"{expected}. Received: shape {x.shape}"

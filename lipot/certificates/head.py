@@ -150,25 +150,26 @@ def find_head(model, inputs, squasher=None, scaled=False):
         if is_dense(operation) and not _bends(operation, scaled):
             head = _head_at(operation, core, before, nodes[id(before)], squasher)
             return head.followed_by(later)
-        found = None if before is None else _kept_order(step, nodes[id(tensor)], scaled)
+        factor = None if before is None else uniform_factor(step)
+        found = None if before is None else _kept_order(step, factor, nodes[id(tensor)], scaled)
         if found is None:
             _check_signed(operation, tensor)
             return _head_of_logits(core, tensor, nodes[id(tensor)], squasher).followed_by(later)
         function, after = found
         if function != "linear":
             squasher = _only_squasher(operation, function, before.shape[-1], squasher)
-        scaled = scaled or uniform_factor(step) is not None
+        scaled = scaled or factor is not None
         later.insert(0, after)
         tensor = before
 
 
-def _kept_order(step, node, scaled):
+def _kept_order(step, factor, node, scaled):
     """The function of a step that keeps the order of logits or turns it around, and its `Later`."""
     operation = step.operation
     dtype = keras.backend.standardize_dtype(step.outputs[0].dtype)
     if isinstance(operation, keras.layers.Layer):
         dtype = operation.compute_dtype
-    machine, factor = float_format(dtype), uniform_factor(step)
+    machine = float_format(dtype)
     if factor is not None:
         machine = folding(machine, node.computed.folded)
         # What the type cannot hold may count as zero, or as infinite, and so may its inverse.

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lipot import checks
-from lipot.math.padding import PADDINGS, explicit_amounts
+from lipot.math.padding import PADDINGS, explicit_widths
 
 # What copies values, as NumPy names it.
 _NUMPY_PAD_MODES = {"circular": "wrap", "reflect": "reflect", "symmetric": "symmetric"}
@@ -237,10 +237,8 @@ def pair_of(value, name):
 
 
 def _axis_padding(extent, size, stride, padding):
-    if padding == "causal":
-        return extent - 1, 0
     if padding != "same":
-        return explicit_amounts((extent,), padding) * 2
+        return explicit_widths((extent,), padding)[0]
     total = max((-(-size // stride) - 1) * stride + extent - size, 0)
     return total // 2, total - total // 2
 

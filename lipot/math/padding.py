@@ -26,6 +26,19 @@ def explicit_amounts(kernel_size, padding):
     return tuple(size // 2 for size in kernel_size)
 
 
+def explicit_widths(kernel_size, padding):
+    """As `explicit_amounts`, before and after each axis; `"causal"` zeros all come before.
+
+    Example:
+
+    >>> explicit_widths((3, 5), "circular"), explicit_widths((3, 1), "causal")
+    (((1, 1), (2, 2)), ((2, 0), (0, 0)))
+    """
+    if padding == "causal":
+        return tuple((size - 1, 0) for size in kernel_size)
+    return tuple((amount, amount) for amount in explicit_amounts(kernel_size, padding))
+
+
 def pad_spatial(images, amounts, padding, axes=(1, 2)):
     """Pads the spatial axes of a batch of images on both sides.
 

@@ -111,7 +111,7 @@ class CIPNet(keras.Model):
         if are_three and all(isinstance(shape, list | tuple) for shape in given):
             query, neighbors, features = (tuple(shape) for shape in given)
             expected = (self.neighbors, *query[1:])
-            fit = [_fits(shape[1:], expected) for shape in (neighbors, features)]
+            fit = [checks.fits(shape[1:], expected) for shape in (neighbors, features)]
             if len(query) == 2 and all(fit):
                 return query, neighbors, features
         raise checks.refused(
@@ -129,12 +129,6 @@ class CIPNet(keras.Model):
             "blocks": self.blocks,
             "heads": self.heads,
         }
-
-
-def _fits(shape, expected):
-    """Whether a shape may be the expected one: where a size is open, it may."""
-    pairs = zip(shape, expected)
-    return len(shape) == len(expected) and all(None in pair or len({*pair}) == 1 for pair in pairs)
 
 
 def _perceptron(width, name):

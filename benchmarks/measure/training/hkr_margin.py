@@ -26,7 +26,7 @@ KINDS = {"weighed": True, "equation 12": False}
 def proven(problem, margin, balanced, options):
     """Clean and proven shares of the held-out images after a short training."""
     keras.utils.set_random_seed(options.seed)
-    method = hkr_networks.hinge_kr(margin, balanced)
+    method = hkr_networks.hinge_kr(margin, balanced=balanced)
     network = hkr_networks.network(method, problem.x_train.shape[1:], problem.classes)
     x, y = problem.x_train[:-HELD_OUT], problem.y_train[:-HELD_OUT]
     steps = options.epochs * -(-len(x) // options.batch_size)

@@ -132,10 +132,7 @@ def _points(model, x):
         x = checks.array("x", x, "an array of points, all of one shape")
     expected = getattr(model, "input_shape", None)
     expected = tuple(expected) if isinstance(expected, tuple | list) else (None,) * x.ndim
-    fits = len(expected) == x.ndim and all(
-        e in (None, n) for e, n in zip(expected[1:], x.shape[1:])
-    )
-    if x.ndim < 2 or not fits or len(x) == 0:
+    if x.ndim < 2 or not checks.fits(x.shape, (None, *expected[1:])) or len(x) == 0:
         shape = "(points, ...)" if None in expected[1:] else f"(points, {str(expected[1:])[1:-1]})"
         raise checks.refused("x", f"at least one point, and shape {shape}", f"shape {x.shape}")
     if x.dtype.kind not in "biuf":

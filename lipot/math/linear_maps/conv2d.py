@@ -10,7 +10,7 @@ from lipot.math import convolution
 from lipot.math.block_orthogonal import autocorrelation_bound
 from lipot.math.linear_maps.images import ImageMap, is_tight
 from lipot.math.norms import largest_sum
-from lipot.math.padding import explicit_amounts, pad_spatial
+from lipot.math.padding import explicit_amounts, explicit_widths, pad_spatial
 
 _ZEROS = ("same", "valid", "constant", "causal")
 
@@ -46,7 +46,7 @@ class Conv2D(ImageMap):
     @property
     def pads(self):
         """Pixels added before and after each spatial axis ahead of the convolution."""
-        return tuple((n, n) for n in explicit_amounts(self.extents, self.padding))
+        return explicit_widths(self.extents, self.padding)
 
     def check(self, input_shape):
         channels = self.channels(input_shape)
@@ -193,10 +193,6 @@ class CausalConv2D(Conv2D):
     """
 
     paddings = ("causal",)
-
-    @property
-    def pads(self):
-        return tuple((extent - 1, 0) for extent in self.extents)
 
 
 @dataclasses.dataclass(frozen=True)
