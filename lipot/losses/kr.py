@@ -30,7 +30,7 @@ class KantorovichLoss(WeightedLoss):
 
     def _weighted_losses(self, y_true, y_pred, sample_weight):
         if self.multi_gpu:
-            y_true = ops.convert_to_tensor(y_true, dtype=self.dtype) > 0.0
+            y_true = ops.convert_to_tensor(y_true, dtype=self.wide_dtype) > 0.0
         return super()._weighted_losses(y_true, y_pred, sample_weight)
 
     def get_config(self):

@@ -45,9 +45,9 @@ class MART(PairedLoss):
         labels, logits_adv = batch.labels, batch.logits_adv
         log_p = ops.log_softmax(logits_adv, axis=-1)
         # Smoothed labels are positive everywhere: the true class is the likeliest.
-        runner_up = ops.max(ops.where(true_class(labels), -float("inf"), log_p), axis=-1)
-        # log(1 - p) = log(-expm1(log p)); the floor keeps it finite when p rounds to one.
-        margin = -ops.log(ops.maximum(-ops.expm1(runner_up), 1e-12))
+        runner_up = true_class(ops.where(true_class(labels), -float("inf"), log_p))
+        # 1 - p is the sum of all other probabilities: where p rounds to one, 1 - p has no digits.
+        margin = -ops.logsumexp(ops.where(runner_up, -float("inf"), log_p), axis=-1)
         boosted = crossentropy(labels, logits_adv) + margin
         wrong = 1.0 - ops.sum(labels * ops.softmax(batch.logits, axis=-1), axis=-1)
         return boosted + self.lambda_.value * kl_divergence(batch.logits, logits_adv) * wrong

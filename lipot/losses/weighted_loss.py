@@ -5,6 +5,7 @@ from keras import ops
 
 from lipot.losses.labels import read_weights
 from lipot.math import replicas
+from lipot.math.scaling import wide_dtype
 
 REDUCTION = "mean_with_sample_weight"
 _NOT_GIVEN = object()
@@ -20,22 +21,30 @@ class ReplicatedLoss(keras.losses.Loss):
     Keras calls a loss that is given as a metric without the argument `sample_weight`: then the
     value is the whole loss, on every replica.
 
-    Subclasses define `call`, which returns the losses `(batch,)`, from scores in the loss's dtype.
+    Half precision is the dtype of the value alone. Computed in it, sums over a batch overflow and
+    class numbers and margins are rounded: the losses are computed in float32 then.
+
+    Subclasses define `call`, which returns the losses `(batch,)`, from scores in `wide_dtype`.
     """
+
+    @property
+    def wide_dtype(self):
+        """The dtype of the computation: that of the loss, or float32 for half precision."""
+        return wide_dtype(self.dtype)
 
     def __call__(self, y_true, y_pred, sample_weight=_NOT_GIVEN):
         with keras.name_scope(self.name):
             given = None if sample_weight is _NOT_GIVEN else sample_weight
             losses, weights = self._weighted_losses(y_true, y_pred, given)
             reduced = _reduce(losses, weights, self.reduction)
-            if self.reduction in (None, "none"):
-                return reduced
-            spread = replicas.total if sample_weight is _NOT_GIVEN else replicas.even
-            return spread(reduced)
+            if self.reduction not in (None, "none"):
+                spread = replicas.total if sample_weight is _NOT_GIVEN else replicas.even
+                reduced = spread(reduced)
+            return ops.cast(reduced, self.dtype)
 
     def _weighted_losses(self, y_true, y_pred, sample_weight):
         """Computes the losses `(batch,)` and what each weighs."""
-        losses = self.call(y_true, ops.convert_to_tensor(y_pred, dtype=self.dtype))
+        losses = self.call(y_true, ops.convert_to_tensor(y_pred, dtype=self.wide_dtype))
         return losses, read_weights(sample_weight, losses[:, None])
 
     def get_config(self):
@@ -82,13 +91,13 @@ class WeightedLoss(ReplicatedLoss):
         return self._weighted_losses(y_true, y_pred, None)[0]
 
     def current(self, parameter):
-        """The value of a `LossParameter` as a tensor of the loss's dtype."""
-        return ops.cast(parameter.value, self.dtype)
+        """The value of a `LossParameter` as a tensor to compute with."""
+        return ops.cast(parameter.value, self.wide_dtype)
 
     def _weighted_losses(self, y_true, y_pred, sample_weight):
         batch = type(self).read(
-            ops.convert_to_tensor(y_true, dtype=self.dtype),
-            ops.convert_to_tensor(y_pred, dtype=self.dtype),
+            ops.convert_to_tensor(y_true, dtype=self.wide_dtype),
+            ops.convert_to_tensor(y_pred, dtype=self.wide_dtype),
         )
         weights = read_weights(sample_weight, batch.scores)
         return self.sample_losses(batch.labels, batch.scores, weights) + batch.guard, weights

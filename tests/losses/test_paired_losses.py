@@ -99,6 +99,22 @@ def test_mart_by_hand():
     np.testing.assert_allclose(values(losses.MART(), batch_of()), expected, rtol=1e-4)
 
 
+@pytest.mark.parametrize("lead", [5.0, 16.0, 1e4])
+def test_mart_pushes_a_sure_mistake_however_sure_it_is(lead):
+    logits = ops.convert_to_tensor([[0.0, lead, 0.0]])
+
+    def loss(z):
+        return losses.MART(lambda_=0.0)(PairedBatch(lambda x: (x, x), z, np.array([0]), z))[0]
+
+    value, gradient = backend.value_and_input_gradient(loss, logits)
+    # With p = 1 / (e^l + 2): the cross-entropy -log p, and -log(1 - (1 - 2 p)) = -log(2 p).
+    share = 1.0 / (np.exp(min(lead, 500.0)) + 2.0)
+    expected = 2.0 * (lead + np.log1p(2.0 * np.exp(-lead))) - np.log(2.0)
+    np.testing.assert_allclose(float(value), expected, rtol=1e-5)
+    slope = np.array([-1.5 + 2.0 * share, 2.0 - 4.0 * share, -0.5 + 2.0 * share])
+    np.testing.assert_allclose(ops.convert_to_numpy(gradient)[0], slope, atol=1e-4)
+
+
 def test_adversarial_loss_is_the_keras_loss_of_the_adversarial_logits():
     loss = losses.AdversarialLoss(keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     expected = -np.log(ADV[ROWS, Y])
