@@ -239,6 +239,12 @@ def mask_of(tensor: Any) -> Any:
     return _inside(sys.modules["keras.src.backend"], "get_keras_mask")(tensor)
 
 
+def with_mask_of(source: Any, tensor: Any) -> Any:
+    """Hangs the mask of one tensor on another, which a computation has left without."""
+    _inside(sys.modules["keras.src.backend"], "set_keras_mask")(tensor, mask_of(source))
+    return tensor
+
+
 def all_layers(layer: Any) -> list:
     """A layer or model and all the layers inside it, whatever holds them."""
     return list(_inside(layer, "_flatten_layers")())

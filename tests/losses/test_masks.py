@@ -5,13 +5,17 @@ import numpy as np
 import pytest
 
 from lipot import losses, metrics
+from lipot.attacks import FGSM
 from lipot.losses.weighted_loss import ReplicatedLoss
+from lipot.models import AdversarialModel
 from tests.helpers import to_numpy
 from tests.losses.test_half_precision import labels_for
 from tests.public_classes import make, public_classes
 
 EVERY_LOSS = public_classes("losses", ReplicatedLoss)
 EVERY_METRIC = public_classes("metrics", keras.metrics.Metric)
+# XLA takes longer to compile these models than they take to run.
+JIT = "auto" if keras.backend.backend() == "jax" else False
 REDUCTIONS = ["mean_with_sample_weight", "sum_over_batch_size", "sum", "none"]
 KEPT = np.array([1, 1, 0, 1, 0, 1, 1], bool)
 WEIGHTS = np.array([1.0, 0.5, 3.0, 2.0, 1.0, 0.25, 1.5])
@@ -108,6 +112,29 @@ def test_evaluate_and_fit_leave_masked_samples_out():
     found, expected = logs(x * KEPT[:, None], labels), logs(x[KEPT], labels[KEPT])
     np.testing.assert_allclose(found[0], expected[0], rtol=1e-5)
     np.testing.assert_allclose(found[1], expected[1], rtol=1e-5)
+
+
+@pytest.mark.parametrize("weights", [None, WEIGHTS])
+def test_adversarial_training_leaves_masked_samples_out(weights):
+    kernel = np.random.default_rng(1).normal(size=(4, 3)).astype("float32")
+    x = np.random.default_rng(2).uniform(0.3, 0.7, size=(7, 4)).astype("float32")
+
+    def logs(x, labels, weights):
+        head = keras.layers.Dense(3, use_bias=False)
+        network = keras.Sequential([keras.Input((4,)), keras.layers.Masking(), head])
+        head.set_weights([kernel])
+        robust = AdversarialModel(network, FGSM(0.1), [losses.TRADES()])
+        stock = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        robust.compile(keras.optimizers.SGD(0.1), stock, jit_compile=JIT)
+        arguments = {"sample_weight": weights, "batch_size": 7, "verbose": 0}
+        values = robust.evaluate(x, labels, return_dict=True, **arguments)
+        robust.fit(x, labels, **arguments)
+        return np.array([values[key] for key in sorted(values)]), head.get_weights()[0]
+
+    rows = None if weights is None else weights[KEPT]
+    found, expected = logs(x * KEPT[:, None], CLASSES, weights), logs(x[KEPT], CLASSES[KEPT], rows)
+    for one, other in zip(found, expected):
+        np.testing.assert_allclose(one, other, rtol=1e-5)
 
 
 def test_a_mask_of_another_shape_is_named():
