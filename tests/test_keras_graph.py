@@ -157,8 +157,11 @@ def test_all_layers_finds_those_inside_layers():
 
 def test_a_mask_hangs_on_the_tensor():
     tokens = keras.layers.Embedding(3, 2, mask_zero=True)(keras.Input((4,)))
-    assert keras_graph.has_mask(tokens), VERSION
-    assert not keras_graph.has_mask(keras.Input((4,)))
+    assert keras_graph.mask_of(tokens) is not None, VERSION
+    assert keras_graph.mask_of(keras.Input((4,))) is None
+    rows = keras.layers.Masking()(keras.ops.convert_to_tensor([[0.0], [2.0]]))
+    assert keras.ops.convert_to_numpy(keras_graph.mask_of(rows)).tolist() == [False, True], VERSION
+    assert keras_graph.mask_of(rows + 0.0) is None
 
 
 def test_what_takes_training_and_what_trains_by_default():

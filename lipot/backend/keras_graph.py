@@ -225,16 +225,24 @@ def concatenation_axis(operation: Any) -> int:
     return _inside(operation, "axis")
 
 
-def has_mask(tensor: Any) -> bool:
-    """Whether a symbolic tensor has a mask, which Keras hands to layers beside the graph.
+def mask_of(tensor: Any) -> Any:
+    """The mask that Keras hands to layers beside a tensor, symbolic or not, or `None`.
+
+    Arrays of JAX hold no attributes: there Keras keeps masks in a place of its own.
 
     Example:
 
-    >>> tokens = keras.layers.Embedding(3, 2, mask_zero=True)(keras.Input((4,)))
-    >>> has_mask(tokens), has_mask(keras.layers.Flatten()(tokens))
-    (True, False)
+    >>> rows = keras.layers.Masking()(ops.array([[0.0, 0.0], [0.0, 1.0]]))
+    >>> [bool(kept) for kept in mask_of(rows)]
+    [False, True]
     """
-    return getattr(tensor, "_keras_mask", None) is not None
+    return _inside(sys.modules["keras.src.backend"], "get_keras_mask")(tensor)
+
+
+def with_mask_of(source: Any, tensor: Any) -> Any:
+    """Hangs the mask of one tensor on another, which a computation has left without."""
+    _inside(sys.modules["keras.src.backend"], "set_keras_mask")(tensor, mask_of(source))
+    return tensor
 
 
 def all_layers(layer: Any) -> list:

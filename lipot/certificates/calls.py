@@ -2,7 +2,7 @@
 
 import keras
 
-from lipot.backend.keras_graph import all_layers, has_mask, inputs_by_name, trains_by_default
+from lipot.backend.keras_graph import all_layers, inputs_by_name, mask_of, trains_by_default
 from lipot.certificates.node import Node
 from lipot.certificates.stock.augmentation import acts_in_calls
 from lipot.certificates.weights import check_weights_are_cast
@@ -46,7 +46,7 @@ def check_no_mask(step):
     It hangs on the tensor, reaches whatever is called on that, inside layers and models too, and
     appears in no argument there. What masks values jumps where the mask does.
     """
-    if any(map(has_mask, step.outputs)):
+    if any(mask_of(output) is not None for output in step.outputs):
         raise ValueError(
             f"'{step.operation.name}' cannot be certified: what it gives has a Keras mask, which "
             "later layers see beside their input. Bounds are those of calls without a mask. Leave "

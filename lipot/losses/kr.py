@@ -28,10 +28,10 @@ class KantorovichLoss(WeightedLoss):
     def sample_losses(self, labels, scores, weights):
         return kantorovich.kr(labels, scores, weights)
 
-    def _weighted_losses(self, y_true, y_pred, sample_weight):
+    def _weighted_losses(self, y_true, y_pred, sample_weight, mask=None):
         if self.multi_gpu:
             y_true = ops.convert_to_tensor(y_true, dtype=self.wide_dtype) > 0.0
-        return super()._weighted_losses(y_true, y_pred, sample_weight)
+        return super()._weighted_losses(y_true, y_pred, sample_weight, mask)
 
     def get_config(self):
         return {"multi_gpu": self.multi_gpu, **super().get_config()}

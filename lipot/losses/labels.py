@@ -10,6 +10,7 @@ import numpy as np
 from keras import ops
 
 from lipot import backend
+from lipot.backend.keras_graph import mask_of
 from lipot.math.divergences import are_distributions
 
 
@@ -115,19 +116,44 @@ def read_groups(y_true, y_pred):
     return labels[:, 0]
 
 
-def read_weights(sample_weight, scores):
+def read_mask(y_pred, dtype):
+    """Reads the mask that a layer has left on the predictions, as Keras's own losses do.
+
+    Args:
+        y_pred: Predictions as the network returned them: a cast tensor has lost its mask.
+        dtype: Float type of the result.
+
+    Returns:
+        Tensor `(batch,)`, 0 for samples that are masked out and 1 for the others, or `None`.
+    """
+    mask = mask_of(y_pred)
+    if mask is None:
+        return None
+    column = _as_column(mask)
+    if not _same_shape(column.shape, (y_pred.shape[0], 1)):
+        raise ValueError(
+            "Invalid value received for argument `y_pred`. Expected a mask of one value for each "
+            f"sample, of shape (batch,) or (batch, 1), for `y_pred` of shape {_shape(y_pred)}. "
+            f"Received: a mask of shape {_shape(mask)}"
+        )
+    return ops.cast(ops.cast(column[:, 0], "bool"), dtype)
+
+
+def read_weights(sample_weight, scores, mask=None):
     """Reads sample weights, 1 each by default, into a tensor of shape `(batch,)`.
 
     Args:
         sample_weight: `None`, a scalar, or a tensor `(batch,)` or `(batch, 1)` of non-negative
             numbers.
         scores: Float tensor `(batch, outputs)`.
+        mask: What `read_mask` returns: samples that are masked out weigh nothing.
     """
-    ones = ops.ones_like(scores[:, 0])
+    ones = ops.ones_like(scores[:, 0]) if mask is None else mask
     if sample_weight is None:
         return ones
     weights = ops.convert_to_tensor(sample_weight, dtype=scores.dtype)
-    column = _as_column(ops.reshape(weights, (1,)) * ones if len(weights.shape) == 0 else weights)
+    column = ops.ones_like(scores[:, :1]) * weights if len(weights.shape) == 0 else weights
+    column = _as_column(column)
     if not _same_shape(column.shape, (scores.shape[0], 1)):
         raise ValueError(
             "Invalid value received for argument `sample_weight`. Expected one weight for each "
@@ -135,7 +161,8 @@ def read_weights(sample_weight, scores):
             f"Received: sample_weight.shape={_shape(weights)}"
         )
     valid = ops.all(ops.logical_and(column >= 0.0, column < float("inf")))
-    return column[:, 0] + _guard(valid, "sample_weight", "non-negative finite numbers", weights)
+    guard = _guard(valid, "sample_weight", "non-negative finite numbers", weights)
+    return column[:, 0] * ones + guard
 
 
 def _indicator(labels, scores):

@@ -51,9 +51,8 @@ class TripletLoss(ReplicatedLoss):
     def _costs(self, distances, same, other):
         if self.triplets == "all":
             return _masked_mean(self._triplets(distances, other), same)
-        far = ops.cast(3e4, distances.dtype)
         hardest_positive = ops.max(ops.where(same, distances, 0.0), axis=1)
-        hardest_negative = ops.min(ops.where(other, distances, far), axis=1)
+        hardest_negative = ops.min(ops.where(other, distances, float("inf")), axis=1)
         complete = ops.logical_and(ops.any(same, axis=1), ops.any(other, axis=1))
         losses = ops.relu(self.margin + hardest_positive - hardest_negative)
         return ops.where(complete, losses, 0.0)

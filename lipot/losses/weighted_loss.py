@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from lipot.losses.labels import read_weights
+from lipot.losses.labels import read_mask, read_weights
 from lipot.math import replicas
 from lipot.math.scaling import wide_dtype
 
@@ -21,6 +21,9 @@ class ReplicatedLoss(keras.losses.Loss):
     Keras calls a loss that is given as a metric without the argument `sample_weight`: then the
     value is the whole loss, on every replica.
 
+    A mask that a layer has left on the predictions is a factor of the sample weights, and a masked
+    sample is not counted where the batch size divides, as in Keras.
+
     Half precision is the dtype of the value alone. Computed in it, sums over a batch overflow and
     class numbers and margins are rounded: the losses are computed in float32 then.
 
@@ -35,17 +38,18 @@ class ReplicatedLoss(keras.losses.Loss):
     def __call__(self, y_true, y_pred, sample_weight=_NOT_GIVEN):
         with keras.name_scope(self.name):
             given = None if sample_weight is _NOT_GIVEN else sample_weight
-            losses, weights = self._weighted_losses(y_true, y_pred, given)
-            reduced = _reduce(losses, weights, self.reduction)
+            mask = read_mask(y_pred, self.wide_dtype)
+            losses, weights = self._weighted_losses(y_true, y_pred, given, mask)
+            reduced = _reduce(losses, weights, self.reduction, mask)
             if self.reduction not in (None, "none"):
                 spread = replicas.total if sample_weight is _NOT_GIVEN else replicas.even
                 reduced = spread(reduced)
             return ops.cast(reduced, self.dtype)
 
-    def _weighted_losses(self, y_true, y_pred, sample_weight):
+    def _weighted_losses(self, y_true, y_pred, sample_weight, mask=None):
         """Computes the losses `(batch,)` and what each weighs."""
         losses = self.call(y_true, ops.convert_to_tensor(y_pred, dtype=self.wide_dtype))
-        return losses, read_weights(sample_weight, losses[:, None])
+        return losses, read_weights(sample_weight, losses[:, None], mask)
 
     def get_config(self):
         return {**super().get_config(), "dtype": self.dtype}
@@ -94,16 +98,16 @@ class WeightedLoss(ReplicatedLoss):
         """The value of a `LossParameter` as a tensor to compute with."""
         return ops.cast(parameter.value, self.wide_dtype)
 
-    def _weighted_losses(self, y_true, y_pred, sample_weight):
+    def _weighted_losses(self, y_true, y_pred, sample_weight, mask=None):
         batch = type(self).read(
             ops.convert_to_tensor(y_true, dtype=self.wide_dtype),
             ops.convert_to_tensor(y_pred, dtype=self.wide_dtype),
         )
-        weights = read_weights(sample_weight, batch.scores)
+        weights = read_weights(sample_weight, batch.scores, mask)
         return self.sample_losses(batch.labels, batch.scores, weights) + batch.guard, weights
 
 
-def _reduce(losses, weights, reduction):
+def _reduce(losses, weights, reduction, mask):
     weighted = losses * weights
     if reduction in (None, "none"):
         return weighted
@@ -113,4 +117,5 @@ def _reduce(losses, weights, reduction):
     # dividing by the sum over the replicas already does so.
     if reduction == "mean_with_sample_weight":
         return replicas.mean(losses, weights)
-    return replicas.mean(weighted)
+    # A masked sample is none: the mean is over the others.
+    return replicas.mean(weighted, mask)

@@ -16,8 +16,11 @@ def at_least_float32(tensor):
     return ops.cast(tensor, wide_dtype(tensor.dtype))
 
 
-def wide_dtype(dtype):
+def wide_dtype(dtype=None):
     """The dtype to compute in for tensors of some dtype: float64 for itself, else float32.
+
+    Args:
+        dtype: Name of a dtype; `keras.config.floatx()` by default.
 
     Example:
 

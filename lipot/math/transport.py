@@ -270,6 +270,6 @@ def soft_c_transform(cost, potential, *, theta, mask=None):
     """
     exponent = (potential[:, None] - cost) / theta
     if mask is not None:
-        exponent = ops.where(mask, exponent, -1e9)
+        exponent = ops.where(mask, exponent, -float("inf"))
     count = ops.cast(ops.shape(cost)[0], cost.dtype)
     return theta * (ops.log(count) - ops.logsumexp(exponent, axis=0))

@@ -6,10 +6,11 @@ import keras
 from keras import ops
 
 from lipot import checks
-from lipot.losses.labels import read_weights
+from lipot.losses.labels import read_mask, read_weights
+from lipot.math.scaling import wide_dtype
 
 
-class ProvableMetric(keras.metrics.Mean):
+class ProvableMetric(keras.metrics.Metric):
     """Weighted mean of a number that each sample's signed radius decides.
 
     The signed radius is the margin of the true class divided by the fastest it can change. It is
@@ -17,13 +18,16 @@ class ProvableMetric(keras.metrics.Mean):
     it makes it wrong. What floating point can do, `lipot.certify` counts; a metric sees scores
     alone and cannot.
 
+    A mask that a layer has left on the scores counts as in Keras. Half precision is the dtype of
+    the result alone: a count in it would stop at 2048, or at 256.
+
     Subclasses set `read`, one of the reading functions of `lipot.losses.labels`, and define
     `sample_values`.
 
     Args:
         lip_const: Positive float, the Lipschitz constant of the network.
         name: Name of the metric.
-        dtype: Dtype of the computation.
+        dtype: Dtype of the result.
     """
 
     read = None
@@ -31,6 +35,7 @@ class ProvableMetric(keras.metrics.Mean):
     def __init__(self, lip_const=1.0, name=None, dtype=None):
         super().__init__(name=name, dtype=dtype)
         self.lip_const = checks.positive_float("lip_const", lip_const)
+        self._mean = keras.metrics.Mean(name="mean", dtype=wide_dtype(self.dtype))
 
     def sample_values(self, labels, scores):
         """Computes the tensor `(batch,)` to average, from labels in {0, 1}."""
@@ -45,13 +50,16 @@ class ProvableMetric(keras.metrics.Mean):
             sample_weight: `None` or non-negative weights `(batch,)`.
         """
         # In half precision the lead of a logit would be lost.
-        dtype = "float64" if self.dtype == "float64" else "float32"
+        dtype = wide_dtype(self.dtype)
         batch = type(self).read(
             ops.convert_to_tensor(y_true, dtype=dtype), ops.convert_to_tensor(y_pred, dtype=dtype)
         )
-        weights = read_weights(sample_weight, batch.scores)
+        weights = read_weights(sample_weight, batch.scores, read_mask(y_pred, dtype))
         values = self.sample_values(batch.labels, batch.scores) + batch.guard
-        super().update_state(values, sample_weight=weights)
+        self._mean.update_state(values, sample_weight=weights)
+
+    def result(self):
+        return ops.cast(self._mean.result(), self.dtype)
 
     def get_config(self):
         return {"lip_const": self.lip_const, **super().get_config()}

@@ -30,7 +30,7 @@ class CategoricalProvableRobustAccuracy(ProvableMetric):
         disjoint_neurons: Boolean, whether `lip_const` bounds each logit by itself, as with a
             last layer `FrobeniusDense(disjoint_neurons=True)`, rather than the logits as a vector.
         name: Name of the metric.
-        dtype: Dtype of the computation.
+        dtype: Dtype of the result.
 
     Input shape:
         `y_true`: one-hot `(batch, classes)`. `y_pred`: logits `(batch, classes)`.
@@ -91,7 +91,7 @@ class BinaryProvableRobustAccuracy(ProvableMetric):
         epsilon: Non-negative float, the radius.
         lip_const: Positive float, the Lipschitz constant of the network.
         name: Name of the metric.
-        dtype: Dtype of the computation.
+        dtype: Dtype of the result.
 
     Input shape:
         `y_true`: `(batch, outputs)` in {0, 1} or {-1, 1}; `(batch,)` too for one output.

@@ -27,7 +27,7 @@ class CategoricalProvableAvgRobustness(ProvableMetric):
             last layer `FrobeniusDense(disjoint_neurons=True)`, rather than the logits as a vector.
         negative_robustness: Boolean, whether misclassified samples count with a negative radius.
         name: Name of the metric.
-        dtype: Dtype of the computation.
+        dtype: Dtype of the result.
 
     Input shape:
         `y_true`: one-hot `(batch, classes)`. `y_pred`: logits `(batch, classes)`.
@@ -89,7 +89,7 @@ class BinaryProvableAvgRobustness(ProvableMetric):
         lip_const: Positive float, the Lipschitz constant of the network.
         negative_robustness: Boolean, whether misclassified samples count with a negative radius.
         name: Name of the metric.
-        dtype: Dtype of the computation.
+        dtype: Dtype of the result.
 
     Input shape:
         `y_true`: `(batch, outputs)` in {0, 1} or {-1, 1}; `(batch,)` too for one output.

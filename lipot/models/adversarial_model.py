@@ -9,11 +9,13 @@ from keras import ops
 
 from lipot import checks
 from lipot.attacks.base import Attack
-from lipot.backend.keras_graph import all_layers
+from lipot.backend.keras_graph import all_layers, with_mask_of
 from lipot.layers.augmentations import is_augmentation
+from lipot.losses.labels import read_mask
 from lipot.losses.logits import check_reads_logits, check_returns_logits
 from lipot.losses.paired import PairedBatch, PairedLoss
 from lipot.losses.weighted_loss import MeanLoss
+from lipot.math.scaling import wide_dtype
 from lipot.models.collapse import WarnsOfCollapse
 from lipot.models.exported_uncalled import ExportsUncalled
 from lipot.models.first_batch import ChecksFirstBatch, labels_of, one_array
@@ -89,8 +91,10 @@ class AdversarialModel(ChecksFirstBatch, SavesRandomState, ExportsUncalled, kera
         self.classes = self.feature_size = None
         self.has_met_weights = False
         self._mean = MeanLoss(name="mean", dtype="float32")
-        self._term_metrics = [keras.metrics.Mean(name=term.name) for term in self.terms]
-        self._robust_accuracy = keras.metrics.Mean(name="robust_accuracy")
+        self._term_metrics = [
+            keras.metrics.Mean(name=term.name, dtype=wide_dtype()) for term in self.terms
+        ]
+        self._robust_accuracy = keras.metrics.Mean(name="robust_accuracy", dtype=wide_dtype())
         if classifier.built and hasattr(classifier, "input_shape"):
             self.build(classifier.input_shape)
 
@@ -166,17 +170,18 @@ class AdversarialModel(ChecksFirstBatch, SavesRandomState, ExportsUncalled, kera
             sample_weight = ops.reshape(sample_weight, (-1,))
 
         def outcome():
-            return self._outcome(x, y, x_adv, sample_weight, training)
+            return self._outcome(x, y, y_pred, x_adv, sample_weight, training)
 
         if training and self._gamma is not None:
             outcome = functools.partial(at_perturbed_weights, self, outcome, self._gamma)
         loss, values, correct = outcome()
+        weights = _without_masked(sample_weight, y_pred)
         for value, metric in zip(values, self._term_metrics):
-            metric.update_state(value, sample_weight)
-        self._robust_accuracy.update_state(correct, sample_weight)
+            metric.update_state(value, weights)
+        self._robust_accuracy.update_state(correct, weights)
         return loss
 
-    def _outcome(self, x, y, x_adv, sample_weight, training):
+    def _outcome(self, x, y, y_pred, x_adv, sample_weight, training):
         """The objective, the values of each term, and which attacked inputs are classified."""
         batch = PairedBatch(
             lambda z: self._logits_and_features(z, training),
@@ -188,13 +193,14 @@ class AdversarialModel(ChecksFirstBatch, SavesRandomState, ExportsUncalled, kera
         )
         total, terms = 0.0, []
         for term in self.terms:
-            values = term(batch)
+            values = with_mask_of(y_pred, term(batch))
             terms.append(values)
             total = total + term.weight.value * self._mean(values, values, sample_weight)
         correct = ops.argmax(batch.logits_adv, axis=-1) == ops.argmax(batch.labels, axis=-1)
         # The terms are in float32, whatever `floatx` is.
         if self.loss is not None:
-            stock = super().compute_loss(x, y, batch.logits, sample_weight)
+            logits = with_mask_of(y_pred, batch.logits)
+            stock = super().compute_loss(x, y, logits, sample_weight)
             total = total + ops.cast(stock, "float32")
         elif self.losses:
             total = total + ops.cast(super().compute_loss(x), "float32")
@@ -218,6 +224,14 @@ class AdversarialModel(ChecksFirstBatch, SavesRandomState, ExportsUncalled, kera
     @classmethod
     def from_config(cls, config):
         return cls(**with_parts(config, ("classifier", "attack", "losses")))
+
+
+def _without_masked(sample_weight, y_pred):
+    """Sample weights for metrics, which read a mask only where they are given weights too."""
+    mask = read_mask(y_pred, "float32")
+    if mask is None:
+        return sample_weight
+    return mask if sample_weight is None else mask * ops.cast(sample_weight, "float32")
 
 
 def _probe(classifier, features):

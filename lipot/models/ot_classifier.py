@@ -10,6 +10,7 @@ from lipot.losses.weighted_loss import ReplicatedLoss
 from lipot.math import replicas
 from lipot.math.divergences import crossentropy, one_hot_labels
 from lipot.math.gradients import reversed_gradient
+from lipot.math.scaling import wide_dtype
 from lipot.models.alternating_steps import AlternatingSteps, share_of
 from lipot.models.exported_uncalled import ExportsUncalled
 from lipot.models.first_batch import ChecksFirstBatch, labels_of, one_array
@@ -110,9 +111,9 @@ class OTClassifier(
             raise checks.invalid("clean_share", "a share from 0 to below 1", clean_share)
         delayed = self.attack is not None and self.attack_delay > 0
         self._steps = _Steps(name="steps") if delayed else None
-        self._accuracy = keras.metrics.Mean(name="accuracy")
+        self._accuracy = keras.metrics.Mean(name="accuracy", dtype=wide_dtype())
         if discriminator is not None:
-            self._divergence = keras.metrics.Mean(name="divergence")
+            self._divergence = keras.metrics.Mean(name="divergence", dtype=wide_dtype())
         self._crossentropy = _Crossentropy(name="crossentropy", dtype="float32")
         self.build(encoder.input_shape)
 

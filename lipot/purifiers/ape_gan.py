@@ -6,6 +6,7 @@ from keras import ops
 from lipot import checks
 from lipot.attacks.base import Attack
 from lipot.math.latent_projection import mean_squares
+from lipot.math.scaling import wide_dtype
 from lipot.models.parts import with_parts
 from lipot.models.random_state import SavesRandomState
 from lipot.purifiers.purifier import Purifier, check_network, with_frozen_weights
@@ -81,7 +82,7 @@ class APEGAN(SavesRandomState, Purifier):
         self.train_against(classifier)
         self.pixel_weight = checks.nonnegative_float("pixel_weight", pixel_weight)
         self.adversarial_weight = checks.nonnegative_float("adversarial_weight", adversarial_weight)
-        self._distance = keras.metrics.Mean(name="distance")
+        self._distance = keras.metrics.Mean(name="distance", dtype=wide_dtype())
         self.built = True
 
     @property

@@ -6,6 +6,7 @@ from keras import ops
 from lipot import backend, checks
 from lipot.math import replicas
 from lipot.math.latent_projection import nearest_generated
+from lipot.math.scaling import wide_dtype
 from lipot.models.parts import with_parts
 from lipot.models.random_state import SavesRandomState
 from lipot.purifiers.purifier import Purifier, check_network, with_frozen_weights
@@ -82,7 +83,7 @@ class DefenseGAN(SavesRandomState, Purifier):
         self.momentum = checks.probability("momentum", momentum)
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
-        self._divergence = keras.metrics.Mean(name="divergence")
+        self._divergence = keras.metrics.Mean(name="divergence", dtype=wide_dtype())
         self.supports_jit = backend.compiles_loops_well()
         self.built = True
 

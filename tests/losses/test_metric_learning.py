@@ -31,6 +31,20 @@ def test_triplet_is_the_loop_over_all_triplets():
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("triplets", ["all", "hardest"])
+def test_triplets_of_any_size_by_hand(triplets):
+    codes = 1e5 * np.array([[0.0], [1.0], [3.0], [7.0]])
+    found = TripletLoss(1.0, triplets, reduction=None)(np.array([0, 0, 1, 2]), codes)
+    # The first two are at 1 from each other and at 2 and more from the others, which are alone.
+    np.testing.assert_allclose(found, [0.0, 0.0, 0.0, 0.0])
+    found = TripletLoss(1.0, triplets, reduction=None)(np.array([0, 1, 0, 1]), codes)
+    # One positive and two negatives for each: at 3 against 1 and 7, at 6 against 1 and 2, ...
+    hardest = 1.0 + 1e5 * np.array([3.0 - 1.0, 6.0 - 1.0, 3.0 - 2.0, 6.0 - 4.0])
+    easier = np.array([0.0, 1.0 + 1e5 * (6.0 - 2.0), 0.0, 0.0])
+    expected = hardest if triplets == "hardest" else (hardest + easier) / 2
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
 def small_network():
     keras.utils.set_random_seed(0)
     return keras.Sequential(

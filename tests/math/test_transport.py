@@ -240,3 +240,11 @@ def test_semi_dual_by_hand():
     cost = np.array([[0.0, 1.0], [1.0, 0.0]], "float32")
     values = numpy(transport.soft_c_transform(cost, np.zeros(2, "float32"), theta=1.0))
     np.testing.assert_allclose(values, -np.log((1 + np.exp(-1)) / 2), rtol=1e-6)
+
+
+def test_no_pair_of_two_labels_counts_however_far_those_of_one_are():
+    cost, mask = 100.0 * np.array([[1.0, 0.0], [0.0, 1.0]], "float32"), np.eye(2, dtype=bool)
+    for theta in (1.0, 1e-8):
+        values = transport.soft_c_transform(cost, np.zeros(2, "float32"), theta=theta, mask=mask)
+        # -theta log((exp(-100 / theta) + 0) / 2)
+        np.testing.assert_allclose(numpy(values), 100.0 + theta * np.log(2.0), rtol=1e-6)

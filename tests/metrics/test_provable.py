@@ -6,6 +6,7 @@ import pytest
 
 from lipot import metrics
 from tests.helpers import check_serializable
+from tests.public_classes import make, public_classes
 
 LOGITS = np.array([[3.0, 1.0, 0.0], [0.0, 1.0, 0.5], [2.0, 0.0, 1.0], [0.0, 0.2, -1.0]])
 CLASSES = np.array([0, 1, 2, 1])
@@ -138,16 +139,16 @@ def test_compiled_saved_and_loaded(metric, y_true, y_pred, tmp_path):
 
 @pytest.mark.parametrize("value", [0.0, -1.0, float("nan"), float("inf"), "one"])
 def test_lip_const_must_be_positive(value):
-    for make in (type(case[0]) for case in CASES):
+    for kind in (type(case[0]) for case in CASES):
         with pytest.raises(ValueError, match="argument `lip_const`"):
-            make(lip_const=value)
+            kind(lip_const=value)
 
 
 @pytest.mark.parametrize("value", [-0.1, float("nan"), float("inf"), None])
 def test_epsilon_must_be_non_negative(value):
-    for make in (metrics.CategoricalProvableRobustAccuracy, metrics.BinaryProvableRobustAccuracy):
+    for kind in (metrics.CategoricalProvableRobustAccuracy, metrics.BinaryProvableRobustAccuracy):
         with pytest.raises(ValueError, match="argument `epsilon`. Expected a non-negative"):
-            make(epsilon=value)
+            kind(epsilon=value)
 
 
 @pytest.mark.parametrize("argument", ["disjoint_neurons", "negative_robustness"])
@@ -190,3 +191,22 @@ def test_half_precision_loses_no_lead(dtype):
     metric = metrics.CategoricalProvableRobustAccuracy(0.2, dtype=dtype)
     metric.update_state(np.eye(2)[:1], np.array([[1000.3, 1000.0]]))
     assert float(metric.result()) == 0.0
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("name", public_classes("metrics", keras.metrics.Metric))
+def test_half_precision_counts_as_many_samples_as_float32(name, dtype):
+    half, single = (
+        type(metric).from_config({**metric.get_config(), "dtype": kind})
+        for metric, kind in ((make("metrics", name), dtype), (make("metrics", name), "float32"))
+    )
+    y_true, y_pred = (SIGNS, SCORES) if name.startswith("Binary") else (ONE_HOT, LOGITS)
+    # Counts of float16 stop at 2048, those of bfloat16 at 256.
+    for metric in (half, single):
+        metric.update_state(np.concatenate(700 * [y_true]), np.concatenate(700 * [y_pred]))
+        for _ in range(150):
+            metric.update_state(y_true[:1], y_pred[:1])
+    assert keras.backend.standardize_dtype(half.result().dtype) == dtype
+    assert half.get_config()["dtype"] == dtype
+    rounded = keras.ops.cast(keras.ops.cast(single.result(), dtype), "float32")
+    assert float(half.result()) == float(rounded) > 0.0

@@ -7,6 +7,8 @@ import pytest
 import lipot
 from lipot import models
 from tests.helpers import to_numpy
+from tests.models.linear_ot_classifier import linear_model
+from tests.purifiers import purifier_cases
 
 # Small whole numbers, which all types hold exactly.
 WHOLE = np.random.default_rng(0).integers(0, 6, (40, 4))
@@ -238,3 +240,22 @@ def test_stored_points_are_embedded_once():
     model.adapt(WHOLE.astype("float32"))
     # All of them in one batch, and the call that builds the model.
     assert Counting.calls == 2
+
+
+@pytest.mark.parametrize("floatx", ["float16", "bfloat16"])
+def test_models_count_samples_in_float32_whatever_floatx_is(floatx):
+    standard = keras.config.floatx()
+    keras.config.set_floatx(floatx)
+    try:
+        terms = [lipot.losses.AdversarialCrossentropy(), lipot.losses.TRADES()]
+        built = [models.AdversarialModel(network(), None, terms), linear_model()]
+        built += [purifier_cases.ape_gan(), purifier_cases.defense_gan()]
+        metrics = [metric for model in built for metric in model.metrics]
+        assert len(metrics) == 7
+        for metric in metrics:
+            # Counts of float16 stop at 2048, those of bfloat16 at 256.
+            for _ in range(9):
+                metric.update_state(keras.ops.ones(257, "float32"))
+            assert float(metric.result()) == 1.0 and float(metric.count) == 2313.0, metric.name
+    finally:
+        keras.config.set_floatx(standard)
