@@ -245,6 +245,18 @@ def with_mask_of(source: Any, tensor: Any) -> Any:
     return tensor
 
 
+def is_cast_in_calls(weight: Any) -> bool:
+    """Whether Keras casts a weight where the layer that it belongs to computes in another type.
+
+    Example:
+
+    >>> variable = keras.Variable([1.0], autocast=False)
+    >>> is_cast_in_calls(variable), is_cast_in_calls(keras.Variable([1.0]))
+    (False, True)
+    """
+    return isinstance(weight, keras.Variable) and _inside(weight, "_autocast")
+
+
 def all_layers(layer: Any) -> list:
     """A layer or model and all the layers inside it, whatever holds them."""
     return list(_inside(layer, "_flatten_layers")())

@@ -125,7 +125,9 @@ def graph_of(model):
             f"model. Received: {type(model).__name__} '{model.name}', whose `call` is Python code "
             f"that has no graph to walk. {_with_a_graph(model)}"
         )
+    # A Sequential runs a model of its own inside.
     check_model(model)
+    check_model(core)
     return core
 
 

@@ -14,11 +14,12 @@ from lipot.certificates.node import Node, after_cast, folding
 from lipot.certificates.operations import uniform_factor
 from lipot.certificates.weights import dense_kernel
 from lipot.layers.activation_bounds import is_linear
+from lipot.layers.applied_weights import applied_weight
 from lipot.layers.kernel_layer import is_dense
 from lipot.layers.layer_bounds import layer_bound
 from lipot.layers.linf_distance_dense import LInfDistanceDense
 from lipot.math.norms import dual_norm
-from lipot.math.rounding import FloatFormat, applied, float_format
+from lipot.math.rounding import FloatFormat, float_format
 
 # The casts before and after it, of its factor too, a quotient's inverse, and the product itself.
 _OF_A_PRODUCT = 8
@@ -207,7 +208,7 @@ def _head_at(layer, core, tensor, node, squasher):
     _check_rank(layer, tensor, "inputs")
     bias = np.zeros(kernel.shape[1])
     if layer.bias is not None:
-        bias = applied(layer.bias, layer.compute_dtype)
+        bias = applied_weight(layer, "bias")
     return Head(
         features=[keras.Model(core.inputs[0], tensor)],
         node=after_cast(node, layer.compute_dtype),

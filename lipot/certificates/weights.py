@@ -5,9 +5,9 @@ import numpy as np
 from keras import ops
 
 from lipot.backend.keras_graph import all_layers
+from lipot.layers.applied_weights import applied_weight
 from lipot.layers.kernel_layer import KernelLayer
 from lipot.math.precision import widest_float
-from lipot.math.rounding import applied
 
 
 def dense_kernel(layer):
@@ -15,7 +15,7 @@ def dense_kernel(layer):
     if isinstance(layer, KernelLayer):
         return layer.applied_kernel()
     check_not_quantized(layer)
-    return applied(layer.kernel, layer.compute_dtype)
+    return applied_weight(layer, "kernel")
 
 
 def image_size(layer, input_shape):
@@ -27,7 +27,12 @@ def image_size(layer, input_shape):
             f"Layer '{layer.name}' is bounded for one image size. Expected a model with a fixed "
             f"input shape. Received: input_shape={tuple(input_shape)}"
         )
-    return size, input_shape[1 if first else -1]
+    return size, channels_read(layer, input_shape)
+
+
+def channels_read(layer, input_shape):
+    """Number of channels of a layer's input."""
+    return input_shape[1 if layer.data_format == "channels_first" else -1]
 
 
 def check_not_quantized(layer):

@@ -6,10 +6,10 @@ from keras import ops
 from lipot import checks
 from lipot.layers import vanilla
 from lipot.layers.activation_bounds import activation_bound
+from lipot.layers.applied_weights import applied_weight
 from lipot.layers.layer_bounds import is_called_as, is_ours, overrides
 from lipot.layers.parametrized_layer import ParametrizedLayer
 from lipot.math.linear_maps import Dense, LinearMap
-from lipot.math.rounding import applied
 
 
 class KernelLayer(ParametrizedLayer):
@@ -84,7 +84,7 @@ class KernelLayer(ParametrizedLayer):
         linear = self._map.bound(kernel, input_shape, self.compute_dtype, norm)
         output_shape = self._map.output_shape(input_shape)
         if self.bias is not None:
-            linear = linear.with_bias(applied(self.bias, self.compute_dtype), output_shape, norm)
+            linear = linear.with_bias(applied_weight(self, "bias"), output_shape, norm)
         inner = activation_bound(self.activation, output_shape, norm, self.compute_dtype)
         return linear.with_activation(inner)
 

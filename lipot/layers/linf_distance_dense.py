@@ -5,10 +5,11 @@ import numpy as np
 from keras import ops
 
 from lipot import checks
+from lipot.layers.applied_weights import applied_weight
 from lipot.layers.base import LipschitzLayer
 from lipot.math.distances import LARGEST_P, linf_distances, p_distances
 from lipot.math.norms import norm_of_ones
-from lipot.math.rounding import LayerBound, applied, values_in
+from lipot.math.rounding import LayerBound, values_in
 from lipot.math.scaling import at_least_float32, scale
 
 _INFINITY = 2.0**20
@@ -154,10 +155,10 @@ class LInfDistanceDense(LipschitzLayer):
         # A difference of size |x| + |w| at most, a product with the factor, and the bias.
         self.check_built()
         root = norm_of_ones(values_in(self.compute_output_shape(input_shape)), norm)
-        kernel = applied(self.kernel, self.compute_dtype)
+        kernel = applied_weight(self, "kernel")
         bias = 0.0
         if self.bias is not None:
-            bias = float(np.abs(applied(self.bias, self.compute_dtype)).max())
+            bias = float(np.abs(applied_weight(self, "bias")).max())
         factor = max(1.0, self.applied_factor)
         return LayerBound(
             lipschitz=self.applied_factor * norm_of_ones(self.units, norm) * (1.0 + 1e-15),

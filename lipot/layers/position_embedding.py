@@ -2,8 +2,9 @@
 
 import keras
 
+from lipot.layers.applied_weights import applied_weight
 from lipot.layers.base import LipschitzLayer
-from lipot.math.rounding import LayerBound, applied
+from lipot.math.rounding import LayerBound
 from lipot.math.scaling import scale
 
 
@@ -61,7 +62,7 @@ class PositionEmbedding(LipschitzLayer):
 
     def bound(self, input_shape, norm=2):
         self.check_built()
-        embedding, k = applied(self.embedding, self.compute_dtype), self.applied_factor
+        embedding, k = applied_weight(self, "embedding"), self.applied_factor
         shape = (None, embedding.size)
         bound = LayerBound(k, roundings=3, gain=k).with_bias(k * embedding, shape, norm)
         added = LayerBound(1.0).with_bias(embedding, shape, norm)

@@ -6,9 +6,9 @@ from keras import ops
 
 from lipot.constraints import WeightClipConstraint
 from lipot.layers.activation_bounds import piecewise_linear
+from lipot.layers.applied_weights import applied_weight
 from lipot.layers.base import LipschitzLayer
 from lipot.layers.layer_bounds import check_not_repeated
-from lipot.math.rounding import applied
 from lipot.math.scaling import scale
 
 
@@ -61,7 +61,7 @@ class PReLUlip(LipschitzLayer, keras.layers.PReLU):
     def bound(self, input_shape, norm=2):
         self.check_built()
         check_not_repeated(self, input_shape, self.alpha.shape)
-        slopes = np.abs(applied(self.alpha, self.compute_dtype))
+        slopes = np.abs(applied_weight(self, "alpha"))
         if not np.all(np.isfinite(slopes)):
             raise ValueError(
                 f"The slopes of layer '{self.name}' hold NaN or infinite values; no Lipschitz "

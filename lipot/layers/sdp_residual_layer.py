@@ -3,12 +3,13 @@
 import keras
 from keras import ops
 
+from lipot.layers.applied_weights import applied_weight
 from lipot.layers.parametrized_layer import ParametrizedLayer
 from lipot.layers.sdp_parametrization import SDP
 from lipot.math import sdp
 from lipot.math.linear_maps.skew_exponential import convolved_sums
 from lipot.math.norms import norm_of_ones, vector_norm
-from lipot.math.rounding import LayerBound, applied, values_in
+from lipot.math.rounding import LayerBound, values_in
 from lipot.math.scaling import scale
 from lipot.math.skew import adjoint_kernel
 
@@ -63,7 +64,7 @@ class SDPResidualLayer(ParametrizedLayer):
         taps = kernel if kernel.ndim == 4 else kernel[None, None]
         back = taps.transpose(0, 1, 3, 2)
         into_sums, back_sums = convolved_sums(taps, norm), max(1.0, convolved_sums(back, norm))
-        bias = vector_norm(applied(self.bias, self.compute_dtype), norm)
+        bias = vector_norm(applied_weight(self, "bias"), norm)
         bias = bias * norm_of_ones(values_in(input_shape) / taps.shape[2], norm)
         factor = max(1.0, self.applied_factor)
         # In l-infinity nothing of the two kernels cancels that a bound could count on.

@@ -4,10 +4,10 @@ import keras
 from keras import ops
 
 from lipot import checks
+from lipot.layers.applied_weights import applied_weight
 from lipot.layers.base import Bounded, check_built
 from lipot.layers.layer_bounds import refuse
 from lipot.math.linear_maps import Dense
-from lipot.math.rounding import applied
 
 
 @keras.saving.register_keras_serializable(package="lipot")
@@ -70,9 +70,9 @@ class PatchEmbedding(Bounded, keras.layers.Layer):
 
     def bound(self, input_shape, norm=2):
         check_built(self)
-        kernel = applied(self.kernel, self.compute_dtype)
+        kernel = applied_weight(self, "kernel")
         linear = Dense(self.width).bound(kernel, input_shape, norm=norm)
-        position = applied(self.position, self.compute_dtype)
+        position = applied_weight(self, "position")
         return linear.with_bias(position, self.compute_output_shape(input_shape), norm)
 
     def compute_output_shape(self, input_shape):

@@ -71,6 +71,8 @@ def _best(queries, points, squared_norms, wanted):
         block, norms = points[start : start + _BLOCK], squared_norms[start : start + _BLOCK]
         scores = 2.0 * ops.matmul(queries, ops.transpose(block)) - norms
         values, places = ops.top_k(scores, min(wanted, block.shape[0]))
+        # A zero that has to be waited for: a program may score all blocks before it ranks one.
+        queries = queries + ops.cast(ops.minimum(places[:, :1], 0), queries.dtype)
         best.append(values)
         candidates.append(places + start)
     if len(best) == 1:

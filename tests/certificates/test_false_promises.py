@@ -6,6 +6,7 @@ import pytest
 from keras import layers, ops
 
 import lipot
+from lipot.backend.keras_graph import graph_core
 from lipot.certificates.head import find_head
 from lipot.certificates.node import computed_input_node
 from lipot.layers import parametrizations
@@ -185,6 +186,15 @@ def test_a_model_that_computes_otherwise_is_not_its_graph():
     for model in (Reversed(classifier, None, losses), Wrapped(inputs, classifier(inputs))):
         with pytest.raises(ValueError, match="has no graph"):
             lipot.certify(model, np.ones((1, 4)))
+
+
+def test_the_call_of_the_model_inside_a_sequential_is_its_call():
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(2)])
+    core = graph_core(model)
+    core.call = lambda inputs, training=None, mask=None: 99.0 * inputs
+    assert float(model(np.ones((1, 4)))[0, 0]) == 99.0
+    with pytest.raises(ValueError, match="`call` was replaced on the object"):
+        lipot.lipschitz_constant(model)
 
 
 class Negated(layers.Identity):

@@ -29,6 +29,7 @@ CHEAP = {
     "query_lipschitz_bound",
     "spatial_axes",
     "variables",
+    "wide_dtype",
 }
 
 

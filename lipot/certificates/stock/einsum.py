@@ -8,9 +8,9 @@ import keras
 
 from lipot.certificates.stock.linear import finished
 from lipot.certificates.weights import check_not_quantized
+from lipot.layers.applied_weights import applied_weight
 from lipot.layers.layer_bounds import register_bound
 from lipot.math import linear_maps
-from lipot.math.rounding import applied
 
 _FORM = re.compile(r"(\.{3})?([a-zA-Z]+)(\.{3})?,([a-zA-Z]+)->(\.{3})?([a-zA-Z]+)(\.{3})?")
 
@@ -29,7 +29,7 @@ def einsum_dense(layer, input_shape, norm):
     shared = [i for i in weights if i in inputs and i in outputs]
     rows = [i for i in weights if i in inputs and i not in outputs]
     columns = [i for i in weights if i not in inputs]
-    kernel = applied(layer.kernel, layer.compute_dtype)
+    kernel = applied_weight(layer, "kernel")
     sizes = dict(zip(weights, kernel.shape))
     shape = [math.prod(sizes[i] for i in part) for part in (shared, rows, columns)]
     kernel = kernel.transpose([weights.index(i) for i in (*shared, *rows, *columns)])

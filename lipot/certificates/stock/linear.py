@@ -6,17 +6,17 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
-from lipot.certificates.weights import check_not_quantized
+from lipot.certificates.weights import channels_read, check_not_quantized
 from lipot.layers.activation_bounds import activation_bound
+from lipot.layers.applied_weights import applied_weight
 from lipot.layers.layer_bounds import register_bound
 from lipot.math import linear_maps
-from lipot.math.rounding import applied
 
 
 @register_bound(keras.layers.Dense)
 def dense(layer, input_shape, norm):
     check_not_quantized(layer)
-    kernel = applied(layer.kernel, layer.compute_dtype)
+    kernel = applied_weight(layer, "kernel")
     return _bound(layer, linear_maps.Dense(layer.units), kernel, input_shape, norm)
 
 
@@ -24,15 +24,17 @@ def dense(layer, input_shape, norm):
 def convolution(layer, input_shape, norm):
     check_not_quantized(layer)
     view = _as_image(layer, input_shape)
-    kernel = view.kernel(layer.kernel)
-    return _bound(layer, view.map(kernel, layer.groups), kernel, input_shape, norm, view.shape)
+    kernel = view.kernel(layer, "kernel")
+    # Keras convolves with as many groups as the kernel leaves, whatever the layer says by now.
+    groups = channels_read(layer, input_shape) // kernel.shape[2]
+    return _bound(layer, view.map(kernel, groups), kernel, input_shape, norm, view.shape)
 
 
 @register_bound(keras.layers.DepthwiseConv2D, keras.layers.DepthwiseConv1D)
 def depthwise_convolution(layer, input_shape, norm):
     check_not_quantized(layer)
     view = _as_image(layer, input_shape)
-    kernel, groups = _of_groups(view.kernel(layer.kernel))
+    kernel, groups = _of_groups(view.kernel(layer, "kernel"))
     return _bound(layer, view.map(kernel, groups), kernel, input_shape, norm, view.shape)
 
 
@@ -41,7 +43,9 @@ def separable_convolution(layer, input_shape, norm):
     """Two convolutions one after the other, with the norm of the one that they make together."""
     check_not_quantized(layer)
     view = _as_image(layer, input_shape)
-    by_channel, mixing = view.kernel(layer.depthwise_kernel), view.kernel(layer.pointwise_kernel)
+    by_channel, mixing = (
+        view.kernel(layer, name) for name in ("depthwise_kernel", "pointwise_kernel")
+    )
     kernel, groups = _of_groups(by_channel)
     depthwise = view.map(kernel, groups)
     pointwise = linear_maps.Conv2D(mixing.shape[3], 1, 1, "valid", layer.data_format)
@@ -58,7 +62,7 @@ def separable_convolution(layer, input_shape, norm):
 def transposed_convolution(layer, input_shape, norm):
     check_not_quantized(layer)
     view = _as_image(layer, _of_known_size(layer, input_shape))
-    kernel = view.kernel(layer.kernel)
+    kernel = view.kernel(layer, "kernel")
     linear_map = linear_maps.Conv2DTranspose(layer.filters, *view.geometry)
     return _bound(layer, linear_map, kernel, input_shape, norm, view.shape)
 
@@ -69,16 +73,14 @@ class _Image(NamedTuple):
     Attributes:
         shape: Shape of its input, `(None, ...)`.
         geometry: Kernel size, strides, padding, data format and dilation of a `linear_maps.Conv2D`.
-        dtype: What its kernel is applied in.
     """
 
     shape: tuple
     geometry: tuple
-    dtype: str
 
-    def kernel(self, variable):
-        """A kernel as it is applied, `(kh, kw, ...)` in float64."""
-        kernel = applied(variable, self.dtype)
+    def kernel(self, layer, name):
+        """A kernel of a layer as it is applied, `(kh, kw, ...)` in float64."""
+        kernel = applied_weight(layer, name)
         return kernel if len(self.geometry[0]) == kernel.ndim - 2 else kernel[:, None]
 
     def map(self, kernel, groups):
@@ -98,7 +100,7 @@ def _as_image(layer, input_shape):
         taps, strides, dilation = ((*sizes, 1) for sizes in (taps, strides, dilation))
         shape.insert(axis + 1, 1)
     geometry = (tuple(taps), tuple(strides), padding, layer.data_format, tuple(dilation))
-    return _Image(tuple(shape), geometry, layer.compute_dtype)
+    return _Image(tuple(shape), geometry)
 
 
 def _of_groups(kernel):
@@ -134,7 +136,7 @@ def finished(layer, linear, input_shape, norm):
     """Bound of what a layer computes before its bias and activation, followed by these."""
     output_shape = layer.compute_output_shape(input_shape)
     if layer.bias is not None:
-        linear = linear.with_bias(applied(layer.bias, layer.compute_dtype), output_shape, norm)
+        linear = linear.with_bias(applied_weight(layer, "bias"), output_shape, norm)
     inner = activation_bound(layer.activation, output_shape, norm, layer.compute_dtype)
     return linear.with_activation(inner)
 

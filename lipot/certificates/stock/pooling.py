@@ -21,6 +21,7 @@ def max_pooling(layer, input_shape, norm):
     $|\max_W x - \max_W y|^2 \le \max_{i \in W} |x_i - y_i|^2$, summed over the windows; in
     l-infinity the largest alone counts.
     """
+    _check_mode(layer, "max")
     windows = [(axis > 0).sum(axis=0).max() for axis in _windows(layer, input_shape)]
     return LayerBound(norm_of_ones(math.prod(windows), norm))
 
@@ -31,6 +32,7 @@ def average_pooling(layer, input_shape, norm):
 
     On two axes the matrix is a Kronecker product and the norms multiply.
     """
+    _check_mode(layer, "average")
     axes = [axis / axis.sum(axis=1, keepdims=True) for axis in _windows(layer, input_shape)]
     constant = math.prod(operator_norm(axis, norm) for axis in axes)
     # Partial sums of nonnegative weights are below the whole, which in float16 must not overflow
@@ -52,6 +54,15 @@ def global_average_pooling(layer, input_shape, norm):
     count = math.prod(size)
     constant = UP / norm_of_ones(count, norm)
     return LayerBound(constant, roundings=count + 4, gain=constant).with_factor(1.0 / count)
+
+
+def _check_mode(layer, mode):
+    """Raises for a layer that was told later to pool otherwise than its class does."""
+    if layer.pool_mode != mode:
+        raise ValueError(
+            f"Layer '{layer.name}' of class {type(layer).__name__} cannot be certified. "
+            f"Expected pool_mode={mode!r}. Received: pool_mode={layer.pool_mode!r}"
+        )
 
 
 def _windows(layer, input_shape):

@@ -66,16 +66,18 @@ def batch_normalization(layer, input_shape, norm):
         raise ValueError(f"Layer '{layer.name}' has no weights yet. Expected a built model.")
     variance = applied_wide(layer.moving_variance, layer.compute_dtype)
     mean = applied_wide(layer.moving_mean, layer.compute_dtype)
-    if np.min(variance) < 0.0:
+    # A difference of the two would keep few of their digits.
+    if min(np.min(variance), layer.epsilon) < 0.0:
         raise ValueError(
-            f"Layer '{layer.name}' cannot be certified. Expected variances that are not negative. "
-            f"Received: {float(np.min(variance)):.3g}"
+            f"Layer '{layer.name}' cannot be certified. Expected variances and an epsilon that are "
+            f"not negative. Received: {float(np.min(variance)):.3g}, epsilon={layer.epsilon}"
         )
     scale = 1.0 / _divisor(layer, np.sqrt(variance + layer.epsilon), "float32", 0.5)
-    if layer.gamma is not None:
+    # A call reads these flags, which may have been changed since the weights were added.
+    if layer.scale:
         scale = scale * np.abs(applied_wide(layer.gamma, layer.compute_dtype))
     shift = np.abs(mean) * scale
-    if layer.beta is not None:
+    if layer.center:
         shift = shift + np.abs(applied_wide(layer.beta, layer.compute_dtype))
     return channelwise(scale, shift, input_shape, norm)
 

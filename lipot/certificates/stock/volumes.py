@@ -5,10 +5,11 @@ import numpy as np
 
 from lipot.certificates.stock.linear import finished
 from lipot.certificates.weights import check_not_quantized, image_size
+from lipot.layers.applied_weights import applied_weight
 from lipot.layers.layer_bounds import register_bound
 from lipot.math import linear_maps
 from lipot.math.convolution_geometry import places_read
-from lipot.math.rounding import LayerBound, applied
+from lipot.math.rounding import LayerBound
 
 # A kernel of more values takes seconds.
 _MOST_VALUES = 2**21
@@ -26,7 +27,9 @@ def convolution_3d(layer, input_shape, norm):
     """
     check_not_quantized(layer)
     size, channels = image_size(layer, input_shape)
-    kernel = applied(layer.kernel, layer.compute_dtype)
+    kernel = applied_weight(layer, "kernel")
+    # Keras convolves with as many groups as the kernel leaves, whatever the layer says by now.
+    groups = channels // kernel.shape[3]
     short = int(np.argmin(size))
     # The short axis first.
     axes = [short, *(axis for axis in range(3) if axis != short)]
@@ -37,13 +40,13 @@ def convolution_3d(layer, input_shape, norm):
 
     def image_bound(kernel, channels):
         geometry = (kernel.shape[:2], tuple(strides[1:]), layer.padding, "channels_last")
-        image = linear_maps.Conv2D(kernel.shape[3], *geometry, tuple(dilation[1:]), layer.groups)
+        image = linear_maps.Conv2D(kernel.shape[3], *geometry, tuple(dilation[1:]), groups)
         return image.bound(kernel, (None, *size[1:], channels), norm=norm)
 
     places = [(n, 1) for n in (len(kernel), size[0], strides[0], dilation[0])]
     read = places_read(*places, layer.padding)[0]
     if kernel.size // len(kernel) * size[0] * len(read) <= _MOST_VALUES:
-        folded = _folded(kernel, read, size[0], layer.groups)
+        folded = _folded(kernel, read, size[0], groups)
         bound = image_bound(folded, channels * size[0])
     else:
         bound = _added([image_bound(part, channels) for part in kernel])
