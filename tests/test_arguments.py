@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 import lipot
+from lipot import datasets, recipes
 from lipot import workers as processes
 from lipot.evaluation.run import engine
+from lipot.recipes.arguments import CHECKS
 
 NAN, X, Y = float("nan"), np.linspace(0.0, 1.0, 24).reshape(6, 4).astype("float32"), [0, 1] * 3
 ANYTHING = [0, -1, 1.5, NAN, "", "foo", [], {}, True, object()]
@@ -101,3 +103,52 @@ def test_reports_are_written_to_paths(value):
 @pytest.mark.parametrize("eps", ["", "foo", [], {}, NAN, -1, True, object(), float("inf")])
 def test_a_certificate_is_drawn_at_radii(eps):
     _refused(lipot.certify(_network(), X, Y).plot, "eps", eps=eps)
+
+
+_COUNTS = [0, -1, 1.5, NAN, "", "3", [], {}, True, object()]
+_SIZES = ["", "0.1", -1, NAN, [], {}, True, object()]
+RECIPES = {
+    "data": [None, *ANYTHING, (X, Y)],
+    **dict.fromkeys(("epochs", "batch_size", "steps", "neighbors", "code_size"), _COUNTS),
+    **dict.fromkeys(("width", "depth"), _COUNTS),
+    **dict.fromkeys(("minutes", "learning_rate", "eps", "smoothness"), NUMBERS),
+    **dict.fromkeys(("min_margin", "weight"), [*_SIZES, float("inf")]),
+    "alpha": _SIZES,
+    "network": [*ANYTHING, keras.layers.Dense(3), keras.Sequential([keras.layers.Dense(2)])],
+    "folder": EVALUATE["resume"],
+    "seed": [*EVALUATE["seed"], 2**32],
+    "choices": [*ANYTHING, [1], [recipes.Candidate("foo", "margin", 1.0, 1.0)]],
+    "callbacks": [None, *ANYTHING[:-4], object(), [1], [lipot.callbacks.TimeBudget]],
+    "verbose": [None, *(value for value in ANYTHING if value not in (0, True)), 3],
+}
+
+
+def _recipe_of(name):
+    return next(r for r in recipes.METHODS.values() if name in inspect.signature(r).parameters)
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return datasets.load("digits")
+
+
+@pytest.mark.parametrize(("name", "value"), _cases(RECIPES))
+def test_recipes_refuse_before_they_train(name, value, digits, monkeypatch):
+    monkeypatch.setattr(keras.Model, "fit", lambda *_, **__: pytest.fail("Training began."))
+    recipe = _recipe_of(name)
+    budget = "minutes" if "minutes" in inspect.signature(recipe).parameters else "epochs"
+    _refused(recipe, name, **{"data": digits, budget: 1, name: value})
+
+
+@pytest.mark.parametrize("method", recipes.METHODS)
+def test_every_recipe_checks_every_argument(method):
+    recipe = recipes.METHODS[method]
+    names = set(inspect.signature(recipe).parameters)
+    assert names <= set(CHECKS) == set(RECIPES)
+    _refused(recipe, "data", data=3, **{"minutes" if method == "certified" else "epochs": 1})
+
+
+@pytest.mark.parametrize(("shape", "classes"), [((8, 8, 1), 9), ((64,), 10), ((8, 8, 3), 10)])
+def test_a_network_must_fit_the_data(shape, classes, digits):
+    network = recipes.plain_classifier(shape, classes)
+    _refused(recipes.train_otjr, "network", data=digits, epochs=1, network=network)
