@@ -19,7 +19,7 @@ DATA_HELP = (
 # Those of lipot.evaluation, likewise.
 SUITES = ("quick", "standard", "exhaustive")
 ATTACKS = (
-    *("fgsm", "pgd", "mim", "apgd", "deepfool", "cw", "autoattack"),
+    *("fgsm", "mim", "pgd", "apgd", "deepfool", "cw", "autoattack"),
     *("square", "hopskipjump", "simba", "ngopt"),
 )
 

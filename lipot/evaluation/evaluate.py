@@ -67,7 +67,7 @@ def evaluate(
         y: Labels: class numbers, or one-hot rows; `None` for a data set, which brings its own.
         norm: `2` or `"inf"`; `"l2"`, `"linf"` and `np.inf` will do.
         eps: Radius or list of radii, in units of `x`.
-        attacks: `"quick"` (PGD and Auto-PGD), `"standard"` (FGSM, PGD, MIM, DeepFool,
+        attacks: `"quick"` (PGD and Auto-PGD), `"standard"` (FGSM, MIM, PGD, DeepFool,
             Carlini-Wagner, AutoAttack, Square, SimBA and HopSkipJump), `"exhaustive"` (NGOpt
             too, which needs Nevergrad and patience); the name of one attack, or a list of names
             and `lipot.evaluation.AttackSpec`s.

@@ -9,8 +9,8 @@ from lipot.evaluation.attacks.spec import AttackSpec
 # they break need not be attacked again, and those without gradients last.
 _FILES = (
     "fgsm",
-    "pgd",
     "mim",
+    "pgd",
     "apgd",
     "deepfool",
     "cw",
