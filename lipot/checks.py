@@ -1,5 +1,7 @@
 """Checks of arguments, with the grammar of Keras's own errors."""
 
+import os
+import pathlib
 from collections.abc import Iterable
 from typing import Any
 
@@ -158,6 +160,19 @@ def boolean(name: str, value: Any) -> bool:
     if not isinstance(value, bool | np.bool_):
         raise invalid(name, "a boolean", value)
     return bool(value)
+
+
+def path(name: str, value: Any, expected: str = "the path of a file") -> pathlib.Path:
+    """Returns `value` as a path, or raises unless it is text or a path that names something.
+
+    Example:
+
+    >>> path("resume", "runs/first").name
+    'first'
+    """
+    if not isinstance(value, str | os.PathLike) or not str(value):
+        raise invalid(name, expected, value)
+    return pathlib.Path(value)
 
 
 def data_format(name: str, value: Any) -> str:

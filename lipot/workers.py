@@ -34,9 +34,9 @@ class Pool:
     """
 
     def __init__(self, workers, model, prepare, settings=None, most=None):
+        count = check_workers(workers, most)
         self._ray = _ray()
         self._started = False
-        count = check_workers(workers, most)
         file, state = _saved(model), _state(model)
         self._connect(workers, count)
         try:
@@ -190,12 +190,13 @@ def check_workers(workers, most=None):
     >>> check_workers(2, most=10), check_workers("ray://localhost:10001")
     (2, None)
     """
+    expected = 'a positive integer or "ray://host:port"'
     if isinstance(workers, str):
         host, colon, port = workers.removeprefix("ray://").rpartition(":")
         if not (workers.startswith("ray://") and host and colon and port.isdigit()):
-            raise checks.invalid("workers", 'a positive integer or "ray://host:port"', workers)
+            raise checks.invalid("workers", expected, workers)
         return None
-    count = checks.positive_int("workers", workers)
+    count = checks.integer("workers", workers, expected, least=1)
     if most is not None and count > most:
         raise checks.invalid("workers", f"at most {most}, the number of points", workers)
     return count

@@ -9,6 +9,7 @@ import importlib.metadata
 import sys
 
 from lipot_cli import certify, demo, evaluate, report, train
+from lipot_cli.options import Misuse, Parser
 
 # What a shell says of a command that Ctrl-C ended: 128 and the number of the signal.
 _INTERRUPTED = 130
@@ -21,7 +22,8 @@ def main(arguments=None):
         arguments: List of words after `lipot`; those of the process by default.
 
     Returns:
-        0; 1 after an error and 130 after Ctrl-C, each told on one line.
+        0; 1 after an error, 2 where it lies in the options themselves, and 130 after Ctrl-C; each
+        told on one line.
     """
     options = None
     try:
@@ -34,7 +36,7 @@ def main(arguments=None):
         return _INTERRUPTED
     except (ImportError, OSError, RuntimeError, TypeError, ValueError) as error:
         print(f"lipot: error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 1
+        return 2 if isinstance(error, Misuse) else 1
     return 0
 
 
@@ -57,7 +59,7 @@ def _start_again(_):
 
 
 def _parser():
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="lipot",
         description="Classifiers that stay right when their input is pushed, and the proof.",
         epilog="Start with `lipot demo`. Each command explains itself: lipot train --help.",

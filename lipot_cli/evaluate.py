@@ -7,7 +7,10 @@ from lipot_cli.options import (
     RADII_HELP,
     HelpFormatter,
     add_points,
+    check_attacks,
     check_output,
+    check_range,
+    finite_float,
     positive_float,
     positive_int,
     seed,
@@ -36,7 +39,13 @@ def add_to(commands):
         metavar="NAME",
         help="quick, standard or exhaustive; or names of attacks, such as pgd square",
     )
-    add("--range", type=float, nargs=2, metavar=("LOW", "HIGH"), help="least and greatest input")
+    add(
+        "--range",
+        type=finite_float,
+        nargs=2,
+        metavar=("LOW", "HIGH"),
+        help="least and greatest input",
+    )
     add(
         "--outputs",
         choices=["auto", "logits", "probabilities"],
@@ -75,6 +84,8 @@ def _how_to_go_on(options):
 def _run(options):
     check_output("--out", options.out, ".html")
     check_output("--json", options.json, ".json")
+    check_range(options.range)
+    check_attacks(options.attacks)
     import numpy as np
 
     from lipot_cli.points import labels_hint, read_model, read_points

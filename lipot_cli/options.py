@@ -4,6 +4,7 @@ import argparse
 import math
 import os
 import pathlib
+import re
 
 # Those of lipot.datasets, whose import takes seconds.
 DATA_SETS = (
@@ -15,6 +16,13 @@ DATA_HELP = (
     + ", ".join(DATA_SETS)
 )
 
+# Those of lipot.evaluation, likewise.
+SUITES = ("quick", "standard", "exhaustive")
+ATTACKS = (
+    *("fgsm", "mim", "pgd", "apgd", "deepfool", "cw", "autoattack"),
+    *("square", "hopskipjump", "simba", "ngopt"),
+)
+
 # What `lipot.checks.norm` understands.
 NORMS = ("2", "l2", "inf", "linf")
 # Those of each norm that a command takes where none are given.
@@ -22,6 +30,17 @@ RADII = {2: (0.25, 0.5, 1.0, 1.5), "inf": (0.05, 0.1, 0.2, 0.3)}
 RADII_HELP = "if left out, " + " or ".join(
     f"{' '.join(f'{radius:g}' for radius in radii)} in l{norm}" for norm, radii in RADII.items()
 )
+
+
+class Misuse(ValueError):
+    """Options that cannot be, whatever the files that they name hold."""
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that says on one line what is wrong."""
+
+    def error(self, message):
+        self.exit(2, f"{self.prog}: error: {message}. See {self.prog} --help.\n")
 
 
 def add_points(command, data_is):
@@ -55,7 +74,9 @@ def positive_int(text):
 
 def workers(text):
     """A number of processes, or the address of a cluster, from its text."""
-    return text if text.startswith("ray://") else positive_int(text)
+    if re.fullmatch(r"ray://.+:\d+", text):
+        return text
+    return _number(text, int, lambda value: value >= 1, "a positive integer or ray://host:port")
 
 
 def positive_float(text):
@@ -69,6 +90,36 @@ def nonnegative_float(text):
     return _number(text, float, lambda value: 0.0 <= value < math.inf, expected)
 
 
+def finite_float(text):
+    """A finite number from its text."""
+    return _number(text, float, math.isfinite, "a finite number")
+
+
+def weight_or_infinity(text):
+    """A number, zero or more, or inf, from its text."""
+    return _number(text, float, lambda value: value >= 0.0, "a number, zero or more, or inf")
+
+
+def check_range(ends):
+    """Raises unless there are no two ends of a range, or the lower one comes first."""
+    if ends is not None and not ends[0] < ends[1]:
+        raise Misuse(
+            "--range expected the least value first and a greater one after it. "
+            f"Received: {ends[0]:g} {ends[1]:g}"
+        )
+
+
+def check_attacks(names):
+    """Raises unless these are names of attacks, each once, or the name of one suite."""
+    if len(names) == 1 and names[0] in SUITES:
+        return
+    if not set(names) <= set(ATTACKS) or len(set(names)) < len(names):
+        raise Misuse(
+            f"--attacks expected one of {', '.join(SUITES)}; or names among {', '.join(ATTACKS)}, "
+            f"each once. Received: {' '.join(names)}"
+        )
+
+
 def seed(text):
     """What every generator of random numbers takes for a seed, from its text."""
     return _number(text, int, lambda value: 0 <= value <= 2**31, "an integer from 0 to 2**31")
@@ -80,7 +131,7 @@ def check_output(option, path, suffix):
         return
     path = pathlib.Path(path)
     if path.suffix != suffix:
-        raise ValueError(f"{option} must end in {suffix}. Received: {path}")
+        raise Misuse(f"{option} must end in {suffix}. Received: {path}")
     # Folders on the way are made: the nearest that is there must take them.
     there = next(place for place in path.absolute().parents if place.exists())
     if path.is_dir() or not there.is_dir() or not os.access(there, os.W_OK):

@@ -12,11 +12,13 @@ from lipot_cli.certify import print_certificate
 from lipot_cli.options import (
     DATA_SETS,
     RADII,
+    Misuse,
     check_output,
     nonnegative_float,
     positive_float,
     positive_int,
     seed,
+    weight_or_infinity,
 )
 
 # Those of lipot.recipes, whose import takes seconds.
@@ -71,7 +73,11 @@ def add_to(commands):
     add("--minutes", type=positive_float, help="for search and training (default: 10)")
     add("--batch-size", type=positive_int, help="points in one step (default: the method's)")
     add("--learning-rate", type=positive_float, help="at the start (default: the method's)")
-    add("--alpha", type=float, help="weight of the hinge: larger is more accurate (default: 20)")
+    add(
+        "--alpha",
+        type=weight_or_infinity,
+        help="weight of the hinge: larger is more accurate (default: 20)",
+    )
     add(
         "--margin",
         type=nonnegative_float,
@@ -166,7 +172,7 @@ def _check_devices(options, recipe):
     devices = options.devices
     size = options.batch_size or inspect.signature(recipe).parameters["batch_size"].default
     if devices is not None and size % devices:
-        raise ValueError(
+        raise Misuse(
             f"--devices {devices} cannot share the batches of {size} points evenly. Expected a "
             f"divisor of {size}."
         )
@@ -244,7 +250,7 @@ def _settings(options, recipe):
         if value is None:
             continue
         if argument not in known:
-            raise ValueError(
+            raise Misuse(
                 f"--{option.replace('_', '-')} does not apply to --method {options.method}. "
                 "See lipot train --help."
             )

@@ -152,9 +152,9 @@ def test_the_hint_at_the_end_can_be_typed_as_it_is(tmp_path, capsys):
 
 def test_devices_that_cannot_share_a_batch_are_refused(few, tmp_path, capsys):
     words = ["train", "--data", few, "--devices", "3", "--out", str(tmp_path / "model.keras")]
-    assert cli.main(words) == 1
+    assert cli.main(words) == 2
     assert "--devices 3 cannot share the batches of 64" in capsys.readouterr().err
-    assert cli.main([*words, "--batch-size", "100"]) == 1
+    assert cli.main([*words, "--batch-size", "100"]) == 2
     assert "--devices 3 cannot share the batches of 100" in capsys.readouterr().err
 
 

@@ -17,6 +17,7 @@ from lipot.certificates.input_scale import warn_of_pixels
 from lipot.certificates.shared import by_workers, joined
 from lipot.math.norms import norm_name
 from lipot.math.proportions import in_words
+from lipot.workers import check_workers
 
 _CERTIFIERS: dict[type, Callable] = {}
 # Points of a stream that a certifier of its own sees at once.
@@ -65,12 +66,7 @@ class Certificate:
             A float, or an array like `eps`. No attack of size `eps` in `norm` brings the model's
             accuracy on these points below it.
         """
-        eps = np.asarray(eps)
-        if eps.dtype.kind not in "iuf" or not np.all(eps >= 0.0):
-            raise ValueError(
-                "Invalid value received for argument `eps`. Expected nonnegative numbers. "
-                f"Received: eps={eps}"
-            )
+        eps = _nonnegative(eps)
         shares = (self._labelled() & holds_within(self.radius, eps[..., None])).mean(axis=-1)
         return shares if shares.ndim else float(shares)
 
@@ -90,7 +86,10 @@ class Certificate:
         if eps is None:
             finite = self.radius[np.isfinite(self.radius)]
             eps = 1.05 * finite.max(initial=1e-3)
-        if np.ndim(eps) == 0:
+        eps = _nonnegative(eps)
+        if eps.size == 0 or not np.all(np.isfinite(eps)):
+            raise checks.invalid("eps", "a finite radius, or an array of them", eps)
+        if eps.ndim == 0:
             eps = np.linspace(0.0, eps, 200)
         ax = plt.figure(figsize=(5, 3.2), layout="constrained").gca() if ax is None else ax
         ax.plot(eps, 100.0 * self.accuracy(eps), label="certified")
@@ -220,6 +219,13 @@ def holds_within(radius, eps):
     return (radius > 0.0) & (radius >= eps)
 
 
+def _nonnegative(eps):
+    radii = np.asarray(eps)
+    if radii.dtype.kind not in "iuf" or not np.all(radii >= 0.0):
+        raise checks.invalid("eps", "nonnegative numbers", eps)
+    return radii
+
+
 def register_certifier(*model_classes):
     """Teaches `certify` a class of models that have a proof of their own.
 
@@ -294,6 +300,8 @@ def certify(model, x, y=None, norm=2, *, batch_size=256, workers=None, **setting
     norm = checks.norm("norm", norm)
     batch_size = checks.positive_int("batch_size", batch_size)
     checks.instance("model", model, keras.Model, "a Keras model: load a file with load_model")
+    if workers is not None:
+        check_workers(workers)
     warn_of_pixels(model, x)
     if workers is None:
         return prove(model, x, y, batch_size, norm, settings)

@@ -2,7 +2,6 @@
 
 import dataclasses
 import itertools
-import pathlib
 
 import keras
 
@@ -63,6 +62,8 @@ def compare(models, x=None, y=None, norm=None, eps=None, attacks="standard", **s
             "models", f"{', '.join(missing)} as well, to evaluate models on", "models alone"
         )
     resume = settings.pop("resume", None)
+    if resume is not None:
+        resume = checks.path("resume", resume, "the path of a folder, or None")
     return _joined(
         evaluate(
             model,
@@ -72,7 +73,7 @@ def compare(models, x=None, y=None, norm=None, eps=None, attacks="standard", **s
             eps,
             attacks,
             name=name,
-            resume=resume and pathlib.Path(resume) / f"{place:02d}",
+            resume=resume and resume / f"{place:02d}",
             **settings,
         )
         for place, (name, model) in enumerate(named.items())

@@ -20,7 +20,7 @@ from lipot.evaluation.sanity import checks as sanity_checks
 from lipot.evaluation.sanity.gradients import check_gradients
 from lipot.interop.art.estimator import NotFinite
 from lipot.progress import Bar, Silence
-from lipot.workers import Pool
+from lipot.workers import Pool, check_workers
 
 _PACKAGES = ("lipot", "keras", "numpy", "adversarial-robustness-toolbox", "nevergrad")
 
@@ -67,7 +67,7 @@ def evaluate(
         y: Labels: class numbers, or one-hot rows; `None` for a data set, which brings its own.
         norm: `2` or `"inf"`; `"l2"`, `"linf"` and `np.inf` will do.
         eps: Radius or list of radii, in units of `x`.
-        attacks: `"quick"` (PGD and Auto-PGD), `"standard"` (FGSM, PGD, MIM, DeepFool,
+        attacks: `"quick"` (PGD and Auto-PGD), `"standard"` (FGSM, MIM, PGD, DeepFool,
             Carlini-Wagner, AutoAttack, Square, SimBA and HopSkipJump), `"exhaustive"` (NGOpt
             too, which needs Nevergrad and patience); the name of one attack, or a list of names
             and `lipot.evaluation.AttackSpec`s.
@@ -118,6 +118,11 @@ def evaluate(
     [[0.2, 1.0, 1.0, 1.0], [0.5, 1.0, 0.0, 0.0]]
     """
     seed = checks.integer("seed", seed, "an integer from 0 to 2**31", least=0, most=2**31)
+    _check_settings(name, resume, notes, workers)
+    for switch, value in (("sanity", sanity), ("views", views), ("progress", progress)):
+        checks.boolean(switch, value)
+    # Wrong names are told before the model is asked for anything.
+    suite.read(attacks)
     chosen = {"norm": norm, "eps": eps, "clip_values": clip_values, "outputs": outputs}
     chosen = {**chosen, "batch_size": batch_size, "eot_samples": eot_samples}
     with _repeatable(seed, model):
@@ -126,7 +131,7 @@ def evaluate(
         check_gradients(task, specs)
         settings = _settings(task, specs, left_out, seed)
         store = _store(resume, task, specs, settings)
-        name = model.name if name is None else str(name)
+        name = model.name if name is None else name
         pool = _pool(workers, task)
         with Bar(name) if progress else Silence() as bar, pool or contextlib.nullcontext():
             how = {"seed": seed, "store": store, "progress": bar}
@@ -150,6 +155,15 @@ def evaluate(
             **_proofs(task, outcome),
         )
     return RobustnessReport([evaluation])
+
+
+def _check_settings(name, resume, notes, workers):
+    checks.instance("name", name, str | None, "a string or None")
+    checks.instance("notes", notes, dict | None, "a dictionary of texts, or None")
+    if resume is not None:
+        checks.path("resume", resume, "the path of a folder, or None")
+    if workers is not None:
+        check_workers(workers)
 
 
 def _repeatable(seed, model):

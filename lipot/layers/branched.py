@@ -33,6 +33,8 @@ class Branched(Bounded):
                 "Invalid value received for argument `branch`. Expected outputs shaped like the "
                 f"inputs {tuple(input_shape)}. Received: outputs shaped {tuple(output_shape)}."
             )
+        # One axis more or less would broadcast in the sum with the branch.
+        self.input_spec = keras.layers.InputSpec(ndim=len(input_shape))
         self.built = True
 
     def run_branch(self, inputs, training):

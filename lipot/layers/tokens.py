@@ -41,8 +41,10 @@ class PatchEmbedding(Bounded, keras.layers.Layer):
         super().__init__(**kwargs)
         self.patch_size = checks.positive_int("patch_size", patch_size)
         self.width = checks.positive_int("width", width)
+        self.input_spec = keras.layers.InputSpec(ndim=4)
 
     def build(self, input_shape):
+        self.input_spec = keras.layers.InputSpec(shape=(None, *input_shape[1:]))
         _, rows, columns, channels = input_shape
         if None in (rows, columns) or rows % self.patch_size or columns % self.patch_size:
             raise ValueError(
@@ -118,6 +120,7 @@ class SelfAttention(keras.layers.Layer):
 
     def build(self, input_shape):
         width = input_shape[-1]
+        self.input_spec = keras.layers.InputSpec(ndim=len(input_shape), axes={-1: width})
         if width % self.heads:
             raise ValueError(
                 f"Invalid value received for argument `heads`. Expected a divisor of {width}, the "

@@ -80,6 +80,8 @@ class Purified(ExportsUncalled, keras.Model):
             )
         if not self.classifier.built:
             self.classifier.build(input_shape)
+        # Images may have other sides: what has no channels, or others, would fail deep inside.
+        self.input_spec = keras.layers.InputSpec(ndim=len(input_shape), axes={-1: input_shape[-1]})
         self.built = True
 
     def call(self, inputs, training=False):

@@ -9,7 +9,7 @@ from lipot.math.latent_projection import mean_squares
 from lipot.math.scaling import wide_dtype
 from lipot.models.parts import with_parts
 from lipot.models.random_state import SavesRandomState
-from lipot.purifiers.purifier import Purifier, check_network, with_frozen_weights
+from lipot.purifiers.purifier import Purifier, check_network, shaped_like, with_frozen_weights
 
 
 @keras.saving.register_keras_serializable(package="lipot")
@@ -77,6 +77,7 @@ class APEGAN(SavesRandomState, Purifier):
         check_network("generator", generator, generator_shape(generator), None)
         check_network("discriminator", discriminator, generator.output_shape[1:], (1,))
         self.generator = generator
+        self.input_spec = shaped_like(generator.input_shape)
         self.discriminator = discriminator
         self.attack = checks.instance("attack", attack, Attack, "a lipot attack")
         self.train_against(classifier)

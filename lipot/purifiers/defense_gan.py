@@ -9,7 +9,7 @@ from lipot.math.latent_projection import nearest_generated
 from lipot.math.scaling import wide_dtype
 from lipot.models.parts import with_parts
 from lipot.models.random_state import SavesRandomState
-from lipot.purifiers.purifier import Purifier, check_network, with_frozen_weights
+from lipot.purifiers.purifier import Purifier, check_network, shaped_like, with_frozen_weights
 
 
 @keras.saving.register_keras_serializable(package="lipot")
@@ -76,6 +76,7 @@ class DefenseGAN(SavesRandomState, Purifier):
         check_network("generator", generator, None, None)
         check_network("critic", critic, generator.output_shape[1:], (1,))
         self.generator = generator
+        self.input_spec = shaped_like(generator.output_shape)
         self.critic = critic
         self.steps = checks.positive_int("steps", steps)
         self.restarts = checks.positive_int("restarts", restarts)

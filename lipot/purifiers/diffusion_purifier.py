@@ -9,7 +9,7 @@ from lipot import backend, checks
 from lipot.math import diffusion, replicas
 from lipot.models.parts import with_parts
 from lipot.models.random_state import SavesRandomState
-from lipot.purifiers.purifier import Purifier
+from lipot.purifiers.purifier import Purifier, shaped_like
 
 
 @keras.saving.register_keras_serializable(package="lipot")
@@ -62,6 +62,9 @@ class DiffusionPurifier(SavesRandomState, Purifier):
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
         self.supports_jit = backend.compiles_loops_well()
+        # A model that is no graph of layers states no shape.
+        if getattr(network, "inputs", None):
+            self.input_spec = shaped_like(network.inputs[0].shape)
         self.built = True
 
     @property

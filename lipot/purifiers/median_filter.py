@@ -4,7 +4,7 @@ import keras
 
 from lipot import checks
 from lipot.math.medians import median_windows
-from lipot.purifiers.purifier import check_images
+from lipot.purifiers.purifier import check_images, shaped_like
 
 
 @keras.saving.register_keras_serializable(package="lipot")
@@ -44,6 +44,7 @@ class MedianFilter(keras.layers.Layer):
 
     def build(self, input_shape):
         check_images(input_shape)
+        self.input_spec = shaped_like((None, None, None, input_shape[-1]))
         self.built = True
 
     def call(self, inputs):

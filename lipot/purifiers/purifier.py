@@ -78,6 +78,15 @@ def check_images(shape):
         )
 
 
+def shaped_like(shape):
+    """What a built purifier takes: Keras refuses all else with both shapes in its message.
+
+    Args:
+        shape: Shape of a batch, `None` for any size.
+    """
+    return keras.layers.InputSpec(shape=(None, *shape[1:]))
+
+
 def check_network(name, network, inputs, outputs):
     """Raises unless a network is a built Keras model between inputs and outputs of given sizes.
 

@@ -5,7 +5,7 @@ from keras import ops
 
 from lipot import backend, checks
 from lipot.math import sparse_coding
-from lipot.purifiers.purifier import Purifier, check_images
+from lipot.purifiers.purifier import Purifier, check_images, shaped_like
 
 
 @keras.saving.register_keras_serializable(package="lipot")
@@ -66,6 +66,7 @@ class SparseTransform(Purifier):
     def build(self, input_shape):
         check_images(input_shape)
         channels = input_shape[-1]
+        self.input_spec = shaped_like((None, None, None, channels))
         most = self.size**2 * channels
         count = most if self.atoms is None else self.atoms
         if count > most:

@@ -5,9 +5,11 @@ import keras
 from lipot import attacks, losses
 from lipot.callbacks import WeightSchedule
 from lipot.models import AdversarialModel
-from lipot.recipes.networks import attack_range, check_classes, default_eps, plain_classifier
+from lipot.recipes.arguments import checked
+from lipot.recipes.networks import attack_range, default_eps, plain_classifier
 
 
+@checked
 def train_fgsm_at(
     data,
     *,
@@ -42,7 +44,6 @@ def train_fgsm_at(
         Wong, Rice and Kolter, "Fast is better than free" (ICLR 2020), with its step of 1.25 radii;
         a baseline of OTAD.
     """
-    check_classes(data)
     eps = default_eps(data) if eps is None else eps
     attack = attacks.FGSM(eps, random_start=True, step_size=1.25 * eps, **attack_range(data))
     terms = [losses.AdversarialCrossentropy()]
@@ -51,6 +52,7 @@ def train_fgsm_at(
     )
 
 
+@checked
 def train_got_trades_lm(
     data,
     *,
@@ -88,7 +90,6 @@ def train_got_trades_lm(
         epochs, on MNIST with Adam at 1e-3, label matching from there on at 1e-6, and on images
         with SGD at 1e-4.
     """
-    check_classes(data)
     eps = default_eps(data) if eps is None else eps
     attack = attacks.TRADESPGD(eps, steps=steps, **attack_range(data))
     terms = [losses.TRADES(alpha=6.0), losses.GOT(weight=10.0, label_matching=True)]
@@ -97,6 +98,7 @@ def train_got_trades_lm(
     )
 
 
+@checked
 def train_otjr(
     data,
     *,
@@ -135,7 +137,6 @@ def train_otjr(
         nothing, so that it is reached after half of the epochs. The paper trains images for 100
         epochs with SGD at 0.1, a tenth of it after 75 and a hundredth after 90.
     """
-    check_classes(data)
     eps = default_eps(data) if eps is None else eps
     attack = attacks.PGD(eps, steps=steps, **attack_range(data))
     terms = [

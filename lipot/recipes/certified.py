@@ -10,11 +10,11 @@ import keras
 import numpy as np
 
 from lipot import callbacks as lipot_callbacks
-from lipot import certificates, checks
+from lipot import certificates
+from lipot.recipes.arguments import checked
 from lipot.recipes.certified_choices import ARCHITECTURES, LOSSES, Candidate, candidates
 from lipot.recipes.halving import rung_sizes, successive_halving
 from lipot.recipes.hkr import spread
-from lipot.recipes.networks import check_classes
 from lipot.recipes.progress import Journal, claim
 
 # Of the time; at least half of it is left to the training.
@@ -26,6 +26,7 @@ _WARMUP = 0.02
 _MOVED_FROM = 16
 
 
+@checked
 def train_certified(
     data,
     *,
@@ -66,9 +67,7 @@ def train_certified(
     Raises:
         ValueError: `data` is a regression, or `folder` is that of another training.
     """
-    check_classes(data)
-    eps = default_radius(data) if eps is None else checks.positive_float("eps", eps)
-    minutes = checks.positive_float("minutes", minutes)
+    eps, minutes = float(default_radius(data) if eps is None else eps), float(minutes)
     if choices is None:
         choices = affordable(candidates(data.x_train.shape[1:], seed), minutes)
     settings = {"eps": eps, "minutes": minutes, "batch_size": batch_size, "seed": seed}
@@ -187,7 +186,7 @@ class _Search:
                 f"None of the {len(choices)} candidates proved anything at eps={self._eps:.3g} in "
                 "its short trial, so that the choice says nothing. Give more minutes, or a smaller "
                 "eps.",
-                stacklevel=3,
+                stacklevel=4,
             )
         return best
 

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 
 from lipot import layers, losses
+from lipot.recipes.arguments import checked
 
 
 def hkr_network(input_shape, units):
@@ -39,6 +40,7 @@ def hkr_network(input_shape, units):
     return keras.Sequential([keras.Input(input_shape), *hidden, head], name="hkr")
 
 
+@checked
 def train_hkr(
     data,
     *,

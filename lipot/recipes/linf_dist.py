@@ -4,7 +4,8 @@ import keras
 
 from lipot import callbacks as schedules
 from lipot import layers, losses
-from lipot.recipes.networks import check_classes, default_eps
+from lipot.recipes.arguments import checked
+from lipot.recipes.networks import default_eps
 
 
 def linf_distance_network(input_shape, units, width=256, depth=3):
@@ -39,6 +40,7 @@ def linf_distance_network(input_shape, units, width=256, depth=3):
     return keras.Sequential([keras.Input(input_shape), *hidden, *head], name="linf_dist")
 
 
+@checked
 def train_linf_dist(
     data,
     *,
@@ -74,7 +76,6 @@ def train_linf_dist(
     Reference:
         Zhang et al., "Boosting the certified robustness of l-infinity distance nets" (ICLR 2022).
     """
-    check_classes(data)
     eps = default_eps(data) if eps is None else eps
     model = linf_distance_network(data.x_train.shape[1:], len(data.classes), width, depth)
     steps = epochs * -(-len(data.x_train) // batch_size)

@@ -42,12 +42,6 @@ def dense_encoder(features, code_size):
     return keras.Sequential(parts, name="encoder")
 
 
-def check_classes(data):
-    """Raises an error where a data set is a regression, before anything is made for it."""
-    if not data.classes:
-        raise ValueError(f"`{data.name}` is a regression: it has no classes to tell apart.")
-
-
 def attack_range(data):
     """The arguments of an attack that keep its points in the range of a data set."""
     low, high = data.clip_values or (None, None)

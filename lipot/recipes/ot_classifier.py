@@ -4,9 +4,11 @@ import keras
 
 import lipot.layers
 from lipot import models
-from lipot.recipes.networks import check_classes, dense_encoder
+from lipot.recipes.arguments import checked
+from lipot.recipes.networks import dense_encoder
 
 
+@checked
 def train_ot_classifier(
     data,
     *,
@@ -39,7 +41,6 @@ def train_ot_classifier(
     Reference:
         OT-Classifier, equation 2 and algorithm 1.
     """
-    check_classes(data)
     shape = data.x_train.shape[1:]
     if len(shape) == 3:
         encoder = models.embedding_encoder(shape, code_size, filters=16)

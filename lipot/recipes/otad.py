@@ -4,9 +4,10 @@ import keras
 import numpy as np
 
 from lipot.models import OTAD, transport_resnet
-from lipot.recipes.networks import check_classes
+from lipot.recipes.arguments import checked
 
 
+@checked
 def train_otad(
     data,
     *,
@@ -40,7 +41,6 @@ def train_otad(
     Reference:
         Gai, Wang and Zhang, "OTAD", algorithms 1 and 2, section V.A.
     """
-    check_classes(data)
     shape = data.x_train.shape[1:]
     dimension = int(np.prod(shape))
     backbone, head = transport_resnet(dimension), keras.layers.Dense(len(data.classes))

@@ -1,33 +1,67 @@
-"""Projected gradient from a random start."""
+"""Projected gradient from a random start, on two losses."""
 
+import numpy as np
 from art.attacks.evasion import ProjectedGradientDescent
 
 from lipot.evaluation.attacks.spec import EVERY_POINT, STANDARD, AttackSpec
 from lipot.math.norms import order
 
+# The cross-entropy pushes all other classes at once; the margin goes on to the nearest one.
+LOSSES = ("steep_crossentropy", "margin")
 
-def build(target, norm, eps, *, steps):
-    """Projected gradient on the loss of `target`.
+
+class Ascents:
+    """One attack after the other, each on the points that those before it left standing.
+
+    Args:
+        target: Estimator under attack.
+        attacks: ART attacks.
+    """
+
+    def __init__(self, target, attacks):
+        self._target, self._attacks = target, attacks
+
+    def generate(self, x, y):
+        """Moves inputs `(n, ...)` with one-hot labels `y`."""
+        first, *others = self._attacks
+        moved = np.array(first.generate(x, y))
+        for attack in others:
+            decided = np.argmax(self._target.predict(moved), axis=1)
+            rows = np.flatnonzero(decided == np.argmax(y, axis=1))
+            if len(rows):
+                moved[rows] = attack.generate(x[rows], y[rows])
+        return moved
+
+
+def build(target, norm, eps, *, steps, losses=LOSSES):
+    """Projected gradient on some losses, on each from a random start of its own.
 
     Args:
         target: Estimator under attack.
         norm: `2` or `"inf"`.
         eps: Radius.
-        steps: Number of steps.
+        steps: Number of steps on each loss.
+        losses: Names of losses, as in `lipot.interop.art.classifier`.
 
     Returns:
-        An ART attack.
+        An attack with the interface of ART's.
     """
-    return ProjectedGradientDescent(
-        target,
-        norm=order(norm),
-        eps=eps,
-        eps_step=2.5 * eps / steps,
-        max_iter=steps,
-        num_random_init=1,
-        batch_size=EVERY_POINT,
-        verbose=False,
-    )
+
+    def ascent(loss):
+        return ProjectedGradientDescent(
+            target.with_loss(loss),
+            norm=order(norm),
+            eps=eps,
+            eps_step=2.5 * eps / steps,
+            max_iter=steps,
+            num_random_init=1,
+            batch_size=EVERY_POINT,
+            verbose=False,
+        )
+
+    return Ascents(target, [ascent(loss) for loss in losses])
 
 
-SPEC = AttackSpec("pgd", build, {"steps": 40}, cost=120, suites=("quick", *STANDARD))
+SPEC = AttackSpec(
+    "pgd", build, {"steps": 40, "losses": LOSSES}, cost=240, suites=("quick", *STANDARD)
+)

@@ -9,8 +9,8 @@ from lipot.evaluation.attacks.spec import AttackSpec
 # they break need not be attacked again, and those without gradients last.
 _FILES = (
     "fgsm",
-    "pgd",
     "mim",
+    "pgd",
     "apgd",
     "deepfool",
     "cw",
@@ -42,11 +42,20 @@ def resolve(attacks, target, norm):
         `(specs, left_out)`: the attacks to run, and a dictionary from the name of each attack of
         a suite that cannot run to the reason. An attack asked for by its name must run.
     """
-    if isinstance(attacks, str) and attacks in SUITES:
-        specs = [ATTACKS[name] for name in SUITES[attacks]]
-        reasons = {spec.name: spec.obstacle(target, norm) for spec in specs}
-        left_out = {name: reason for name, reason in reasons.items() if reason}
+    specs = read(attacks)
+    reasons = {spec.name: spec.obstacle(target, norm) for spec in specs}
+    left_out = {name: reason for name, reason in reasons.items() if reason}
+    if _is_suite(attacks):
         return tuple(spec for spec in specs if spec.name not in left_out), left_out
+    for name, reason in left_out.items():
+        raise checks.refused("attacks", "attacks that fit the model", f"{name!r}. {reason}")
+    return specs, {}
+
+
+def read(attacks):
+    """The `AttackSpec`s that the argument `attacks` of `lipot.evaluate` names, for any model."""
+    if _is_suite(attacks):
+        return tuple(ATTACKS[name] for name in SUITES[attacks])
     # An AttackSpec is a tuple, but no list of attacks.
     if isinstance(attacks, str | AttackSpec):
         attacks = [attacks]
@@ -58,12 +67,11 @@ def resolve(attacks, target, norm):
     names = [spec.name for spec in specs]
     if len(set(names)) < len(names):
         raise checks.refused("attacks", "attacks of different names", str(names))
-    for spec in specs:
-        if reason := spec.obstacle(target, norm):
-            raise checks.refused(
-                "attacks", "attacks that fit the model", f"{spec.name!r}. {reason}"
-            )
-    return specs, {}
+    return specs
+
+
+def _is_suite(attacks):
+    return isinstance(attacks, str) and attacks in SUITES
 
 
 def _spec(attack):

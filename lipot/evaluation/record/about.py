@@ -29,7 +29,7 @@ def about(model: keras.Model, notes: dict | None = None) -> dict[str, str]:
     >>> about(keras.Sequential([keras.Input((4,)), *layers]), {"training": "1 s"})
     {'architecture': '2 Dense', 'parameters': '58', 'training': '1 s'}
     """
-    notes = checks.instance("notes", notes or {}, dict, "a dictionary of texts, or None")
+    notes = checks.instance("notes", notes, dict | None, "a dictionary of texts, or None") or {}
     found = {"architecture": _architecture(model), "parameters": f"{model.count_params():,}"}
     return {**found, **{str(name): str(text) for name, text in notes.items()}}
 

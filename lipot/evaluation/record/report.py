@@ -5,6 +5,7 @@ import pathlib
 from collections.abc import Iterable
 from typing import Any
 
+from lipot import checks
 from lipot.evaluation import page
 from lipot.evaluation.record import curves, tables
 from lipot.evaluation.record.result import Evaluation
@@ -32,7 +33,7 @@ class RobustnessReport:
     """
 
     def __init__(self, evaluations: Iterable[Evaluation]) -> None:
-        self.evaluations = tuple(evaluations)
+        self.evaluations = tuple(evaluations) if isinstance(evaluations, Iterable) else ()
         if not self.evaluations or not all(isinstance(e, Evaluation) for e in self.evaluations):
             raise ValueError(
                 "Invalid value received for argument `evaluations`. Expected at least one "
@@ -78,7 +79,7 @@ class RobustnessReport:
         record = {"format": FORMAT, "evaluations": [e.to_dict() for e in self.evaluations]}
         text = json.dumps(record, allow_nan=False)
         if path is not None:
-            pathlib.Path(path).write_text(text)
+            checks.path("path", path).write_text(text)
         return text
 
     @classmethod
@@ -94,7 +95,8 @@ class RobustnessReport:
         if isinstance(source, str) and source.lstrip().startswith("{"):
             content = source.encode()
         else:
-            content = pathlib.Path(source).read_bytes()
+            expected = "the path of a file, or the text of a report"
+            content = checks.path("source", source, expected).read_bytes()
         try:
             record = json.loads(content)
             written = record["format"]
@@ -125,7 +127,7 @@ class RobustnessReport:
         Returns:
             The path as a `pathlib.Path`.
         """
-        return page.save(self, path)
+        return page.save(self, checks.path("path", path))
 
     def _repr_html_(self) -> str:
         return tables.notebook(self.evaluations)

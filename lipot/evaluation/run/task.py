@@ -14,6 +14,7 @@ from lipot.evaluation.run.randomness import draws, is_random, mean_prediction
 from lipot.evaluation.run.ranges import Range, find_range
 from lipot.evaluation.run.storage import held, in_parts
 from lipot.interop import art
+from lipot.interop.art import heads
 
 
 class Task(NamedTuple):
@@ -90,6 +91,9 @@ def make_task(
     _check_model(model)
     batch_size = checks.positive_int("batch_size", batch_size)
     norm, eps = checks.norm("norm", norm), _radii(eps)
+    checks.choice("outputs", outputs, heads.OUTPUTS)
+    if eot_samples is not None:
+        checks.positive_int("eot_samples", eot_samples)
     x, y = held(x, y)
     x = _points(model, x)
     range_ = find_range(x, clip_values, input_scale(model, x))
@@ -118,10 +122,10 @@ def _check_model(model):
 
 def _radii(eps):
     try:
-        radii = sorted({float(radius) for radius in np.atleast_1d(eps)})
-    except (TypeError, ValueError):
+        radii = sorted({checks.positive_float("eps", radius) for radius in np.atleast_1d(eps)})
+    except ValueError:
         radii = []
-    if not radii or not all(0.0 < radius < np.inf for radius in radii):
+    if not radii:
         raise checks.invalid("eps", "a positive number, or a list of them", eps)
     return tuple(radii)
 

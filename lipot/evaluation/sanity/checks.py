@@ -12,6 +12,7 @@ from art.attacks.evasion import ProjectedGradientDescent
 
 from lipot.attacks.auto_attack import STANDS
 from lipot.attacks.survivors import survivors
+from lipot.evaluation.attacks.pgd import LOSSES
 from lipot.evaluation.attacks.suite import ATTACKS
 from lipot.evaluation.record.result import Verdict
 from lipot.evaluation.run.engine import judge, seeded
@@ -30,7 +31,6 @@ _STEPS = 40
 _MORE_DRAWS = 4
 # The gradients of an imitation that agrees with the model on fewer say nothing about it.
 _FEWEST_AGREE = 0.5
-_CLIMBED = ("steep_crossentropy", "margin")
 # Attacks are compared by counts of points; chance moves a few.
 _SLACK = 0.02
 
@@ -70,17 +70,13 @@ class Probe(NamedTuple):
 
     def broken_by_pgd(self, eps, steps=_STEPS):
         """Tells which points projected gradient breaks, on the cross-entropy or the margin."""
-        if (eps, steps) not in self.known:
-            found = [self._pgd(loss, eps, steps) for loss in _CLIMBED]
-            self.known[eps, steps] = found[0] | found[1]
-        return self.known[eps, steps]
 
-    def _pgd(self, loss, eps, steps):
         def build(target, radius):
-            target = target.with_loss(loss)
             return ATTACKS["pgd"].build(target, self.task.norm, radius, steps=steps)
 
-        return self.broken(build, eps)
+        if (eps, steps) not in self.known:
+            self.known[eps, steps] = self.broken(build, eps)
+        return self.known[eps, steps]
 
 
 def run(task, outcome, specs, *, seed, store, progress):
@@ -185,7 +181,7 @@ def _unbounded(probe):
     diameter = 1.0 if task.norm == "inf" else float(np.sqrt(np.prod(task.x.shape[1:])))
     standing = np.ones(len(probe.rows), bool)
     steps = (diameter / _STEPS, diameter / (10 * _STEPS))
-    ascents = itertools.product(_CLIMBED, steps)
+    ascents = itertools.product(LOSSES, steps)
     for (loss, step), rows in survivors(ascents, lambda _: standing):
         standing[rows] = ~_ascend(probe, loss, diameter, step, probe.rows[rows])
     left = int(standing.sum())

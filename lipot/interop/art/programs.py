@@ -35,6 +35,7 @@ class Programs:
         self.preprocess = preprocess
         self.classes = logits.classes
         self.eot_samples = eot_samples
+        self._loss_programs = {}
         self._compile_predictions(self.logits_head)
         self._compile_loss(loss)
 
@@ -90,6 +91,13 @@ class Programs:
 
     def _compile_loss(self, loss):
         self._loss = loss
+        # Attacks are built anew for each radius and batch. A Keras loss is another one each time.
+        known = self._loss_programs if loss.reads_logits else {}
+        if loss not in known:
+            known[loss] = self._made(loss)
+        self.losses, self.loss_gradient = known[loss]
+
+    def _made(self, loss):
         head = self.logits_head if loss.reads_logits else self.outputs_head
         reduce = ops.mean if loss.reduction == "mean" else ops.sum
 
@@ -102,8 +110,8 @@ class Programs:
 
             return backend.value_and_input_gradient(total, x)[1]
 
-        self.losses = backend.compile_over_batches(head.model, losses)
-        self.loss_gradient = backend.compile_over_batches(head.model, gradient)
+        compiled = (losses, gradient)
+        return tuple(backend.compile_over_batches(head.model, program) for program in compiled)
 
     def _by_rows(self, program, rows, row_shape, *arrays):
         n = len(arrays[0])

@@ -1,0 +1,109 @@
+"""What the arguments of the recipes may be: told before anything is built or trained."""
+
+import functools
+import inspect
+
+import keras
+
+from lipot import checks
+from lipot.datasets.dataset import Dataset
+from lipot.recipes.certified_choices import ARCHITECTURES, LOSSES, Candidate
+
+
+def checked(recipe):
+    """Makes a recipe check its arguments first, each by its name, as `CHECKS` says.
+
+    `None` passes where it is the default. A regression is refused, and a network that does not fit
+    the data.
+
+    Args:
+        recipe: Function of a `Dataset` and keyword-only arguments.
+
+    Returns:
+        The same function with its checks.
+    """
+    signature = inspect.signature(recipe)
+
+    @functools.wraps(recipe)
+    def run(*args, **kwargs):
+        given = signature.bind(*args, **kwargs).arguments
+        for name, value in given.items():
+            if value is not None or signature.parameters[name].default is not None:
+                CHECKS[name](name, value)
+        if given.get("network") is not None:
+            _check_fits(given["network"], given["data"])
+        return recipe(*args, **kwargs)
+
+    return run
+
+
+def _data(name, value):
+    checks.instance(name, value, Dataset, "a lipot.datasets.Dataset")
+    if not value.classes:
+        raise ValueError(f"`{value.name}` is a regression: it has no classes to tell apart.")
+
+
+def _seed(name, value):
+    checks.integer(name, value, "an integer from 0 to 2**31", least=0, most=2**31)
+
+
+def _folder(name, value):
+    checks.path(name, value, "the path of a folder, or None")
+
+
+def _callbacks(name, value):
+    callback = keras.callbacks.Callback
+    if not isinstance(value, list | tuple) or not all(isinstance(c, callback) for c in value):
+        raise checks.invalid(name, "a list of Keras callbacks", value)
+
+
+def _verbose(name, value):
+    checks.choice(name, value, ("auto", 0, 1, 2))
+
+
+def _choices(name, value):
+    known = isinstance(value, list | tuple) and all(
+        isinstance(c, Candidate) and c.architecture in ARCHITECTURES and c.loss in LOSSES
+        for c in value
+    )
+    if not known or not value:
+        raise checks.invalid(
+            name, f"a list of Candidates of {[*ARCHITECTURES]} and {[*LOSSES]}", value
+        )
+
+
+def _check_fits(network, data):
+    shape, classes = data.x_train.shape[1:], len(data.classes)
+    inputs, outputs = network.input_shape, network.output_shape
+    # What has several inputs or outputs states a list of shapes.
+    if not (checks.fits(inputs[1:], shape) and tuple(outputs[1:]) == (classes,)):
+        raise checks.refused(
+            "network",
+            f"inputs of shape {shape} and {classes} outputs, as `{data.name}` has",
+            f"'{network.name}' from {inputs} to {outputs}",
+        )
+
+
+CHECKS = {
+    "data": _data,
+    "epochs": checks.positive_int,
+    "minutes": checks.positive_float,
+    "batch_size": checks.positive_int,
+    "learning_rate": checks.positive_float,
+    "eps": checks.positive_float,
+    "steps": checks.positive_int,
+    "alpha": functools.partial(checks.nonnegative_float, infinite=True),
+    "min_margin": checks.nonnegative_float,
+    "weight": checks.nonnegative_float,
+    "smoothness": checks.positive_float,
+    "neighbors": checks.positive_int,
+    "code_size": checks.positive_int,
+    "width": checks.positive_int,
+    "depth": checks.positive_int,
+    "network": checks.built_model,
+    "folder": _folder,
+    "seed": _seed,
+    "choices": _choices,
+    "callbacks": _callbacks,
+    "verbose": _verbose,
+}
