@@ -6,8 +6,8 @@ Both sides attack the same model, a plain CNN, on the same points in l2, with th
 standard suite. ART's side is what one writes without lipot: a `TensorFlowV2Classifier`, every
 attack on every point that is classified rightly, with `batch_size` set where ART's default is 1,
 and the worst case over the attacks at the end. Its AutoAttack is ART's, with as many steps,
-queries and restarts as lipot's; lipot's adds targets and FAB. The imports are counted on neither
-side, compilation is on both.
+queries and restarts as lipot's; lipot's adds targets and FAB, and its `pgd` a second ascent. The
+imports are counted on neither side, compilation is on both.
 """
 
 import argparse
@@ -34,6 +34,18 @@ def art_attack(name, model, eps, settings):
     target = arts_estimator(model)
     if name == "autoattack":
         return _auto_attack(target, eps, **settings)
+    if name == "pgd":
+        # lipot's goes on with the margin, a loss that ART's estimator has not.
+        return evasion.ProjectedGradientDescent(
+            target,
+            norm=2,
+            eps=eps,
+            eps_step=2.5 * eps / settings["steps"],
+            max_iter=settings["steps"],
+            num_random_init=1,
+            batch_size=BATCH,
+            verbose=False,
+        )
     if name == "square":
         return evasion.SquareAttack(
             target, norm=2, eps=eps, max_iter=settings["queries"], batch_size=BATCH, verbose=False
