@@ -13,6 +13,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from lipot.backend.private import inside
+
 # What an operation of `keras.ops` does, by the name of its class.
 _KINDS = {
     "Add": "sum",
@@ -124,7 +126,7 @@ def graph_core(model: Any) -> Any:
     [(None, 3)]
     """
     if isinstance(model, keras.Sequential):
-        return _inside(model, "_functional")
+        return inside(model, "_functional")
     return model if isinstance(model, keras.Model) and hasattr(model, "_nodes_by_depth") else None
 
 
@@ -139,24 +141,24 @@ def is_graph(model: Any) -> bool:
 
 def steps(core: Any) -> list[Step]:
     """The calls in the graph of a model from `graph_core`, each after those that it depends on."""
-    by_depth = _inside(core, "_nodes_by_depth")
+    by_depth = inside(core, "_nodes_by_depth")
     nodes = [node for depth in sorted(by_depth, reverse=True) for node in by_depth[depth]]
-    return [_step(node) for node in nodes if not _inside(node, "is_input")]
+    return [_step(node) for node in nodes if not inside(node, "is_input")]
 
 
 def producer(tensor: Any) -> Step:
     """The call that made a symbolic tensor; one without inputs for an input of a model."""
-    operation, index, _ = _inside(tensor, "_keras_history")
-    return _step(_inside(operation, "_inbound_nodes")[index])
+    operation, index, _ = inside(tensor, "_keras_history")
+    return _step(inside(operation, "_inbound_nodes")[index])
 
 
 def _step(node):
-    arguments = _inside(node, "arguments")
+    arguments = inside(node, "arguments")
     return Step(
-        _inside(node, "operation"),
-        _inside(arguments, "args"),
-        _inside(arguments, "kwargs"),
-        tuple(_inside(node, "outputs")),
+        inside(node, "operation"),
+        inside(arguments, "args"),
+        inside(arguments, "kwargs"),
+        tuple(inside(node, "outputs")),
     )
 
 
@@ -198,7 +200,7 @@ def operation_kind(operation: Any) -> str | None:
 def set_argument(operation: Any, name: str, value: Any) -> None:
     """Changes an argument of an operation, also where Keras reads it from to store the graph."""
     setattr(operation, name, value)
-    stored = _inside(operation, "_auto_config")
+    stored = inside(operation, "_auto_config")
     if stored is not None:
         stored.config[name] = value
 
@@ -214,15 +216,15 @@ def copy_arguments(operation: Any) -> None:
         held = isinstance(leaf, keras.Variable) or ops.is_tensor(leaf)
         return ops.stop_gradient(ops.copy(leaf)) if held else leaf
 
-    for node in _inside(operation, "_inbound_nodes"):
-        arguments = _inside(node, "arguments")
+    for node in inside(operation, "_inbound_nodes"):
+        arguments = inside(node, "arguments")
         for name in ("args", "kwargs"):
-            setattr(arguments, name, keras.tree.map_structure(copied, _inside(arguments, name)))
+            setattr(arguments, name, keras.tree.map_structure(copied, inside(arguments, name)))
 
 
 def concatenation_axis(operation: Any) -> int:
     """The axis that a concatenation of `keras.ops` joins along."""
-    return _inside(operation, "axis")
+    return inside(operation, "axis")
 
 
 def mask_of(tensor: Any) -> Any:
@@ -236,12 +238,12 @@ def mask_of(tensor: Any) -> Any:
     >>> [bool(kept) for kept in mask_of(rows)]
     [False, True]
     """
-    return _inside(sys.modules["keras.src.backend"], "get_keras_mask")(tensor)
+    return inside(sys.modules["keras.src.backend"], "get_keras_mask")(tensor)
 
 
 def with_mask_of(source: Any, tensor: Any) -> Any:
     """Hangs the mask of one tensor on another, which a computation has left without."""
-    _inside(sys.modules["keras.src.backend"], "set_keras_mask")(tensor, mask_of(source))
+    inside(sys.modules["keras.src.backend"], "set_keras_mask")(tensor, mask_of(source))
     return tensor
 
 
@@ -254,12 +256,12 @@ def is_cast_in_calls(weight: Any) -> bool:
     >>> is_cast_in_calls(variable), is_cast_in_calls(keras.Variable([1.0]))
     (False, True)
     """
-    return isinstance(weight, keras.Variable) and _inside(weight, "_autocast")
+    return isinstance(weight, keras.Variable) and inside(weight, "_autocast")
 
 
 def all_layers(layer: Any) -> list:
     """A layer or model and all the layers inside it, whatever holds them."""
-    return list(_inside(layer, "_flatten_layers")())
+    return list(inside(layer, "_flatten_layers")())
 
 
 def forget_programs(model: Any) -> None:
@@ -316,10 +318,10 @@ def trains_by_default(layer: Any) -> bool:
 @contextlib.contextmanager
 def replacing_weights(layer: Any):
     """Forgets the weights of a built layer and, inside the `with`, lets it add new ones."""
-    tracker = _inside(layer, "_tracker")
+    tracker = inside(layer, "_tracker")
     tracker.unlock()
     for variable in layer.weights:
-        _inside(layer, "_untrack_variable")(variable)
+        inside(layer, "_untrack_variable")(variable)
     try:
         yield
     finally:
@@ -334,7 +336,7 @@ def added_losses_put_back():
     which model it belongs to.
     """
     layers = {id(layer): layer for held in _layers_in_frames() for layer in all_layers(held)}
-    kept = [(layer, list(_inside(layer, "_losses"))) for layer in layers.values()]
+    kept = [(layer, list(inside(layer, "_losses"))) for layer in layers.values()]
     yield
     for layer, losses in kept:
         layer._losses[:] = losses
@@ -372,37 +374,26 @@ class SavesComputedState:
 
 def update_loss(model: Any, value: Any, samples: Any) -> None:
     """Adds the loss of a batch of some samples to the mean that a compiled model reports."""
-    _inside(model, "_loss_tracker").update_state(value, sample_weight=samples)
+    inside(model, "_loss_tracker").update_state(value, sample_weight=samples)
 
 
 def start_at_epoch(model: Any, epoch: int | None) -> None:
     """Has the running `fit` of a model start at some epoch; called when training begins."""
-    _inside(model, "_initial_epoch")
+    inside(model, "_initial_epoch")
     model._initial_epoch = epoch
 
 
 def forget_strategy(model: Any) -> None:
     """Has a model run under the strategy in whose scope it is called, not that of its making."""
-    _inside(model, "_distribute_strategy")
+    inside(model, "_distribute_strategy")
     model._distribute_strategy = None
 
 
 def index_in(optimizer: Any, variable: Any) -> int:
     """The place of a variable among those that a built optimizer updates."""
-    return _inside(optimizer, "_get_variable_index")(variable)
+    return inside(optimizer, "_get_variable_index")(variable)
 
 
 def momentum_of(adam: Any, index: int) -> Any:
     """The first moment that a built Adam keeps of the variable at a place."""
-    return _inside(adam, "_momentums")[index]
-
-
-def _inside(owner, name):
-    try:
-        return getattr(owner, name)
-    except AttributeError as error:
-        raise NotImplementedError(
-            f"Keras {keras.__version__} has no `{name}` in its {type(owner).__name__}, and lipot "
-            "needs it. Install a version of Keras that lipot was tested with; whoever develops "
-            "lipot finds all such names in lipot/backend/keras_graph.py."
-        ) from error
+    return inside(adam, "_momentums")[index]

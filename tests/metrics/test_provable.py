@@ -203,8 +203,8 @@ def test_half_precision_counts_as_many_samples_as_float32(name, dtype):
     y_true, y_pred = (SIGNS, SCORES) if name.startswith("Binary") else (ONE_HOT, LOGITS)
     # Counts of float16 stop at 2048, those of bfloat16 at 256.
     for metric in (half, single):
-        metric.update_state(np.concatenate(700 * [y_true]), np.concatenate(700 * [y_pred]))
-        for _ in range(150):
+        metric.update_state(np.concatenate(600 * [y_true]), np.concatenate(600 * [y_pred]))
+        for _ in range(50):
             metric.update_state(y_true[:1], y_pred[:1])
     assert keras.backend.standardize_dtype(half.result().dtype) == dtype
     assert half.get_config()["dtype"] == dtype
