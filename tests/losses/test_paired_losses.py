@@ -112,7 +112,9 @@ def test_mart_pushes_a_sure_mistake_however_sure_it_is(lead):
     expected = 2.0 * (lead + np.log1p(2.0 * np.exp(-lead))) - np.log(2.0)
     np.testing.assert_allclose(float(value), expected, rtol=1e-5)
     slope = np.array([-1.5 + 2.0 * share, 2.0 - 4.0 * share, -0.5 + 2.0 * share])
-    np.testing.assert_allclose(ops.convert_to_numpy(gradient)[0], slope, atol=1e-4)
+    # PyTorch takes it from exponentials of differences of logits, which hold their digits alone.
+    rounding = max(1e-4, lead * 2.0**-23)
+    np.testing.assert_allclose(ops.convert_to_numpy(gradient)[0], slope, atol=rounding)
 
 
 def test_adversarial_loss_is_the_keras_loss_of_the_adversarial_logits():
