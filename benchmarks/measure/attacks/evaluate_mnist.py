@@ -24,6 +24,7 @@ import lipot
 from benchmarks.common import write_result
 from benchmarks.measure.attacks.art_attacks import arts_estimator, load_data, networks, train
 from lipot.evaluation import ATTACKS, SUITES, WRONG
+from lipot.evaluation.attacks import pgd
 from lipot.evaluation.run.engine import seeded
 
 BATCH = 256
@@ -34,18 +35,6 @@ def art_attack(name, model, eps, settings):
     target = arts_estimator(model)
     if name == "autoattack":
         return _auto_attack(target, eps, **settings)
-    if name == "pgd":
-        # lipot's goes on with the margin, a loss that ART's estimator has not.
-        return evasion.ProjectedGradientDescent(
-            target,
-            norm=2,
-            eps=eps,
-            eps_step=2.5 * eps / settings["steps"],
-            max_iter=settings["steps"],
-            num_random_init=1,
-            batch_size=BATCH,
-            verbose=False,
-        )
     if name == "square":
         return evasion.SquareAttack(
             target, norm=2, eps=eps, max_iter=settings["queries"], batch_size=BATCH, verbose=False
@@ -83,7 +72,11 @@ def art_attack(name, model, eps, settings):
             batch_size=BATCH,
             verbose=False,
         )
-    attack = ATTACKS[name].build(target, 2, eps, **settings)
+    if name == "pgd":
+        # lipot's goes on with the margin, a loss that ART's estimator has not.
+        attack = pgd.ascent(target, 2, eps, settings["steps"])
+    else:
+        attack = ATTACKS[name].build(target, 2, eps, **settings)
     attack.set_params(batch_size=BATCH)
     return attack
 

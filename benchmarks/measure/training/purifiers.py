@@ -31,6 +31,7 @@ from benchmarks.common import markdown_table, read_result, write_result
 from benchmarks.common.purified import robust, shown
 from lipot import attacks, callbacks, purifiers
 from lipot.evaluation import AttackSpec
+from lipot.evaluation.attacks.pgd import LOSSES
 from lipot.models import Purified, carlini_wagner
 
 SHAPE = (28, 28, 1)
@@ -156,8 +157,8 @@ def attack_rows(name, options):
     """What is measured: for each row the derivative, and the attack."""
     through = "exact" if name in options.exact else "identity"
     # One ascent: what follows gradients through a purifier takes minutes as it is.
-    settings = {"steps": options.pgd_steps, "losses": ("steep_crossentropy",)}
-    pgd = lipot.evaluation.ATTACKS["pgd"]._replace(settings=settings)
+    one = {"steps": options.pgd_steps, "losses": LOSSES[:1]}
+    pgd = lipot.evaluation.ATTACKS["pgd"]._replace(settings=one)
     if name in RANDOM:
         settings = {"steps": options.steps}
         auto = AttackSpec("autoattack", _ForRandomDefences, settings, cost=6 * options.steps)

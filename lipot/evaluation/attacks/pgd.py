@@ -3,6 +3,7 @@
 import numpy as np
 from art.attacks.evasion import ProjectedGradientDescent
 
+from lipot.attacks.survivors import survivors
 from lipot.evaluation.attacks.spec import EVERY_POINT, STANDARD, AttackSpec
 from lipot.math.norms import order
 
@@ -25,12 +26,27 @@ class Ascents:
         """Moves inputs `(n, ...)` with one-hot labels `y`."""
         first, *others = self._attacks
         moved = np.array(first.generate(x, y))
-        for attack in others:
-            decided = np.argmax(self._target.predict(moved), axis=1)
-            rows = np.flatnonzero(decided == np.argmax(y, axis=1))
-            if len(rows):
-                moved[rows] = attack.generate(x[rows], y[rows])
+
+        def stands(_):
+            return np.argmax(self._target.predict(moved), axis=1) == np.argmax(y, axis=1)
+
+        for attack, rows in survivors(others, stands):
+            moved[rows] = attack.generate(x[rows], y[rows])
         return moved
+
+
+def ascent(target, norm, eps, steps):
+    """ART's projected gradient on the loss of `target`, from one random start."""
+    return ProjectedGradientDescent(
+        target,
+        norm=order(norm),
+        eps=eps,
+        eps_step=2.5 * eps / steps,
+        max_iter=steps,
+        num_random_init=1,
+        batch_size=EVERY_POINT,
+        verbose=False,
+    )
 
 
 def build(target, norm, eps, *, steps, losses=LOSSES):
@@ -46,20 +62,7 @@ def build(target, norm, eps, *, steps, losses=LOSSES):
     Returns:
         An attack with the interface of ART's.
     """
-
-    def ascent(loss):
-        return ProjectedGradientDescent(
-            target.with_loss(loss),
-            norm=order(norm),
-            eps=eps,
-            eps_step=2.5 * eps / steps,
-            max_iter=steps,
-            num_random_init=1,
-            batch_size=EVERY_POINT,
-            verbose=False,
-        )
-
-    return Ascents(target, [ascent(loss) for loss in losses])
+    return Ascents(target, [ascent(target.with_loss(loss), norm, eps, steps) for loss in losses])
 
 
 SPEC = AttackSpec(
