@@ -110,6 +110,17 @@ def integer(
     return int(value)
 
 
+def seed(name: str, value: Any) -> int:
+    """Returns `value` as an int, or raises unless every generator takes it for a seed.
+
+    Example:
+
+    >>> seed("seed", 0)
+    0
+    """
+    return integer(name, value, "an integer from 0 to 2**31", least=0, most=2**31)
+
+
 def positive_int(name: str, value: Any) -> int:
     """Returns `value` as an int, or raises unless it is a positive integer.
 

@@ -117,7 +117,7 @@ def evaluate(
     >>> report.table()[["eps", "clean", "robust", "certified"]].values.tolist()
     [[0.2, 1.0, 1.0, 1.0], [0.5, 1.0, 0.0, 0.0]]
     """
-    seed = checks.integer("seed", seed, "an integer from 0 to 2**31", least=0, most=2**31)
+    seed = checks.seed("seed", seed)
     _check_settings(name, resume, notes, workers)
     for switch, value in (("sanity", sanity), ("views", views), ("progress", progress)):
         checks.boolean(switch, value)

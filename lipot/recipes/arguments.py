@@ -43,10 +43,6 @@ def _data(name, value):
         raise ValueError(f"`{value.name}` is a regression: it has no classes to tell apart.")
 
 
-def _seed(name, value):
-    checks.integer(name, value, "an integer from 0 to 2**31", least=0, most=2**31)
-
-
 def _folder(name, value):
     checks.path(name, value, "the path of a folder, or None")
 
@@ -102,7 +98,7 @@ CHECKS = {
     "depth": checks.positive_int,
     "network": checks.built_model,
     "folder": _folder,
-    "seed": _seed,
+    "seed": checks.seed,
     "choices": _choices,
     "callbacks": _callbacks,
     "verbose": _verbose,
