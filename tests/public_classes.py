@@ -121,3 +121,9 @@ def make(room, name):
             f"lipot.{room}.{name} cannot be made without arguments. Add an entry "
             f"'{room}.{name}' to MADE in tests/public_classes.py that makes one."
         ) from error
+
+
+def make_with(room, name, **changes):
+    """Such an instance with some arguments of its configuration changed."""
+    made = make(room, name)
+    return type(made).from_config({**made.get_config(), **changes})

@@ -8,7 +8,7 @@ from lipot import losses
 from lipot.backend import value_and_input_gradient
 from lipot.losses.weighted_loss import ReplicatedLoss
 from tests.helpers import to_numpy
-from tests.public_classes import make, public_classes
+from tests.public_classes import make_with, public_classes
 
 EVERY_LOSS = public_classes("losses", ReplicatedLoss)
 LOGITS = np.random.default_rng(0).normal(size=(7, 3))
@@ -31,16 +31,11 @@ def labels_for(loss):
     return (CLASSES if isinstance(loss, numbers) else np.eye(3)[CLASSES]), 3
 
 
-def with_dtype(name, dtype):
-    loss = make("losses", name)
-    return type(loss).from_config({**loss.get_config(), "dtype": dtype})
-
-
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 @pytest.mark.parametrize("batch", BATCHES)
 @pytest.mark.parametrize("name", EVERY_LOSS)
 def test_a_loss_is_that_of_float32_rounded_once(name, batch, dtype):
-    half, single = (with_dtype(name, kind) for kind in (dtype, "float32"))
+    half, single = (make_with("losses", name, dtype=kind) for kind in (dtype, "float32"))
     y_true, outputs = labels_for(half)
     y_pred = keras.ops.cast(BATCHES[batch][:, :outputs], dtype)
     value, gradient = value_and_input_gradient(lambda scores: half(y_true, scores), y_pred)

@@ -6,13 +6,11 @@ import pytest
 
 from lipot import losses, metrics
 from lipot.attacks import FGSM
-from lipot.losses.weighted_loss import ReplicatedLoss
 from lipot.models import AdversarialModel
 from tests.helpers import to_numpy
-from tests.losses.test_half_precision import labels_for
-from tests.public_classes import make, public_classes
+from tests.losses.test_half_precision import EVERY_LOSS, labels_for
+from tests.public_classes import make, make_with, public_classes
 
-EVERY_LOSS = public_classes("losses", ReplicatedLoss)
 EVERY_METRIC = public_classes("metrics", keras.metrics.Metric)
 # XLA takes longer to compile these models than they take to run.
 JIT = "auto" if keras.backend.backend() == "jax" else False
@@ -28,16 +26,11 @@ def masked(scores, kept=KEPT):
     return keras.layers.Masking(9.0)(np.where(kept[:, None], scores, 9.0).astype("float32"))
 
 
-def with_reduction(name, reduction):
-    loss = make("losses", name)
-    return type(loss).from_config({**loss.get_config(), "reduction": reduction})
-
-
 @pytest.mark.parametrize("weights", [None, WEIGHTS, WEIGHTS[:, None], 2.0])
 @pytest.mark.parametrize("reduction", REDUCTIONS)
 @pytest.mark.parametrize("name", EVERY_LOSS)
 def test_a_mask_is_a_factor_of_the_sample_weights(name, reduction, weights):
-    loss = with_reduction(name, reduction)
+    loss = make_with("losses", name, reduction=reduction)
     y_true, outputs = labels_for(loss)
     scores = masked(SCORES[:, :outputs])
     found = loss(y_true, scores, sample_weight=weights)

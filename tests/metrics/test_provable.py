@@ -6,7 +6,7 @@ import pytest
 
 from lipot import metrics
 from tests.helpers import check_serializable
-from tests.public_classes import make, public_classes
+from tests.public_classes import make_with, public_classes
 
 LOGITS = np.array([[3.0, 1.0, 0.0], [0.0, 1.0, 0.5], [2.0, 0.0, 1.0], [0.0, 0.2, -1.0]])
 CLASSES = np.array([0, 1, 2, 1])
@@ -196,10 +196,7 @@ def test_half_precision_loses_no_lead(dtype):
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 @pytest.mark.parametrize("name", public_classes("metrics", keras.metrics.Metric))
 def test_half_precision_counts_as_many_samples_as_float32(name, dtype):
-    half, single = (
-        type(metric).from_config({**metric.get_config(), "dtype": kind})
-        for metric, kind in ((make("metrics", name), dtype), (make("metrics", name), "float32"))
-    )
+    half, single = (make_with("metrics", name, dtype=kind) for kind in (dtype, "float32"))
     y_true, y_pred = (SIGNS, SCORES) if name.startswith("Binary") else (ONE_HOT, LOGITS)
     # Counts of float16 stop at 2048, those of bfloat16 at 256.
     for metric in (half, single):
