@@ -199,6 +199,8 @@ def evaluate(record):
     ]
     total, robust = found["seconds"], found["robust_accuracy"]
     rows.append(["in all", f"{total['lipot']:.0f} s", f"{total['art']:.0f} s"])
+    spent = found["processor_seconds"]
+    rows.append(["the same, of the processor", f"{spent['lipot']:.0f} s", f"{spent['art']:.0f} s"])
     rows.append(["stand", percent(robust["lipot"]), percent(robust["art"])])
     header = ["attack", "`lipot.evaluate`", "one by one on ART's own estimator"]
     points, eps = record["settings"]["points"], record["settings"]["eps"]

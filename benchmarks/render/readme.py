@@ -221,12 +221,13 @@ _STEPS = {"PGD": 40, "AutoPGD": 100, "DeepFool": 20, "CW": "4 times 10"}
 
 def _evaluation(record):
     seconds, robust = record["figures"]["seconds"], record["figures"]["robust_accuracy"]
-    settings = record["settings"]
+    processor, settings = record["figures"]["processor_seconds"], record["settings"]
     yield (
         f"Time of the standard suite of attacks on {settings['points']} MNIST images, "
         f"l2 {settings['eps']:g}. `lipot.evaluate` takes a point out once it is broken",
-        f"{seconds['lipot']:.0f} s, {_rounded(robust['lipot'])} stand",
-        f"ART's attacks, each on every point, {seconds['art']:.0f} s, "
+        f"{seconds['lipot']:.0f} s ({processor['lipot']:.0f} s of the processor), "
+        f"{_rounded(robust['lipot'])} stand",
+        f"ART's attacks, each on every point, {seconds['art']:.0f} s ({processor['art']:.0f} s), "
         f"{_rounded(robust['art'])} stand",
     )
 

@@ -151,6 +151,20 @@ def test_a_suite_that_leaves_what_pgd_breaks_is_flagged(trained, digits):
     assert "weaker than PGD" in found["suite"].explanation
 
 
+@pytest.mark.parametrize(
+    ("by_pgd", "by_suite", "passed"),
+    [(2, 0, True), (3, 0, False), (3, 3, True), (7, 5, True), (8, 8, False), (30, 30, False)],
+)
+def test_points_that_luck_swaps_are_no_weakness_of_the_suite(by_pgd, by_suite, passed):
+    rows = np.arange(100)
+    task, broken_by = SimpleNamespace(eps=(0.1,)), np.where(rows < 60, 0, -1)[None]
+    known = {(0.1, 40): (rows >= by_suite) & (rows < 60 + by_pgd)}
+    probe = sanity.Probe(task, rows, Outcome(broken_by, None, {}), (), 0, known)
+    verdict, explanation = sanity._left_standing(probe)
+    assert verdict is passed
+    assert f"PGD breaks {by_pgd} at 0.1" in explanation and f"leaves {by_suite} that" in explanation
+
+
 def test_an_imitation_that_is_none_tells_nothing(trained, digits, monkeypatch):
     monkeypatch.setattr(sanity.surrogate, "agreement", lambda *_: 0.3)
     found = verdicts(trained, digits, "inf", [0.1], attacks=["pgd"])["transfer"]
