@@ -278,6 +278,7 @@ SLOW = (
     "test_cli.py::test_demo_leaves_page_and_figures_and_says_where",
     "test_cli.py::test_examples_run[hkr_digits]",
     "test_cli.py::test_examples_run[hkr_two_moons]",
+    "test_cli.py::test_no_check_tells_a_newcomer_to_distrust_the_demo",
     "test_cli_evaluate.py::test_names_of_norms_and_labels_off_by_one",
     "test_cli_evaluate.py::test_radii_left_out_are_those_of_the_norm[2-2]",
     "test_cli_evaluate.py::test_train_says_what_is_proven_of_otad",

@@ -229,6 +229,12 @@ def test_demo_leaves_page_and_figures_and_says_where(tmp_path, capsys):
     assert "Robustness of 1-Lipschitz and stock Keras" in (folder / "report.html").read_text()
 
 
+def test_no_check_tells_a_newcomer_to_distrust_the_demo(tmp_path):
+    page = (demo.run(tmp_path) / "report.html").read_text()
+    assert "8 of 8 sanity checks passed" in page
+    assert "Do not rely on" not in page
+
+
 def test_counterfactuals_lie_beyond_the_certified_radius(saved):
     data = datasets.load("digits")
     model = keras.saving.load_model(saved[0])
