@@ -23,11 +23,11 @@ from lipot_cli.options import (
 
 # Those of lipot.recipes, whose import takes seconds.
 METHODS = (
-    *("hkr", "certified", "fgsm-at", "got-trades-lm"),
+    *("hkr", "certified", "fgsm-at", "pgd-at", "got-trades-lm"),
     *("otjr", "ot-classifier", "otad", "linf-dist"),
 )
 # Those that train against l-infinity, or prove in it.
-_LINF = ("fgsm-at", "got-trades-lm", "otjr", "linf-dist")
+_LINF = ("fgsm-at", "pgd-at", "got-trades-lm", "otjr", "linf-dist")
 _EPOCHS = 30
 # Those that have a default in the recipe; not every method takes every one.
 _OPTIONS = ("batch_size", "learning_rate", "alpha", "margin", "eps", "weight", "smoothness")
@@ -44,13 +44,14 @@ _METHODS = """methods:
   certified      1-Lipschitz network; finds loss, architecture and learning rate itself, on training
                  points held out: proven accuracy at one radius (--eps, --minutes)
   fgsm-at        adversarial training on one step from a random start (--eps)
+  pgd-at         adversarial training on ten steps of projected gradient (--eps)
   got-trades-lm  TRADES and transport within each label, against l-infinity attacks (--eps)
   otjr           adversarial training, sliced transport, Jacobian regularizer (--eps)
   ot-classifier  codes kept near a normal prior by a critic (--weight)
   otad           residual network answered by convex integration (--smoothness)
   linf-dist      l-infinity distances and nothing else: proven radii in l-infinity (--eps)
 
-An option of another method is an error. The model of fgsm-at, got-trades-lm, otjr and
+An option of another method is an error. The model of fgsm-at, pgd-at, got-trades-lm, otjr and
 ot-classifier is made of stock Keras layers; loading that of the others needs `import lipot`.
 
 A training that was stopped goes on with --resume: each epoch, and each trial of certified, is kept

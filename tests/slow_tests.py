@@ -314,6 +314,7 @@ SLOW = (
     "test_recipes.py::test_every_method_trains_a_model_that_reloads_safely[ot-classifier-two_moons]",
     "test_recipes.py::test_every_method_trains_a_model_that_reloads_safely[otad-digits]",
     "test_recipes.py::test_every_method_trains_a_model_that_reloads_safely[otjr-digits]",
+    "test_recipes.py::test_every_method_trains_a_model_that_reloads_safely[pgd-at-digits]",
     "test_resuming.py::test_a_backup_is_written_at_most_once_in_its_seconds_and_at_the_end",
     "test_resuming.py::test_a_backup_leaves_alone_what_others_write_beside_it",
     "test_resuming.py::test_a_budget_begins_anew_for_another_model",

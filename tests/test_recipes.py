@@ -43,6 +43,18 @@ def test_every_method_trains_a_model_that_reloads_safely(method, name, tmp_path)
     np.testing.assert_allclose(to_numpy(loaded(data.x_test)), logits, atol=1e-5)
 
 
+def test_the_radius_grows_in_the_first_epochs():
+    seen = []
+
+    class Watch(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            seen.append(float(to_numpy(self.model.attack.share)))
+
+    recipes.train_fgsm_at(_few("digits", 64), epochs=20, batch_size=64, callbacks=[Watch()])
+    np.testing.assert_allclose(seen[:4], [1 / 3, 5 / 9, 7 / 9, 1.0], rtol=1e-6)
+    assert seen[4:] == [1.0] * 16
+
+
 def _accuracy_at_defaults(method, data, seed):
     """Accuracy after the defaults of `lipot train`: 30 epochs, or minutes."""
     keras.utils.set_random_seed(seed)
@@ -68,6 +80,16 @@ def test_no_method_ends_at_chance_at_its_defaults(method, seed):
 def test_no_method_ends_at_chance_on_few_images(name, least, method, seed):
     data = _few(name, 2000, tests=500)
     assert _accuracy_at_defaults(method, data, seed) > least
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("LIPOT_DATA_DIR" not in os.environ, reason="needs MNIST")
+def test_a_large_radius_leaves_no_training_at_chance():
+    data = _few("mnist", 2000, tests=500)
+    keras.utils.set_random_seed(0)
+    model = recipes.train_pgd_at(data, epochs=15, eps=0.3)
+    predictions = model.predict(data.x_test, verbose=0)
+    assert np.mean(predictions.argmax(axis=1) == data.y_test) > 0.8
 
 
 @pytest.mark.parametrize("method", list(recipes.METHODS))

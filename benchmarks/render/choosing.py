@@ -36,7 +36,8 @@ def _cost(record, row):
     if row:
         made = figures[row]["seeds"]
         minutes = [one["minutes"]["processor"] for one in made.values()]
-        return _points(settings), _seeds(made), f"{_mean(minutes):.0f} processor, with attacks"
+        points = _points(settings, any("autoattack" in one for one in made.values()))
+        return points, _seeds(made), f"{_mean(minutes):.0f} processor, with attacks"
     if "runs" in figures:
         minutes = [one["processor_minutes"] for one in figures["runs"].values()]
         return "", len(minutes), f"{_mean(minutes):.0f} processor"
@@ -50,9 +51,9 @@ def _seeds(made):
     return f"{len(made)}, AutoAttack {attacked}" if 0 < attacked < len(made) else len(made)
 
 
-def _points(settings):
+def _points(settings, autoattack=False):
     """How many test points were attacked, the number of each attack where they differ."""
-    if "auto_points" in settings:
+    if autoattack:
         return f"{settings['points']:,} PGD, {settings['auto_points']:,} AutoAttack"
     if "square_points" in settings:
         return f"{settings['square_points']} Square, {settings['points']} gradient attacks"
@@ -122,6 +123,8 @@ _LINES = (
     _transport("PGD-AT with LBGAT", "PGD-AT with LBGAT"),
     _transport("GOT (GOT-PGD-S)", "GOT-PGD-S"),
     _transport(_LONG, "GOT-PGD-S", long=True),
+    _transport("TRADES", "TRADES"),
+    _transport("GOT on TRADES with label matching (GOT-TRADES-LM)", "GOT-TRADES-LM"),
     _transport("OTJR", "OTJR"),
     _transport(_LONG, "OTJR", long=True),
     ("OT-Classifier, attacked", _OT, _ot_classifier("OT-CLA+Adv"), "OT-CLA+Adv"),

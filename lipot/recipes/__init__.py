@@ -1,6 +1,11 @@
 """Ready-made trainings: from a data set and a method's name to a trained Keras model."""
 
-from lipot.recipes.adversarial import train_fgsm_at, train_got_trades_lm, train_otjr
+from lipot.recipes.adversarial import (
+    train_fgsm_at,
+    train_got_trades_lm,
+    train_otjr,
+    train_pgd_at,
+)
 from lipot.recipes.certified import default_radius, train_certified
 from lipot.recipes.certified_choices import Candidate
 from lipot.recipes.hkr import hkr_network, spread, train_hkr
@@ -13,6 +18,7 @@ METHODS = {
     "hkr": train_hkr,
     "certified": train_certified,
     "fgsm-at": train_fgsm_at,
+    "pgd-at": train_pgd_at,
     "got-trades-lm": train_got_trades_lm,
     "otjr": train_otjr,
     "ot-classifier": train_ot_classifier,
