@@ -68,20 +68,20 @@ def test_every_kind_learns_through_fit(digits, kind, optimizers):
 
 
 def test_codes_follow_the_prior_when_the_divergence_weighs(digits):
-    """Compares codes with the prior by POT's exact Wasserstein-1 distance."""
-    ot = pytest.importorskip("ot")
-    prior = np.random.default_rng(0).normal(size=(640, 3))
+    """Compares codes with the prior by POT's exact Wasserstein-1 distance, over three seeds."""
+    ot, prior = pytest.importorskip("ot"), np.random.default_rng(0).normal(size=(640, 3))
 
-    def distance(kind, **kwargs):
-        keras.utils.set_random_seed(0)
+    def distance(seed, kind, **kwargs):
+        keras.utils.set_random_seed(seed)
         model = small(kind, **kwargs)
         # With momentum the two sides of a min-max run in circles.
         model.compile(keras.optimizers.Adam(0.01, beta_1=0.5))
-        model.fit(*digits, epochs=12, verbose=0)
+        model.fit(*digits, epochs=40, verbose=0)
         codes = model.encoder.predict(digits[0], verbose=0)
-        return ot.emd2([], [], ot.dist(codes, prior, metric="euclidean"))
+        return ot.emd2([], [], ot.dist(codes, prior, "euclidean"))
 
-    assert distance("lipschitz", weight=1.0) < 0.6 * distance(None)
+    near = sum(distance(seed, "lipschitz", weight=1.0) for seed in range(3))
+    assert near < 0.75 * sum(distance(seed, None) for seed in range(3))
 
 
 @pytest.mark.parametrize("optimizers", EITHER)
