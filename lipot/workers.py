@@ -14,6 +14,13 @@ from lipot import checks
 _RETRIES = 10
 
 
+def available_cores():
+    """Number of cores that this process may use: `taskset` or a container leaves it fewer."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 class Pool:
     """Workers that each hold a copy of a model and run functions on it.
 
@@ -113,7 +120,7 @@ class Pool:
                 self._ray.shutdown()
                 raise _no_cluster(workers, error) from error
         else:
-            threads = str(max(1, (os.cpu_count() or 1) // count))
+            threads = str(max(1, available_cores() // count))
             environment["TF_NUM_INTRAOP_THREADS"] = environment["TF_NUM_INTEROP_THREADS"] = threads
             environment["PYTHONPATH"] = os.pathsep.join(filter(None, [os.getcwd(), *sys.path]))
             with _environment(environment):

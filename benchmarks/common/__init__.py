@@ -1,6 +1,6 @@
 """What all benchmarks share: records, papers, the parts of a page, batches, and certificates."""
 
-from benchmarks.common.pages import DOCS, ROOT, between_marks, markdown_table, percent
+from benchmarks.common.pages import DOCS, ROOT, between_marks, cores, markdown_table, percent
 from benchmarks.common.papers import paper_row, papers
 from benchmarks.common.records import (
     DEEL_LIP,

@@ -19,6 +19,12 @@ def markdown_table(header, rows):
     return "\n".join([title, f"|{'---|' * len(header)}", *lines])
 
 
+def cores(record):
+    """How many cores a result was made on, in words."""
+    count = record["environment"]["cores"]
+    return "one core" if count == 1 else f"{count} cores"
+
+
 def percent(share):
     """A share in [0, 1] as a page shows it."""
     return f"{100 * share:.2f} %"

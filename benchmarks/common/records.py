@@ -29,6 +29,9 @@ _PACKAGES = (
 
 def environment():
     """Returns machine and versions: what a reader needs to judge a figure."""
+    # Here, since reading results needs no framework.
+    from lipot.workers import available_cores
+
     versions = {}
     for package in _PACKAGES:
         try:
@@ -37,7 +40,7 @@ def environment():
             continue
     return {
         "processor": _processor(),
-        "cores": os.cpu_count(),
+        "cores": available_cores(),
         **_accelerator(),
         "system": platform.platform(),
         "python": platform.python_version(),

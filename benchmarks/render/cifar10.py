@@ -3,7 +3,15 @@
 python -m benchmarks.render.cifar10
 """
 
-from benchmarks.common import DOCS, RESULTS, between_marks, markdown_table, percent, read_result
+from benchmarks.common import (
+    DOCS,
+    RESULTS,
+    between_marks,
+    cores,
+    markdown_table,
+    percent,
+    read_result,
+)
 from benchmarks.render.commands import command_of
 
 PAGE = DOCS / "cifar10.md"
@@ -79,7 +87,7 @@ def _comparison(record):
     rows = [_row(name, list(runs.values())) for name, runs in record["figures"].items()]
     caption = (
         f"{settings['minutes']:g} minutes of training each by the clock, on "
-        f"{record['environment']['cores']} cores, {settings['images']} training and "
+        f"{cores(record)}, {settings['images']} training and "
         f"{settings['points']} test images, "
         f"{'seed' if len(seeds) == 1 else 'mean of seeds'} {', '.join(map(str, seeds))}, "
         f"{record['date']}. {settings['note']}"

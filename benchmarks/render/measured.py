@@ -3,7 +3,15 @@
 python -m benchmarks.render.measured
 """
 
-from benchmarks.common import DEEL_LIP, DOCS, between_marks, markdown_table, percent, read_result
+from benchmarks.common import (
+    DEEL_LIP,
+    DOCS,
+    between_marks,
+    cores,
+    markdown_table,
+    percent,
+    read_result,
+)
 from benchmarks.render import figures as read_in
 from benchmarks.render import scale
 from benchmarks.render.commands import command_of
@@ -35,7 +43,7 @@ def _part(title, name, table):
     command = command_of(name)
     if record is None:
         return f"{heading}There is no stored result of `{command}` yet."
-    caption = f"*`{command}`, {record['date']}, {record['environment']['cores']} cores.*"
+    caption = f"*`{command}`, {record['date']}, {cores(record)}.*"
     return f"{heading}{table(record)}\n\n{caption}"
 
 

@@ -10,6 +10,7 @@ from benchmarks.common import (
     DOCS,
     ROOT,
     between_marks,
+    cores,
     markdown_table,
     percent,
     read_result,
@@ -49,7 +50,7 @@ def _rows(name, read, link):
     if record is None:
         return []
     trained_on = record["settings"].get("trained_on")
-    machine = f"{trained_on or str(record['environment']['cores']) + ' cores'}, {record['date']}"
+    machine = f"{trained_on or cores(record)}, {record['date']}"
     source = f"{link.format(name)}, {machine}"
     return [[*row, source] for row in read(record)]
 

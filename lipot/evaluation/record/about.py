@@ -2,13 +2,13 @@
 
 import collections
 import datetime
-import os
 import platform
 
 import keras
 
 from lipot import backend, checks
 from lipot.backend.keras_graph import all_layers
+from lipot.workers import available_cores
 
 
 def about(model: keras.Model, notes: dict | None = None) -> dict[str, str]:
@@ -51,7 +51,9 @@ def circumstances(shape: tuple, classes: int) -> dict[str, str]:
     """
     size = " x ".join(map(str, shape[1:]))
     device = ", ".join(backend.accelerators()) or "no accelerator"
-    machine = f"{platform.system()} on {platform.machine()}, {os.cpu_count()} cores, {device}"
+    count = available_cores()
+    cores = "one core" if count == 1 else f"{count} cores"
+    machine = f"{platform.system()} on {platform.machine()}, {cores}, {device}"
     return {
         "data": f"{shape[0]} points of {size}, {classes} classes",
         "date": datetime.date.today().isoformat(),
