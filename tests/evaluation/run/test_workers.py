@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import lipot
+from lipot.evaluation.record.about import circumstances
 from lipot.workers import Pool, check_workers
 
 RNG = np.random.default_rng(0)
@@ -189,3 +190,13 @@ def test_a_model_that_a_worker_cannot_load_is_said(ray):
         ValueError, match="argument `model`. Expected a model that every worker.*Un"
     ):
         lipot.evaluate(model, X, Y, 2, 0.1, "fgsm", workers=1, **QUIET)
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="Linux keeps processes on cores")
+def test_a_process_kept_on_one_core_says_so():
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(before)})
+    try:
+        assert ", one core, " in circumstances((6, 4), 3)["machine"]
+    finally:
+        os.sched_setaffinity(0, before)
