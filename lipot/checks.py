@@ -173,8 +173,16 @@ def boolean(name: str, value: Any) -> bool:
     return bool(value)
 
 
-def path(name: str, value: Any, expected: str = "the path of a file") -> pathlib.Path:
+def path(
+    name: str, value: Any, expected: str = "the path of a file", *, folder: bool = False
+) -> pathlib.Path:
     """Returns `value` as a path, or raises unless it is text or a path that names something.
+
+    Args:
+        name: Name of the argument.
+        value: What was given for it.
+        expected: What it must be, in words.
+        folder: Whether it must be a folder, or free to become one.
 
     Example:
 
@@ -183,7 +191,11 @@ def path(name: str, value: Any, expected: str = "the path of a file") -> pathlib
     """
     if not isinstance(value, str | os.PathLike) or not str(value):
         raise invalid(name, expected, value)
-    return pathlib.Path(value)
+    found = pathlib.Path(value)
+    in_the_way = [place for place in (found, *found.parents) if folder and place.is_file()]
+    if in_the_way:
+        raise refused(name, expected, f"{name}={value!r}, where {in_the_way[0]} is a file")
+    return found
 
 
 def data_format(name: str, value: Any) -> str:

@@ -1,5 +1,7 @@
 """`lipot demo`: everything at once, on data that come with scikit-learn."""
 
+from lipot_cli.options import check_folder
+
 
 def add_to(commands):
     """Adds the command."""
@@ -15,6 +17,7 @@ def add_to(commands):
 
 
 def _run(options):
+    check_folder("--out", options.out)
     from lipot import demo
 
     demo.run(options.out)

@@ -8,6 +8,7 @@ from lipot_cli.options import (
     HelpFormatter,
     add_points,
     check_attacks,
+    check_folder,
     check_output,
     check_range,
     finite_float,
@@ -84,6 +85,8 @@ def _how_to_go_on(options):
 def _run(options):
     check_output("--out", options.out, ".html")
     check_output("--json", options.json, ".json")
+    if options.resume is not None:
+        check_folder("--resume", options.resume)
     check_range(options.range)
     check_attacks(options.attacks)
     import numpy as np

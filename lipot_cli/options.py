@@ -138,6 +138,13 @@ def check_output(option, path, suffix):
         raise ValueError(f"{option} must be a file that can be written. Received: {path}")
 
 
+def check_folder(option, path):
+    """Raises an error where a folder cannot be made, since a file is in its place."""
+    path = pathlib.Path(path)
+    if any(place.is_file() for place in (path, *path.parents)):
+        raise ValueError(f"{option} must be a folder, or free to become one. Received: {path}")
+
+
 def check_input(path, expected):
     """Raises an error where there is no file to read."""
     if pathlib.Path(path).is_dir():

@@ -13,6 +13,7 @@ from lipot_cli.options import (
     DATA_SETS,
     RADII,
     Misuse,
+    check_folder,
     check_output,
     nonnegative_float,
     positive_float,
@@ -150,6 +151,7 @@ def _claimed(options, data):
 
 def _run(options):
     check_output("--out", options.out, ".keras")
+    check_folder("The place of what is kept beside --out", _folder(options))
     import keras
 
     from lipot import recipes

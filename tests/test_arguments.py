@@ -1,6 +1,7 @@
 """Arguments of the entry points that cannot be: each is refused in words, before any work."""
 
 import inspect
+import pathlib
 
 import keras
 import numpy as np
@@ -29,7 +30,7 @@ EVALUATE = {
     "outputs": [None, *ANYTHING],
     "batch_size": [None, *ANYTHING, "3"],
     "seed": [None, *(value for value in ANYTHING if value != 0 or value is False), 2**32],
-    "resume": [0, 3, -1, 1.5, NAN, "", [], {}, True, object()],
+    "resume": [0, 3, -1, 1.5, NAN, "", [], {}, True, object(), __file__],
     "sanity": FLAGS,
     "views": FLAGS,
     "progress": FLAGS,
@@ -87,17 +88,32 @@ def test_no_argument_is_left_out():
     assert set(CERTIFY) == set(inspect.signature(lipot.certify).parameters)
 
 
-@pytest.mark.parametrize("value", [0, 3, 1.5, "", [], True])
-def test_reports_are_written_to_paths(value):
-    report = lipot.evaluate(
+@pytest.fixture(scope="module")
+def report():
+    return lipot.evaluate(
         _network(), X, Y, 2, 0.1, "fgsm", clip_values=(0, 1), sanity=False, views=False,
         progress=False,
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("value", [0, 3, 1.5, "", [], True])
+def test_reports_are_written_to_paths_and_drawn_on_axes(value, report):
+    _refused(report.plot, "ax", ax=value)
+    _refused(lipot.certify(_network(), X, Y).plot, "ax", ax=value)
     _refused(report.to_json, "path", path=value)
     _refused(report.save_html, "path", path=value)
     _refused(lipot.RobustnessReport.from_json, "source", source=value)
     _refused(lipot.RobustnessReport, "evaluations", evaluations=value)
     _refused(lipot.compare, "resume", models=[_network()], x=X, y=Y, norm=2, eps=0.1, resume=value)
+
+
+@pytest.mark.parametrize("place", [pathlib.Path(__file__), pathlib.Path(__file__, "inside")])
+def test_a_file_is_no_folder(place):
+    identity = keras.Sequential([keras.Input((4,)), keras.layers.Rescaling(1.0)])
+    _refused(lipot.callbacks.Backup, "folder", folder=place)
+    _refused(lipot.callbacks.MonitorCallback, "logdir", monitored_layers=["a"], logdir=place)
+    _refused(lipot.OTAD(identity, identity).adapt, "folder", x=X, folder=place)
+    _refused(lipot.demo.run, "folder", folder=place)
 
 
 @pytest.mark.parametrize("eps", ["", "foo", [], {}, NAN, -1, True, object(), float("inf")])

@@ -178,6 +178,9 @@ def test_certify_explains_bad_data_on_one_line(saved, tmp_path, capsys, arrays, 
         (["certify", "flipped.keras", "digits"], "flipped.keras is no model that"),
         (["certify", ".", "digits"], ". is a folder. Expected a model"),
         (["certify", "text.keras", "."], ". is a folder. Expected an .npz file"),
+        (["evaluate", "m", "digits", "--resume", "text.keras"], "--resume must be a folder"),
+        (["demo", "--out", "text.keras/demo"], "--out must be a folder"),
+        (["train", "--out", "taken.keras"], "must be a folder, or free to become one"),
         (["train", "--data", "wine", "--epochs", "1"], "`wine` is a regression"),
         (
             ["train", "--data", "missing.npz"],
@@ -189,6 +192,7 @@ def test_errors_are_one_line(saved, arguments, message, capsys, monkeypatch, tmp
     monkeypatch.chdir(tmp_path)
     whole = saved[0].read_bytes()
     (tmp_path / "text.keras").write_text("no archive")
+    (tmp_path / "taken.training").write_text("no folder")
     (tmp_path / "cut.keras").write_bytes(whole[: len(whole) // 2])
     (tmp_path / "flipped.keras").write_bytes(whole[:300] + bytes(200) + whole[500:])
     table = np.random.default_rng(0).normal(size=(10, 11)).astype("float32")

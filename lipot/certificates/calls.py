@@ -48,8 +48,9 @@ def check_no_mask(step):
     """
     if any(mask_of(output) is not None for output in step.outputs):
         raise ValueError(
-            f"'{step.operation.name}' cannot be certified: what it gives has a Keras mask, which "
-            "later layers see beside their input. Bounds are those of calls without a mask. Leave "
+            f"'{step.operation.name}' of class {type(step.operation).__name__} cannot be "
+            "certified: what it gives has a Keras mask, which later layers see beside their input. "
+            "Bounds are those of calls without a mask. Leave layers such as `Masking`, "
             "`compute_mask` and `mask_zero` out, or mask the inputs before the model."
         )
 

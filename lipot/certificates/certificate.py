@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from lipot import checks, extras
+from lipot import axes, checks, extras
 from lipot.backend.keras_graph import forget_programs
 from lipot.batches import Points, is_dataset
 from lipot.certificates.input_scale import warn_of_pixels
@@ -80,9 +80,6 @@ class Certificate:
         Returns:
             The axes.
         """
-        with extras.named():
-            import matplotlib.pyplot as plt
-
         if eps is None:
             finite = self.radius[np.isfinite(self.radius)]
             eps = 1.05 * finite.max(initial=1e-3)
@@ -91,7 +88,7 @@ class Certificate:
             raise checks.invalid("eps", "a finite radius, or an array of them", eps)
         if eps.ndim == 0:
             eps = np.linspace(0.0, eps, 200)
-        ax = plt.figure(figsize=(5, 3.2), layout="constrained").gca() if ax is None else ax
+        ax = axes.given_or_new(ax, (5, 3.2))
         ax.plot(eps, 100.0 * self.accuracy(eps), label="certified")
         ax.set(xlabel=f"{norm_name(self.norm)} radius", ylabel="certified accuracy (%)")
         ax.set_ylim(0, 100)

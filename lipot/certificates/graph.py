@@ -175,6 +175,9 @@ def walk(core, inputs):
     """
     nodes = {id(tensor): node for tensor, node in zip(core.inputs, inputs)}
     sizes = Sizes(core, inputs)
+    # Before what a mask is computed by, which stands in the graph under names that Keras gave it.
+    for step in steps(core):
+        check_no_mask(step)
     for step in steps(core):
         _check_unmixed(core, step)
         results = _propagate(step, nodes, sizes)
@@ -222,7 +225,6 @@ def _propagate(step, known, sizes):
 def _check_operation(step, args, kwargs):
     """Raises where a bound would not be about what the step calls."""
     operation = step.operation
-    check_no_mask(step)
     if not isinstance(operation, keras.Model):
         check_unreplaced(operation)
     if isinstance(operation, keras.layers.Layer):

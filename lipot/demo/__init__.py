@@ -9,7 +9,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from lipot import datasets, evaluation, recipes
+from lipot import checks, datasets, evaluation, recipes
 from lipot.certificates import certify
 from lipot.demo import figures, measure, training
 from lipot.evaluation.page.views.counterfactual import step_across
@@ -41,6 +41,7 @@ def run(folder="demo-report", settings=None):
     Returns:
         The folder as an absolute `pathlib.Path`.
     """
+    checks.path("folder", folder, "the path of a folder", folder=True)
     settings, console, started = settings or Settings(), Console(), time.monotonic()
     keras.utils.set_random_seed(0)
     data = datasets.load("digits")

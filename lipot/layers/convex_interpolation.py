@@ -75,15 +75,12 @@ class ConvexInterpolation(FixedArguments, keras.layers.Layer):
         self.max_steps = checks.positive_int("max_steps", max_steps)
 
     def build(self, input_shape):
-        query, neighbors, features = input_shape
-        if len(query) != 2 or len(neighbors) != 3 or tuple(neighbors) != tuple(features):
-            raise ValueError(
-                "Expected inputs of shapes (batch, d), (batch, K, d) and (batch, K, d). "
-                f"Received: {input_shape}."
-            )
+        _check_shapes(input_shape)
         self.built = True
 
     def call(self, inputs):
+        # Keras builds once: what comes later may be shaped otherwise.
+        _check_shapes(keras.tree.map_structure(lambda x: tuple(x.shape), inputs))
         return self.solve(*inputs).gradient
 
     def solve(self, query, neighbors, features):
@@ -116,6 +113,18 @@ class ConvexInterpolation(FixedArguments, keras.layers.Layer):
             "convexity_step": self.convexity_step,
             "max_steps": self.max_steps,
         }
+
+
+def _check_shapes(given):
+    """Raises unless these are the shapes of a query, its neighbors and their features."""
+    if isinstance(given, list | tuple) and len(given) == 3:
+        query, neighbors, features = given
+        alike = len(neighbors) == 3 and checks.fits(neighbors, features)
+        # (batch, K, d) without the K.
+        if alike and checks.fits((neighbors[0], neighbors[2]), query):
+            return
+    expected = "inputs of shapes (batch, d), (batch, K, d) and (batch, K, d), in a list"
+    raise checks.refused("inputs", expected, f"{given}")
 
 
 refuse(

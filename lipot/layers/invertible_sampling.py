@@ -143,6 +143,7 @@ class InvertibleUpSampling(ImageLayer):
             )
 
     def call(self, inputs):
+        self.check_blocks(inputs.shape)
         outputs = channels_to_space(inputs, self.pool_size, self.data_format)
         return scale(outputs, self.k_coef_lip)
 

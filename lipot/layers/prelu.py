@@ -48,6 +48,19 @@ class PReLUlip(LipschitzLayer, keras.layers.PReLU):
         kwargs.setdefault("alpha_constraint", WeightClipConstraint(1.0))
         super().__init__(k_coef_lip=k_coef_lip, **kwargs)
 
+    def build(self, input_shape):
+        shared = self.shared_axes or ()
+        axes = {i: n for i, n in enumerate(input_shape) if i > 0 and i not in shared}
+        if None in axes.values():
+            raise ValueError(
+                f"Layer '{self.name}' has a slope for each value. Expected known sizes on all axes "
+                "but the batch and those in `shared_axes`. "
+                f"Received: input_shape={tuple(input_shape)}, shared_axes={self.shared_axes}"
+            )
+        super().build(input_shape)
+        # Keras says so only where axes are shared; one channel would spread over all slopes.
+        self.input_spec = keras.layers.InputSpec(ndim=len(input_shape), axes=axes)
+
     def call(self, inputs):
         # As in Keras, whose product with the slopes takes no symbolic tensor on JAX.
         negative = ops.multiply(self.alpha, ops.relu(ops.negative(inputs)))

@@ -139,6 +139,19 @@ def read_mask(y_pred, dtype):
     return ops.cast(ops.cast(column[:, 0], "bool"), dtype)
 
 
+def without_masked(sample_weight, y_pred):
+    """Sample weights for metrics, which read a mask only where they are given weights too.
+
+    Args:
+        sample_weight: Tensor `(batch,)`, or `None`.
+        y_pred: Predictions as the network returned them.
+    """
+    mask = read_mask(y_pred, "float32")
+    if mask is None:
+        return sample_weight
+    return mask if sample_weight is None else mask * ops.cast(sample_weight, "float32")
+
+
 def read_weights(sample_weight, scores, mask=None):
     """Reads sample weights, 1 each by default, into a tensor of shape `(batch,)`.
 

@@ -11,7 +11,7 @@ from lipot import checks
 from lipot.attacks.base import Attack
 from lipot.backend.keras_graph import all_layers, with_mask_of
 from lipot.layers.augmentations import is_augmentation
-from lipot.losses.labels import read_mask
+from lipot.losses.labels import without_masked
 from lipot.losses.logits import check_reads_logits, check_returns_logits
 from lipot.losses.paired import PairedBatch, PairedLoss
 from lipot.losses.weighted_loss import MeanLoss
@@ -175,7 +175,7 @@ class AdversarialModel(ChecksFirstBatch, SavesRandomState, ExportsUncalled, kera
         if training and self._gamma is not None:
             outcome = functools.partial(at_perturbed_weights, self, outcome, self._gamma)
         loss, values, correct = outcome()
-        weights = _without_masked(sample_weight, y_pred)
+        weights = without_masked(sample_weight, y_pred)
         for value, metric in zip(values, self._term_metrics):
             metric.update_state(value, weights)
         self._robust_accuracy.update_state(correct, weights)
@@ -224,14 +224,6 @@ class AdversarialModel(ChecksFirstBatch, SavesRandomState, ExportsUncalled, kera
     @classmethod
     def from_config(cls, config):
         return cls(**with_parts(config, ("classifier", "attack", "losses")))
-
-
-def _without_masked(sample_weight, y_pred):
-    """Sample weights for metrics, which read a mask only where they are given weights too."""
-    mask = read_mask(y_pred, "float32")
-    if mask is None:
-        return sample_weight
-    return mask if sample_weight is None else mask * ops.cast(sample_weight, "float32")
 
 
 def _probe(classifier, features):

@@ -5,7 +5,8 @@ from keras import ops
 
 from lipot import checks
 from lipot.backend import replica
-from lipot.backend.keras_graph import update_loss
+from lipot.backend.keras_graph import mask_of, update_loss, with_mask_of
+from lipot.losses.labels import read_mask
 from lipot.math import replicas
 from lipot.models.first_batch import labels_of
 from lipot.models.weight_gradients import weight_gradients
@@ -26,26 +27,32 @@ class AlternatingSteps:
         # The codes before this step serve both: the cross-entropy reads no discriminator.
         def classification(call):
             codes = call(self.encoder, x)
-            logits = ops.cast(call(self.classifier, codes), "float32")
-            loss = self._crossentropy_of(logits, y, sample_weight, halves)
+            y_pred = call(self.classifier, codes)
+            logits = ops.cast(y_pred, "float32")
+            if mask_of(y_pred) is not None:
+                # The mask of clean inputs, for an attack changes what it is read from.
+                y_pred = self._classify(clean)
+            loss = self._crossentropy_of(logits, y, sample_weight, halves, y_pred)
             loss = loss + share_of(call.penalty())
-            return self.optimizer.scale_loss(loss), (codes, logits, loss)
+            return self.optimizer.scale_loss(loss), (codes, logits, loss, y_pred)
 
         step = weight_gradients([self.encoder, self.classifier], classification)
-        codes, logits, loss = step.auxiliary
+        codes, logits, loss, y_pred = step.auxiliary
+        kept = kept_rows(y_pred, halves)
         if self.discriminator is not None:
-            self._ascend_discriminator(ops.stop_gradient(codes))
+            self._ascend_discriminator(ops.stop_gradient(codes), kept)
         _apply(self.optimizer, step)
         if self.discriminator is not None and self.encoder.trainable_variables:
-            self._ascend_encoder(x)
+            self._ascend_encoder(x, kept)
         self._advance()
         count = ops.shape(x)[0] // len(halves)
         update_loss(self, loss * replica().count, count)
-        return self.compute_metrics(clean, y, logits[:count], sample_weight)
+        logits = with_mask_of(y_pred, logits[:count])
+        return self.compute_metrics(clean, y, logits, sample_weight)
 
-    def _ascend_discriminator(self, codes):
+    def _ascend_discriminator(self, codes, kept):
         def separation(call):
-            gap = self._gap(lambda z: call(self.discriminator, z), codes)
+            gap = self._gap(lambda z: call(self.discriminator, z), codes, kept)
             # It runs twice, on the prior's codes and on the encoder's: one penalty of the two.
             loss = -self.weight * gap + 0.5 * share_of(call.penalty())
             return self.discriminator_optimizer.scale_loss(loss), gap
@@ -54,11 +61,12 @@ class AlternatingSteps:
         _apply(self.discriminator_optimizer, step)
         self._divergence.update_state(replicas.total(step.auxiliary))
 
-    def _ascend_encoder(self, x):
+    def _ascend_encoder(self, x, kept):
         def plausibility(call):
             codes = call(self.encoder, x)
             scores = ops.cast(self.discriminator(codes, training=False), "float32")
-            return self.encoder_optimizer.scale_loss(-self.weight * replicas.mean(scores)), ()
+            separation = -self.weight * replicas.mean(scores, kept)
+            return self.encoder_optimizer.scale_loss(separation), ()
 
         _apply(self.encoder_optimizer, weight_gradients([self.encoder], plausibility))
 
@@ -104,6 +112,15 @@ def _check_averages(**optimizers):
             raise checks.refused(
                 name, "one without averages where each step has its own", "one with use_ema=True"
             )
+
+
+def kept_rows(y_pred, halves):
+    """1 for each row of a step that counts and 0 for one that a mask hides, `(rows, 1)`, or None.
+
+    An attack changes the values that a mask is read from: its half has the mask of the clean one.
+    """
+    mask = read_mask(y_pred, "float32")
+    return None if mask is None else ops.concatenate([mask[:, None]] * len(halves))
 
 
 def share_of(penalty):

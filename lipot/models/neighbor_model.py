@@ -77,8 +77,7 @@ class NeighborModel(keras.Model):
             check_faiss()
         checks.instance("memory", memory, NeighborMemory | None, "a NeighborMemory or None")
         self.memory = NeighborMemory(name="memory", dtype="float32") if memory is None else memory
-        self._index = None
-        self._programs = {}
+        self._index, self._programs, self._met_shapes = None, {}, set()
         # An index is asked by the host, in the middle of a program.
         self.supports_jit = search == "exact"
 
@@ -285,7 +284,9 @@ class NeighborModel(keras.Model):
         return indices
 
     def _embed(self, inputs):
-        return inputs if self.embedding is None else self.embedding(inputs, training=False)
+        embedded = inputs if self.embedding is None else self.embedding(inputs, training=False)
+        self._check_shape("inputs", embedded.shape)
+        return embedded
 
     def _nearest(self, inputs, embedded, count=None):
         """Searches next to inputs that are embedded already, where that is what is searched."""
@@ -307,10 +308,14 @@ class NeighborModel(keras.Model):
         return self._index.nearest(codes, count)
 
     def _code(self, inputs, embedded):
-        if self.metric is not None:
-            return self.memory.centered(flat(self.metric(inputs, training=False)))
-        self._check_shape("inputs", embedded.shape)
-        return self.memory.centered(flat(embedded))
+        if self.metric is None:
+            return self.memory.centered(flat(embedded))
+        codes = flat(self.metric(inputs, training=False))
+        width = self.memory.center.shape[0]
+        if codes.shape[1] not in (None, width):
+            expected = f"points whose metric has {width} values, as those given to adapt()"
+            raise checks.refused("inputs", expected, f"{codes.shape[1]}, for {tuple(inputs.shape)}")
+        return self.memory.centered(codes)
 
     def _answer(self, inputs, embedded):
         indices = self.arrange(self._nearest(inputs, embedded).indices)
@@ -330,20 +335,27 @@ class NeighborModel(keras.Model):
             )
 
     def _check_shape(self, name, shape):
-        """Raises unless a batch holds points shaped like the stored ones, where that is known."""
-        stored, found = self.memory.sample_shape, tuple(shape)[1:]
-        if found != stored and None not in found:
-            expected = f"a batch of points of shape {stored}, as those given to adapt()"
+        """Raises unless a batch, embedded, is shaped like what is stored, where that is known."""
+        stored = self.memory.sample_shape
+        if self.memory.size and not checks.fits(tuple(shape)[1:], stored):
+            what = "points" if self.embedding is None else "points whose embedding is"
+            expected = f"a batch of {what} of shape {stored}, as those given to adapt()"
             raise checks.refused(name, expected, f"shape {tuple(shape)}")
 
     def _check_queries(self, x):
         # Here and not in the program, which may have been compiled for any shape.
         if self.embedding is None:
             self._check_shape("x", x.shape)
+        elif x.shape[1:] not in self._met_shapes:
+            point = as_float(x[:1])
+            self._code(point, self._embed(point))
+            self._met_shapes.add(x.shape[1:])
 
     def _learn(self, batch):
         """What is stored of some points: flat rows, their features and codes; and a shape."""
-        embedded = self._embed(ops.convert_to_tensor(batch))
+        # Not `_embed`: what was stored before may have had another shape.
+        inputs = ops.convert_to_tensor(batch)
+        embedded = inputs if self.embedding is None else self.embedding(inputs, training=False)
         features = self.backbone(embedded, training=False)
         shape = tuple(embedded.shape[1:])
         if shape != tuple(features.shape[1:]):
@@ -373,8 +385,7 @@ class NeighborModel(keras.Model):
 
     def forget_own_programs(self):
         """Has what `features`, `nearest` and the like compiled be compiled anew."""
-        self._index = None
-        self._programs = {}
+        self._index, self._programs, self._met_shapes = None, {}, set()
 
 
 def as_float(inputs):

@@ -5,13 +5,15 @@ from keras import ops
 
 from lipot import checks
 from lipot.attacks.base import Attack
+from lipot.backend.keras_graph import with_mask_of
+from lipot.losses.labels import without_masked
 from lipot.losses.logits import check_returns_logits
 from lipot.losses.weighted_loss import ReplicatedLoss
 from lipot.math import replicas
 from lipot.math.divergences import crossentropy, one_hot_labels
 from lipot.math.gradients import reversed_gradient
 from lipot.math.scaling import wide_dtype
-from lipot.models.alternating_steps import AlternatingSteps, share_of
+from lipot.models.alternating_steps import AlternatingSteps, kept_rows, share_of
 from lipot.models.exported_uncalled import ExportsUncalled
 from lipot.models.first_batch import ChecksFirstBatch, labels_of, one_array
 from lipot.models.parts import with_parts
@@ -38,10 +40,11 @@ class OTClassifier(
     E-CLA; with an attack, each step sees the batch clean and attacked (OT-CLA+Adv). Inference uses
     encoder and classifier, and so does calling the model.
 
-    The rest is as in any Keras model: the loss is scaled in `mixed_float16`, regularizers count,
-    a frozen network is left alone, `evaluate` estimates the divergence too, on clean inputs, and
-    it trains on all backends. The logs show the objective as `loss`, the `divergence` before its
-    weight, and the `accuracy` on clean inputs (on attacked ones where `clean_share` is 0).
+    Samples that a Keras mask hides, that of `Masking` say, are in no term and no log. The rest is
+    as in any Keras model: the loss is scaled in `mixed_float16`, regularizers count, a frozen
+    network is left alone, `evaluate` estimates the divergence too, on clean inputs, and it trains
+    on all backends. The logs show the objective as `loss`, the `divergence` before its weight, and
+    the `accuracy` on clean inputs (on attacked ones where `clean_share` is 0).
 
     Args:
         encoder: Built Keras model from inputs to codes `(batch, code_size)`.
@@ -188,8 +191,9 @@ class OTClassifier(
         inputs, halves = self._batch(x, y, training)
         codes = self.encoder(inputs, training=training)
         logits = ops.cast(self.classifier(codes, training=training), "float32")
-        loss = self._crossentropy_of(logits, y, sample_weight, halves)
-        min_max = 0.0 if self.discriminator is None else self._min_max(codes, training)
+        loss = self._crossentropy_of(logits, y, sample_weight, halves, y_pred)
+        kept = kept_rows(y_pred, halves)
+        min_max = 0.0 if self.discriminator is None else self._min_max(codes, training, kept)
         if self._alternating:
             return loss + share_of(total(self.encoder.losses + self.classifier.losses))
         if training:
@@ -197,23 +201,23 @@ class OTClassifier(
         loss = loss + min_max
         return loss + ops.cast(super().compute_loss(x), "float32") if self.losses else loss
 
-    def _min_max(self, codes, training):
+    def _min_max(self, codes, training, kept):
         """`weight` times the gap, which the encoder descends and the discriminator ascends."""
         score = lambda z: self.discriminator(z, training=training)  # noqa: E731
         # Reversed once for the discriminator, which ascends, and twice for the encoder.
-        gap = self._gap(score, reversed_gradient(codes))
+        gap = self._gap(score, reversed_gradient(codes), kept)
         self._divergence.update_state(replicas.total(gap))
         return self.weight * replicas.even(reversed_gradient(gap))
 
-    def _gap(self, score, codes):
-        """What the discriminator gives codes of the prior above those of the encoder.
+    def _gap(self, score, codes, kept):
+        """What the discriminator gives codes of the prior above those of the encoder that count.
 
         It is the share of this replica: the gap of the global batch is the sum of all.
         """
         ideal = replicas.draw(self.prior.sample, ops.shape(codes)[0])
         pair = (ops.cast(ideal, codes.dtype), codes)
         scores = [ops.cast(score(z), "float32") for z in pair]
-        return replicas.mean(scores[0]) - replicas.mean(scores[1])
+        return replicas.mean(scores[0]) - replicas.mean(scores[1], kept)
 
     def _batch(self, x, y, training):
         """The inputs of a step, and the factors of the cross-entropy of their equal parts."""
@@ -243,12 +247,14 @@ class OTClassifier(
         if self._steps is not None:
             self._steps.count.assign_add(1)
 
-    def _crossentropy_of(self, logits, y, sample_weight, halves):
+    def _crossentropy_of(self, logits, y, sample_weight, halves, y_pred):
+        """The cross-entropy of what no mask on `y_pred`, the clean predictions, hides."""
         labels = one_hot_labels(y, logits.shape[-1])
         count = ops.shape(labels)[0]
         parts = [logits[i * count : (i + 1) * count] for i in range(len(halves))]
         correct = ops.argmax(parts[0], axis=-1) == ops.argmax(labels, axis=-1)
-        self._accuracy.update_state(correct, sample_weight)
+        self._accuracy.update_state(correct, without_masked(sample_weight, y_pred))
+        parts = [with_mask_of(y_pred, part) for part in parts]
         losses = [self._crossentropy(labels, part, sample_weight) for part in parts]
         return sum(half * loss for half, loss in zip(halves, losses))
 

@@ -10,6 +10,7 @@ import uuid
 
 import numpy as np
 
+from lipot import checks
 from lipot.models.training_points import squared_norms
 
 _HEADER = "points.json"
@@ -142,7 +143,8 @@ class PointWriter:
     """
 
     def __init__(self, folder):
-        self._folder = os.path.abspath(folder)
+        expected = "the path of a folder, or None"
+        self._folder = os.path.abspath(checks.path("folder", folder, expected, folder=True))
         os.makedirs(self._folder, exist_ok=True)
         # Now, not when all is written.
         self._before = self._key_there()

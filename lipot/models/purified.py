@@ -29,6 +29,9 @@ class Purified(ExportsUncalled, keras.Model):
     `backward="exact"` a `fit` of this model moves its weights too, unless it is frozen by
     `purifier.trainable = False`.
 
+    A Keras mask on the inputs does not pass the purifier, which changes what it hides; Keras warns.
+    One that layers of the classifier read off the purified inputs reaches losses and metrics.
+
     Args:
         purifier: Keras layer or model from inputs to inputs, such as those of `lipot.purifiers`.
         classifier: Keras model from inputs to outputs `(batch, classes)`.

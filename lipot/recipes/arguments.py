@@ -44,7 +44,7 @@ def _data(name, value):
 
 
 def _folder(name, value):
-    checks.path(name, value, "the path of a folder, or None")
+    checks.path(name, value, "the path of a folder, or None", folder=True)
 
 
 def _callbacks(name, value):

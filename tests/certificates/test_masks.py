@@ -71,3 +71,13 @@ def test_a_mask_that_travels_beside_the_graph_is_refused(where):
     ends[:, 0], ends[1, 1:] = 1e-3, 1e-3
     moved = np.diff(model.predict(ends, verbose=0), axis=0)
     assert np.linalg.norm(moved) > 100 * np.linalg.norm(np.diff(ends, axis=0))
+
+
+@pytest.mark.parametrize("reader", [layers.GlobalAveragePooling1D, layers.Softmax, layers.LSTM])
+def test_the_layer_that_makes_a_mask_is_named_and_not_what_computes_it(reader):
+    read = reader(3) if reader is layers.LSTM else reader()
+    parts = [layers.Masking(name="hide"), layers.Dense(3), read]
+    for inner in (parts, [keras.Sequential([keras.Input((4, 3)), *parts])]):
+        model = keras.Sequential([keras.Input((4, 3)), *inner, layers.Dense(2)])
+        with pytest.raises(ValueError, match="'hide' of class Masking cannot.* Leave layers such"):
+            lipot.certify(model, np.ones((2, 4, 3)))

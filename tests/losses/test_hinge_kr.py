@@ -6,6 +6,7 @@ import pytest
 from sklearn.metrics import hinge_loss, log_loss
 
 from lipot import losses
+from lipot.math.precision import widest_float
 
 LOGITS = np.random.default_rng(0).normal(size=(12, 4))
 CLASSES = np.arange(12) % 4
@@ -189,6 +190,31 @@ def test_frequency_weighted_labels_of_several_gpus_are_read_by_sign():
     plain = losses.MulticlassHKR(alpha=5.0)(ONE_HOT, LOGITS)
     value = losses.MulticlassHKR(alpha=5.0, multi_gpu=True)(weighted, LOGITS)
     assert float(value) == pytest.approx(float(plain), rel=1e-6)
+
+
+def equation_12(y, f, m, weight):
+    """Equation 12 of Serrurier et al. as it is written, one expectation and class at a time."""
+    total = 0.0
+    for k in range(f.shape[1]):
+        own, others = [], []
+        for label, row in zip(y, f):
+            (own if label == k else others).append(float(row[k]))
+        hinges = [max(0.0, m - v) for v in own] + [max(0.0, m + v) for v in others]
+        total += np.mean(others) - np.mean(own) + weight * np.mean(hinges)
+    return total
+
+
+def test_the_multiclass_loss_is_equation_12_over_the_number_of_classes():
+    y = np.array([0, 1, 2, 1])
+    f = np.array([[2.0, 0.0, -1.0], [0.5, -0.25, 0.0], [-1.0, 1.0, 3.0], [0.0, 0.5, 0.5]])
+    # By class: -1/6 - 2, 1/2 - 1/8 and -1/6 - 3; the hinges of the rows are 1, 3.75, 2 and 3.
+    assert equation_12(y, f, 1.0, 2.0) == pytest.approx(-119 / 24 + 2 * 9.75 / 4)
+    for labels, scores, m, weight in ((y, f, 1.0, 2.0), (CLASSES, LOGITS, 0.375, 7.0)):
+        loss = losses.MulticlassHKR(weight, 2 * m, dtype="float64", balanced=False)
+        one_hot = np.eye(scores.shape[1])[labels]
+        expected = equation_12(labels, scores, m, weight) / scores.shape[1]
+        exact = 1e-12 if widest_float() == "float64" else 1e-5
+        assert float(loss(one_hot, scores)) == pytest.approx(expected, rel=exact)
 
 
 def test_float64():

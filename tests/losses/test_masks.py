@@ -6,9 +6,10 @@ import pytest
 
 from lipot import losses, metrics
 from lipot.attacks import FGSM
-from lipot.models import AdversarialModel
+from lipot.models import AdversarialModel, OTClassifier
 from tests.helpers import to_numpy
 from tests.losses.test_half_precision import EVERY_LOSS, labels_for
+from tests.models.linear_ot_classifier import OnesPrior
 from tests.public_classes import make, make_with, public_classes
 
 EVERY_METRIC = public_classes("metrics", keras.metrics.Metric)
@@ -128,6 +129,37 @@ def test_adversarial_training_leaves_masked_samples_out(weights):
     found, expected = logs(x * KEPT[:, None], CLASSES, weights), logs(x[KEPT], CLASSES[KEPT], rows)
     for one, other in zip(found, expected):
         np.testing.assert_allclose(one, other, rtol=1e-5)
+
+
+@pytest.mark.parametrize("alternating", [False, True])
+def test_codes_of_masked_samples_count_nowhere(alternating):
+    if alternating and keras.backend.backend() == "jax":
+        pytest.skip("Keras carries one optimizer on JAX.")
+    rng = np.random.default_rng(2)
+    x = rng.uniform(0.3, 0.7, size=(7, 4)).astype("float32")
+    kernels = [rng.normal(size=shape).astype("float32") for shape in ((4, 2), (2, 3), (2, 1))]
+
+    def network(kernel, *before):
+        last = keras.layers.Dense(kernel.shape[1], use_bias=False)
+        made = keras.Sequential([keras.Input(kernel.shape[:1]), *before, last])
+        last.set_weights([kernel])
+        return made
+
+    def logs(x, labels, weights):
+        parts = [network(kernels[0], keras.layers.Masking()), *map(network, kernels[1:])]
+        model = OTClassifier(*parts, OnesPrior(2), weight=0.3, attack=FGSM(0.1))
+        second = {"discriminator_optimizer": keras.optimizers.SGD(0.1)} if alternating else {}
+        accuracy = keras.metrics.SparseCategoricalAccuracy("hits")
+        settings = {"weighted_metrics": [accuracy], "jit_compile": JIT}
+        model.compile(keras.optimizers.SGD(0.1), **second, **settings)
+        arguments = {"sample_weight": weights, "batch_size": 7, "verbose": 0}
+        history = model.fit(x, labels, **arguments).history
+        values = model.evaluate(x, labels, return_dict=True, **arguments)
+        found = [*history.values(), *([value] for value in values.values())]
+        return np.concatenate([np.ravel(v) for v in (*found, *model.get_weights())])
+
+    found = logs(x * KEPT[:, None], CLASSES, WEIGHTS)
+    np.testing.assert_allclose(found, logs(x[KEPT], CLASSES[KEPT], WEIGHTS[KEPT]), rtol=1e-5)
 
 
 def test_a_mask_of_another_shape_is_named():

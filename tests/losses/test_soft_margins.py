@@ -1,4 +1,4 @@
-"""The losses of certified training against hand-computed numbers, NumPy and finite differences."""
+"""The losses of certified training against hand-computed numbers and NumPy."""
 
 import keras
 import numpy as np
@@ -11,7 +11,7 @@ from lipot import layers, losses
 from lipot.backend import value_and_input_gradient
 from lipot.layers import FrobeniusDense
 from lipot.math import soft_margins
-from tests.helpers import DIFFERENCE_ERROR, check_serializable, numeric_gradient, to_numpy
+from tests.helpers import check_serializable, to_numpy
 
 LOGITS = np.random.default_rng(0).normal(size=(12, 4)) * 2.0
 CLASSES = np.arange(12) % 4
@@ -118,28 +118,6 @@ def test_emma_with_a_small_eps_is_the_margin_crossentropy_of_far_logits():
     emma = losses.EMMA(eps=0.5, tau=2.0)(ONE_HOT, far)
     offset = losses.MarginCategoricalCrossentropy(tau=2.0, min_margin=1.0)(ONE_HOT, far)
     assert float(emma) == pytest.approx(float(offset), rel=1e-4)
-
-
-@pytest.mark.parametrize(
-    "loss",
-    [
-        losses.LogSumExpHKR(alpha=3.0, dtype="float64"),
-        losses.MarginCategoricalCrossentropy(tau=2.0, dtype="float64"),
-        # With weights that do not depend on the logits their constancy does not show.
-        losses.SoftHKR(alpha=3.0, temperature=0.0, dtype="float64"),
-        losses.EMMA(eps=0.05, tau=2.0, dtype="float64"),
-    ],
-    ids=lambda loss: loss.name,
-)
-def test_gradients_by_finite_differences(loss):
-    labels = keras.ops.convert_to_tensor(ONE_HOT[:3], "float64")
-    logits = 1.5 * ONE_HOT[:3] + 0.1 * LOGITS[:3]
-    _, gradient = value_and_input_gradient(
-        lambda x: loss(labels, x), keras.ops.convert_to_tensor(logits, "float64")
-    )
-    expected = numeric_gradient(lambda x: loss(labels, x), logits)
-    assert np.abs(expected).max() > 1e-2
-    np.testing.assert_allclose(to_numpy(gradient), expected, atol=DIFFERENCE_ERROR)
 
 
 def test_no_gradient_goes_through_weights_and_radii():

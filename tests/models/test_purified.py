@@ -7,6 +7,7 @@ from keras import ops
 
 import lipot
 from lipot import backend
+from lipot.backend.keras_graph import mask_of
 from lipot.models import Purified, StraightThrough
 from lipot.purifiers import MedianFilter
 from tests.helpers import numeric_gradient, to_numpy
@@ -126,3 +127,13 @@ def test_a_model_without_a_network_of_its_own_needs_a_surrogate():
 def test_the_twin_has_the_dtype(x):
     model = Purified(MedianFilter(3), small_classifier(), dtype="float64")
     assert model.with_backward("exact").dtype == "float64"
+
+
+def test_masks_are_those_that_the_classifier_reads_off_purified_inputs():
+    images = np.ones((2, 4, 4, 1), "float32")
+    images[1] = 0.0
+    reader = [keras.layers.Flatten(), keras.layers.Masking(), keras.layers.Dense(2)]
+    model = Purified(MedianFilter(3), keras.Sequential([keras.Input((4, 4, 1)), *reader]))
+    assert np.array(mask_of(model(images))).tolist() == [True, False]
+    with pytest.warns(UserWarning, match="median_filter.* does not support masking"):
+        MedianFilter(3)(keras.layers.Masking()(images))

@@ -2,21 +2,17 @@
 
 import numpy as np
 
-from lipot import extras
+from lipot import axes
 from lipot.evaluation.record.palette import MARKERS, SERIES
 from lipot.math.norms import norm_name
 
 
 def plot(evaluations, ax=None):
     """Draws evaluations with a legend; see `RobustnessReport.plot`."""
-    with extras.named():
-        import matplotlib.pyplot as plt
-
-    place = {}
-    if ax is None:
-        ax = plt.figure(figsize=(6.0, 4.2), layout="constrained").gca()
-        # Below the axes no curve can run behind it.
-        place = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.16), "ncols": 2}
+    # Below the axes no curve can run behind it.
+    below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.16), "ncols": 2}
+    place = below if ax is None else {}
+    ax = axes.given_or_new(ax, (6.0, 4.2))
     norms = {evaluation.norm for evaluation in evaluations}
     names = [_label(evaluation, len(evaluations), len(norms)) for evaluation in evaluations]
     draw(ax, evaluations, names)

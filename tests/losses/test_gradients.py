@@ -1,0 +1,69 @@
+"""The gradient of every public loss along a direction, against central differences."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from lipot import losses
+from lipot.backend import value_and_input_gradient
+from tests.helpers import DIFFERENCE_ERROR, numeric_gradient, to_numpy
+from tests.losses.test_half_precision import CLASSES, EVERY_LOSS, LOGITS, labels_for
+from tests.public_classes import make_with, public_classes
+
+# The directions of OptimalJacobian move with the weights and are held constant: it has a test of
+# its own in test_paired_losses.py.
+PAIRED = sorted({*public_classes("losses", losses.PairedLoss)} - {"OptimalJacobian"})
+# What a loss holds constant does not depend on the scores then, or has converged.
+CONSTANT = {
+    "EMMA": {"eps": 0.05},
+    "SinkhornDivergence": {"iterations": 200},
+    "SoftHKR": {"temperature": 0.0},
+}
+RNG = np.random.default_rng(0)
+X, SHIFT = RNG.normal(size=(8, 5)), 0.3 * RNG.normal(size=(8, 5))
+LABELS = np.array([*CLASSES, 1])
+KERNEL, DIRECTION = 0.5 * RNG.normal(size=(5, 3)), RNG.normal(size=(5, 3))
+
+
+def _slopes(value, place, direction, step):
+    """The derivative along a direction: by the gradient, and by differences."""
+    _, gradient = value_and_input_gradient(value, ops.convert_to_tensor(place))
+    along = numeric_gradient(lambda t: value(place + t[0] * direction), np.zeros(1), step)
+    return np.sum(to_numpy(gradient) * direction), along[0]
+
+
+@pytest.mark.parametrize("name", EVERY_LOSS)
+def test_gradients_with_respect_to_scores(name):
+    loss = make_with("losses", name, dtype="float64", **CONSTANT.get(name, {}))
+    labels, outputs = labels_for(loss)
+    # Every class leads in its own row by more than the radius of EMMA.
+    scores = (LOGITS + 3.0 * np.eye(3)[CLASSES] * (name == "EMMA"))[:, :outputs]
+    direction = np.random.default_rng(1).normal(size=scores.shape)
+    found, expected = _slopes(lambda s: loss(labels, s), scores, direction, 1e-6)
+    assert abs(expected) > 1e-3
+    assert found == pytest.approx(expected, abs=DIFFERENCE_ERROR)
+
+
+@pytest.mark.parametrize("name", PAIRED)
+def test_gradients_with_respect_to_weights(name):
+    def total(kernel):
+        # Each evaluation draws the same numbers.
+        keras.utils.set_random_seed(0)
+        loss = make_with("losses", name, **CONSTANT.get(name, {}))
+        loss.build((None, 3))
+        one_hot = isinstance(getattr(loss, "loss", None), losses.MulticlassHKR)
+        kernel = ops.cast(kernel, "float32")
+
+        def network(x):
+            logits = ops.tanh(ops.matmul(x, kernel))
+            return logits, logits
+
+        x, moved = X.astype("float32"), (X + SHIFT).astype("float32")
+        labels = np.eye(3)[LABELS] if one_hot else LABELS
+        return ops.sum(loss(losses.PairedBatch(network, ops.convert_to_tensor(x), labels, moved)))
+
+    # Paired losses compute in float32.
+    found, expected = _slopes(total, KERNEL.astype("float32"), DIRECTION.astype("float32"), 5e-4)
+    assert abs(expected) > 1e-2
+    assert found == pytest.approx(expected, rel=1e-2)
