@@ -184,7 +184,8 @@ def _check_norms(codes, norms):
             for i in range(0, len(codes), _BLOCK)
         ]
     )
-    if not np.all(np.abs(norms[:] - expected) <= 2.0**-22 * expected + 1e-30):
+    smallest = float_format("float32").smallest
+    if not np.all(np.abs(norms[:] - expected) <= 2.0**-22 * expected + smallest):
         raise ValueError(
             "Invalid value received for argument `model`. Expected stored norms that are those of "
             "the stored codes. Received: others; call adapt() again after changing them."

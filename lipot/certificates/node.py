@@ -134,7 +134,8 @@ def after_bound(node, bound, dtype, output):
     intermediate = incoming.size.times(gain).plus(Affine(0.0, bound.offset))
     chain = accumulated(bound.roundings, machine.roundoff)
     steps = bound.roundings + bound.output_roundings
-    rounding = intermediate.times(chain).plus(Affine(0.0, steps * _flushed(machine, shape, norm)))
+    vanished = steps * bound.growth * _flushed(machine, shape, norm)
+    rounding = intermediate.times(chain).plus(Affine(0.0, vanished))
     error = error.times(bound.lipschitz).plus(rounding).times(UP)
     exact = Node(lipschitz, shape, norm)
     if bound.output_roundings:
@@ -162,7 +163,10 @@ def after_sum(nodes, factors, layer_dtype, output):
     terms = [node.computed.error.times(f) for f, node in zip(factors, nodes)]
     # A cast of each term, a product with its factor, the sum, and what a constant adds to it.
     rounding = total(scaled).times(accumulated(len(nodes) + 4, machine.roundoff))
-    error = total([*terms, rounding]).plus(Affine(0.0, 4 * _flushed(machine, shape, norm)))
+    # What vanishes in a sum of several, a factor that they share may come after.
+    grown = max(1.0, *constants) if len(nodes) > 1 else 1.0
+    vanished = Affine(0.0, 4 * grown * _flushed(machine, shape, norm))
+    error = total([*terms, rounding]).plus(vanished)
     result = _size(output, exact, error)
     error = error.plus(result.times(accumulated(2, machine.roundoff)))
     # A mean adds up before it divides.

@@ -32,7 +32,7 @@ class ScaledL2NormPooling2D(WindowPoolingLayer):
         padding: `"valid"`, the only one: a border that no full window reaches is dropped.
         data_format: `"channels_last"` or `"channels_first"`; `None` is Keras's global setting.
         k_coef_lip: Positive float, the Lipschitz constant to ensure.
-        eps_grad_sqrt: The $\epsilon$, a float of at least 1e-18: it makes the gradient finite,
+        eps_grad_sqrt: The $\epsilon$, a float from 1e-18 to 1e18: it makes the gradient finite,
             and zero, where the window is zero. The output is at most $k \epsilon$ below the
             norm.
         **kwargs: Arguments of `keras.layers.Layer`.
@@ -112,7 +112,7 @@ class ScaledGlobalL2NormPooling2D(GlobalPoolingLayer):
     Args:
         data_format: `"channels_last"` or `"channels_first"`; `None` is Keras's global setting.
         k_coef_lip: Positive float, the Lipschitz constant to ensure.
-        eps_grad_sqrt: The `eps`, a float of at least 1e-18: it makes the gradient finite, and
+        eps_grad_sqrt: The `eps`, a float from 1e-18 to 1e18: it makes the gradient finite, and
             zero, where the channel is zero. The output is at most `k_coef_lip * eps` below the
             norm.
         keepdims: Whether to keep the two spatial axes, with length one.
@@ -167,12 +167,13 @@ def _norm_bound(layer, input_shape, norm, overlap=1):
     window = layer.window(input_shape)
     grown = 1.0 if norm == 2 else math.sqrt(window / overlap) * (1.0 + 1e-12)
     factor = rounded_factor(layer.k_coef_lip / overlap**0.5, layer.compute_dtype)
+    constant = layer.k_coef_lip * factor * grown
     # Sums of squares and their roots lose relative to the result, except for squares below the
     # smallest float: those change the root by at most 1e-19 for each value.
     return LayerBound(
-        lipschitz=layer.k_coef_lip * factor * grown,
+        lipschitz=constant,
         roundings=1,
-        offset=1e-9 * math.sqrt(values_in(input_shape)),
+        offset=1e-9 * max(1.0, constant) * math.sqrt(values_in(input_shape)),
         output_roundings=window + 12,
         # The squares of a window are added up.
         peak=1.0 if norm == 2 else math.sqrt(window),
@@ -180,9 +181,10 @@ def _norm_bound(layer, input_shape, norm, overlap=1):
 
 
 def _check_eps(eps_grad_sqrt):
-    if isinstance(eps_grad_sqrt, str) or not _SMALLEST_EPS <= eps_grad_sqrt < float("inf"):
+    # Neither its square nor that of a value may be infinite.
+    if isinstance(eps_grad_sqrt, str) or not _SMALLEST_EPS <= eps_grad_sqrt <= 1 / _SMALLEST_EPS:
         raise ValueError(
-            "Invalid value received for argument `eps_grad_sqrt`. Expected a finite number of at "
-            f"least {_SMALLEST_EPS}. Received: eps_grad_sqrt={eps_grad_sqrt!r}"
+            "Invalid value received for argument `eps_grad_sqrt`. Expected a number from "
+            f"{_SMALLEST_EPS} to {1 / _SMALLEST_EPS}. Received: eps_grad_sqrt={eps_grad_sqrt!r}"
         )
     return float(eps_grad_sqrt)

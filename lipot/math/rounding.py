@@ -78,6 +78,8 @@ class LayerBound(NamedTuple):
             later factor shrinks, its norm is at most `peak * |input| + peak_offset`: it must not
             overflow.
         peak_offset: See `peak`.
+        growth: How many times itself becomes, at most, of a value on the way that is so small that
+            it counts as zero.
         constants: Fixed factors that the layer applies one after the other, which a compiler may
             join with those of other layers: of each the smallest and the largest size.
 
@@ -91,6 +93,7 @@ class LayerBound(NamedTuple):
     output_roundings: int = 0
     peak: float = 0.0
     peak_offset: float = 0.0
+    growth: float = 1.0
     constants: tuple = ()
 
     @classmethod
@@ -112,7 +115,8 @@ class LayerBound(NamedTuple):
         if sizes.size == 0:
             return self
         extremes = float(sizes.min()), float(sizes.max())
-        return self._replace(constants=(*self.constants, extremes))
+        growth = self.growth * max(1.0, extremes[1])
+        return self._replace(growth=growth, constants=(*self.constants, extremes))
 
     def with_bias(self, bias, output_shape, norm=2):
         """Bound of a linear layer with this bound whose outputs are shifted by a bias.
@@ -144,6 +148,7 @@ class LayerBound(NamedTuple):
             output_roundings=activation.output_roundings,
             peak=top * steepest,
             peak_offset=top_offset * steepest + activation.peak_offset,
+            growth=max(self.growth * max(1.0, reach), activation.growth),
             constants=(*self.constants, *activation.constants),
         )
 

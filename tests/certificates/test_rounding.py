@@ -144,6 +144,58 @@ def test_sums_that_round_one_way_stay_inside():
     assert 1e-5 < error < bound
 
 
+def between_kernels():
+    layer = layers.SeparableConv2D(1, 1)
+    layer.build((None, 1, 1, 1))
+    layer.set_weights([np.full((1, 1, 1, 1), 1e-37), np.full((1, 1, 1, 1), 1e37), np.zeros(1)])
+    return layer
+
+
+def before_a_slope():
+    layer = layers.Conv2D(1, 1, activation=layers.LeakyReLU(1e37))
+    layer.build((None, 1, 1, 1))
+    layer.set_weights([np.full((1, 1, 1, 1), -1e-37), np.zeros(1)])
+    return layer
+
+
+def under_a_root():
+    return lipot.layers.ScaledL2NormPooling2D(1, k_coef_lip=1e12, eps_grad_sqrt=1e-18)
+
+
+# A layer, and an input at which a number on the way is the smallest that need not count as zero.
+VANISHING = {
+    "between kernels": (between_kernels, 2.0**-126 * 1e37),
+    "before a slope": (before_a_slope, 2.0**-126 * 1e37),
+    "under a root": (under_a_root, 2.0**-63),
+}
+
+
+@pytest.mark.parametrize("make, edge", VANISHING.values(), ids=VANISHING)
+def test_what_vanishes_before_a_large_factor_is_allowed_for(make, edge):
+    model = keras.Sequential([keras.Input((1, 1, 1)), make(), layers.Flatten(), layers.Dense(2)])
+    height = float(to_numpy(model.layers[0](np.full((1, 1, 1, 1), 1.001 * edge)))[0, 0, 0, 0])
+    kernel, bias = np.sign(height) * np.array([[1.0, -1.0]]), [0.0, 0.1 * abs(height)]
+    model.layers[-1].set_weights([kernel, np.array(bias)])
+    x = (edge * np.linspace(1.0 - 1e-5, 1.0 + 1e-5, 101)).astype("float32")
+    certificate = lipot.certify(model, x.reshape(-1, 1, 1, 1))
+    classes = to_numpy(model(x.reshape(-1, 1, 1, 1))).argmax(axis=1)
+    near = np.abs(x[:, None].astype("float64") - x) <= certificate.radius[:, None]
+    changed = near & (classes != certificate.predictions[:, None])
+    assert not np.any(changed[certificate.radius > 0.0])
+    # Where nothing vanishes, there is a proof.
+    assert lipot.certify(model, np.full((1, 1, 1, 1), 1e6 * edge)).radius > 0.0
+
+
+def test_norms_of_tiny_codes_are_looked_at():
+    """Scored by other norms, points may be missed that are the nearest."""
+    x = 1e-16 * np.random.default_rng(0).normal(size=(30, 2))
+    same = keras.Sequential([keras.Input((2,)), layers.Identity()])
+    model = lipot.OTAD(same, layers.Dense(2), neighbors=2).adapt(x)
+    model.memory.norms.assign(np.zeros(30))
+    with pytest.raises(ValueError, match="adapt"):
+        lipot.certify(model, x)
+
+
 def test_half_precision_certifies_less_than_single_and_never_more():
     x = np.random.default_rng(0).normal(size=(100, 16))
 

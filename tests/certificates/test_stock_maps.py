@@ -99,6 +99,12 @@ REFUSED = {
         TOKENS,
         "calls a model",
     ),
+    # Its branch may add 1e8 and take it off again, or compute in half precision.
+    "a residual layer at each step": (
+        layers.TimeDistributed(lipot.layers.TransportResidual(layers.Dense(4))),
+        TOKENS,
+        "calls a residual layer",
+    ),
     "another type inside": (
         layers.TimeDistributed(layers.Dense(2, dtype="float16")),
         TOKENS,

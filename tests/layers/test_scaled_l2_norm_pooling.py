@@ -188,7 +188,7 @@ def test_round_trips(make, shape, tmp_path):
 def test_bad_arguments_are_named():
     with pytest.raises(ValueError, match="`padding`.*'same'"):
         ScaledL2NormPooling2D(2, padding="same")
-    for eps_grad_sqrt in (0.0, -1e-6, float("nan"), "small", 1e-30):
+    for eps_grad_sqrt in (0.0, -1e-6, float("nan"), "small", 1e-30, 1e20):
         with pytest.raises(ValueError, match="`eps_grad_sqrt`"):
             ScaledL2NormPooling2D(2, eps_grad_sqrt=eps_grad_sqrt)
         with pytest.raises(ValueError, match="`eps_grad_sqrt`"):

@@ -11,6 +11,8 @@ from lipot.layers.activation_bounds import activation_bound
 from lipot.layers.applied_weights import applied_weight
 from lipot.layers.layer_bounds import register_bound
 from lipot.math import linear_maps
+from lipot.math.norms import norm_of_ones
+from lipot.math.rounding import values_in
 
 
 @register_bound(keras.layers.Dense)
@@ -53,8 +55,12 @@ def separable_convolution(layer, input_shape, norm):
     bound = depthwise.bound(kernel, view.shape, norm=norm).with_activation(
         pointwise.bound(mixing, between, norm=norm)
     )
-    together = _norm_together(view, by_channel, mixing[0, 0], norm)
-    bound = bound._replace(lipschitz=min(bound.lipschitz, together))
+    # There may be more values between the two than in the end, all of which may vanish.
+    between, end = (values_in(shape) for shape in (between, pointwise.output_shape(between)))
+    bound = bound._replace(
+        lipschitz=min(bound.lipschitz, _norm_together(view, by_channel, mixing[0, 0], norm)),
+        growth=bound.growth * max(1.0, norm_of_ones(between / end, norm)),
+    )
     return finished(layer, bound, input_shape, norm)
 
 

@@ -95,7 +95,9 @@ def normalization(layer, input_shape, norm):
     roots = np.stack([np.sqrt(variance), rounded])
     if layer.invert:
         deviation = np.maximum(np.max(roots, axis=0), max(least))
-        return channelwise(deviation, np.abs(mean), input_shape, norm).with_factor(deviation)
+        bound = channelwise(deviation, np.abs(mean), input_shape, norm).with_factor(deviation)
+        # Nothing is computed that the factor could enlarge.
+        return bound._replace(growth=1.0)
     deviation = np.maximum(np.min(roots, axis=0), min(least))
     _divisor(layer, deviation, layer.compute_dtype)
     centered = channelwise(np.ones_like(deviation), np.abs(mean), input_shape, norm)
@@ -121,6 +123,8 @@ def rescaling(layer, input_shape, norm):
         lipschitz=bound.lipschitz * repeats,
         gain=bound.gain * repeats,
         offset=bound.offset * repeats,
+        # Nothing is computed before the factor that it could enlarge.
+        growth=1.0,
     )
 
 

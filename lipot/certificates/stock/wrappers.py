@@ -3,6 +3,7 @@
 import keras
 
 from lipot.certificates.weights import check_weights_are_cast
+from lipot.layers.branched import Branched
 from lipot.layers.layer_bounds import layer_bound, register_bound
 from lipot.math.norms import norm_of_ones
 
@@ -15,9 +16,11 @@ def time_distributed(layer, input_shape, norm):
     counts. What the layer adds, such as a bias, it adds at each step.
     """
     inner = layer.layer
-    if isinstance(inner, keras.Model):
+    # How much a branch rounds is found by a walk through it, as through a model.
+    if isinstance(inner, keras.Model | Branched):
+        kind = "model" if isinstance(inner, keras.Model) else "residual layer"
         raise ValueError(
-            f"Layer '{layer.name}' cannot be certified: it calls a model at each step. Expected a "
+            f"Layer '{layer.name}' cannot be certified: it calls a {kind} at each step. Expected a "
             f"single layer. Received: '{inner.name}' of class {type(inner).__name__}. Wrap its "
             "layers one by one."
         )
