@@ -173,28 +173,31 @@ def boolean(name: str, value: Any) -> bool:
     return bool(value)
 
 
-def path(
-    name: str, value: Any, expected: str = "the path of a file", *, folder: bool = False
-) -> pathlib.Path:
+def path(name: str, value: Any, expected: str = "the path of a file") -> pathlib.Path:
     """Returns `value` as a path, or raises unless it is text or a path that names something.
-
-    Args:
-        name: Name of the argument.
-        value: What was given for it.
-        expected: What it must be, in words.
-        folder: Whether it must be a folder, or free to become one.
 
     Example:
 
-    >>> path("resume", "runs/first").name
-    'first'
+    >>> path("file", "runs/first.npz").name
+    'first.npz'
     """
     if not isinstance(value, str | os.PathLike) or not str(value):
         raise invalid(name, expected, value)
-    found = pathlib.Path(value)
-    in_the_way = [place for place in (found, *found.parents) if folder and place.is_file()]
-    if in_the_way:
-        raise refused(name, expected, f"{name}={value!r}, where {in_the_way[0]} is a file")
+    return pathlib.Path(value)
+
+
+def folder(name: str, value: Any, expected: str = "the path of a folder") -> pathlib.Path:
+    """Returns the path of a folder, or raises where there is none and none can be made.
+
+    Example:
+
+    >>> folder("resume", "runs/first").name
+    'first'
+    """
+    found = path(name, value, expected)
+    for place in (found, *found.parents):
+        if place.is_file():
+            raise refused(name, expected, f"{name}={value!r}, where {place} is a file")
     return found
 
 

@@ -53,7 +53,7 @@ class Backup(Configurable):
 
     def __init__(self, folder, keeps=(), seconds=0.0):
         super().__init__()
-        self.folder = str(checks.path("folder", folder, "the path of a folder", folder=True))
+        self.folder = str(checks.folder("folder", folder))
         self.seconds = checks.nonnegative_float("seconds", seconds)
         self.keeps = [
             checks.instance("keeps", callback, Configurable, "callbacks of lipot")

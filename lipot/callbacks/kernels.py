@@ -113,7 +113,7 @@ class MonitorCallback(CountsSteps):
                 f"layer names. Received: monitored_layers={monitored_layers!r}"
             )
         self.monitored_layers = list(monitored_layers)
-        self.logdir = str(checks.path("logdir", logdir, "the path of a folder", folder=True))
+        self.logdir = str(checks.folder("logdir", logdir))
         self.target = checks.choice("target", target, tuple(_KERNELS))
         self.what = checks.choice("what", what, ("max", "all"))
         self.on_epoch = checks.boolean("on_epoch", on_epoch)

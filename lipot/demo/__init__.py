@@ -41,7 +41,7 @@ def run(folder="demo-report", settings=None):
     Returns:
         The folder as an absolute `pathlib.Path`.
     """
-    checks.path("folder", folder, "the path of a folder", folder=True)
+    checks.folder("folder", folder)
     settings, console, started = settings or Settings(), Console(), time.monotonic()
     keras.utils.set_random_seed(0)
     data = datasets.load("digits")

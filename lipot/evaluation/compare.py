@@ -63,7 +63,7 @@ def compare(models, x=None, y=None, norm=None, eps=None, attacks="standard", **s
         )
     resume = settings.pop("resume", None)
     if resume is not None:
-        resume = checks.path("resume", resume, "the path of a folder, or None", folder=True)
+        resume = checks.folder("resume", resume, "the path of a folder, or None")
     return _joined(
         evaluate(
             model,

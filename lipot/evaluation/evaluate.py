@@ -161,7 +161,7 @@ def _check_settings(name, resume, notes, workers):
     checks.instance("name", name, str | None, "a string or None")
     checks.instance("notes", notes, dict | None, "a dictionary of texts, or None")
     if resume is not None:
-        checks.path("resume", resume, "the path of a folder, or None", folder=True)
+        checks.folder("resume", resume, "the path of a folder, or None")
     if workers is not None:
         check_workers(workers)
 

@@ -143,8 +143,8 @@ class PointWriter:
     """
 
     def __init__(self, folder):
-        expected = "the path of a folder, or None"
-        self._folder = os.path.abspath(checks.path("folder", folder, expected, folder=True))
+        folder = checks.folder("folder", folder, "the path of a folder, or None")
+        self._folder = os.path.abspath(folder)
         os.makedirs(self._folder, exist_ok=True)
         # Now, not when all is written.
         self._before = self._key_there()

@@ -44,7 +44,7 @@ def _data(name, value):
 
 
 def _folder(name, value):
-    checks.path(name, value, "the path of a folder, or None", folder=True)
+    checks.folder(name, value, "the path of a folder, or None")
 
 
 def _callbacks(name, value):
