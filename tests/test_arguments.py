@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import lipot
-from lipot import datasets, recipes
+from lipot import datasets, demo, recipes
 from lipot import workers as processes
 from lipot.evaluation.run import engine
 from lipot.recipes.arguments import CHECKS
@@ -113,7 +113,7 @@ def test_a_file_is_no_folder(place):
     _refused(lipot.callbacks.Backup, "folder", folder=place)
     _refused(lipot.callbacks.MonitorCallback, "logdir", monitored_layers=["a"], logdir=place)
     _refused(lipot.OTAD(identity, identity).adapt, "folder", x=X, folder=place)
-    _refused(lipot.demo.run, "folder", folder=place)
+    _refused(demo.run, "folder", folder=place)
 
 
 @pytest.mark.parametrize("eps", ["", "foo", [], {}, NAN, -1, True, object(), float("inf")])
