@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from keras import ops
 
-from lipot import backend
+from lipot import backend, checks
 from lipot.backend.keras_graph import mask_of
 from lipot.math.divergences import are_distributions
 
@@ -150,6 +150,15 @@ def without_masked(sample_weight, y_pred):
     if mask is None:
         return sample_weight
     return mask if sample_weight is None else mask * ops.cast(sample_weight, "float32")
+
+
+def weights_in_a_row(sample_weight):
+    """Sample weights as a tensor `(batch,)`, or raises where there is not one for each sample."""
+    shape = tuple(sample_weight.shape)
+    if len(shape) > 2 or (len(shape) == 2 and shape[1] not in (1, None)):
+        expected = "one weight for each sample, of shape (batch,) or (batch, 1)"
+        raise checks.refused("sample_weight", expected, f"shape {shape}")
+    return ops.reshape(sample_weight, (-1,))
 
 
 def read_weights(sample_weight, scores, mask=None):

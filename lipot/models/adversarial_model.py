@@ -11,7 +11,7 @@ from lipot import checks
 from lipot.attacks.base import Attack
 from lipot.backend.keras_graph import all_layers, with_mask_of
 from lipot.layers.augmentations import is_augmentation
-from lipot.losses.labels import without_masked
+from lipot.losses.labels import weights_in_a_row, without_masked
 from lipot.losses.logits import check_reads_logits, check_returns_logits
 from lipot.losses.paired import PairedBatch, PairedLoss
 from lipot.losses.weighted_loss import MeanLoss
@@ -167,7 +167,7 @@ class AdversarialModel(ChecksFirstBatch, SavesRandomState, ExportsUncalled, kera
         x_adv = self._attacked(x, y)
         if sample_weight is not None:
             self.has_met_weights = True
-            sample_weight = ops.reshape(sample_weight, (-1,))
+            sample_weight = weights_in_a_row(sample_weight)
 
         def outcome():
             return self._outcome(x, y, y_pred, x_adv, sample_weight, training)

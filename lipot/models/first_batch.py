@@ -65,6 +65,8 @@ class ChecksFirstBatch:
         self._check_labels(y)
 
     def _check_inputs(self, inputs):
+        if isinstance(inputs, np.ndarray):
+            check_numbers("x", inputs)
         if self.attack is not None:
             self.attack.check_range(ops.cast(inputs, keras.config.floatx()))
 
@@ -167,15 +169,20 @@ def _check_classes(y, count):
     if not _is_array(y):
         return
     y = ops.convert_to_numpy(y)
-    # V is how NumPy names the kind of a bfloat16.
-    if y.dtype.kind not in "biufV":
-        raise checks.refused("y", "numbers", f"dtype {y.dtype}")
+    check_numbers("y", y)
     if y.dtype.kind not in "iuf" or not len(y) or count <= 1:
         return
     if len(y) == y.size:
         checks.labels(y.ravel(), y.size, count)
     elif y.shape == (len(y), count):
         _check_rows(y)
+
+
+def check_numbers(name, array):
+    """Raises unless an array holds numbers."""
+    # V is how NumPy names the kind of a bfloat16.
+    if array.dtype.kind not in "biufV":
+        raise checks.refused(name, "numbers", f"dtype {array.dtype}")
 
 
 def _check_rows(y):

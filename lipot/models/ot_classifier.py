@@ -6,7 +6,7 @@ from keras import ops
 from lipot import checks
 from lipot.attacks.base import Attack
 from lipot.backend.keras_graph import with_mask_of
-from lipot.losses.labels import without_masked
+from lipot.losses.labels import weights_in_a_row, without_masked
 from lipot.losses.logits import check_returns_logits
 from lipot.losses.weighted_loss import ReplicatedLoss
 from lipot.math import replicas
@@ -249,6 +249,8 @@ class OTClassifier(
 
     def _crossentropy_of(self, logits, y, sample_weight, halves, y_pred):
         """The cross-entropy of what no mask on `y_pred`, the clean predictions, hides."""
+        if sample_weight is not None:
+            sample_weight = weights_in_a_row(sample_weight)
         labels = one_hot_labels(y, logits.shape[-1])
         count = ops.shape(labels)[0]
         parts = [logits[i * count : (i + 1) * count] for i in range(len(halves))]
@@ -260,6 +262,8 @@ class OTClassifier(
 
     def get_compile_config(self):
         config = super().get_compile_config()
+        if not self.compiled:
+            return config
         optimizer, rate = self._compiled_with
         config["discriminator_rate"] = rate
         if rate != 1.0:

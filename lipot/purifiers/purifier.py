@@ -1,13 +1,15 @@
 """What every purifier with something to train has in common."""
 
 import keras
+import numpy as np
 from keras import ops
 
 from lipot import checks
 from lipot.attacks.ball import Ball
 from lipot.backend.calls import stateless_call
+from lipot.losses.labels import weights_in_a_row
 from lipot.losses.weighted_loss import MeanLoss
-from lipot.models.first_batch import first_batch, one_array, parts_of
+from lipot.models.first_batch import check_numbers, first_batch, one_array, parts_of
 
 
 @keras.saving.register_keras_serializable(package="lipot")
@@ -49,7 +51,7 @@ class Purifier(keras.Model):
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         losses = self.purification_losses(ops.cast(one_array(x), self.compute_dtype), y, training)
         if sample_weight is not None:
-            sample_weight = ops.reshape(sample_weight, (-1,))
+            sample_weight = weights_in_a_row(sample_weight)
         losses = ops.cast(losses, "float32")
         total = self._mean(losses, losses, sample_weight)
         return total + super().compute_loss(x) if self.losses else total
@@ -62,6 +64,8 @@ def _check_range(batch):
     """Raises unless the images of a batch lie in [0, 1]."""
     images, _ = parts_of(batch)
     found = None
+    if isinstance(images, np.ndarray):
+        check_numbers("x", images)
     if images is not None:
         found = Ball("inf", 0.0, 1.0).outside(ops.cast(images, "float32"))
     if found is not None:

@@ -7,7 +7,7 @@ from keras import ops
 
 from lipot import certify, losses
 from lipot.attacks import FGSM
-from lipot.models import OTAD, Purified, SelfEnsemble, StraightThrough
+from lipot.models import OTAD, OTClassifier, Purified, SelfEnsemble, StraightThrough
 from lipot.models.adversarial_model import AdversarialModel
 from lipot.purifiers import MedianFilter
 from tests.helpers import to_numpy
@@ -300,3 +300,20 @@ def test_what_was_trained_can_be_certified(digits):
     model.fit(*digits, verbose=0)
     found, expected = (certify(each, digits[0][:8]) for each in (model, model.classifier))
     np.testing.assert_array_equal(found.radius, expected.radius)
+
+
+def test_texts_and_several_weights_for_a_sample_are_refused(digits):
+    x, y = digits
+    adversarial = AdversarialModel(classifier(), None, [losses.TRADES()])
+    encoded = keras.Sequential([keras.Input((10,)), keras.layers.Dense(10)])
+    coded = OTClassifier(classifier(), encoded)
+    purifier = purifier_cases.TRAINED["APEGAN"]()
+    for model, labels in ((adversarial, y), (coded, y), (purifier, None)):
+        quick_compile(model)
+        with pytest.raises(ValueError, match=r"`x`. Expected numbers. Received: dtype <U"):
+            model.fit(x.astype(str), labels, verbose=0)
+        if labels is None:
+            # Keras drops the weights of samples without labels.
+            continue
+        with pytest.raises(ValueError, match=r"`sample_weight`. Expected one weight for each"):
+            model.fit(x, labels, sample_weight=np.ones((128, 2)), verbose=0)

@@ -6,8 +6,8 @@ import pytest
 from sklearn.datasets import load_digits
 
 from lipot.attacks import PGD
-from lipot.models import StandardNormal
-from tests.models.linear_ot_classifier import linear_model, step_of
+from lipot.models import OTClassifier, StandardNormal
+from tests.models.linear_ot_classifier import linear, linear_model, step_of
 
 
 @pytest.fixture(scope="module")
@@ -133,3 +133,11 @@ def test_metrics_of_alternating_steps_see_the_clean_rows(digits, share):
     model.compile("sgd", encoder_optimizer="sgd", metrics=metrics, jit_compile=False)
     shown = model.train_on_batch(x, y, return_dict=True)
     assert shown["compiled"] == pytest.approx(shown["accuracy"])
+
+
+def test_a_model_that_was_not_compiled_is_cloned_and_saved(tmp_path):
+    small = linear((8, 8, 1), 2, "code"), linear((2,), 10, "logits"), linear((2,), 1, "score")
+    model = OTClassifier(*small)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert not loaded.compiled and not keras.models.clone_model(model).compiled
