@@ -133,6 +133,7 @@ class NeighborModel(keras.Model):
             else:
                 self.memory.keep_in(*writer.finish(shape))
         self(first)
+        self._met_shapes = {first.shape[1:]}
         return self
 
     def call(self, inputs):
