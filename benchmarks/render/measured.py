@@ -126,7 +126,7 @@ def constants(record):
         rows.append([_PROVEN.get(network, network), size, *seconds, f"{found['load']:.1f}"])
     header = ["network", "size", "first `predict`", "constant", "four certificates", "load"]
     return (
-        "Seconds of the processor, over both cores. Orthogonal kernels have a constant that needs "
+        "Seconds of the processor. Orthogonal kernels have a constant that needs "
         "no look at frequencies; where the load is above two, other programs ran beside. By the "
         "clock TensorFlow may hold back the end of a first `predict` for up to as long again, with "
         "plain Keras layers too: it tunes pipelines at moments that lie ever further apart. "
