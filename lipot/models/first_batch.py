@@ -65,8 +65,7 @@ class ChecksFirstBatch:
         self._check_labels(y)
 
     def _check_inputs(self, inputs):
-        if isinstance(inputs, np.ndarray):
-            check_numbers("x", inputs)
+        check_numbers("x", inputs)
         if self.attack is not None:
             self.attack.check_range(ops.cast(inputs, keras.config.floatx()))
 
@@ -179,9 +178,9 @@ def _check_classes(y, count):
 
 
 def check_numbers(name, array):
-    """Raises unless an array holds numbers."""
+    """Raises where an array of NumPy holds no numbers."""
     # V is how NumPy names the kind of a bfloat16.
-    if array.dtype.kind not in "biufV":
+    if isinstance(array, np.ndarray) and array.dtype.kind not in "biufV":
         raise checks.refused(name, "numbers", f"dtype {array.dtype}")
 
 
