@@ -72,12 +72,12 @@ def gram_matrices(real, imag):
     )
 
 
-def block_norm_bound(real, imag):
-    r"""Bounds the largest singular value of all matrices `real + i imag`, rounding aside.
+def block_norm_bound(grams):
+    r"""Bounds the largest singular value of matrices by their Gram matrices, rounding aside.
 
     Args:
-        real: Tensor `(count, m, n)`, of values whose squares neither vanish nor overflow.
-        imag: Tensor like `real`.
+        grams: `Hermitian`, `(count, n, n)`, as `gram_matrices` makes it, of matrices whose squares
+            neither vanish nor overflow.
 
     Returns:
         A scalar tensor, about 5e-6 above the largest singular value; where the largest ones are
@@ -87,10 +87,9 @@ def block_norm_bound(real, imag):
 
     >>> from keras import ops
     >>> real = ops.convert_to_tensor([[[3.0, 0.0], [0.0, 1.0]], [[2.0, 0.0], [0.0, 2.0]]])
-    >>> round(float(block_norm_bound(real, 0.0 * real)), 4)
+    >>> round(float(block_norm_bound(gram_matrices(real, 0.0 * real))), 4)
     3.0
     """
-    grams = gram_matrices(real, imag)
     identity = ops.eye(int(grams.real.shape[-1]), dtype=grams.real.dtype)
     # A network has kernels of many sizes, and to trace this takes longer than to run it on most.
     return backend.traced_for_all_sizes(_bound)(*grams, _start(grams), identity)

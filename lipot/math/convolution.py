@@ -31,6 +31,7 @@ from lipot.math.convolution_geometry import (
 from lipot.math.frequency_grids import AxisGrid, any_size_axis, known_size_axis
 from lipot.math.frequency_search import TOLERANCE as SEARCH_TOLERANCE
 from lipot.math.gram_spectrum import largest_gram_eigenvalue
+from lipot.math.gram_tensors import gram_tensors
 from lipot.math.rounding import UP, spectral_norm
 from lipot.math.small_images import is_small, small_bound
 
@@ -248,10 +249,10 @@ def circular_gram_bound(kernel, input_size, strides=1, dilation=1, twist=0.0):
     kernel = ops.cast(kernel, backend.result_type(kernel.dtype, "float32"))
     scale = ops.max(ops.abs(kernel))
     scale = ops.where(scale > 0, scale, ops.ones_like(scale))
-    real, imag = _symbol_tensors(kernel / scale, input_size, strides, dilation, twist)
-    taps, size = math.prod(int(k) for k in kernel.shape[:2]), min(real.shape[1:])
+    grams = gram_tensors(kernel / scale, _circle(input_size, strides, dilation), twist)
+    taps, size = math.prod(int(k) for k in kernel.shape[:2]), int(grams.real.shape[-1])
     margin = 1.0 + 6e-8 * (16.0 + math.sqrt(size * taps))
-    bound = scale * margin * block_norm_bound(real, imag)
+    bound = scale * margin * block_norm_bound(grams)
     return ops.where(ops.any(kernel != 0), bound, ops.zeros_like(bound))
 
 
@@ -316,28 +317,6 @@ def _checked_kernel(kernel):
     return kernel
 
 
-def _axis_phases(size, taps, stride, dilation, twist):
-    """Angles `d j omega` on one axis: output frequency, alias, tap -> radians."""
-    frequencies = np.arange(size).reshape(stride, size // stride).T
-    # Reduced to one turn as integers, in units of half a step: exact for any size.
-    half_steps = (2 * frequencies + round(2 * twist))[..., None] * dilation * np.arange(taps)
-    return half_steps % (2 * size) * (np.pi / size)
-
-
-def _phases(kernel_size, grid, strides, dilation, twist):
-    """Angles for half of the frequencies, `(frequencies, aliases, taps)`.
-
-    A real kernel has conjugate blocks at `omega` and `-omega`: half of one axis is enough.
-    """
-    rows, columns = (
-        _axis_phases(n, k, s, d, twist) for n, k, s, d in zip(grid, kernel_size, strides, dilation)
-    )
-    columns = columns[: columns.shape[0] // 2 + 1]
-    angles = rows[:, None, :, None, :, None] + columns[None, :, None, :, None, :]
-    frequencies, taps = rows.shape[0] * columns.shape[0], math.prod(kernel_size)
-    return angles.reshape(frequencies, math.prod(strides), taps)
-
-
 def _twisted_norm(kernel, axes, groups, twists=(0.0,)):
     """Norm on the frequencies of two axes, for each group on the twist where it is least."""
     return max(_group_norm(part, axes, twists) for part in np.split(kernel, groups, axis=3))
@@ -378,20 +357,3 @@ def _rounded_up(norm, kernel):
     lost = math.sqrt(roundings) * 2.0**-26 * float(spread)
     # The root of a sum of squares that neither underflow nor overflow.
     return math.hypot(norm * UP, lost)
-
-
-def _symbol_tensors(kernel, input_size, strides, dilation, twist):
-    """Real and imaginary part of the blocks, `(frequencies, aliases * cin, cout)`."""
-    grid, strides = pair_of(input_size, "input_size"), pair_of(strides, "strides")
-    height, width, channels, filters = (int(n) for n in kernel.shape)
-    angles = _phases((height, width), grid, strides, pair_of(dilation, "dilation"), twist)
-    frequencies, aliases, taps = angles.shape
-    flat = ops.reshape(kernel, (taps, channels * filters))
-    angles = angles.reshape(frequencies * aliases, taps)
-    return tuple(
-        ops.reshape(
-            ops.matmul(ops.convert_to_tensor(wave / math.sqrt(aliases), kernel.dtype), flat),
-            (frequencies, aliases * channels, filters),
-        )
-        for wave in (np.cos(angles), np.sin(angles))
-    )

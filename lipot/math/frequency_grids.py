@@ -47,6 +47,8 @@ Reference:
 import math
 from typing import NamedTuple
 
+import numpy as np
+
 # The most that sampling may add to the norm on two axes together.
 TOLERANCE = 0.005
 
@@ -148,3 +150,24 @@ def known_size_axis(size, taps, stride=1, dilation=1, tolerance=TOLERANCE):
     # With dilation, frequencies of the circle can coincide in `phi`.
     points //= math.gcd(points, dilation)
     return sampled if points >= sampled.points else AxisGrid(size, stride, dilation)
+
+
+def grid_angles(places, axes, twist):
+    """Angles `<phi, a>` for half of the frequencies of a grid, `(frequencies, taps)`.
+
+    A real kernel has conjugate blocks at `phi` and `-phi`: half of one axis is enough.
+
+    Args:
+        places: Where the taps lie, `(taps, 2)` integers.
+        axes: Two `AxisGrid`s.
+        twist: Phase of the circles, 0 or 0.5.
+    """
+    found = []
+    for axis, grid in enumerate(axes):
+        # Patches that do not overlap have the same block at all frequencies.
+        count = grid.points if len(places) > 1 else 1
+        frequencies = np.arange(count if axis == 0 else count // 2 + 1)
+        # Reduced to one turn as integers, in units of half a step: exact for any size.
+        half_steps = (2 * frequencies + round(2 * twist))[:, None] * places[:, axis]
+        found.append(half_steps % (2 * count) * (np.pi / count))
+    return (found[0][:, None] + found[1][None]).reshape(-1, len(places))

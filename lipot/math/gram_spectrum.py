@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from lipot.math.frequency_grids import grid_angles
 from lipot.math.frequency_search import largest_over_all
 from lipot.math.gram_symbol import gram_symbol
 from lipot.math.hermitian_maximum import (
@@ -34,7 +35,7 @@ def largest_gram_eigenvalue(kernel, axes, twists=(0.0,)):
     symbol = gram_symbol(kernel, strides, dilation, count * len(twists))
     if any(axis.degree for axis in axes):
         return min(_over_all(symbol, axes, twist, count) for twist in twists)
-    return _on_circles(symbol, [_angles(symbol.places, axes, twist) for twist in twists])
+    return _on_circles(symbol, [grid_angles(symbol.places, axes, twist) for twist in twists])
 
 
 def _over_all(symbol, axes, twist, count):
@@ -42,7 +43,7 @@ def _over_all(symbol, axes, twist, count):
     found = largest_over_all(symbol, axes, _WORTH * count, twist)
     if found is None:
         factor = math.prod(axis.factor for axis in axes)
-        found = factor**2 * _on_circles(symbol, [_angles(symbol.places, axes, twist)])
+        found = factor**2 * _on_circles(symbol, [grid_angles(symbol.places, axes, twist)])
     return found
 
 
@@ -61,19 +62,3 @@ def _on_circles(symbol, families):
         if floor < least:
             least = min(least, largest(symbol.matrices(angles), least))
     return float(least)
-
-
-def _angles(places, axes, twist):
-    """Angles `<phi, a>` for half of the frequencies of a grid, `(frequencies, taps)`.
-
-    A real kernel has conjugate blocks at `phi` and `-phi`: half of one axis is enough.
-    """
-    found = []
-    for axis, grid in enumerate(axes):
-        # Patches that do not overlap have the same block at all frequencies.
-        count = grid.points if len(places) > 1 else 1
-        frequencies = np.arange(count if axis == 0 else count // 2 + 1)
-        # Reduced to one turn as integers, in units of half a step: exact for any size.
-        half_steps = (2 * frequencies + round(2 * twist))[:, None] * places[:, axis]
-        found.append(half_steps % (2 * count) * (np.pi / count))
-    return (found[0][:, None] + found[1][None]).reshape(-1, len(places))

@@ -48,7 +48,8 @@ def gram_symbol(kernel, strides, dilation, frequencies):
         dilation: `(dh, dw)`.
         frequencies: About how many matrices will be asked for.
     """
-    places, taps = _stride_one(kernel, strides, dilation)
+    places, taps = taps_of_stride_one(kernel, strides, dilation)
+    taps = np.ascontiguousarray(taps)
     count, size, inner = taps.shape
     matrices = functools.partial(_products, taps)
     once = count * (count + 1) * size * inner
@@ -57,25 +58,35 @@ def gram_symbol(kernel, strides, dilation, frequencies):
     return GramSymbol(places, size, matrices)
 
 
-def _stride_one(kernel, strides, dilation):
-    """Places `(taps, 2)` and matrices `(taps, shorter side, longer side)` of the same map."""
-    height, width, channels, filters = kernel.shape
+def taps_of_stride_one(kernel, strides, dilation, numpy=np):
+    """Places `(taps, 2)` and matrices `(taps, shorter side, longer side)` of the same map.
+
+    Args:
+        kernel: Array or tensor of shape `(kh, kw, cin, cout)`.
+        strides: `(sh, sw)`.
+        dilation: `(dh, dw)`.
+        numpy: What computes the matrices: NumPy, or `keras.ops` for tensors.
+    """
+    height, width, channels, filters = (int(n) for n in kernel.shape)
     rows, columns = (
         np.divmod(np.arange(k) * d, s) for k, d, s in zip((height, width), dilation, strides)
     )
     blocks = {}
     for i, j in np.ndindex(height, width):
         place, offset = (rows[0][i], columns[0][j]), (rows[1][i], columns[1][j])
-        blocks.setdefault(place, {})[offset] = kernel[i, j]
+        blocks.setdefault(place, {})[offset] = i * width + j
     offsets = sorted({offset for block in blocks.values() for offset in block})
-    taps = np.zeros((len(blocks), len(offsets), channels, filters))
-    for tap, block in zip(taps, blocks.values()):
-        for offset, matrix in block.items():
-            tap[offsets.index(offset)] = matrix
-    taps = taps.reshape(len(blocks), -1, filters)
+    # The one after the last is a matrix of zeros, for offsets that a place has no tap at.
+    chosen = [
+        [block.get(offset, height * width) for offset in offsets] for block in blocks.values()
+    ]
+    taps = numpy.reshape(kernel, (-1, channels, filters))
+    taps = numpy.concatenate([taps, numpy.zeros_like(taps[:1])], axis=0)
+    taps = numpy.take(taps, np.array(chosen), axis=0)
+    taps = numpy.reshape(taps, (len(blocks), len(offsets) * channels, filters))
     if taps.shape[1] > filters:
-        taps = taps.transpose(0, 2, 1)
-    return np.array(list(blocks), "int64"), np.ascontiguousarray(taps)
+        taps = numpy.transpose(taps, (0, 2, 1))
+    return np.array(list(blocks), "int64"), taps
 
 
 def _products(taps, angles):

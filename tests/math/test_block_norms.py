@@ -23,9 +23,9 @@ def with_spectra(spectra, seed=0):
     return (left * spectra[:, None, :]) @ right
 
 
-def bound_of(blocks, *arguments, dtype=None):
+def bound_of(blocks, dtype=None):
     real, imag = (ops.convert_to_tensor(part, dtype or widest_float()) for part in parts(blocks))
-    return float(block_norm_bound(real, imag, *arguments))
+    return float(block_norm_bound(block_norms.gram_matrices(real, imag)))
 
 
 def parts(blocks):

@@ -10,7 +10,7 @@ from lipot.math import gram_symbol
 def test_both_ways_to_the_gram_matrices_agree(entries, monkeypatch):
     monkeypatch.setattr(gram_symbol, "_BLOCK_ENTRIES", entries)
     kernel = np.random.default_rng(0).uniform(-1, 1, (3, 2, 5, 4))
-    places, taps = gram_symbol._stride_one(kernel, (2, 1), (1, 2))
+    places, taps = gram_symbol.taps_of_stride_one(kernel, (2, 1), (1, 2))
     angles = np.random.default_rng(1).uniform(-9, 9, (11, 2)) @ places.T
     straight = np.concatenate(list(gram_symbol._products(taps, angles)))
     correlations = gram_symbol._correlations(taps, places)
