@@ -4,11 +4,13 @@ The model of arithmetic is the standard one: every operation returns the exact r
 `1 + d`, `|d| <= u`, plus at most the smallest normal number (results below it may be flushed).
 """
 
+import hashlib
 from typing import NamedTuple
 
 import numpy as np
 from keras import ops
 
+from lipot.math.hermitian_maximum import largest_of_one
 from lipot.math.norms import joined, norm_of_ones, row_sums, vector_norm
 from lipot.math.precision import widest_float
 from lipot.math.scaling import wide_dtype
@@ -46,6 +48,9 @@ _FORMATS = {
 FLUSHED_WEIGHT = 2.0**-98
 # An error no certificate survives; infinity would turn into NaN when multiplied by zero.
 _HOPELESS = 1e60
+# Norms of matrices by a hash of their contents, and how many are kept.
+_KNOWN_NORMS: dict[tuple, float] = {}
+_MOST_KNOWN = 1000
 
 
 class Affine(NamedTuple):
@@ -288,15 +293,28 @@ def operator_norm(matrix, norm):
 def spectral_norm(matrix):
     """Largest singular value, raised by what its computation in float64 may lose.
 
-    The eigenvalues of the smaller Gram matrix cost less than singular values. The product is
-    wrong by at most `n u |A|_F^2`, and eigenvalues by a small multiple of their number.
+    The largest eigenvalue of the smaller Gram matrix costs less than singular values. The product
+    is wrong by at most `n u |A|_F^2`, and eigenvalues by a small multiple of their number.
+
+    A proof asks for the norm of a kernel several times, and for a large one it takes seconds: what
+    was found for an array is kept under a hash of its contents.
     """
+    contents = hashlib.blake2b(np.ascontiguousarray(matrix), digest_size=32).digest()
+    key = (matrix.shape, matrix.dtype, contents)
+    if key not in _KNOWN_NORMS:
+        if len(_KNOWN_NORMS) >= _MOST_KNOWN:
+            _KNOWN_NORMS.clear()
+        _KNOWN_NORMS[key] = _spectral_norm(matrix)
+    return _KNOWN_NORMS[key]
+
+
+def _spectral_norm(matrix):
     scale = np.max(np.abs(matrix), initial=0.0)
     if scale == 0.0 or not np.isfinite(scale):
         return float(scale)
     matrix = matrix / scale
     tall = matrix if matrix.shape[0] >= matrix.shape[1] else matrix.T
-    square = np.linalg.eigvalsh(tall.T @ tall)[-1]
+    square = largest_of_one(tall.T @ tall)
     lost = (len(tall) + 32 * tall.shape[1]) * 2.0**-53 * np.sum(tall * tall)
     return float(scale * np.sqrt(square + lost))
 

@@ -81,3 +81,29 @@ def test_where_nothing_is_proven_all_is_left():
     grams = random_grams(3, 4)
     left, bound = hermitian_maximum.unproven(grams, 1e-3)
     assert left.all() and bound == 0.0
+
+
+def clustered(size, seed=3):
+    """Eigenvalues so many and so close to the largest that a few steps miss it by far."""
+    rotation = np.linalg.qr(np.random.default_rng(seed).normal(size=(size, size)))[0]
+    return (rotation * (1.0 - np.linspace(0, 1e-2, size) ** 3)) @ rotation.T
+
+
+@pytest.mark.parametrize("steps", [3, 120])
+@pytest.mark.parametrize("kind", ["random", "identity", "clustered", "rank one"])
+def test_the_largest_of_one_matrix_is_never_below(kind, steps, monkeypatch):
+    monkeypatch.setattr(hermitian_maximum, "_ALONE_FROM", 1)
+    monkeypatch.setattr(hermitian_maximum, "_ALONE_STEPS", steps)
+    vector = np.linspace(-1, 1, 150)
+    gram = {
+        "random": lambda: random_grams(1, 150)[0].real,
+        "identity": lambda: np.eye(150),
+        "clustered": lambda: clustered(150),
+        "rank one": lambda: np.outer(vector, vector),
+    }[kind]()
+    largest = np.linalg.eigvalsh(gram)[-1]
+    bound = hermitian_maximum.largest_of_one(gram)
+    # Where the steps stop too early all eigenvalues are computed.
+    assert largest * (1 - 1e-14) <= bound <= largest * (1 + 1.1e-6)
+    if steps == 120:
+        assert bound <= largest * (1 + 1e-9)
