@@ -11,6 +11,7 @@ import lipot
 from lipot import backend
 from lipot.backend.calls import stateless_call
 from tests.helpers import to_numpy
+from tests.purifiers.purifier_cases import ape_gan, defense_gan
 
 # The package that the tensors of each backend come from.
 PACKAGES = {"tensorflow": "tensorflow", "jax": "jaxlib", "torch": "torch"}
@@ -177,3 +178,28 @@ def test_a_model_that_does_not_ask_if_it_trains_is_called_and_differentiated():
     np.testing.assert_allclose(
         estimator.class_gradient(x, label=1)[:, 0], np.tile(2.0 * kernel[:, 1], (3, 1)), rtol=1e-5
     )
+
+
+def differentiating_models():
+    """One of each model whose steps differentiate with respect to inputs, with a stock loss."""
+    networks = linear(8, 2), linear(2, 3)
+    return [
+        lipot.AdversarialModel(linear(8, 3), None, [lipot.losses.RandomJacobian()]),
+        lipot.AdversarialModel(linear(8, 3), lipot.attacks.FGSM(0.1), [lipot.losses.ALP()]),
+        lipot.OTClassifier(*networks),
+        lipot.OTClassifier(*networks, attack=lipot.attacks.PGD(0.1)),
+        ape_gan(filters=1),
+        defense_gan(),
+    ]
+
+
+def linear(inputs, outputs):
+    return keras.Sequential([keras.Input((inputs,)), keras.layers.Dense(outputs)])
+
+
+def test_steps_that_a_framework_cannot_compile_run_as_they_are():
+    models = differentiating_models()
+    for model in models:
+        model.compile("sgd", jit_compile=True)
+    if not backend.compiles_derivatives():
+        assert [model.jit_compile for model in models] == [False] * len(models)
