@@ -203,3 +203,28 @@ def test_steps_that_a_framework_cannot_compile_run_as_they_are():
         model.compile("sgd", jit_compile=True)
     if not backend.compiles_derivatives():
         assert [model.jit_compile for model in models] == [False] * len(models)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "torch", reason="A setting of PyTorch.")
+@pytest.mark.parametrize("products", ["matmul", "conv"])
+def test_certificates_count_the_precision_that_pytorch_is_told(products):
+    import torch
+
+    setting = getattr(torch.backends.mkldnn, products)
+    if not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        pytest.skip("This processor does not multiply bfloat16.")
+    before = setting.fp32_precision
+    layers = [keras.layers.Conv2D(32, 3), keras.layers.Flatten(), keras.layers.Dense(3)]
+    network = keras.Sequential([keras.Input((8, 8, 32)), *layers])
+    x = np.random.default_rng(0).normal(size=(32, 8, 8, 32)).astype("float32")
+    exact = to_numpy(network(x))
+    slack = lipot.certify(network, x).rounding
+    try:
+        setting.fp32_precision = "bf16"
+        rough, certificate = to_numpy(network(x)), lipot.certify(network, x)
+    finally:
+        setting.fp32_precision = before
+    if np.max(np.abs(rough - exact)) > 1e-4:
+        # What is taken from a radius is at most all of it.
+        assert np.max(certificate.rounding) > 10.0 * np.max(slack)
+    np.testing.assert_array_equal(lipot.certify(network, x).rounding, slack)
