@@ -9,6 +9,8 @@ import numpy as np
 from lipot import backend, checks
 
 _INFINITE = -1
+# What is said where inputs are none of these, such as a PyTorch DataLoader.
+INPUTS = "an array of inputs, such as NumPy's, a tf.data.Dataset or a keras.utils.PyDataset"
 
 
 class Points:
@@ -38,7 +40,7 @@ class Points:
     def __init__(self, x, y=None):
         self.in_memory = not is_dataset(x)
         if self.in_memory:
-            x = checks.array("x", x, "an array of inputs, such as NumPy's")
+            x = checks.array("x", x, INPUTS)
             y = None if y is None else checks.array("y", y, "an array of labels")
         elif y is not None:
             raise checks.invalid("y", "None, since a data set `x` brings its own labels", y)

@@ -11,6 +11,7 @@ import lipot
 from lipot import backend
 from lipot.backend.calls import stateless_call
 from tests.helpers import to_numpy
+from tests.purifiers.purifier_cases import ape_gan, defense_gan
 
 # The package that the tensors of each backend come from.
 PACKAGES = {"tensorflow": "tensorflow", "jax": "jaxlib", "torch": "torch"}
@@ -177,3 +178,53 @@ def test_a_model_that_does_not_ask_if_it_trains_is_called_and_differentiated():
     np.testing.assert_allclose(
         estimator.class_gradient(x, label=1)[:, 0], np.tile(2.0 * kernel[:, 1], (3, 1)), rtol=1e-5
     )
+
+
+def differentiating_models():
+    """One of each model whose steps differentiate with respect to inputs, with a stock loss."""
+    networks = linear(8, 2), linear(2, 3)
+    return [
+        lipot.AdversarialModel(linear(8, 3), None, [lipot.losses.RandomJacobian()]),
+        lipot.AdversarialModel(linear(8, 3), lipot.attacks.FGSM(0.1), [lipot.losses.ALP()]),
+        lipot.OTClassifier(*networks),
+        lipot.OTClassifier(*networks, attack=lipot.attacks.PGD(0.1)),
+        ape_gan(filters=1),
+        defense_gan(),
+    ]
+
+
+def linear(inputs, outputs):
+    return keras.Sequential([keras.Input((inputs,)), keras.layers.Dense(outputs)])
+
+
+def test_steps_that_a_framework_cannot_compile_run_as_they_are():
+    models = differentiating_models()
+    for model in models:
+        model.compile("sgd", jit_compile=True)
+    if not backend.compiles_derivatives():
+        assert [model.jit_compile for model in models] == [False] * len(models)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "torch", reason="A setting of PyTorch.")
+@pytest.mark.parametrize("products", ["matmul", "conv"])
+def test_certificates_count_the_precision_that_pytorch_is_told(products):
+    import torch
+
+    setting = getattr(torch.backends.mkldnn, products)
+    if not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        pytest.skip("This processor does not multiply bfloat16.")
+    before = setting.fp32_precision
+    layers = [keras.layers.Conv2D(32, 3), keras.layers.Flatten(), keras.layers.Dense(3)]
+    network = keras.Sequential([keras.Input((8, 8, 32)), *layers])
+    x = np.random.default_rng(0).normal(size=(32, 8, 8, 32)).astype("float32")
+    exact = to_numpy(network(x))
+    slack = lipot.certify(network, x).rounding
+    try:
+        setting.fp32_precision = "bf16"
+        rough, certificate = to_numpy(network(x)), lipot.certify(network, x)
+    finally:
+        setting.fp32_precision = before
+    if np.max(np.abs(rough - exact)) > 1e-4:
+        # What is taken from a radius is at most all of it.
+        assert np.max(certificate.rounding) > 10.0 * np.max(slack)
+    np.testing.assert_array_equal(lipot.certify(network, x).rounding, slack)

@@ -38,7 +38,7 @@ class Attack(keras.layers.Layer):
         self.norm, self.clip_min, self.clip_max = check_ball(norm, clip_min, clip_max)
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
-        self.supports_jit = backend.compiles_loops_well()
+        self.supports_jit = backend.compiles_loops_well() and backend.compiles_derivatives()
         self.built = True
 
     def __call__(self, forward, x, y):

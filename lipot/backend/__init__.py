@@ -29,6 +29,7 @@ from lipot.backend.programs import (
     compile_over,
     compile_over_batches,
     compile_rowwise,
+    compiles_derivatives,
     compiles_loops_well,
     cond,
     few_shapes,

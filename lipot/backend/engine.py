@@ -38,6 +38,7 @@ class Engine:
     }
 
     compiles_loops_well = True
+    compiles_derivatives = True
 
     def compile_over_batches(self, model, function):
         return self.compile_over(model, function)

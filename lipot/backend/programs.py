@@ -216,3 +216,12 @@ def compiles_loops_well():
     `compile(jit_compile="auto")` must not choose it. JAX has no other way to compile.
     """
     return engine.compiles_loops_well
+
+
+def compiles_derivatives():
+    """Whether `jit_compile=True` holds for steps that differentiate a derivative.
+
+    PyTorch's compiler fails at them after minutes: what sets `supports_jit` to this is then left as
+    it is, and Keras says so.
+    """
+    return engine.compiles_derivatives

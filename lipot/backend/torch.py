@@ -18,6 +18,9 @@ class TorchEngine(Engine):
         "float16": "int16",
     }
 
+    # Compiled code is not differentiated twice.
+    compiles_derivatives = False
+
     def __init__(self):
         import torch
 

@@ -7,7 +7,7 @@ import numpy as np
 from keras import ops
 
 from lipot import checks
-from lipot.batches import Points, is_dataset, with_shape
+from lipot.batches import INPUTS, Points, is_dataset, with_shape
 from lipot.certificates.certificate import Certificate, register_certifier
 from lipot.certificates.features import Features
 from lipot.certificates.graph import graph_of
@@ -22,7 +22,7 @@ from lipot.math.norms import vector_norm
 
 def check_inputs(x, expected):
     """Returns inputs as an array of finite numbers of a shape with `None` for any size."""
-    x = check_shape(checks.array("x", x, "an array of inputs, such as NumPy's"), expected)
+    x = check_shape(checks.array("x", x, INPUTS), expected)
     if x.dtype.kind not in "biuf" or not np.all(np.isfinite(x)):
         bad = "" if x.dtype.kind not in "biuf" else f", {np.sum(~np.isfinite(x))} not finite"
         raise ValueError(
@@ -57,7 +57,7 @@ def certify_graph(model, x, y, batch_size, *, norm=2, place=None):
         )
     expected = tuple(core.inputs[0].shape)
     if not is_dataset(x):
-        x = check_shape(checks.array("x", x, "an array of inputs, such as NumPy's"), expected)
+        x = check_shape(checks.array("x", x, INPUTS), expected)
     points = Points(x, y if is_dataset(x) else None)
     check_finite(model)
     # A data set may give images of another size in another pass.

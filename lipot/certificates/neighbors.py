@@ -13,7 +13,7 @@ import numpy as np
 from keras import ops
 
 from lipot import checks
-from lipot.batches import batch_slices
+from lipot.batches import INPUTS, batch_slices
 from lipot.certificates.certificate import Certificate, register_certifier
 from lipot.certificates.classifier import check_inputs
 from lipot.certificates.feature_head import feature_head
@@ -91,7 +91,7 @@ def _certify_neighbors(
     _check_model(model)
     _check_search(model, x, batch_size)
     spare = positive_int("spare", spare)
-    x = checks.array("x", x, "an array of inputs, such as NumPy's")
+    x = checks.array("x", x, INPUTS)
     x = check_inputs(x, _input_shape(model, x))
     query = bounded_part("embedding", model.embedding, embedding_lipschitz, x.shape[1:])
     code = query

@@ -32,6 +32,8 @@ from lipot.math.scaling import at_least_float32
 NORMALIZATIONS = ("operator", "average")
 # Rounding of a kernel to float32 costs this much in norm, times the root of the channels.
 _ROUNDING = 5e-7
+# Each pair of projectors costs at most this much where it is multiplied in float32 too.
+_PAIR_ROUNDING = 6e-7
 
 
 class Site(NamedTuple):
@@ -320,7 +322,7 @@ class BlockOrthogonal(Parametrization):
         chain, shape = _chain(site), site.map.kernel_shape(site.input_shape)
         matrices = {name: self._polished(weight) for name, weight in weights.items()}
         kernel = block_orthogonal.block_orthogonal_kernel(chain, **matrices)
-        kernel = kernel / (1.0 + _ROUNDING * chain.width**0.5)
+        kernel = kernel / (1.0 + _chain_allowance(chain))
         rank = min(shape[2] * _groups(site) * math.prod(chain.patch), shape[3])
         return scaled(kernel / kernel_allowance(rank, shape, site), site.factor)
 
@@ -332,6 +334,12 @@ class BlockOrthogonal(Parametrization):
         stack = ops.cast(stack, widest_float())
         # `exact` stops at what float32 can tell; one step more squares what is left.
         return orthogonal.bjorck(self._orthogonalizer.exact(stack), 1)
+
+
+def _chain_allowance(chain):
+    """How far above one rounding may leave the norm of a chain of orthonormal matrices."""
+    pairs = 0 if widest_float() == "float64" else sum(chain.pairs)
+    return _ROUNDING * chain.width**0.5 + _PAIR_ROUNDING * pairs
 
 
 def scaled(kernel, factor):

@@ -4,6 +4,8 @@ from typing import Any
 
 from keras import ops
 
+from lipot.math.padding import pad_spatial
+
 
 def median_windows(images: Any, size: int) -> Any:
     """Replaces each pixel by the median of the window around it, channel by channel.
@@ -26,7 +28,7 @@ def median_windows(images: Any, size: int) -> Any:
     """
     reach = size // 2
     height, width = ops.shape(images)[1], ops.shape(images)[2]
-    padded = ops.pad(images, ((0, 0), (reach, reach), (reach, reach), (0, 0)), mode="symmetric")
+    padded = pad_spatial(images, (reach, reach), "symmetric")
     shifted = [
         padded[:, down : down + height, right : right + width]
         for down in range(size)

@@ -1,5 +1,6 @@
 """Padding of images in the modes that 1-Lipschitz convolutions know."""
 
+import keras
 import numpy as np
 from keras import ops
 
@@ -61,24 +62,53 @@ def pad_spatial(images, amounts, padding, axes=(1, 2)):
     """
     if padding in ("same", "valid"):
         return images
-    amounts = [amount if np.ndim(amount) else (amount, amount) for amount in amounts]
-    if padding != "circular":
-        widths = [(0, 0)] * len(images.shape)
-        for axis, amount in zip(axes, amounts):
-            widths[axis] = tuple(amount)
+    widths = [(0, 0)] * len(images.shape)
+    for axis, amount in zip(axes, amounts):
+        widths[axis] = tuple(amount) if np.ndim(amount) else (amount, amount)
+        _check_room(images.shape[axis], max(widths[axis]), padding)
+    if not _by_parts(images, axes, padding):
         return ops.pad(images, widths, mode=padding)
-    for axis, (before, after) in zip(axes, amounts):
+    for axis in axes:
+        before, after = widths[axis]
         parts = [images]
         if before:
-            parts.insert(0, _slice(images, axis, slice(-before, None)))
+            parts.insert(0, _copied(images, axis, slice(-before, None), slice(before), padding))
         if after:
-            parts.append(_slice(images, axis, slice(None, after)))
+            parts.append(_copied(images, axis, slice(after), slice(-after, None), padding))
         if len(parts) > 1:
             images = ops.concatenate(parts, axis=axis)
     return images
 
 
-def _slice(images, axis, part):
+def _by_parts(images, axes, padding):
+    """Whether a padding is made of slices of the images.
+
+    Of `ops.pad` PyTorch repeats the border where it is asked for a mirror image. A tensor without a
+    size is TensorFlow's, whose own operation says where an image is too small.
+    """
+    if padding == "symmetric":
+        sizes = [images.shape[axis] for axis in axes]
+        return None not in sizes or isinstance(images, keras.KerasTensor)
+    return padding == "circular"
+
+
+def _copied(images, axis, opposite, near, padding):
+    """The pixels that come to stand at one end: of the opposite one, or mirrored of the near."""
     index = [slice(None)] * len(images.shape)
-    index[axis] = part
-    return images[tuple(index)]
+    index[axis] = opposite if padding == "circular" else near
+    part = images[tuple(index)]
+    return part if padding == "circular" else ops.flip(part, axis)
+
+
+def _check_room(size, amount, padding):
+    """Raises where pixels would be copied more than once: frameworks differ in what they do."""
+    if size is None:
+        return
+    # A reflection leaves the border itself out.
+    room = {"constant": amount, "reflect": size - 1}.get(padding, size)
+    if amount > room:
+        raise ValueError(
+            f"Invalid value received for argument `images`. Expected at least "
+            f"{amount + size - room} pixels along each axis that padding={padding!r} makes longer "
+            f"by {amount}. Received: {size}"
+        )

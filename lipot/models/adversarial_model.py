@@ -9,6 +9,7 @@ from keras import ops
 
 from lipot import checks
 from lipot.attacks.base import Attack
+from lipot.backend import compiles_derivatives
 from lipot.backend.keras_graph import all_layers, with_mask_of
 from lipot.layers.augmentations import is_augmentation
 from lipot.losses.labels import weights_in_a_row, without_masked
@@ -79,6 +80,7 @@ class AdversarialModel(ChecksFirstBatch, SavesRandomState, ExportsUncalled, kera
         super().__init__(**kwargs)
         # The classifier casts its inputs, and where it does not nothing else may.
         self.autocast = False
+        self.supports_jit = compiles_derivatives()
         # One loss alone, as Keras takes it.
         losses = list(losses) if isinstance(losses, list | tuple) else [losses]
         _check(classifier, attack, losses, features)

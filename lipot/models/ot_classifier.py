@@ -5,6 +5,7 @@ from keras import ops
 
 from lipot import checks
 from lipot.attacks.base import Attack
+from lipot.backend import compiles_derivatives
 from lipot.backend.keras_graph import with_mask_of
 from lipot.losses.labels import weights_in_a_row, without_masked
 from lipot.losses.logits import check_returns_logits
@@ -99,6 +100,7 @@ class OTClassifier(
         **kwargs,
     ):
         super().__init__(**kwargs)
+        self.supports_jit = compiles_derivatives()
         code_size = _check_networks(encoder, classifier, discriminator)
         self.encoder = encoder
         self.classifier = classifier

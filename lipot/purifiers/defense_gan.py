@@ -85,7 +85,7 @@ class DefenseGAN(SavesRandomState, Purifier):
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
         self._divergence = keras.metrics.Mean(name="divergence", dtype=wide_dtype())
-        self.supports_jit = backend.compiles_loops_well()
+        self.supports_jit = backend.compiles_loops_well() and backend.compiles_derivatives()
         self.built = True
 
     @property

@@ -91,6 +91,13 @@ def test_zero_padding_keeps_the_norm_of_an_image_with_an_empty_border():
     assert np.linalg.norm(layer(x)) == pytest.approx(np.linalg.norm(x), rel=1e-4)
 
 
+@pytest.mark.parametrize("filters,kernel_size", [(16, 3), (32, 5), (32, 7)])
+def test_a_chain_of_many_pairs_stays_within_its_constant(filters, kernel_size):
+    layer = layers.OrthogonalConv2D(filters, kernel_size, padding="circular")
+    layer.build((None, 8, 8, filters))
+    assert layer.lipschitz_bound <= 1.0
+
+
 @pytest.mark.parametrize(
     "filters,kernel_size,strides,channels",
     [(3, 4, 2, 12), (2, 3, 1, 5), (6, 3, 1, 4), (3, 2, 2, 14)],
