@@ -74,17 +74,21 @@ def _classes(source, *labels):
     """How many classes labels tell apart."""
     if all(y.ndim == 2 and y.shape[1] > 1 for y in labels):
         return labels[0].shape[1]
-    if any(y.dtype.kind not in "iub" for y in labels):
+    if not all(_are_whole(y) for y in labels):
         kinds = ", ".join(str(y.dtype) for y in labels)
         raise ValueError(
-            f"The labels in {source} are no class numbers. Expected numbers from 0 on, or one-hot "
-            f"rows; np.unique(y, return_inverse=True)[1] makes such of names. Received: {kinds}"
+            f"The labels in {source} are no class numbers. Expected whole numbers from 0 on, or "
+            f"one-hot rows; {checks.NUMBERED} makes such of names. Received: {kinds}"
         )
     found = np.unique(np.concatenate([y.ravel() for y in labels]))
-    if found[0] > 0 or len(found) < 2 and found[0] == 0:
+    if found[0] != 0 or len(found) < 2:
         raise ValueError(
             f"The labels in {source} do not begin at 0, or name one class alone. Expected two "
-            "classes or more, numbered from 0: y - y.min() moves them there. "
+            f"classes or more, numbered from 0; {checks.NUMBERED} makes such numbers. "
             f"Received: classes {found[:10].tolist()}"
         )
-    return max(2, 1 + int(found[-1]))
+    return 1 + int(found[-1])
+
+
+def _are_whole(y):
+    return y.dtype.kind in "iub" or (y.dtype.kind == "f" and bool(np.all(y == np.floor(y))))

@@ -186,6 +186,14 @@ def test_data_of_a_file_keep_their_split_or_are_split(tmp_path, few):
     np.testing.assert_array_equal(data.y_train, data.x_train[:, 0] % 2)
 
 
+def test_class_numbers_may_be_floats_or_stand_in_a_column(tmp_path):
+    for y in (np.arange(20.0) % 3, np.arange(20)[:, None] % 3):
+        np.savez(tmp_path / "numbers.npz", x=np.arange(20.0)[:, None], y=y)
+        data = read_dataset(str(tmp_path / "numbers.npz"))
+        assert len(data.classes) == 3 and data.y_train.dtype == "int32"
+        np.testing.assert_array_equal(data.y_train, data.x_train[:, 0] % 3)
+
+
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
@@ -194,9 +202,10 @@ def test_data_of_a_file_keep_their_split_or_are_split(tmp_path, few):
         ({"x": np.zeros((9, 3, 3)), "y": np.zeros(9, int)}, "rows, columns, channels"),
         ({"x": np.full((9, 3), np.inf), "y": np.zeros(9, int)}, "finite floats"),
         ({"x": np.zeros((9, 3)), "y": np.zeros(8, int)}, "as many points"),
-        ({"x": np.zeros((9, 3)), "y": np.zeros(9)}, "labels.*float64"),
-        ({"x": np.zeros((9, 3)), "y": np.full(9, -2)}, "`y`"),
-        ({"x": np.zeros((9, 3)), "y": np.arange(1, 10)}, "do not begin at 0.*y - y.min"),
+        ({"x": np.zeros((9, 3)), "y": np.arange(9) / 2.0}, "labels.*whole.*float64"),
+        ({"x": np.zeros((9, 3)), "y": np.array([0.0, 1.0, np.nan] * 3)}, "whole.*float64"),
+        ({"x": np.zeros((9, 3)), "y": np.array([-1, 1, 1] * 3)}, "do not begin at 0.*np.unique"),
+        ({"x": np.zeros((9, 3)), "y": np.arange(1, 10)}, "do not begin at 0.*np.unique"),
         ({"x": np.zeros((9, 3)), "y": np.zeros(9, int)}, "one class alone"),
         ({"x": np.zeros((9, 3)), "y": np.array(["a", "b", "c"] * 3)}, "np.unique"),
         ({"x": np.zeros((9, 3, 3)), "y": np.zeros(9, int)}, r"x\[..., None\]"),
