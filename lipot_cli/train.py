@@ -203,6 +203,7 @@ def _report(options, model, data):
     from rich.console import Console
 
     from lipot import certify
+    from lipot_cli.training_data import parts_at_random
 
     console = Console(markup=False)
     console.print(f"Saved {options.out}", soft_wrap=True)
@@ -219,6 +220,13 @@ def _report(options, model, data):
     except ValueError as error:
         console.print(f"Nothing is proven: {error}", highlight=False)
     console.print(_evaluation(options, data), highlight=False, soft_wrap=True)
+    if parts_at_random(options.data):
+        console.print(
+            f"It attacks the points trained on too: {options.data} does not say which ones are for "
+            "testing. Arrays x_train, y_train, x_test and y_test do.",
+            highlight=False,
+            soft_wrap=True,
+        )
 
 
 def _evaluation(options, data):

@@ -18,7 +18,7 @@ import pytest
 from lipot import certify, cli, datasets, recipes
 from lipot.math.proportions import confidence_interval
 from lipot.recipes.progress import locked
-from lipot_cli.training_data import read_dataset
+from lipot_cli.training_data import parts_at_random, read_dataset
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -184,6 +184,11 @@ def test_data_of_a_file_keep_their_split_or_are_split(tmp_path, few):
     assert sorted([*data.x_train[:, 0], *data.x_test[:, 0]]) == list(range(20))
     assert len(data.x_test) == 4 and len(data.classes) == 2
     np.testing.assert_array_equal(data.y_train, data.x_train[:, 0] % 2)
+    assert [parts_at_random(source) for source in (few, str(tmp_path / "whole.npz"), "digits")] == [
+        False,
+        True,
+        False,
+    ]
 
 
 def test_class_numbers_may_be_floats_or_stand_in_a_column(tmp_path):

@@ -5,7 +5,7 @@ import keras
 from lipot import callbacks as schedules
 from lipot import layers, losses
 from lipot.recipes.arguments import checked
-from lipot.recipes.networks import default_eps
+from lipot.recipes.defaults import default_eps, training_steps
 
 
 def linf_distance_network(input_shape, units, width=256, depth=3):
@@ -78,7 +78,7 @@ def train_linf_dist(
     """
     eps = default_eps(data) if eps is None else eps
     model = linf_distance_network(data.x_train.shape[1:], len(data.classes), width, depth)
-    steps = epochs * -(-len(data.x_train) // batch_size)
+    steps = training_steps(data, epochs, batch_size)
     rate = keras.optimizers.schedules.CosineDecay(learning_rate, steps, alpha=1e-3)
     compile_linf_dist(model, eps, rate)
     fading = schedules.LossParamScheduler("weight", fp=[1.0, 0.0], xp=[0, max(1, 7 * steps // 8)])
