@@ -2,6 +2,7 @@
 
 import inspect
 import pathlib
+import re
 
 import keras
 import numpy as np
@@ -12,6 +13,7 @@ from lipot import datasets, demo, recipes
 from lipot import workers as processes
 from lipot.evaluation.run import engine
 from lipot.recipes.arguments import CHECKS
+from lipot.recipes.certified_choices import ARCHITECTURES, LOSSES
 
 NAN, X, Y = float("nan"), np.linspace(0.0, 1.0, 24).reshape(6, 4).astype("float32"), [0, 1] * 3
 ANYTHING = [0, -1, 1.5, NAN, "", "foo", [], {}, True, object()]
@@ -168,3 +170,15 @@ def test_every_recipe_checks_every_argument(method):
 def test_a_network_must_fit_the_data(shape, classes, digits):
     network = recipes.plain_classifier(shape, classes)
     _refused(recipes.train_otjr, "network", data=digits, epochs=1, network=network)
+
+
+def test_a_choice_must_fit_the_data():
+    choices = [recipes.Candidate(name, "emma", 3.0, 1e-3) for name in ("dense", "convolution")]
+    refusal = {"data": datasets.load("two_moons"), "choices": choices}
+    _refused(recipes.train_certified, "choices", **refusal)
+
+
+def test_a_candidate_says_what_there_is_to_choose_from():
+    assert {f'"{name}"' for name in (*ARCHITECTURES, *LOSSES)} <= set(
+        re.findall(r'"\w+"', recipes.Candidate.__doc__)
+    )

@@ -72,6 +72,14 @@ def train_hkr(
 
     Raises:
         ValueError: `data` is a regression.
+
+    Example:
+
+    >>> from lipot import datasets, recipes
+    >>> network = keras.Sequential([keras.Input((2,)), layers.FrobeniusDense(2)])
+    >>> model = recipes.train_hkr(datasets.load("two_moons"), epochs=1, network=network)
+    >>> model is network, float(model.loss.alpha)
+    (True, 20.0)
     """
     labels = data.y_train_onehot
     model = network or hkr_network(data.x_train.shape[1:], len(data.classes))
