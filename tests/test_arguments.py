@@ -104,6 +104,8 @@ def test_reports_are_written_to_paths_and_drawn_on_axes(value, report):
     _refused(lipot.certify(_network(), X, Y).plot, "ax", ax=value)
     _refused(report.to_json, "path", path=value)
     _refused(report.save_html, "path", path=value)
+    _refused(lipot.interop.export, "path", model=_network(), path=value)
+    _refused(lipot.interop.deel_lip.load_weights, "file", model=_network(), file=value)
     _refused(lipot.RobustnessReport.from_json, "source", source=value)
     _refused(lipot.RobustnessReport, "evaluations", evaluations=value)
     _refused(lipot.compare, "resume", models=[_network()], x=X, y=Y, norm=2, eps=0.1, resume=value)

@@ -50,7 +50,7 @@ def load_weights(model: keras.Model, file: str | pathlib.Path) -> None:
     """
     checks.built_model("model", model)
     layers = [layer for layer in model.layers if layer.weights]
-    saved = _saved_layers(pathlib.Path(file), layers)
+    saved = _saved_layers(checks.path("file", file), layers)
     if len(saved) != len(layers):
         raise _misfit(layers, [name for name, _ in saved])
     # Nothing is changed unless everything fits.
