@@ -88,8 +88,8 @@ def add_to(commands):
     add(
         "--eps",
         type=positive_float,
-        help="radius trained against (default: a tenth of the range, of colour images 8/255; of "
-        "certified, in l2, a tenth of the spread)",
+        help="radius trained against (default: a tenth of the range, of colour images 8/255, of "
+        "tables a tenth of the standard deviation; of certified, in l2, a tenth of the spread)",
     )
     add("--weight", type=nonnegative_float, help="of the distance from the prior (default: 0.01)")
     add("--smoothness", type=positive_float, help="L of the interpolating function (default: 2)")

@@ -37,7 +37,8 @@ def read_dataset(source, seed=0):
     )
     names = tuple(str(number) for number in range(classes))
     x_train, x_test = x_train.astype("float32"), x_test.astype("float32")
-    return datasets.Dataset(x_train, y_train, x_test, y_test, pathlib.Path(source).stem, names)
+    parts, clip_values = (x_train, y_train, x_test, y_test), _clip_values(x_train, x_test)
+    return datasets.Dataset(*parts, pathlib.Path(source).stem, names, clip_values)
 
 
 def parts_at_random(source):
@@ -57,6 +58,16 @@ def _split(x, y, seed):
     order = np.random.default_rng(seed).permutation(len(x))
     test, train = order[: len(x) // 5], order[len(x) // 5 :]
     return x[train], y[train], x[test], y[test]
+
+
+def _clip_values(*points):
+    """The range that `lipot evaluate` recognizes, that of images in [0, 1]; `None` elsewhere."""
+    from lipot.evaluation.run.ranges import UnknownRange, find_range
+
+    try:
+        return [find_range(x)[:2] for x in points][0]
+    except UnknownRange:
+        return None
 
 
 def _check_inputs(source, x, others):

@@ -8,6 +8,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import types
 
 # Its import closes the streams of all log handlers: in a test that would be what pytest captures.
 import art  # noqa: F401
@@ -18,6 +19,7 @@ import pytest
 from lipot import certify, cli, datasets, recipes
 from lipot.math.proportions import confidence_interval
 from lipot.recipes.progress import locked
+from lipot_cli import train
 from lipot_cli.training_data import parts_at_random, read_dataset
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -148,6 +150,26 @@ def test_the_hint_at_the_end_can_be_typed_as_it_is(tmp_path, capsys):
     assert words[:3] == ["evaluate", out, "two_moons"]
     words += ["--limit", "8", "--eps", "0.1", "--attacks", "fgsm", "--no-sanity"]
     assert cli.main([*words, "--out", str(tmp_path / "page.html")]) == 0
+
+
+@pytest.mark.parametrize(
+    ("shape", "high", "range_", "said"),
+    [
+        ((8, 8, 1), 0.9, (0.0, 1.0), ""),
+        ((8, 8, 1), 255.0, None, " --range 0 255"),
+        ((8,), 0.9, None, " --range 0 0.9"),
+    ],
+)
+def test_attacks_may_use_all_of_the_range_of_images(shape, high, range_, said, tmp_path):
+    # Their own values would be less than that.
+    x = np.linspace(0.0, high, 20 * np.prod(shape), dtype="float32").reshape(20, *shape)
+    file = str(tmp_path / "own.npz")
+    np.savez(file, x_train=x, y_train=np.arange(20) % 2, x_test=x, y_test=np.arange(20) % 2)
+    data = read_dataset(file)
+    assert data.clip_values == range_
+    options = types.SimpleNamespace(out="own.keras", data="own.npz", method="hkr")
+    hint = train._evaluation(options, data)
+    assert hint == f"How robust it is: lipot evaluate own.keras own.npz{said}"
 
 
 def test_devices_that_cannot_share_a_batch_are_refused(few, tmp_path, capsys):

@@ -36,7 +36,7 @@ def train_fgsm_at(
         epochs: Passes over the training points.
         batch_size: Points in one step.
         eps: l-infinity radius of the attack; by default a tenth of the range of the data, of
-            colour images 8/255.
+            colour images 8/255, and of data without a range a tenth of their standard deviation.
         network: A classifier to train, of logits; `plain_classifier` where it is `None`.
         learning_rate: Of Adam at the start; it falls as half a cosine.
         callbacks: Keras callbacks.
@@ -80,7 +80,7 @@ def train_pgd_at(
         epochs: Passes over the training points.
         batch_size: Points in one step.
         eps: l-infinity radius of the attack; by default a tenth of the range of the data, of
-            colour images 8/255.
+            colour images 8/255, and of data without a range a tenth of their standard deviation.
         steps: Steps of the attack.
         network: A classifier to train, of logits; `plain_classifier` where it is `None`.
         learning_rate: Of Adam at the start; it falls as half a cosine.
@@ -125,7 +125,7 @@ def train_got_trades_lm(
         epochs: Passes over the training points.
         batch_size: Points in one step.
         eps: l-infinity radius of the attack; by default a tenth of the range of the data, of
-            colour images 8/255.
+            colour images 8/255, and of data without a range a tenth of their standard deviation.
         steps: Steps of the attack.
         network: A classifier to train, of logits; `plain_classifier` where it is `None`.
         learning_rate: Of Adam at the start; it falls as half a cosine.
@@ -171,7 +171,7 @@ def train_otjr(
         epochs: Passes over the training points.
         batch_size: Points in one step.
         eps: l-infinity radius of the attack; by default a tenth of the range of the data, of
-            colour images 8/255.
+            colour images 8/255, and of data without a range a tenth of their standard deviation.
         steps: Steps of the attack.
         network: A classifier to train, of logits; `plain_classifier` where it is `None`.
         learning_rate: Of Adam at the start; it falls as half a cosine.

@@ -60,7 +60,7 @@ def train_linf_dist(
         epochs: Passes over the training points.
         batch_size: Points in one step.
         eps: l-infinity radius to prove; by default a tenth of the range of the data, of colour
-            images 8/255.
+            images 8/255, and of data without a range a tenth of their standard deviation.
         width: Units of each hidden layer.
         depth: Number of layers of distances.
         learning_rate: Of Adam at the start; it falls to a thousandth as half a cosine.
