@@ -116,7 +116,13 @@ def batch_slices(count, size):
 
 
 def is_dataset(x):
-    """Whether points come from a `tf.data.Dataset` or a `keras.utils.PyDataset`."""
+    """Whether points come from a `tf.data.Dataset` or a `keras.utils.PyDataset`.
+
+    Example:
+
+    >>> is_dataset(np.ones((3, 2))), is_dataset(keras.utils.PyDataset())
+    (False, True)
+    """
     return isinstance(x, keras.utils.PyDataset) or (
         hasattr(x, "element_spec") and hasattr(x, "as_numpy_iterator")
     )

@@ -8,6 +8,9 @@ from typing import Any
 import keras
 import numpy as np
 
+# What to do about labels that are names, or numbers that do not count from 0.
+NUMBERED = "np.unique(y, return_inverse=True)[1]"
+
 
 def positive_float(name: str, value: Any, most: float | None = None) -> float:
     """Returns `value` as a float, or raises unless it is a positive finite number.
@@ -155,8 +158,7 @@ def pair(name: str, value: Any) -> tuple[int, int]:
     try:
         first, second = (positive_int(name, one) for one in both)
     except ValueError as error:
-        expected = "a positive integer or a pair of positive integers"
-        raise invalid(name, expected, value) from error
+        raise invalid(name, "a positive integer or a pair of positive integers", value) from error
     return first, second
 
 
@@ -238,14 +240,8 @@ def norm(name: str, value: Any) -> int | str:
     >>> norm("norm", "Linf"), norm("norm", np.inf), norm("norm", "l2"), norm("norm", 2)
     ('inf', 'inf', 2, 2)
     """
-    known: dict[Any, int | str] = {
-        "2": 2,
-        "l2": 2,
-        "inf": "inf",
-        "linf": "inf",
-        2.0: 2,
-        np.inf: "inf",
-    }
+    known: dict[Any, int | str] = {"2": 2, "l2": 2, 2.0: 2}
+    known |= {"inf": "inf", "linf": "inf", np.inf: "inf"}
     key = value.lower() if isinstance(value, str) else _number(value)
     if key not in known:
         raise invalid(name, '2 (or "l2") or "inf" (or "linf")', value)
@@ -267,8 +263,7 @@ def array(name: str, value: Any, expected: str) -> np.ndarray:
     """
     try:
         found = np.asarray(value)
-    # Rows of different lengths.
-    except ValueError as error:
+    except ValueError as error:  # Rows of different lengths.
         raise refused(name, expected, _in_short(name, value)) from error
     if found.ndim == 0:
         raise refused(name, expected, _in_short(name, value))
@@ -315,8 +310,9 @@ def built_model(name: str, value: Any) -> Any:
     >>> built_model("encoder", model) is model
     True
     """
-    if not (isinstance(value, keras.Model) and value.built):
-        raise invalid(name, "a built Keras model", value)
+    instance(name, value, keras.Model, "a Keras model: load a file with load_model")
+    if not value.built:
+        raise invalid(name, "a built model: give it an input shape or call it on data", value)
     return value
 
 
@@ -342,7 +338,7 @@ def labels(y: Any, samples: int, classes: int) -> np.ndarray:
     if not one_hot and y.shape not in ((samples,), (samples, 1)):
         raise refused("y", f"shape ({samples},) or ({samples}, {classes})", f"shape {y.shape}")
     if y.dtype.kind not in "biuf":
-        raise refused("y", "numbers", f"dtype {y.dtype}")
+        raise refused("y", f"class numbers, which {NUMBERED} makes of names", f"dtype {y.dtype}")
     if not np.all(np.isfinite(y)):
         raise refused("y", "finite numbers", f"{np.sum(~np.isfinite(y))} NaN or infinite values")
     return _from_one_hot(y) if one_hot else _from_numbers(y.reshape(samples), classes)

@@ -122,7 +122,6 @@ def _run(options):
     if hint := labels_hint(found.predictions, found.labels):
         print(hint)
     if options.json:
-        pathlib.Path(options.json).parent.mkdir(parents=True, exist_ok=True)
         report.to_json(options.json)
         print(f"Data: {options.json}")
     print(f"Page: {report.save_html(options.out)}")

@@ -88,8 +88,8 @@ def add_to(commands):
     add(
         "--eps",
         type=positive_float,
-        help="radius trained against (default: a tenth of the range, of colour images 8/255; of "
-        "certified, in l2, a tenth of the spread)",
+        help="radius trained against (default: a tenth of the range, of colour images 8/255, of "
+        "tables a tenth of the standard deviation; of certified, in l2, a tenth of the spread)",
     )
     add("--weight", type=nonnegative_float, help="of the distance from the prior (default: 0.01)")
     add("--smoothness", type=positive_float, help="L of the interpolating function (default: 2)")
@@ -203,6 +203,7 @@ def _report(options, model, data):
     from rich.console import Console
 
     from lipot import certify
+    from lipot_cli.training_data import parts_at_random
 
     console = Console(markup=False)
     console.print(f"Saved {options.out}", soft_wrap=True)
@@ -219,6 +220,13 @@ def _report(options, model, data):
     except ValueError as error:
         console.print(f"Nothing is proven: {error}", highlight=False)
     console.print(_evaluation(options, data), highlight=False, soft_wrap=True)
+    if parts_at_random(options.data):
+        console.print(
+            f"It attacks the points trained on too: {options.data} does not say which ones are for "
+            "testing. Arrays x_train, y_train, x_test and y_test do.",
+            highlight=False,
+            soft_wrap=True,
+        )
 
 
 def _evaluation(options, data):

@@ -37,7 +37,16 @@ def read_dataset(source, seed=0):
     )
     names = tuple(str(number) for number in range(classes))
     x_train, x_test = x_train.astype("float32"), x_test.astype("float32")
-    return datasets.Dataset(x_train, y_train, x_test, y_test, pathlib.Path(source).stem, names)
+    parts, clip_values = (x_train, y_train, x_test, y_test), _clip_values(x_train, x_test)
+    return datasets.Dataset(*parts, pathlib.Path(source).stem, names, clip_values)
+
+
+def parts_at_random(source):
+    """Whether a source does not say which points are for testing, so that `read_dataset` draws."""
+    if source in datasets.names():
+        return False
+    with np.load(source, allow_pickle=False) as arrays:
+        return not set(_SPLIT) <= set(arrays.files)
 
 
 def _split(x, y, seed):
@@ -49,6 +58,16 @@ def _split(x, y, seed):
     order = np.random.default_rng(seed).permutation(len(x))
     test, train = order[: len(x) // 5], order[len(x) // 5 :]
     return x[train], y[train], x[test], y[test]
+
+
+def _clip_values(*points):
+    """The range that `lipot evaluate` recognizes, that of images in [0, 1]; `None` elsewhere."""
+    from lipot.evaluation.run.ranges import UnknownRange, find_range
+
+    try:
+        return [find_range(x)[:2] for x in points][0]
+    except UnknownRange:
+        return None
 
 
 def _check_inputs(source, x, others):
@@ -74,17 +93,21 @@ def _classes(source, *labels):
     """How many classes labels tell apart."""
     if all(y.ndim == 2 and y.shape[1] > 1 for y in labels):
         return labels[0].shape[1]
-    if any(y.dtype.kind not in "iub" for y in labels):
+    if not all(_are_whole(y) for y in labels):
         kinds = ", ".join(str(y.dtype) for y in labels)
         raise ValueError(
-            f"The labels in {source} are no class numbers. Expected numbers from 0 on, or one-hot "
-            f"rows; np.unique(y, return_inverse=True)[1] makes such of names. Received: {kinds}"
+            f"The labels in {source} are no class numbers. Expected whole numbers from 0 on, or "
+            f"one-hot rows; {checks.NUMBERED} makes such of names. Received: {kinds}"
         )
     found = np.unique(np.concatenate([y.ravel() for y in labels]))
-    if found[0] > 0 or len(found) < 2 and found[0] == 0:
+    if found[0] != 0 or len(found) < 2:
         raise ValueError(
             f"The labels in {source} do not begin at 0, or name one class alone. Expected two "
-            "classes or more, numbered from 0: y - y.min() moves them there. "
+            f"classes or more, numbered from 0; {checks.NUMBERED} makes such numbers. "
             f"Received: classes {found[:10].tolist()}"
         )
-    return max(2, 1 + int(found[-1]))
+    return 1 + int(found[-1])
+
+
+def _are_whole(y):
+    return y.dtype.kind in "iub" or (y.dtype.kind == "f" and bool(np.all(y == np.floor(y))))

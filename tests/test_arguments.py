@@ -2,6 +2,7 @@
 
 import inspect
 import pathlib
+import re
 
 import keras
 import numpy as np
@@ -12,6 +13,7 @@ from lipot import datasets, demo, recipes
 from lipot import workers as processes
 from lipot.evaluation.run import engine
 from lipot.recipes.arguments import CHECKS
+from lipot.recipes.certified_choices import ARCHITECTURES, LOSSES
 
 NAN, X, Y = float("nan"), np.linspace(0.0, 1.0, 24).reshape(6, 4).astype("float32"), [0, 1] * 3
 ANYTHING = [0, -1, 1.5, NAN, "", "foo", [], {}, True, object()]
@@ -102,6 +104,8 @@ def test_reports_are_written_to_paths_and_drawn_on_axes(value, report):
     _refused(lipot.certify(_network(), X, Y).plot, "ax", ax=value)
     _refused(report.to_json, "path", path=value)
     _refused(report.save_html, "path", path=value)
+    _refused(lipot.interop.export, "path", model=_network(), path=value)
+    _refused(lipot.interop.deel_lip.load_weights, "file", model=_network(), file=value)
     _refused(lipot.RobustnessReport.from_json, "source", source=value)
     _refused(lipot.RobustnessReport, "evaluations", evaluations=value)
     _refused(lipot.compare, "resume", models=[_network()], x=X, y=Y, norm=2, eps=0.1, resume=value)
@@ -168,3 +172,15 @@ def test_every_recipe_checks_every_argument(method):
 def test_a_network_must_fit_the_data(shape, classes, digits):
     network = recipes.plain_classifier(shape, classes)
     _refused(recipes.train_otjr, "network", data=digits, epochs=1, network=network)
+
+
+def test_a_choice_must_fit_the_data():
+    choices = [recipes.Candidate(name, "emma", 3.0, 1e-3) for name in ("dense", "convolution")]
+    refusal = {"data": datasets.load("two_moons"), "choices": choices}
+    _refused(recipes.train_certified, "choices", **refusal)
+
+
+def test_a_candidate_says_what_there_is_to_choose_from():
+    assert {f'"{name}"' for name in (*ARCHITECTURES, *LOSSES)} <= set(
+        re.findall(r'"\w+"', recipes.Candidate.__doc__)
+    )

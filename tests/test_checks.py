@@ -122,8 +122,10 @@ def test_instance():
 def test_a_model_must_have_its_weights():
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
     assert checks.built_model("size", model) is model
-    for bad in (keras.Sequential([keras.layers.Dense(1)]), keras.layers.Dense(1), None):
-        assert refused(checks.built_model, bad) == "a built Keras model"
+    for bad in (keras.layers.Dense(1), None, "model.keras"):
+        assert refused(checks.built_model, bad) == "a Keras model: load a file with load_model"
+    unbuilt = refused(checks.built_model, keras.Sequential([keras.layers.Dense(1)]))
+    assert unbuilt == "a built model: give it an input shape or call it on data"
 
 
 @pytest.mark.parametrize(
@@ -148,7 +150,7 @@ def test_labels(given, classes, expected):
     [
         ([0, 1], 3, r"shape \(3,\) or \(3, 3\). Received: shape \(2,\)"),
         (np.zeros((3, 2)), 3, "Received: shape"),
-        (["a", "b", "c"], 3, "numbers. Received: dtype"),
+        (["a", "b", "c"], 3, "np.unique.*makes of names. Received: dtype"),
         ([0, 1, np.nan], 3, "finite numbers. Received: 1 NaN"),
         ([0, 1, 3], 3, r"class numbers from 0 to 2. Received: values \[3\]"),
         ([0, 1, 0.5], 3, "class numbers"),

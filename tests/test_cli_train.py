@@ -8,6 +8,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import types
 
 # Its import closes the streams of all log handlers: in a test that would be what pytest captures.
 import art  # noqa: F401
@@ -18,7 +19,8 @@ import pytest
 from lipot import certify, cli, datasets, recipes
 from lipot.math.proportions import confidence_interval
 from lipot.recipes.progress import locked
-from lipot_cli.training_data import read_dataset
+from lipot_cli import train
+from lipot_cli.training_data import parts_at_random, read_dataset
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -150,6 +152,26 @@ def test_the_hint_at_the_end_can_be_typed_as_it_is(tmp_path, capsys):
     assert cli.main([*words, "--out", str(tmp_path / "page.html")]) == 0
 
 
+@pytest.mark.parametrize(
+    ("shape", "high", "range_", "said"),
+    [
+        ((8, 8, 1), 0.9, (0.0, 1.0), ""),
+        ((8, 8, 1), 255.0, None, " --range 0 255"),
+        ((8,), 0.9, None, " --range 0 0.9"),
+    ],
+)
+def test_attacks_may_use_all_of_the_range_of_images(shape, high, range_, said, tmp_path):
+    # Their own values would be less than that.
+    x = np.linspace(0.0, high, 20 * np.prod(shape), dtype="float32").reshape(20, *shape)
+    file = str(tmp_path / "own.npz")
+    np.savez(file, x_train=x, y_train=np.arange(20) % 2, x_test=x, y_test=np.arange(20) % 2)
+    data = read_dataset(file)
+    assert data.clip_values == range_
+    options = types.SimpleNamespace(out="own.keras", data="own.npz", method="hkr")
+    hint = train._evaluation(options, data)
+    assert hint == f"How robust it is: lipot evaluate own.keras own.npz{said}"
+
+
 def test_devices_that_cannot_share_a_batch_are_refused(few, tmp_path, capsys):
     words = ["train", "--data", few, "--devices", "3", "--out", str(tmp_path / "model.keras")]
     assert cli.main(words) == 2
@@ -184,6 +206,19 @@ def test_data_of_a_file_keep_their_split_or_are_split(tmp_path, few):
     assert sorted([*data.x_train[:, 0], *data.x_test[:, 0]]) == list(range(20))
     assert len(data.x_test) == 4 and len(data.classes) == 2
     np.testing.assert_array_equal(data.y_train, data.x_train[:, 0] % 2)
+    assert [parts_at_random(source) for source in (few, str(tmp_path / "whole.npz"), "digits")] == [
+        False,
+        True,
+        False,
+    ]
+
+
+def test_class_numbers_may_be_floats_or_stand_in_a_column(tmp_path):
+    for y in (np.arange(20.0) % 3, np.arange(20)[:, None] % 3):
+        np.savez(tmp_path / "numbers.npz", x=np.arange(20.0)[:, None], y=y)
+        data = read_dataset(str(tmp_path / "numbers.npz"))
+        assert len(data.classes) == 3 and data.y_train.dtype == "int32"
+        np.testing.assert_array_equal(data.y_train, data.x_train[:, 0] % 3)
 
 
 @pytest.mark.parametrize(
@@ -194,9 +229,10 @@ def test_data_of_a_file_keep_their_split_or_are_split(tmp_path, few):
         ({"x": np.zeros((9, 3, 3)), "y": np.zeros(9, int)}, "rows, columns, channels"),
         ({"x": np.full((9, 3), np.inf), "y": np.zeros(9, int)}, "finite floats"),
         ({"x": np.zeros((9, 3)), "y": np.zeros(8, int)}, "as many points"),
-        ({"x": np.zeros((9, 3)), "y": np.zeros(9)}, "labels.*float64"),
-        ({"x": np.zeros((9, 3)), "y": np.full(9, -2)}, "`y`"),
-        ({"x": np.zeros((9, 3)), "y": np.arange(1, 10)}, "do not begin at 0.*y - y.min"),
+        ({"x": np.zeros((9, 3)), "y": np.arange(9) / 2.0}, "labels.*whole.*float64"),
+        ({"x": np.zeros((9, 3)), "y": np.array([0.0, 1.0, np.nan] * 3)}, "whole.*float64"),
+        ({"x": np.zeros((9, 3)), "y": np.array([-1, 1, 1] * 3)}, "do not begin at 0.*np.unique"),
+        ({"x": np.zeros((9, 3)), "y": np.arange(1, 10)}, "do not begin at 0.*np.unique"),
         ({"x": np.zeros((9, 3)), "y": np.zeros(9, int)}, "one class alone"),
         ({"x": np.zeros((9, 3)), "y": np.array(["a", "b", "c"] * 3)}, "np.unique"),
         ({"x": np.zeros((9, 3, 3)), "y": np.zeros(9, int)}, r"x\[..., None\]"),

@@ -12,7 +12,10 @@ import keras
 import pytest
 
 import lipot
+from benchmarks.common import read_result
 from benchmarks.render import readme
+from lipot.evaluation import ATTACKS, SUITES
+from lipot.evaluation.run import identity
 
 ROOT = pathlib.Path(__file__).parents[1]
 DOCS = sorted(ROOT.glob("docs/**/*.md"))
@@ -146,6 +149,41 @@ def test_the_other_results_are_current():
     assert readme.MORE.read_text() == readme.rendered_more(), (
         "Run python -m benchmarks.render.readme"
     )
+
+
+def test_what_the_prose_says_of_predict_is_stored():
+    """docs/speed.md names the greatest ratio of each kind of network, over every stored table."""
+    tables = [
+        read_result(f"training_step{name}")["figures"] for name in ("", "_wide", "_large_batch")
+    ]
+    depths = read_result("overhead")["figures"]["depth"]
+    ratios = {
+        kind: max(
+            figures["predict_cpu_ratio"]
+            for table in tables
+            for network in networks
+            for layers, figures in table.get(network, {}).items()
+            if layers != "plain"
+        )
+        for kind, networks in {
+            "dense": ("mlp", "mlp1024", "mlp2048"),
+            "CNN": ("cnn",),
+            "ResNet-18": ("resnet",),
+        }.items()
+    }
+    said = " ".join((ROOT / "docs/speed.md").read_text().split())
+    assert f"up to {ratios['dense']:.2f} times as long as with stock layers" in said
+    assert f"{ratios['CNN']:.2f} times for the small CNN, {ratios['ResNet-18']:.1f} times" in said
+    assert f"{depths['12']['predict_cpu_ratio']:.2f} times for a dense network of twelve" in said
+
+
+def test_the_stored_times_are_of_the_suite_as_it_is():
+    """Where attacks have changed since, docs/evaluate.md names them after these words."""
+    stored = read_result("evaluate_mnist")["settings"]["attacks"]
+    _, _, after = (ROOT / "docs/evaluate.md").read_text().partition("When this was measured")
+    named = set(re.findall(r"`(\w+)`", after.partition("<!-- results")[0]))
+    current = {name: identity.recorded(ATTACKS[name].settings) for name in SUITES["standard"]}
+    assert {name for name in current if current[name] != stored.get(name)} == named
 
 
 def test_every_make_target_in_the_prose_exists():

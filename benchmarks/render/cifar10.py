@@ -71,9 +71,9 @@ def _timed(name, title):
     if record is None:
         return f"{title} on a GPU has no stored result yet: `{command}`."
     found, settings = record["figures"], record["settings"]
-    epochs = found["training"]["epochs"]
+    training = found["training"]
     return (
-        f"{title}, {epochs} epochs in {settings['minutes']:g} minutes on "
+        f"{title}, {training['epochs']} epochs in {training['minutes']:.1f} minutes on "
         f"{settings['trained_on']}, one seed: "
         f"{percent(found['clean'])} clean, {percent(found['certified']['36/255'])} proven at "
         f"36/255, on {settings['points']:,} test images (`{command}`, {record['date']})."

@@ -1,6 +1,7 @@
 """What every in-graph attack has in common."""
 
 import keras
+import numpy as np
 from keras import ops
 
 from lipot import backend, checks
@@ -53,14 +54,14 @@ class Attack(keras.layers.Layer):
             Inputs shaped like `x`, in the ball and in the data range, cut from differentiation.
 
         Raises:
-            ValueError: If `forward` is no callable, if there are not as many labels as inputs, or
-                if inputs lie outside the data range, unless a program is being traced.
+            ValueError: If `forward` is no callable, if labels are names or not as many as inputs,
+                or if inputs lie outside the data range, unless a program is being traced.
         """
         if not callable(forward):
             raise checks.refused(
                 "forward", "a callable from inputs to logits", type(forward).__name__
             )
-        _check_count(x, y)
+        _check_labels(x, y)
         x = ops.stop_gradient(ops.cast(x, keras.config.floatx()))
         if backend.is_concrete(x):
             self.check_range(x)
@@ -135,10 +136,13 @@ class Attack(keras.layers.Layer):
         }
 
 
-def _check_count(x, y):
-    """Raises where there are not as many labels as inputs; sizes unknown while tracing fit any."""
+def _check_labels(x, y):
+    """Raises where labels are names, or not as many as inputs; sizes unknown in a trace fit any."""
     if y is None:
         return
+    if isinstance(y, np.ndarray) and y.dtype.kind in "USO":
+        expected = f"class numbers, which {checks.NUMBERED} makes of names"
+        raise checks.refused("y", expected, f"dtype {y.dtype}")
     points, labels = (ops.shape(ops.convert_to_tensor(values))[0] for values in (x, y))
     if isinstance(points, int) and isinstance(labels, int) and points != labels:
         raise checks.refused("y", f"one label for each of the {points} inputs", f"{labels} labels")

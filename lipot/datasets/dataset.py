@@ -18,6 +18,13 @@ class Dataset(NamedTuple):
         classes: Names of the classes in the order of the labels; empty for a regression.
         clip_values: Smallest and largest value an input can take; None where there is no limit.
         note: What must be said beside every figure made from these points; mostly empty.
+
+    Example: arrays of your own, for `lipot.recipes`.
+
+    >>> x, y = np.eye(4, dtype="float32"), np.array([0, 1, 0, 1], "int32")
+    >>> data = Dataset(x, y, x[:2], y[:2], "corners", classes=("even", "odd"), clip_values=(0, 1))
+    >>> data.y_test_onehot.tolist()
+    [[1.0, 0.0], [0.0, 1.0]]
     """
 
     x_train: np.ndarray

@@ -5,6 +5,7 @@ from keras import ops
 
 from lipot.backend.keras_graph import is_graph
 from lipot.certificates.stock.augmentation import check_identity_at_inference
+from lipot.interop.graph import check_graph
 from lipot.layers.augmentations import is_augmentation
 
 
@@ -38,11 +39,7 @@ def without_augmentation(model):
     >>> lipot.certify(served, keras.ops.ones((1, 8, 8, 1))).radius.shape
     (1,)
     """
-    if not isinstance(model, keras.Model) or not is_graph(model):
-        raise ValueError(
-            "Invalid value received for argument `model`. Expected a built Sequential or "
-            f"functional Keras model. Received: model={model!r}"
-        )
+    check_graph(model)
     stripped = {}
 
     def strip(operation):

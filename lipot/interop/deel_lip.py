@@ -48,10 +48,9 @@ def load_weights(model: keras.Model, file: str | pathlib.Path) -> None:
     >>> model(np.zeros((1, 2))).numpy().tolist()
     [[1.0, 1.0]]
     """
-    if not getattr(model, "built", False):
-        raise checks.invalid("model", "a built model: give it an input shape first", model)
+    checks.built_model("model", model)
     layers = [layer for layer in model.layers if layer.weights]
-    saved = _saved_layers(pathlib.Path(file), layers)
+    saved = _saved_layers(checks.path("file", file), layers)
     if len(saved) != len(layers):
         raise _misfit(layers, [name for name, _ in saved])
     # Nothing is changed unless everything fits.

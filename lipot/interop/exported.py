@@ -72,7 +72,7 @@ def export(model: keras.Model, path: str | pathlib.Path, x: Any = None, y: Any =
     >>> found.proof[:4], found.certificate.name, found.difference < 1e-6
     ('kept', 'served.keras.certificate.json', True)
     """
-    path = pathlib.Path(path)
+    path = checks.path("path", path)
     known = ", ".join(sorted(filter(None, _FORMATS)))
     if path.suffix not in _FORMATS:
         raise checks.invalid("path", f"a path that ends in {known}, or has no suffix", str(path))

@@ -13,7 +13,7 @@ from lipot.backend.keras_graph import (
     takes_training,
 )
 from lipot.interop.augmentation import LeftOut, clone_graph
-from lipot.interop.graph import operations_between
+from lipot.interop.graph import check_graph, operations_between
 from lipot.layers.augmentations import is_augmentation
 from lipot.layers.copies import copied, says_its_export
 from lipot.layers.layer_bounds import replaced
@@ -52,11 +52,7 @@ def to_keras(model):
     >>> {type(operation).__module__.partition(".")[0] for operation in plain.operations}
     {'keras'}
     """
-    if not isinstance(model, keras.Model) or not is_graph(model):
-        raise ValueError(
-            "Invalid value received for argument `model`. Expected a built Sequential or "
-            f"functional Keras model. Received: model={model!r}"
-        )
+    check_graph(model)
     plain = clone_graph(model, _Exporter().export)
     _detach(plain)
     for operation in plain.operations:

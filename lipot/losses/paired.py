@@ -184,6 +184,17 @@ class PairedLoss(keras.layers.Layer):
 
     Attributes:
         needs_features: Whether `per_example` reads the features of the batch.
+
+    Example: how far an attack moves the logits, on a network that returns its inputs.
+
+    >>> import lipot
+    >>> class Shift(lipot.losses.PairedLoss):
+    ...     def per_example(self, batch):
+    ...         return ops.sum(ops.abs(batch.logits_adv - batch.logits), axis=-1)
+    >>> x, x_adv = ops.convert_to_tensor([[1.0, 0.0]]), ops.convert_to_tensor([[0.5, 0.25]])
+    >>> batch = lipot.losses.PairedBatch(lambda inputs: (inputs, None), x, [0], x_adv)
+    >>> Shift(weight=2.0)(batch).numpy().tolist()   # before its weight
+    [0.75]
     """
 
     needs_features = False

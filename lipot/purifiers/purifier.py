@@ -19,7 +19,16 @@ class Purifier(keras.Model):
     reads: what is trained is in `purification_losses`. `lipot.models.Purified` always calls it
     in inference mode. `fit` refuses a first batch with values outside [0, 1].
 
-    Subclasses define `purify` and `purification_losses`.
+    Subclasses define `purify`, and `purification_losses` where there is something to train.
+
+    Example:
+
+    >>> import keras, lipot
+    >>> class Rounded(lipot.purifiers.Purifier):
+    ...     def purify(self, inputs):
+    ...         return keras.ops.round(4.0 * inputs) / 4.0
+    >>> Rounded()(keras.ops.full((1, 1, 1, 1), 0.7)).numpy().item()
+    0.75
     """
 
     def __init__(self, **kwargs):

@@ -6,9 +6,10 @@ from lipot.recipes.adversarial import (
     train_otjr,
     train_pgd_at,
 )
-from lipot.recipes.certified import default_radius, train_certified
+from lipot.recipes.certified import train_certified
 from lipot.recipes.certified_choices import Candidate
-from lipot.recipes.hkr import hkr_network, spread, train_hkr
+from lipot.recipes.defaults import default_radius, spread
+from lipot.recipes.hkr import hkr_network, train_hkr
 from lipot.recipes.linf_dist import linf_distance_network, train_linf_dist
 from lipot.recipes.networks import plain_classifier
 from lipot.recipes.ot_classifier import train_ot_classifier

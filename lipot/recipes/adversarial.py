@@ -9,7 +9,8 @@ from lipot import attacks, losses
 from lipot.callbacks import RadiusSchedule, WeightSchedule
 from lipot.models import AdversarialModel
 from lipot.recipes.arguments import checked
-from lipot.recipes.networks import attack_range, default_eps, plain_classifier
+from lipot.recipes.defaults import attack_range, default_eps, training_steps
+from lipot.recipes.networks import plain_classifier
 
 # Share of the epochs in which the radius grows from a third of itself: a network that meets a large
 # one at once may stay at chance.
@@ -35,7 +36,7 @@ def train_fgsm_at(
         epochs: Passes over the training points.
         batch_size: Points in one step.
         eps: l-infinity radius of the attack; by default a tenth of the range of the data, of
-            colour images 8/255.
+            colour images 8/255, and of data without a range a tenth of their standard deviation.
         network: A classifier to train, of logits; `plain_classifier` where it is `None`.
         learning_rate: Of Adam at the start; it falls as half a cosine.
         callbacks: Keras callbacks.
@@ -79,7 +80,7 @@ def train_pgd_at(
         epochs: Passes over the training points.
         batch_size: Points in one step.
         eps: l-infinity radius of the attack; by default a tenth of the range of the data, of
-            colour images 8/255.
+            colour images 8/255, and of data without a range a tenth of their standard deviation.
         steps: Steps of the attack.
         network: A classifier to train, of logits; `plain_classifier` where it is `None`.
         learning_rate: Of Adam at the start; it falls as half a cosine.
@@ -124,7 +125,7 @@ def train_got_trades_lm(
         epochs: Passes over the training points.
         batch_size: Points in one step.
         eps: l-infinity radius of the attack; by default a tenth of the range of the data, of
-            colour images 8/255.
+            colour images 8/255, and of data without a range a tenth of their standard deviation.
         steps: Steps of the attack.
         network: A classifier to train, of logits; `plain_classifier` where it is `None`.
         learning_rate: Of Adam at the start; it falls as half a cosine.
@@ -170,7 +171,7 @@ def train_otjr(
         epochs: Passes over the training points.
         batch_size: Points in one step.
         eps: l-infinity radius of the attack; by default a tenth of the range of the data, of
-            colour images 8/255.
+            colour images 8/255, and of data without a range a tenth of their standard deviation.
         steps: Steps of the attack.
         network: A classifier to train, of logits; `plain_classifier` where it is `None`.
         learning_rate: Of Adam at the start; it falls as half a cosine.
@@ -206,8 +207,8 @@ def train_otjr(
 def _trained(data, network, attack, terms, epochs, batch_size, learning_rate, callbacks, verbose):
     classifier = network or plain_classifier(data.x_train.shape[1:], len(data.classes))
     robust = AdversarialModel(classifier, attack, terms)
-    updates = epochs * -(-len(data.x_train) // batch_size)
-    rate = keras.optimizers.schedules.CosineDecay(learning_rate, updates)
+    steps = training_steps(data, epochs, batch_size)
+    rate = keras.optimizers.schedules.CosineDecay(learning_rate, steps)
     robust.compile(keras.optimizers.Adam(rate))
     grown = RadiusSchedule([1 / 3, 1.0], [0.0, _GROWS * epochs], unit="epochs")
     robust.fit(

@@ -13,8 +13,8 @@ from lipot.recipes.certified_choices import ARCHITECTURES, LOSSES, Candidate
 def checked(recipe):
     """Makes a recipe check its arguments first, each by its name, as `CHECKS` says.
 
-    `None` passes where it is the default. A regression is refused, and a network that does not fit
-    the data.
+    `None` passes where it is the default. A regression is refused, and a network or a choice that
+    does not fit the data.
 
     Args:
         recipe: Function of a `Dataset` and keyword-only arguments.
@@ -32,6 +32,8 @@ def checked(recipe):
                 CHECKS[name](name, value)
         if given.get("network") is not None:
             _check_fits(given["network"], given["data"])
+        for choice in given.get("choices") or ():
+            _check_choice(choice, given["data"])
         return recipe(*args, **kwargs)
 
     return run
@@ -77,6 +79,17 @@ def _check_fits(network, data):
             "network",
             f"inputs of shape {shape} and {classes} outputs, as `{data.name}` has",
             f"'{network.name}' from {inputs} to {outputs}",
+        )
+
+
+def _check_choice(choice, data):
+    shape = data.x_train.shape[1:]
+    if not ARCHITECTURES[choice.architecture].fits(shape):
+        fitting = [name for name, known in ARCHITECTURES.items() if known.fits(shape)]
+        raise checks.refused(
+            "choices",
+            f"architectures for inputs of shape {shape}, as `{data.name}` has: {fitting}",
+            f"{choice.architecture!r}",
         )
 
 

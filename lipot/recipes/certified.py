@@ -13,8 +13,8 @@ from lipot import callbacks as lipot_callbacks
 from lipot import certificates
 from lipot.recipes.arguments import checked
 from lipot.recipes.certified_choices import ARCHITECTURES, LOSSES, Candidate, candidates
+from lipot.recipes.defaults import default_radius
 from lipot.recipes.halving import rung_sizes, successive_halving
-from lipot.recipes.hkr import spread
 from lipot.recipes.progress import Journal, claim
 
 # Of the time; at least half of it is left to the training.
@@ -85,18 +85,6 @@ def train_certified(
         backup = lipot_callbacks.Backup(path / "epochs", [trial.budget])
         trial.fit(data, batch_size, [backup, *callbacks], verbose)
         return trial.network
-
-
-def default_radius(data):
-    """The l2 radius to train for where none is given: a tenth of the spread of the points.
-
-    Example:
-
-    >>> from lipot import datasets
-    >>> round(default_radius(datasets.load("digits")), 3)
-    0.216
-    """
-    return 0.1 * spread(data.x_train)
 
 
 def affordable(choices, minutes):

@@ -18,11 +18,17 @@ class Candidate(NamedTuple):
     """One choice to try: architecture, loss, sharpness of the loss and learning rate.
 
     Attributes:
-        architecture: A name in `ARCHITECTURES`.
-        loss: A name in `LOSSES`.
+        architecture: `"dense"`; for images also `"convolution"`, `"convolutions"` or `"lipnext"`.
+        loss: `"margin"`, which is `lipot.losses.MarginCategoricalCrossentropy`, `"emma"`, `"gloro"`
+            or `"hkr"`.
         sharpness: How soon the loss is content with a margin; its temperature is this over the
             radius.
         learning_rate: The greatest one.
+
+    Example:
+
+    >>> print(Candidate("dense", "emma", sharpness=3.0, learning_rate=2e-3))
+    dense, emma, sharpness 3, rate 0.002
     """
 
     architecture: str

@@ -1,18 +1,18 @@
 """Training of a 1-Lipschitz network with the hinge-KR loss."""
 
 import keras
-import numpy as np
 
 from lipot import layers, losses
 from lipot.recipes.arguments import checked
+from lipot.recipes.defaults import spread, training_steps
 
 
 def hkr_network(input_shape, units):
     """Builds a 1-Lipschitz network for the hinge-KR loss: convolutions for images, else dense.
 
     Args:
-        input_shape: Shape of one input: `(rows, columns, channels)`, with rows and columns that
-            4 divides, or `(features,)`.
+        input_shape: Shape of one input, `(rows, columns, channels)` or `(features,)`. Rows and
+            columns that 4 does not divide are padded with zeros.
         units: Number of classes.
 
     Returns:
@@ -72,10 +72,18 @@ def train_hkr(
 
     Raises:
         ValueError: `data` is a regression.
+
+    Example:
+
+    >>> from lipot import datasets, recipes
+    >>> network = keras.Sequential([keras.Input((2,)), layers.FrobeniusDense(2)])
+    >>> model = recipes.train_hkr(datasets.load("two_moons"), epochs=1, network=network)
+    >>> model is network, float(model.loss.alpha)
+    (True, 20.0)
     """
     labels = data.y_train_onehot
     model = network or hkr_network(data.x_train.shape[1:], len(data.classes))
-    steps = epochs * -(-len(data.x_train) // batch_size)
+    steps = training_steps(data, epochs, batch_size)
     if min_margin is None:
         min_margin = 0.3 * spread(data.x_train)
     model.compile(
@@ -94,15 +102,3 @@ def train_hkr(
         verbose=verbose,
     )
     return model
-
-
-def spread(points):
-    """Root of the mean squared l2 distance of points from their mean.
-
-    Example:
-
-    >>> import numpy as np
-    >>> spread(np.array([[3.0, 0.0], [-3.0, 0.0], [0.0, 4.0], [0.0, -4.0]])) == 12.5**0.5
-    True
-    """
-    return float(np.sqrt(np.sum(np.var(points, axis=0, dtype="float64"))))

@@ -5,7 +5,7 @@ import keras
 from lipot import callbacks as schedules
 from lipot import layers, losses
 from lipot.recipes.arguments import checked
-from lipot.recipes.networks import default_eps
+from lipot.recipes.defaults import default_eps, training_steps
 
 
 def linf_distance_network(input_shape, units, width=256, depth=3):
@@ -60,7 +60,7 @@ def train_linf_dist(
         epochs: Passes over the training points.
         batch_size: Points in one step.
         eps: l-infinity radius to prove; by default a tenth of the range of the data, of colour
-            images 8/255.
+            images 8/255, and of data without a range a tenth of their standard deviation.
         width: Units of each hidden layer.
         depth: Number of layers of distances.
         learning_rate: Of Adam at the start; it falls to a thousandth as half a cosine.
@@ -78,7 +78,7 @@ def train_linf_dist(
     """
     eps = default_eps(data) if eps is None else eps
     model = linf_distance_network(data.x_train.shape[1:], len(data.classes), width, depth)
-    steps = epochs * -(-len(data.x_train) // batch_size)
+    steps = training_steps(data, epochs, batch_size)
     rate = keras.optimizers.schedules.CosineDecay(learning_rate, steps, alpha=1e-3)
     compile_linf_dist(model, eps, rate)
     fading = schedules.LossParamScheduler("weight", fp=[1.0, 0.0], xp=[0, max(1, 7 * steps // 8)])

@@ -1,7 +1,6 @@
 """The plain networks that the recipes train, for images and for vectors."""
 
 import keras
-import numpy as np
 
 
 def plain_classifier(input_shape, units):
@@ -40,27 +39,3 @@ def dense_encoder(features, code_size):
     hidden = [keras.layers.Dense(64, activation="relu") for _ in range(2)]
     parts = [keras.Input((features,)), *hidden, keras.layers.Dense(code_size)]
     return keras.Sequential(parts, name="encoder")
-
-
-def attack_range(data):
-    """The arguments of an attack that keep its points in the range of a data set."""
-    low, high = data.clip_values or (None, None)
-    return {"clip_min": low, "clip_max": high}
-
-
-def default_eps(data):
-    """The l-infinity radius to train against: a tenth of the range, or of the spread, of data.
-
-    Of colour images 8/255 of the range, as the field takes it: a tenth hides what is on them.
-
-    Example:
-
-    >>> from lipot import datasets
-    >>> default_eps(datasets.load("digits"))
-    0.1
-    """
-    if data.clip_values is not None:
-        low, high = data.clip_values
-        colour = data.x_train.ndim == 4 and data.x_train.shape[-1] == 3
-        return (8 / 255 if colour else 0.1) * (high - low)
-    return 0.1 * float(np.std(data.x_train))

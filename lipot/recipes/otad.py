@@ -5,6 +5,7 @@ import numpy as np
 
 from lipot.models import OTAD, transport_resnet
 from lipot.recipes.arguments import checked
+from lipot.recipes.defaults import training_steps
 
 
 @checked
@@ -49,7 +50,7 @@ def train_otad(
     model = OTAD(backbone, head, neighbors, smoothness, embedding=embedding)
     parts = [keras.Input(shape), *([embedding] if embedding else []), backbone, head]
     network = keras.Sequential(parts)
-    steps = epochs * -(-len(data.x_train) // batch_size)
+    steps = training_steps(data, epochs, batch_size)
     rate = keras.optimizers.schedules.CosineDecay(learning_rate, steps)
     network.compile(
         keras.optimizers.SGD(rate, momentum=0.9),

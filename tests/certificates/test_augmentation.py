@@ -109,7 +109,7 @@ def test_the_model_without_augmentation_shares_its_weights():
         to_numpy(served(images())), augmented.predict(images(), verbose=0), atol=1e-6
     )
     for wrong in (keras.Sequential([keras.layers.Dense(2)]), keras.layers.Dense(2)):
-        with pytest.raises(ValueError, match="argument `model`.*Expected a built"):
+        with pytest.raises(ValueError, match="argument `model`.*Expected a (built|Keras) model"):
             without_augmentation(wrong)
 
 

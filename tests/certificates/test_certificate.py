@@ -174,7 +174,7 @@ def test_every_form_of_labels(form):
         ([0, 1, -1], "class numbers from 0 to 2"),
         ([0, 1, 0.5], "class numbers"),
         ([0, 1, np.nan], "finite numbers. Received: 1 NaN"),
-        (["a", "b", "c"], "numbers. Received: dtype <U1"),
+        (["a", "b", "c"], "np.unique.*of names. Received: dtype <U1"),
         ([[1, 1, 0], [0, 0, 1], [1, 0, 0]], "single 1"),
         (np.full((3, 3), 0.3), "single 1"),
         (np.eye(4)[:3], "shape"),

@@ -189,7 +189,7 @@ PAIR = [keras.Input((4,)), keras.Input((4,))]
 TWO_INPUTS = keras.Model(PAIR, keras.layers.Dense(2)(keras.layers.Add()(PAIR)))
 X, Y = np.linspace(0, 1, 24).reshape(6, 4).astype("float32"), np.arange(6) % 2
 REFUSED = {
-    "no model": ({"model": "net"}, "`model`. Expected a keras.Model"),
+    "no model": ({"model": "net"}, "`model`. Expected a Keras model"),
     "not built": ({"model": keras.Sequential([keras.layers.Dense(2)])}, "Expected a built model"),
     "empty": ({"x": X[:0], "y": Y[:0]}, r"`x`. Expected at least one point"),
     "wrong shape": ({"x": X[:, :3]}, r"`x`. Expected .* shape \(points, 4.*shape \(6, 3\)"),

@@ -35,7 +35,7 @@ def test_hidden_probabilities_are_refused(units, squash):
 
 
 def test_the_model_must_be_a_built_classifier():
-    with pytest.raises(ValueError, match="`model`.*Expected a keras.Model"):
+    with pytest.raises(ValueError, match="`model`.*Expected a Keras model"):
         classifier(lambda x: x)
     with pytest.raises(ValueError, match="`model`.*Expected a built model"):
         classifier(keras.Sequential([keras.layers.Dense(3)]))

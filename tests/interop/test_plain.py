@@ -246,10 +246,14 @@ def test_what_cannot_be_exported_is_named():
 
 
 def test_the_model_must_be_a_built_graph():
-    with pytest.raises(ValueError, match="`model`.*built Sequential or functional"):
+    with pytest.raises(ValueError, match="`model`.*a built model"):
         lipot.to_keras(keras.Sequential([layers.SpectralDense(3)]))
     with pytest.raises(ValueError, match="`model`"):
         lipot.to_keras(layers.SpectralDense(3))
+    classifier = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+    robust = lipot.AdversarialModel(classifier, None, [lipot.losses.AdversarialCrossentropy()])
+    with pytest.raises(ValueError, match="functional Keras model, such as its `classifier`"):
+        lipot.to_keras(robust)
 
 
 def _adapted():

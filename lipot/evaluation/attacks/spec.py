@@ -28,6 +28,15 @@ class AttackSpec(NamedTuple):
         cost: Rough number of model evaluations for each point, to foresee the time left.
         obstacle: Callable `(target, norm)` that says why the attack cannot run, or `None`.
         suites: Names of the suites that it belongs to.
+
+    Example:
+
+    >>> from art.attacks.evasion import FastGradientMethod
+    >>> def one_step(target, norm, eps, *, share):
+    ...     return FastGradientMethod(target, norm=norm, eps=share * eps)
+    >>> half = AttackSpec("half a step", one_step, {"share": 0.5})
+    >>> half.needs_gradient, half.searches_distance(norm=2)
+    (True, False)
     """
 
     name: str

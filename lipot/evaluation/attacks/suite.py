@@ -79,6 +79,6 @@ def _spec(attack):
         return attack
     if not isinstance(attack, str) or attack not in ATTACKS:
         suites, names = (", ".join(sorted(known)) for known in (SUITES, ATTACKS))
-        expected = f"one of the suites {suites}; names among {names}; or AttackSpecs"
+        expected = f"one of the suites {suites}; names among {names}; or AttackSpec(name, build)"
         raise checks.refused("attacks", expected, repr(attack))
     return ATTACKS[attack]

@@ -71,7 +71,7 @@ class RobustnessReport:
         """Writes the report as JSON.
 
         Args:
-            path: File to write; `None` for none.
+            path: File to write, folders on the way are made; `None` for none.
 
         Returns:
             The text.
@@ -79,7 +79,9 @@ class RobustnessReport:
         record = {"format": FORMAT, "evaluations": [e.to_dict() for e in self.evaluations]}
         text = json.dumps(record, allow_nan=False)
         if path is not None:
-            checks.path("path", path).write_text(text)
+            path = checks.path("path", path)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
         return text
 
     @classmethod
@@ -122,10 +124,10 @@ class RobustnessReport:
         """Writes one self-contained page.
 
         Args:
-            path: File to write.
+            path: File to write; folders on the way are made.
 
         Returns:
-            The path as a `pathlib.Path`.
+            The absolute path, a `pathlib.Path`.
         """
         return page.save(self, checks.path("path", path))
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lipot import checks
 from lipot.attacks.auto_attack import STANDS, WRONG
 from lipot.attacks.survivors import survivors
 from lipot.evaluation.run import storage
@@ -136,13 +137,29 @@ def attack(task, spec, step, x, y, seed):
     with seeded(seed), drawn_from(seed, task.model), warnings.catch_warnings():
         # ART's attacks warn of numerical matters that the judgement below does not rest on.
         warnings.simplefilter("ignore")
-        built = spec.build(task.target, task.norm, eps, **spec.settings)
-        moved = task.run(built, x, y)
+        moved = _moved(task, spec, eps, x, y)
         level, x_adv = judge(task, x, y, moved.points, steps)
     broken = level < len(task.eps)
     seconds = np.array(time.perf_counter() - started)
     lost = np.sum(moved.broken_off & ~broken)
     return {"level": level, "x_adv": x_adv[broken], "seconds": seconds, "broken_off": lost}
+
+
+def _moved(task, spec, eps, x, y):
+    """Builds an attack and has it move some points; what goes wrong there is told with its name."""
+    try:
+        built = spec.build(task.target, task.norm, eps, **spec.settings)
+        if not callable(getattr(built, "generate", None)):
+            returns = "a `build(target, norm, eps)` that returns an attack with `generate(x, y)`"
+            raise checks.refused("attacks", returns, repr(built))
+        moved = task.run(built, x, y)
+        if moved.points.shape != x.shape:
+            returns = f"a `generate(x, y)` that returns points shaped like `x`, {x.shape}"
+            raise checks.refused("attacks", returns, f"shape {moved.points.shape}")
+    except Exception as error:
+        error.add_note(f"Raised by the attack '{spec.name}'.")
+        raise
+    return moved
 
 
 def judge(task, x, y, moved, steps):

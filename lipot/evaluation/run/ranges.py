@@ -66,8 +66,8 @@ class UnknownRange(ValueError):
 
     def __init__(self, why, x):
         super().__init__(
-            "Invalid value received for argument `clip_values`. Expected the pair of the least "
-            f"and the greatest value that an input may have, as {why}. Received: "
+            "Invalid value received for argument `clip_values`. Expected the least and the "
+            f"greatest value that an input may have, such as clip_values=(0, 1): {why}. Received: "
             f"clip_values=None with points between {np.min(x):.4g} and {np.max(x):.4g}"
         )
         self.why = why
@@ -100,7 +100,7 @@ def find_range(x, clip_values=None, scale=None):
         return _given(x, clip_values, scale)
     if not are_images(x.shape):
         raise UnknownRange(
-            f"only images have a range that shows, and an input of shape {x.shape[1:]} is none", x
+            f"it is recognized of images alone, and an input of shape {x.shape[1:]} is none", x
         )
     low, high = float(np.min(x)), float(np.max(x))
     top = next((t for t in _TOPS if low >= 0.0 and _LEAST_SHARE * t <= high <= t), None)

@@ -110,9 +110,7 @@ def make_task(
 
 
 def _check_model(model):
-    checks.instance("model", model, keras.Model, "a keras.Model")
-    if not model.built:
-        raise checks.refused("model", "a built model", f"'{model.name}', which has no weights yet")
+    checks.built_model("model", model)
     inputs = getattr(model, "inputs", None)
     if inputs is not None and len(inputs) != 1:
         raise checks.refused(

@@ -95,12 +95,7 @@ def classifier(
 
 
 def _check_model(model):
-    checks.instance("model", model, keras.Model, "a keras.Model")
-    if not model.built:
-        raise ValueError(
-            f"Invalid value received for argument `model`. Expected a built model. Received: "
-            f"'{model.name}', which has no weights yet; call it on data first."
-        )
+    checks.built_model("model", model)
     for what in ("inputs", "outputs"):
         tensors = getattr(model, what, None)
         if tensors is not None and len(tensors) != 1:

@@ -44,9 +44,10 @@ def test_accuracies():
 
 def test_json_and_back(tmp_path):
     report = RobustnessReport([made(), made("other", norm="inf", certified_radius=None)])
-    text = report.to_json(tmp_path / "report.json")
+    file = tmp_path / "made" / "report.json"
+    text = report.to_json(file)
     json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
-    for source in (text, tmp_path / "report.json", str(tmp_path / "report.json")):
+    for source in (text, file, str(file)):
         again = RobustnessReport.from_json(source)
         assert again.to_json() == text
         for old, new in zip(report.evaluations, again.evaluations):

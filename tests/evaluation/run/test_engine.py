@@ -1,11 +1,13 @@
 """Each attack gets what still stands, and what it finds is judged ball by ball."""
 
+import types
+
 import keras
 import numpy as np
 import pytest
 
 import lipot
-from lipot.evaluation import STANDS
+from lipot.evaluation import STANDS, AttackSpec
 from tests.evaluation.cases import QUIET, STEP, linear, spec
 
 
@@ -104,3 +106,25 @@ def test_the_whole_report_of_a_model_with_no_answers():
     with pytest.warns(UserWarning, match="no pictures"):
         report = lipot.evaluate(model, x, np.zeros(24, int), "inf", 0.1, "quick", **loud)
     assert report.table()["robust"].tolist() == [np.mean(x[:, 0] > 0.7)]
+
+
+def _generates(function):
+    return lambda target, norm, eps: types.SimpleNamespace(generate=function)
+
+
+@pytest.mark.parametrize(
+    ("build", "error", "message"),
+    [
+        (lambda target, norm, eps: None, ValueError, "`attacks`.*`generate.*Received: None"),
+        (_generates(lambda x, y: x[:-1]), ValueError, r"shaped like `x`, \(2, 2\).*\(1, 2\)"),
+        (_generates(lambda x, y: None), ValueError, r"shaped like `x`.*Received: shape \(\)"),
+        (_generates(lambda x, y: {}["step"]), KeyError, "step"),
+        (lambda target: None, TypeError, "3 were given"),
+    ],
+    ids=["no attack", "too few points", "no points", "error inside", "other arguments"],
+)
+def test_what_goes_wrong_in_an_attack_is_told_with_its_name(build, error, message):
+    own = AttackSpec("own", build)
+    with pytest.raises(error, match=message) as raised:
+        lipot.evaluate(linear(*STEP), [[0.6, 0.0], [0.7, 0.0]], [0, 0], 2, 0.1, [own], **QUIET)
+    assert raised.value.__notes__ == ["Raised by the attack 'own'."]

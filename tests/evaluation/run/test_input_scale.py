@@ -150,7 +150,7 @@ def test_tables_are_never_taken_for_pixels(high):
     model = keras.Sequential([keras.Input((11,)), keras.layers.Dense(2)])
     y = model.predict(x, verbose=0).argmax(axis=1)
     for rows in (slice(None), slice(1, 8)):
-        with pytest.raises(ValueError, match="only images have a range that shows"):
+        with pytest.raises(ValueError, match="recognized of images alone"):
             lipot.evaluate(model, x[rows], y[rows], 2, 1.0, ["pgd"], **QUIET)
     normalized = keras.Sequential(
         [keras.Input((11,)), normalization(high / 2, high / 3), keras.layers.Dense(2)]

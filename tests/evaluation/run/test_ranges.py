@@ -34,7 +34,7 @@ def test_asks_where_neither_fits(low_high):
 def test_asks_where_inputs_are_no_images(shape):
     x = np.linspace(0.0, 1.0, 72).reshape(shape)
     for scale in (None, FITS):
-        with pytest.raises(UnknownRange, match="only images have a range that shows"):
+        with pytest.raises(UnknownRange, match="recognized of images alone"):
             find_range(x, scale=scale)
 
 
