@@ -209,7 +209,7 @@ def test_auto_attack_stays_in_its_ball(estimator, batch):
 
 
 def test_auto_attack_takes_the_names_of_norms(estimator):
-    for name, norm in (("linf", np.inf), ("L2", 2), (1, 1)):
+    for name, norm in (("linf", np.inf), ("L2", 2), (1, 1), ("l1", 1)):
         attack = auto_attack(estimator, norm=name, eps=0.1)
         assert {attack.norm, *(part.norm for part in attack.attacks if hasattr(part, "norm"))} == {
             norm

@@ -24,7 +24,7 @@ def auto_attack(
 
     Args:
         estimator: What `lipot.interop.art.classifier` returns.
-        norm: `2`, `1` or `np.inf`; names such as `"linf"` will do.
+        norm: `2`, `1` or `np.inf`; `"l2"`, `"l1"`, `"inf"` and `"linf"` will do.
         eps: Positive float, radius of the attack.
         eps_step: First step of Auto-PGD. Defaults to `2 * eps`, its authors' choice.
         max_iter: Steps of each Auto-PGD.
@@ -50,8 +50,8 @@ def auto_attack(
     >>> attack.generate(np.full((2, 4, 4, 1), 0.5, "float32")).shape
     (2, 4, 4, 1)
     """
-    if norm != 1:
-        norm = order(checks.norm("norm", norm))
+    # The one place where l1 is a norm too.
+    norm = 1 if norm in (1, "l1") else order(checks.norm("norm", norm))
     eps_step = 2.0 * eps if eps_step is None else eps_step
     losses = ["crossentropy", "difference_logits_ratio"][: 1 if estimator.nb_classes < 3 else 2]
     attacks = [
