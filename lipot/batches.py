@@ -155,8 +155,11 @@ def predict(model, x, batch_size=None, **settings):
 
 def padded(run, x, batch_size=None, **settings):
     """`predict`, with the method that does it given: see there."""
+    if isinstance(x, np.ndarray) and x.ndim and not len(x):
+        # Keras fails at a variable that it has not set.
+        raise checks.refused("x", "at least one point", "none")
     shards = backend.shards()
-    if shards == 1 or not isinstance(x, np.ndarray) or len(x) == 0:
+    if shards == 1 or not isinstance(x, np.ndarray):
         return run(x, batch_size=batch_size, **settings)
     size = -(-(batch_size or 32) // shards) * shards
     whole = np.concatenate([x, np.repeat(x[-1:], -len(x) % shards, axis=0)])

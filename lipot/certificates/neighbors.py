@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from keras import ops
 
-from lipot import checks
+from lipot import backend, checks
 from lipot.batches import INPUTS, batch_slices
 from lipot.certificates.certificate import Certificate, register_certifier
 from lipot.certificates.classifier import check_inputs
@@ -205,25 +205,36 @@ def _margin_motion(model, x, head, features, behind, batch_size):
 
     The simplex solver stops within a gap $\delta$ of the optimum, which is $1/M$-strongly concave
     in the feature: it is off by at most $\sqrt{2 M \delta}$. Inner products of the data that are
-    off by a relative $d\,u$ do the same.
+    off by a relative $d\,u$ do the same, and sums of K of them along a path. Nothing is proven
+    where the solver left a larger gap than rounding can make, nor where last bits decide how far
+    the conditions (15) are relaxed: another program of the same model may have other ones.
     """
     layer = model.interpolation
     queries = model.queries(x, batch_size=batch_size).astype("float64")
     bend = layer.smoothness - layer.convexity
     bend = bend + behind.steps * (layer.smoothness_step + layer.convexity_step)
     parts = batch_slices(len(x), batch_size)
-    size = [_extent(model, queries[p], behind.indices[p], bend[p]) for p in parts]
+    settled = backend.compile(layer.settled)
+    around = [_around(model, queries[p], behind.indices[p], bend[p], settled) for p in parts]
+    size, sure = (np.concatenate(column) for column in zip(*around))
     resolution = 2.0 * float_format(widest_float()).roundoff
-    loose = 2.0 * math.sqrt(8.0 * (64.0 + 4.0 * queries.shape[1]) * resolution)
+    terms = 64.0 + 4.0 * (queries.shape[1] + behind.indices.shape[1])
+    loose = 2.0 * math.sqrt(8.0 * terms * resolution)
+    left = 2.0 * (layer.smoothness - layer.convexity) * np.maximum(behind.gap, 0.0)
+    sure = sure & (np.sqrt(left) <= 0.5 * loose * size)
     norms = np.linalg.norm(features.reshape(len(features), -1).astype("float64"), axis=1)
     room = head.radius * (1.0 - 2.0 * SINGLE) - 2.0 * (1.0 + 1e-6) * SINGLE * norms
-    room = room - loose * np.concatenate(size)
+    room = np.where(sure, room - loose * size, 0.0)
     return room / (layer.query_lipschitz_bound * (1.0 + 1e-6) + loose * bend)
 
 
-def _extent(model, queries, indices, bend):
-    """Size of what the solver is shown of each query, `(n,)`."""
+def _around(model, queries, indices, bend, settled):
+    """Size of what the solver is shown of each query, and whether all programs relax alike."""
     stored = model.memory.take(np.sort(indices, axis=1).astype("int32"))
+    return _extent(model, queries, stored, bend), ops.convert_to_numpy(settled(*stored))
+
+
+def _extent(model, queries, stored, bend):
     points, slopes = (ops.convert_to_numpy(part).astype("float64") for part in stored)
     spread = 2.0 * _farthest(points - points[:, :1])
     size = 2.0 * _farthest(slopes - slopes[:, :1]) + abs(model.interpolation.convexity) * spread

@@ -5,7 +5,7 @@ import keras
 from lipot import checks
 from lipot.layers.base import FixedArguments
 from lipot.layers.layer_bounds import refuse
-from lipot.math.interpolation import interpolate
+from lipot.math.interpolation import interpolate, settled
 
 
 @keras.saving.register_keras_serializable(package="lipot")
@@ -85,16 +85,21 @@ class ConvexInterpolation(FixedArguments, keras.layers.Layer):
 
     def solve(self, query, neighbors, features):
         """Returns the whole `Interpolation`: gradient, weights, feasibility and steps."""
-        return interpolate(
-            query,
-            neighbors,
-            features,
-            self.smoothness,
-            self.convexity,
-            smoothness_step=self.smoothness_step,
-            convexity_step=self.convexity_step,
-            max_steps=self.max_steps,
-        )
+        arguments = self.smoothness, self.convexity
+        return interpolate(query, neighbors, features, *arguments, **self._relaxations)
+
+    def settled(self, neighbors, features):
+        """Says where all programs relax the conditions (15) by as many steps, `(batch,)`."""
+        arguments = self.smoothness, self.convexity
+        return settled(neighbors, features, *arguments, **self._relaxations)
+
+    @property
+    def _relaxations(self):
+        return {
+            "smoothness_step": self.smoothness_step,
+            "convexity_step": self.convexity_step,
+            "max_steps": self.max_steps,
+        }
 
     @property
     def query_lipschitz_bound(self):

@@ -10,7 +10,7 @@ from keras import ops
 
 from lipot.math import potentials as reduced_space
 from lipot.math.potentials import per_problem
-from lipot.math.precision import widest_float
+from lipot.math.precision import resolution, widest_float
 from lipot.math.simplex import maximize_on_simplex
 
 
@@ -54,12 +54,14 @@ class Interpolation(NamedTuple):
         weights: Weight of each neighbor in it, `(batch, K)`.
         feasible: Whether some number of steps made the conditions solvable, `(batch,)`.
         steps: That number, integer `(batch,)`.
+        gap: Bound of how far the value is from the optimum of (16), `(batch,)`.
     """
 
     gradient: Any
     weights: Any
     feasible: Any
     steps: Any
+    gap: Any
 
 
 def potentials(x, z, smoothness, convexity=0.0):
@@ -262,7 +264,54 @@ def interpolate(
     offset = _offset(query, x)
     solution, _ = _solve(offset, delta, reduced, found.u, curvature, convexity)
     gradient = _feature(solution.weights, query, offset, delta, z, convexity)
-    return Interpolation(gradient, solution.weights, found.feasible, found.steps)
+    return Interpolation(gradient, solution.weights, found.feasible, found.steps, solution.gap)
+
+
+def settled(
+    x, z, smoothness, convexity=0.0, *, smoothness_step=0.0, convexity_step=0.0, max_steps=4096
+):
+    r"""Says where `interpolate` takes the same number of steps however it is compiled.
+
+    At the edge of feasibility the last bits decide, and with them which potentials a query gets.
+    An inner product of d terms is off by at most $(d + 3) u$ of the product of the sizes. With S
+    and T the largest $|x_i - x_0|$ and $|z_i - z_0| + |l| |x_i - x_0|$, an edge $w_{ij}$ is off by
+    $2 (d + 7) u\, (S T + T^2 / M)$, and its addition to a path, none of which is longer than an
+    edge before a positive cycle is found, by a few u of that. The weights of paths rise with those
+    of edges, computed too: a bisection that ends at the same step with twice all this added and
+    taken has met the same answers all the way, and so has every one between.
+
+    Args:
+        x: Neighbors, `(batch, K, d)`.
+        z: Their features, `(batch, K, d)`.
+        smoothness: L, a float greater than `convexity`.
+        convexity: l, a float.
+        smoothness_step: d1, non-negative float.
+        convexity_step: d2, non-negative float.
+        max_steps: Positive integer at which to stop relaxing.
+
+    Returns:
+        Boolean `(batch,)`.
+
+    Example:
+
+    >>> x = ops.convert_to_tensor([[[0.0], [1.0]]])
+    >>> [bool(settled(x, x, smoothness)[0]) for smoothness in (1.1, 1.0 - 0.75e-9)]
+    [True, False]
+    """
+    delta, curvature = reduced_space.differences(x, z), _curvature(smoothness, convexity)
+    unit = 2.0 * (x.shape[-1] + 9) * resolution(delta.x)
+    spreads = [ops.sqrt(ops.max(ops.sum(ops.square(p), axis=-1), axis=-1)) for p in delta]
+
+    def lost(t):
+        bent = spreads[1] + (abs(convexity) + convexity_step * t) * spreads[0]
+        wide = curvature + (smoothness_step + convexity_step) * t
+        return unit * bent * (spreads[0] + bent / wide)
+
+    relaxations = smoothness_step, convexity_step, max_steps
+    _, low = _relax(delta, curvature, convexity, *relaxations, lambda t: -lost(t))
+    _, high = _relax(delta, curvature, convexity, *relaxations, lost)
+    same = ops.equal(low.feasible, high.feasible)
+    return ops.logical_and(same, ops.equal(low.steps, high.steps))
 
 
 def _curvature(smoothness, convexity):
@@ -276,11 +325,19 @@ def _curvature(smoothness, convexity):
     return per_problem(smoothness, 1) - per_problem(convexity, 1)
 
 
-def _relax(delta, curvature, convexity, smoothness_step, convexity_step, max_steps):
+def _relax(
+    delta,
+    curvature,
+    convexity,
+    smoothness_step,
+    convexity_step,
+    max_steps,
+    added=lambda t: None,
+):
     """Returns the unrelaxed reduced problem and potentials of the first feasible relaxation."""
     reduced = reduced_space.reduce(delta, convexity)
     if smoothness_step + convexity_step == 0:
-        return reduced, reduced_space.solve_conditions(reduced, curvature)
+        return reduced, reduced_space.solve_conditions(reduced, curvature, added(0.0))
     xx = reduced_space.gram(delta.x, delta.x) if convexity_step else None
     found = reduced_space.relax_conditions(
         reduced,
@@ -289,6 +346,7 @@ def _relax(delta, curvature, convexity, smoothness_step, convexity_step, max_ste
         smoothness_step=smoothness_step,
         convexity_step=convexity_step,
         max_steps=max_steps,
+        added=added,
     )
     return reduced, found
 

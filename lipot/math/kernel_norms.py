@@ -6,6 +6,7 @@ from keras import ops
 
 from lipot.backend import vjp
 from lipot.math import orthogonal
+from lipot.math.scaling import largest_entry
 
 
 def rounding_allowance(rank, shape, dtype, error_norm=1.0):
@@ -39,9 +40,12 @@ def divide_by_norm(kernel, axis, compute_dtype):
     Returns:
         Tensor like `kernel`, of norm at most one; zero stays zero.
     """
-    norm = ops.sqrt(ops.sum(ops.square(kernel), axis=axis, keepdims=True))
+    kernel = kernel / largest_entry(kernel, axis)
+    square = ops.sum(ops.square(kernel), axis=axis, keepdims=True)
+    # The root has no slope at zero.
+    norm = ops.sqrt(ops.where(square > 0.0, square, ops.ones_like(square)))
     unit_roundoff = {"float16": 2.0**-11, "bfloat16": 2.0**-8}.get(compute_dtype, 2.0**-22)
-    return kernel / (ops.maximum(norm, 1e-30) * (1.0 + 2.0 * unit_roundoff))
+    return kernel / (norm * (1.0 + 2.0 * unit_roundoff))
 
 
 def power_step(linear_map, kernel, image):

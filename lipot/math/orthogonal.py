@@ -12,6 +12,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from lipot.math.scaling import largest_entry
+
 
 class SpectralNorm(NamedTuple):
     """Result of a power iteration.
@@ -107,8 +109,11 @@ def cholesky(matrix, ridge=1e-7):
     """
     if matrix.shape[-2] < matrix.shape[-1]:
         return transposed(cholesky(transposed(matrix), ridge))
+    matrix = matrix / largest_entry(matrix, axis=(-2, -1))
     gram = ops.matmul(transposed(matrix), matrix)
     mean = ops.mean(ops.diagonal(gram, axis1=-2, axis2=-1), axis=-1)[..., None, None]
+    # Of a zero matrix there is nothing to factorize.
+    mean = ops.where(mean > 0.0, mean, ops.ones_like(mean))
     gram = gram + ridge * mean * ops.eye(gram.shape[-1], dtype=gram.dtype)
     lower = ops.cholesky(gram)
     # W L^{-T} = (L^{-1} W^T)^T

@@ -71,10 +71,20 @@ def shift(reduced, xx, convexity):
     return Reduced(reduced.zx - l * xx, reduced.zz - l * both + l * l * xx)
 
 
-def solve_conditions(reduced, curvature):
-    """Solves the difference constraints for one `curvature = L - l` per problem."""
+def solve_conditions(reduced, curvature, added=None):
+    """Solves the difference constraints for one `curvature = L - l` per problem.
+
+    Args:
+        reduced: `Reduced`.
+        curvature: `L - l`, a float or `(batch,)`.
+        added: What to add to the weight of each edge, `(batch,)`, or `None`.
+    """
     slopes, lengths = _constraint_terms(reduced)
     weights = slopes + lengths / (2.0 * per_problem(curvature, 3))
+    if added is not None:
+        weights = weights + added[:, None, None] * (
+            1.0 - ops.eye(weights.shape[-1], dtype=added.dtype)
+        )
     closure = max_plus_closure(weights)
     feasible = closure.worst_cycle <= _tolerance(reduced, curvature)
     # Columns of the closure and negated rows are solutions; so is their mean. Unlike the row
@@ -84,17 +94,20 @@ def solve_conditions(reduced, curvature):
     return ReducedPotentials(u - u[:, :1], feasible, ops.zeros_like(feasible, dtype="int32"))
 
 
-def relax_conditions(reduced, xx, curvature, *, smoothness_step, convexity_step, max_steps):
+def relax_conditions(
+    reduced, xx, curvature, *, smoothness_step, convexity_step, max_steps, added=lambda t: None
+):
     """Finds the fewest steps `(L + t d1, l - t d2)` that make the conditions solvable.
 
-    Feasibility is monotone in t, so galloping and bisection give what counting up would.
+    Feasibility is monotone in t, so galloping and bisection give what counting up would. `added` is
+    that of `solve_conditions`, as a function of t.
     """
     widening = smoothness_step + convexity_step
 
     def at(steps):
         t = ops.cast(steps, reduced.zz.dtype)
         moved = shift(reduced, xx, -convexity_step * t) if convexity_step else reduced
-        return solve_conditions(moved, curvature + widening * t)
+        return solve_conditions(moved, curvature + widening * t, added(t))
 
     def probe(low, high):
         return ops.where(high > max_steps, ops.minimum(2 * low + 2, max_steps), (low + high) // 2)

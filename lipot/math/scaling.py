@@ -30,6 +30,29 @@ def wide_dtype(dtype=None):
     return "float64" if keras.backend.standardize_dtype(dtype) == "float64" else "float32"
 
 
+def largest_entry(tensor, axis=None):
+    """The largest size of an entry, held fixed in derivatives: squares overflow and vanish.
+
+    What a tensor gives that does not depend on its scale is computed from the tensor divided by
+    this, whose squares do neither.
+
+    Args:
+        tensor: Float tensor.
+        axis: Axis or axes to look along, all by default; they stay.
+
+    Returns:
+        A tensor of positive numbers that can be divided by, 1 where every entry is zero.
+
+    Example:
+
+    >>> from keras import ops
+    >>> [float(v) for v in largest_entry(ops.convert_to_tensor([[-2e-30, 0.0], [0.0, 0.0]]), 1)[0]]
+    [2.0000000031710769e-30]
+    """
+    largest = ops.stop_gradient(ops.max(ops.abs(tensor), axis=axis, keepdims=True))
+    return ops.where(largest > 0.0, ops.maximum(largest, 2.0**-126), ops.ones_like(largest))
+
+
 def scale(tensor, factor, dtype=None):
     """Multiplies by a Python number with a single rounding, to the result's dtype.
 

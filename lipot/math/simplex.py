@@ -21,7 +21,7 @@ class SimplexSolution(NamedTuple):
     gap: Any
 
 
-def maximize_on_simplex(linear, gram):
+def maximize_on_simplex(linear, gram, max_exchanges=None):
     r"""Solves one small quadratic program over the simplex for every batch entry.
 
     $$ \max_{\lambda \ge 0,\; \sum_i \lambda_i = 1}\; b \cdot \lambda
@@ -40,9 +40,11 @@ def maximize_on_simplex(linear, gram):
     Args:
         linear: `b`, float tensor `(batch, K)`.
         gram: `G`, symmetric positive semidefinite, `(batch, K, K)`.
+        max_exchanges: Exchanges after which to stop, by default 64 K + 256: an end for what rounds
+            in circles, many times what data was seen to need.
 
     Returns:
-        A `SimplexSolution`.
+        A `SimplexSolution`, whose `gap` tells where it was stopped before.
 
     Example:
 
@@ -54,7 +56,7 @@ def maximize_on_simplex(linear, gram):
     [1.0, 0.0]
     """
     frozen_linear, frozen_gram = ops.stop_gradient(linear), ops.stop_gradient(gram)
-    state = _run(frozen_linear, frozen_gram)
+    state = _run(frozen_linear, frozen_gram, max_exchanges)
     face = state.basic
     weights = ops.where(face, ops.maximum(state.rhs, 0.0), 0.0)
     weights = ops.stop_gradient(weights / ops.sum(weights, axis=-1, keepdims=True))
@@ -86,7 +88,7 @@ class _State(NamedTuple):
     running: Any
 
 
-def _run(linear, gram):
+def _run(linear, gram, most=None):
     count = gram.shape[-1]
     start, scale = _start_at_best_vertex(linear, gram)
     eps = resolution(linear)
@@ -99,9 +101,8 @@ def _run(linear, gram):
     def step(*state):
         return tuple(_exchange(_State(*state), enough, smallest_pivot))
 
-    return _State(
-        *ops.while_loop(unfinished, step, tuple(start), maximum_iterations=8 * count + 16)
-    )
+    most = 64 * count + 256 if most is None else most
+    return _State(*ops.while_loop(unfinished, step, tuple(start), maximum_iterations=most))
 
 
 def _start_at_best_vertex(linear, gram):

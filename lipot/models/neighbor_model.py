@@ -17,7 +17,7 @@ from lipot.models.neighbor_memory import NeighborMemory
 from lipot.models.parts import with_parts
 from lipot.models.point_files import PointWriter
 from lipot.models.search import SEARCHES, BlockSearch, check_faiss
-from lipot.models.training_points import flat_rows, training_points, unseen
+from lipot.models.training_points import as_float, flat, flat_rows, training_points, unseen
 
 
 class NeighborModel(keras.Model):
@@ -149,10 +149,12 @@ class NeighborModel(keras.Model):
         settings = {"verbose": verbose, "steps": steps, "callbacks": callbacks}
         return padded(super().predict, x, batch_size, **settings)
 
-    def evaluate(self, *args, **kwargs):
+    def evaluate(self, x=None, *args, **kwargs):
         """As in Keras."""
         self._check_adapted()
-        return super().evaluate(*args, **kwargs)
+        if isinstance(x, np.ndarray) and len(x):
+            self._check_queries(x)
+        return super().evaluate(x, *args, **kwargs)
 
     def features(self, x, *, batch_size=256):
         """Computes the features that `combine` gives, before the head.
@@ -285,9 +287,12 @@ class NeighborModel(keras.Model):
         return indices
 
     def _embed(self, inputs):
-        embedded = inputs if self.embedding is None else self.embedding(inputs, training=False)
+        embedded = self._embedded(inputs)
         self._check_shape("inputs", embedded.shape)
         return embedded
+
+    def _embedded(self, inputs):
+        return inputs if self.embedding is None else self.embedding(inputs, training=False)
 
     def _nearest(self, inputs, embedded, count=None):
         """Searches next to inputs that are embedded already, where that is what is searched."""
@@ -350,13 +355,15 @@ class NeighborModel(keras.Model):
         elif x.shape[1:] not in self._met_shapes:
             point = as_float(x[:1])
             self._code(point, self._embed(point))
+            if any(len(shape) != x.ndim - 1 for shape in self._met_shapes):
+                # A program that has met several ranks knows none, and layers need one.
+                forget_programs(self)
             self._met_shapes.add(x.shape[1:])
 
     def _learn(self, batch):
         """What is stored of some points: flat rows, their features and codes; and a shape."""
         # Not `_embed`: what was stored before may have had another shape.
-        inputs = ops.convert_to_tensor(batch)
-        embedded = inputs if self.embedding is None else self.embedding(inputs, training=False)
+        embedded = self._embedded(ops.convert_to_tensor(batch))
         features = self.backbone(embedded, training=False)
         shape = tuple(embedded.shape[1:])
         if shape != tuple(features.shape[1:]):
@@ -373,13 +380,13 @@ class NeighborModel(keras.Model):
     def _over_batches(self, name, answer, x, batch_size, check=None):
         self._check_adapted()
         check = self._check_queries if check is None else check
-        if name not in self._programs:
-            self._programs[name] = backend.compile_over(self, answer)
-        run = self._programs[name]
         parts = []
         for batch, _ in Points(x).batches(batch_size):
             check(batch)
-            parts.append(run(np.asarray(batch, "float32")))
+            # The check may have given up the programs.
+            if name not in self._programs:
+                self._programs[name] = backend.compile_over(self, answer)
+            parts.append(self._programs[name](np.asarray(batch, "float32")))
         return keras.tree.map_structure(
             lambda *leaves: np.concatenate([ops.convert_to_numpy(leaf) for leaf in leaves]), *parts
         )
@@ -387,13 +394,3 @@ class NeighborModel(keras.Model):
     def forget_own_programs(self):
         """Has what `features`, `nearest` and the like compiled be compiled anew."""
         self._index, self._programs, self._met_shapes = None, {}, set()
-
-
-def as_float(inputs):
-    """Returns inputs of any number type in the one that a `NeighborModel` computes in."""
-    return ops.cast(ops.convert_to_tensor(inputs), "float32")
-
-
-def flat(values):
-    """Returns values as one row for each point, `(n, ...) -> (n, d)`."""
-    return ops.reshape(values, (ops.shape(values)[0], -1))

@@ -9,7 +9,8 @@ from keras import ops
 from lipot import checks
 from lipot.layers.convex_interpolation import ConvexInterpolation
 from lipot.math.steepness import steepest_change
-from lipot.models.neighbor_model import NeighborModel, flat
+from lipot.models.neighbor_model import NeighborModel
+from lipot.models.training_points import flat
 
 
 class Neighborhood(NamedTuple):
@@ -21,6 +22,7 @@ class Neighborhood(NamedTuple):
         weights: Of each neighbor in the feature, `(n, K)`.
         feasible: Whether a relaxation of the conditions (15) was solvable, `(n,)`.
         steps: Relaxations that took, `(n,)`.
+        gap: Bound of how far the value of (16) is from its optimum, `(n,)`.
     """
 
     indices: Any
@@ -28,6 +30,7 @@ class Neighborhood(NamedTuple):
     weights: Any
     feasible: Any
     steps: Any
+    gap: Any
 
 
 @keras.saving.register_keras_serializable(package="lipot")
@@ -152,7 +155,7 @@ class OTAD(NeighborModel):
             arranged = ops.take_along_axis(found.indices, order, axis=1)
             solved = self.interpolation.solve(query, *self.memory.take(arranged))
             weights = ops.take_along_axis(solved.weights, ops.argsort(order, axis=1), axis=1)
-            return Neighborhood(*found, weights, solved.feasible, solved.steps)
+            return Neighborhood(*found, weights, solved.feasible, solved.steps, solved.gap)
 
         return self._over_batches("neighborhoods", look, x, batch_size)
 

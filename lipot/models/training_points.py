@@ -24,6 +24,16 @@ def training_points(batch):
     return batch
 
 
+def as_float(inputs):
+    """Returns inputs of any number type in the one that a `NeighborModel` computes in."""
+    return ops.cast(ops.convert_to_tensor(inputs), "float32")
+
+
+def flat(values):
+    """Returns values as one row for each point, `(n, ...) -> (n, d)`."""
+    return ops.reshape(values, (ops.shape(values)[0], -1))
+
+
 def flat_rows(values):
     """Flat float32 rows of a tensor, as an array."""
     values = ops.convert_to_numpy(values)

@@ -6,6 +6,7 @@ from keras import ops
 
 from lipot import backend
 from lipot.math import interpolation, interpolation_reference
+from lipot.math.precision import widest_float
 from tests.math.neighborhoods import KINDS, sample
 
 SETTINGS = [(2.0, 0.0), (1.5, 0.4)]
@@ -265,3 +266,17 @@ def test_smoothness_must_exceed_convexity():
     x = np.zeros((1, 2, 2))
     with pytest.raises(ValueError, match="argument `smoothness`.*smoothness=1.0, convexity=1.0"):
         interpolation.potentials(x, x, 1.0, 1.0)
+
+
+@pytest.mark.skipif(widest_float() != "float64", reason="The margin of rounding is that of float64")
+def test_where_last_bits_decide_on_feasibility_is_told():
+    # The cycle of (0, 0) and (1, c) weighs c (c / L - 1), and the recursion goes round it twice.
+    # 1e-9 (c / (2 L) + 1) c is rounding: the conditions hold from L = c / (1 + 0.75e-9) on.
+    x = ops.convert_to_tensor([[[0.0], [1.0]]])
+    for relative, alike in ((0.80e-9, True), (0.75e-9, False), (0.70e-9, True)):
+        for smoothness, steps in ((4.0, 0.0), (3.0, 0.25)):
+            # With steps the fourth is the one in question.
+            shift = 4.0 - 4.0 / (1.0 + relative)
+            given = {"smoothness_step": steps, "convexity_step": 0.0}
+            told = interpolation.settled(x, 4.0 * x, smoothness - shift, **given)
+            assert bool(told[0]) == alike, (relative, steps)

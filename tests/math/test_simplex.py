@@ -55,6 +55,23 @@ def test_agrees_with_clarabel():
         np.testing.assert_allclose(weights[i], variable.value, atol=1e-7)
 
 
+@pytest.mark.parametrize("exchanges", [1, 4, None])
+def test_the_gap_tells_how_far_from_the_optimum_it_stopped(exchanges):
+    cp = pytest.importorskip("cvxpy")
+    linear, gram = problems("generic", batch=6, count=8, dimension=12)
+    found = maximize_on_simplex(*map(ops.convert_to_tensor, (linear, gram)), exchanges)
+    weights, gap = np.asarray(found.weights), np.asarray(found.gap)
+    reached = np.sum(linear * weights, 1) - 0.5 * np.einsum("bi,bij,bj->b", weights, gram, weights)
+    for i in range(len(linear)):
+        variable = cp.Variable(8, nonneg=True)
+        value = linear[i] @ variable - 0.5 * cp.quad_form(variable, cp.psd_wrap(gram[i]))
+        optimum = cp.Problem(cp.Maximize(value), [cp.sum(variable) == 1]).solve(
+            solver=cp.CLARABEL, tol_gap_abs=1e-12, tol_gap_rel=1e-12, tol_feas=1e-12
+        )
+        assert optimum - reached[i] <= gap[i] + 1e-9
+    assert (gap.max() > 1e-2) == (exchanges is not None)
+
+
 def test_projection_on_the_simplex_by_hand():
     # With G the identity the maximizer is the Euclidean projection of b.
     linear = ops.convert_to_tensor([[0.4, 0.8, -5.0], [0.0, 0.0, 0.0]], dtype="float64")

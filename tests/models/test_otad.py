@@ -353,6 +353,8 @@ def test_what_is_asked_of_parts_knows_their_weights_as_they_are():
     [
         (lambda model, x: model.features(x, batch_size=0), "batch_size"),
         (lambda model, x: model.nearest(x, count=0), "count"),
+        (lambda model, x: model.predict(x[:0]), "x"),
+        (lambda model, x: model.features(x[:0]), "x"),
         (lambda model, x: model.local_lipschitz(x, steps=-1), "steps"),
         (lambda model, x: InterpolationData(model, x, batch_size=0), "batch_size"),
         (lambda model, x: InterpolationData("model", x), "otad"),
@@ -382,3 +384,17 @@ def test_queries_shaped_unlike_the_points_are_refused(ask):
 def test_a_point_alone_has_no_neighbor():
     with pytest.raises(ValueError, match="stores only one"):
         OTAD(*network()).adapt(points(1)).without_itself(points(1))
+
+
+def test_an_embedding_that_takes_several_ranks_gets_a_program_for_each():
+    model = adapted(embedding=keras.layers.Flatten())
+    queries = points(6, seed=1)
+    expected = model.features(queries)
+    logits, _ = to_numpy(model.head(expected)), model.compile(loss="mse")
+    for shape in ((6, 2, 2), (6, 4), (6, 1, 2, 2), (6, 2, 2)):
+        given = queries.reshape(shape)
+        np.testing.assert_allclose(model.features(given), expected, atol=1e-6)
+        np.testing.assert_allclose(model.predict(given, verbose=0), logits, atol=1e-6)
+        assert model.evaluate(given, logits, verbose=0) < 1e-10
+    with pytest.raises(ValueError, match="embedding is of shape"):
+        model.predict(queries[:, :3], verbose=0)
