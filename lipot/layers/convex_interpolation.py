@@ -86,14 +86,13 @@ class ConvexInterpolation(FixedArguments, keras.layers.Layer):
     def solve(self, query, neighbors, features):
         """Returns the whole `Interpolation`: gradient, weights, feasibility and steps."""
         arguments = self.smoothness, self.convexity
-        return interpolate(query, neighbors, features, *arguments, **self._relaxations)
+        return interpolate(query, neighbors, features, *arguments, **self._relaxations())
 
     def settled(self, neighbors, features):
         """Says where all programs relax the conditions (15) by as many steps, `(batch,)`."""
         arguments = self.smoothness, self.convexity
-        return settled(neighbors, features, *arguments, **self._relaxations)
+        return settled(neighbors, features, *arguments, **self._relaxations())
 
-    @property
     def _relaxations(self):
         return {
             "smoothness_step": self.smoothness_step,

@@ -46,8 +46,9 @@ def largest_entry(tensor, axis=None):
     Example:
 
     >>> from keras import ops
-    >>> [float(v) for v in largest_entry(ops.convert_to_tensor([[-2e-30, 0.0], [0.0, 0.0]]), 1)[0]]
-    [2.0000000031710769e-30]
+    >>> rows = ops.convert_to_tensor([[-3.0, 2.0], [0.0, 0.0]])
+    >>> [float(row[0]) for row in largest_entry(rows, axis=1)]
+    [3.0, 1.0]
     """
     largest = ops.stop_gradient(ops.max(ops.abs(tensor), axis=axis, keepdims=True))
     return ops.where(largest > 0.0, ops.maximum(largest, 2.0**-126), ops.ones_like(largest))

@@ -204,7 +204,7 @@ REFUSED = {
     "labels of another shape": ({"y": np.eye(3)[Y]}, r"`y`. Expected shape \(6,\) or \(6, 2\)"),
     "unknown class": ({"y": Y + 1}, "`y`. Expected class numbers from 0 to 1"),
     "outside": ({"x": X + 0.5, "clip_values": (0, 1)}, "`x`. Expected values between 0 and 1"),
-    "unknown range": ({"clip_values": None}, "`clip_values`. Expected the pair"),
+    "unknown range": ({"clip_values": None}, "`clip_values`. Expected the least and the greatest"),
     "norm": ({"norm": 1}, r'`norm`. Expected 2 \(or "l2"\) or "inf"'),
     "eps": ({"eps": [0.1, -1]}, "`eps`. Expected a positive number"),
     "no eps": ({"eps": []}, "`eps`. Expected a positive number"),
