@@ -386,9 +386,9 @@ def test_a_point_alone_has_no_neighbor():
         OTAD(*network()).adapt(points(1)).without_itself(points(1))
 
 
+@pytest.mark.slow
 def test_an_embedding_that_takes_several_ranks_gets_a_program_for_each():
-    model = adapted(embedding=keras.layers.Flatten())
-    queries = points(6, seed=1)
+    model, queries = adapted(embedding=keras.layers.Flatten()), points(6, seed=1)
     expected = model.features(queries)
     logits, _ = to_numpy(model.head(expected)), model.compile(loss="mse")
     for shape in ((6, 2, 2), (6, 4), (6, 2, 2)):

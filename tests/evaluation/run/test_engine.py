@@ -99,6 +99,7 @@ def test_an_attack_that_broke_off_outside_the_ball_says_so():
     assert report.evaluations[0].broken_by[0.07].tolist() == [0, STANDS, STANDS]
 
 
+@pytest.mark.slow
 def test_the_whole_report_of_a_model_with_no_answers():
     model, _ = with_gap()
     x = np.random.default_rng(0).uniform((0.65, 0.0), 1.0, (24, 2)).astype("float32")

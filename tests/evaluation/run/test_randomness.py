@@ -181,7 +181,7 @@ def noisy_linear(noise=0.5):
     return model, x, (side < 0.0).astype(int), worst
 
 
-@pytest.mark.parametrize("attack", ["pgd", "apgd"])
+@pytest.mark.parametrize("attack", ["pgd", pytest.param("apgd", marks=pytest.mark.slow)])
 def test_no_lucky_draw_ends_an_attack_on_a_random_model(attack):
     model, x, y, worst = noisy_linear()
     how = {**QUIET, "attacks": [attack]}
