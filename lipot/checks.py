@@ -10,6 +10,7 @@ import numpy as np
 
 # What to do about labels that are names, or numbers that do not count from 0.
 NUMBERED = "np.unique(y, return_inverse=True)[1]"
+CLASS_NUMBERS = f"class numbers, which {NUMBERED} makes of names"
 
 
 def positive_float(name: str, value: Any, most: float | None = None) -> float:
@@ -338,7 +339,7 @@ def labels(y: Any, samples: int, classes: int) -> np.ndarray:
     if not one_hot and y.shape not in ((samples,), (samples, 1)):
         raise refused("y", f"shape ({samples},) or ({samples}, {classes})", f"shape {y.shape}")
     if y.dtype.kind not in "biuf":
-        raise refused("y", f"class numbers, which {NUMBERED} makes of names", f"dtype {y.dtype}")
+        raise refused("y", CLASS_NUMBERS, f"dtype {y.dtype}")
     if not np.all(np.isfinite(y)):
         raise refused("y", "finite numbers", f"{np.sum(~np.isfinite(y))} NaN or infinite values")
     return _from_one_hot(y) if one_hot else _from_numbers(y.reshape(samples), classes)

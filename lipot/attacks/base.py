@@ -141,8 +141,7 @@ def _check_labels(x, y):
     if y is None:
         return
     if isinstance(y, np.ndarray) and y.dtype.kind in "USO":
-        expected = f"class numbers, which {checks.NUMBERED} makes of names"
-        raise checks.refused("y", expected, f"dtype {y.dtype}")
+        raise checks.refused("y", checks.CLASS_NUMBERS, f"dtype {y.dtype}")
     points, labels = (ops.shape(ops.convert_to_tensor(values))[0] for values in (x, y))
     if isinstance(points, int) and isinstance(labels, int) and points != labels:
         raise checks.refused("y", f"one label for each of the {points} inputs", f"{labels} labels")

@@ -33,6 +33,7 @@ from lipot.math.frequency_search import TOLERANCE as SEARCH_TOLERANCE
 from lipot.math.gram_spectrum import largest_gram_eigenvalue
 from lipot.math.gram_tensors import gram_tensors
 from lipot.math.rounding import UP, spectral_norm
+from lipot.math.scaling import largest_entry
 from lipot.math.small_images import is_small, small_bound
 
 __all__ = [
@@ -245,15 +246,7 @@ def circular_gram_bound(kernel, input_size, strides=1, dilation=1, twist=0.0):
     Returns:
         A scalar tensor in the kernel's dtype, at least float32. It is 0 for a kernel of zeros.
     """
-    kernel = ops.convert_to_tensor(kernel)
-    kernel = ops.cast(kernel, backend.result_type(kernel.dtype, "float32"))
-    scale = ops.max(ops.abs(kernel))
-    scale = ops.where(scale > 0, scale, ops.ones_like(scale))
-    grams = gram_tensors(kernel / scale, _circle(input_size, strides, dilation), twist)
-    taps, size = math.prod(int(k) for k in kernel.shape[:2]), int(grams.real.shape[-1])
-    margin = 1.0 + 6e-8 * (16.0 + math.sqrt(size * taps))
-    bound = scale * margin * block_norm_bound(grams)
-    return ops.where(ops.any(kernel != 0), bound, ops.zeros_like(bound))
+    return _gram_bound(kernel, _circle(input_size, strides, dilation), twist)
 
 
 def gram_bound(kernel, input_size, strides=1, dilation=1, padding="same"):
@@ -264,22 +257,34 @@ def gram_bound(kernel, input_size, strides=1, dilation=1, padding="same"):
     axes, twists = _frequencies(taps, embedding, *geometry)
     # Of two twists the half one is kept: it steps around the constant image, where the norm of
     # most kernels is attained although no zero-padded input can reach it.
-    return embedding.gain * _gram_bound_on(kernel, axes, twists[-1])
+    return embedding.gain * _gram_bound_between(kernel, axes, twists[-1])
 
 
 def any_size_gram_bound(kernel, strides=1, dilation=1):
     """Tensor counterpart of `any_size_bound`."""
     axes = _any_size_axes(tuple(int(k) for k in kernel.shape[:2]), strides, dilation)
-    return _gram_bound_on(kernel, axes, 0.0)
+    return _gram_bound_between(kernel, axes, 0.0)
 
 
-def _gram_bound_on(kernel, axes, twist):
-    geometry = zip(*(axis[:3] for axis in axes))
+def _gram_bound(kernel, axes, twist):
+    """`circular_gram_bound` on the frequencies of two axes."""
+    kernel = ops.convert_to_tensor(kernel)
+    kernel = ops.cast(kernel, backend.result_type(kernel.dtype, "float32"))
+    scale = largest_entry(kernel)
+    grams = gram_tensors(kernel / scale, axes, twist)
+    taps, size = math.prod(int(k) for k in kernel.shape[:2]), int(grams.real.shape[-1])
+    margin = 1.0 + 6e-8 * (16.0 + math.sqrt(size * taps))
+    bound = ops.squeeze(scale) * margin * block_norm_bound(grams)
+    return ops.where(ops.any(kernel != 0), bound, ops.zeros_like(bound))
+
+
+def _gram_bound_between(kernel, axes, twist):
+    """`_gram_bound`, raised by what lies between the samples of an axis."""
     factor = math.prod(axis.factor for axis in axes)
     if factor > 1.0:
         # What the proof in float64 may leave above the norm.
         factor *= 1.0 + SEARCH_TOLERANCE
-    return factor * circular_gram_bound(kernel, *geometry, twist)
+    return factor * _gram_bound(kernel, axes, twist)
 
 
 def _circle(input_size, strides, dilation):

@@ -54,7 +54,8 @@ def gram_symbol(kernel, strides, dilation, frequencies):
     matrices = functools.partial(_products, taps)
     once = count * (count + 1) * size * inner
     if size >= PROVE_FROM and once < 8 * frequencies * (size + count) * inner:
-        matrices = functools.partial(_from_correlations, *_correlations(taps, places))
+        pairs = pairs_of_taps(places)
+        matrices = functools.partial(_from_correlations, *_correlations(taps, pairs), pairs)
     return GramSymbol(places, size, matrices)
 
 
@@ -99,30 +100,51 @@ def _products(taps, angles):
         yield blocks @ blocks.conj().transpose(0, 2, 1)
 
 
-def _correlations(taps, places):
-    """`C_t` for one of each `t` and `-t`: `C_0`, `C_t + C_t^T`, `C_t^T - C_t`, pairs of taps."""
-    count, size, _ = taps.shape
-    sums, pairs = {}, {}
-    for a in range(count):
-        for b in range(a, count):
-            # The places ascend, so that of the shifts t and -t just one is here.
-            shift = tuple(places[b] - places[a])
-            sums[shift] = sums.get(shift, 0.0) + taps[a] @ taps[b].T
-            pairs.setdefault(shift, (a, b))
-    center = sums.pop((0, 0))
-    del pairs[0, 0]
-    even, odd = np.empty((2, len(sums), size, size))
-    for c, total, difference in zip(sums.values(), even, odd):
-        np.add(c, c.T, total)
-        np.subtract(c.T, c, difference)
-    even, odd = (values.reshape(len(sums), size * size) for values in (even, odd))
-    return center, even, odd, np.array(list(pairs.values()), "int64").reshape(-1, 2).T
+class Pairs(NamedTuple):
+    """Pairs of taps, one of each `(a, b)` and `(b, a)`.
+
+    Attributes:
+        first: Indices of the first tap, like `second`.
+        second: Indices of the second.
+        shift: Index of the shift `t` from first to second; 0 is that of the shift 0.
+        example: For each shift the index of a pair that has it.
+    """
+
+    first: Any
+    second: Any
+    shift: Any
+    example: Any
+
+    def shift_angles(self, angles):
+        """Angles `<phi, t>`, `(frequencies, shifts)`, from those of the taps."""
+        one = self.example
+        return angles[:, self.second[one]] - angles[:, self.first[one]]
+
+
+def pairs_of_taps(places):
+    """The `Pairs` of taps at some places, which ascend: of each `t` and `-t` just one is there."""
+    first, second = np.triu_indices(len(places))
+    _, example, shift = np.unique(
+        places[second] - places[first], axis=0, return_index=True, return_inverse=True
+    )
+    return Pairs(first, second, shift.ravel(), example)
+
+
+def _correlations(taps, pairs):
+    """`C_t` for one of each `t` and `-t`: `C_0`, `C_t + C_t^T` and `C_t^T - C_t`."""
+    size = taps.shape[1]
+    sums = np.zeros((len(pairs.example), size, size))
+    for a, b, shift in zip(pairs.first, pairs.second, pairs.shift):
+        sums[shift] += taps[a] @ taps[b].T
+    center, others = sums[0], sums[1:]
+    turned = others.transpose(0, 2, 1)
+    even, odd = ((f(turned, others)).reshape(-1, size * size) for f in (np.add, np.subtract))
+    return center, even, odd
 
 
 def _from_correlations(center, even, odd, pairs, angles):
     """Yields Gram matrices a few at a time, as sums of waves, in the same memory."""
-    first, second = pairs
-    angles = angles[:, second] - angles[:, first]
+    angles = pairs.shift_angles(angles)[:, 1:]
     chunk = min(len(angles), max(1, _BLOCK_ENTRIES // center.size))
     grams = np.empty((chunk, *center.shape), "complex128")
     sums = np.empty((chunk, center.size))

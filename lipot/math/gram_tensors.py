@@ -6,14 +6,12 @@ once for all frequencies. Where there are more of these products than frequencie
 matrix comes from its block.
 """
 
-from typing import Any, NamedTuple
-
 import numpy as np
 from keras import ops
 
 from lipot.math.block_norms import Hermitian, gram_matrices
 from lipot.math.frequency_grids import grid_angles
-from lipot.math.gram_symbol import taps_of_stride_one
+from lipot.math.gram_symbol import pairs_of_taps, taps_of_stride_one
 
 
 def gram_tensors(kernel, axes, twist=0.0):
@@ -31,38 +29,14 @@ def gram_tensors(kernel, axes, twist=0.0):
     strides, dilation = ([axis[i] for axis in axes] for i in (1, 2))
     places, taps = taps_of_stride_one(kernel, strides, dilation, ops)
     angles = grid_angles(places, axes, twist)
-    pairs = _pairs_of_taps(places)
+    pairs = pairs_of_taps(places)
     count, size, inner = (int(n) for n in taps.shape)
     # Two waves of all taps for each block, and three products of its parts.
     blocks = len(angles) * (2 * count + 3 * size) * inner
-    once, waves = len(pairs.first) * size * inner, 2 * len(angles) * len(pairs.gathers) * size
+    once, waves = len(pairs.first) * size * inner, 2 * len(angles) * len(pairs.example) * size
     if once + waves < blocks:
         return _from_correlations(taps, pairs, angles)
     return _from_blocks(taps, angles)
-
-
-class _Pairs(NamedTuple):
-    """Pairs of taps, one of each `(a, b)` and `(b, a)`.
-
-    Attributes:
-        first: Indices of the first tap, like `second`.
-        second: Indices of the second.
-        gathers: Booleans, `(shifts, pairs)`: which pairs have a shift `t` from first to second.
-        center: Booleans `(shifts,)`: which shift is 0.
-    """
-
-    first: Any
-    second: Any
-    gathers: Any
-    center: Any
-
-
-def _pairs_of_taps(places):
-    # The places ascend, so that of the shifts t and -t just one is here.
-    first, second = np.triu_indices(len(places))
-    shifts, shift_of = np.unique(places[second] - places[first], axis=0, return_inverse=True)
-    gathers = np.arange(len(shifts))[:, None] == shift_of.ravel()
-    return _Pairs(first, second, gathers, (shifts == 0).all(axis=1))
 
 
 def _from_blocks(taps, angles):
@@ -77,14 +51,13 @@ def _from_correlations(taps, pairs, angles):
     _, size, _ = (int(n) for n in taps.shape)
     second = ops.transpose(ops.take(taps, pairs.second, 0), (0, 2, 1))
     products = ops.matmul(ops.take(taps, pairs.first, 0), second)
-    sums = _waves(pairs.gathers, ops.reshape(products, (-1, size * size)))
+    gathers = np.arange(len(pairs.example))[:, None] == pairs.shift
+    sums = _waves(gathers, ops.reshape(products, (-1, size * size)))
     turned = ops.transpose(ops.reshape(sums, (-1, size, size)), (0, 2, 1))
     turned = ops.reshape(turned, sums.shape)
-    # The angle of a shift is that of any pair.
-    one = pairs.gathers.argmax(axis=1)
-    cosines, sines = _both(angles[:, pairs.second[one]] - angles[:, pairs.first[one]])
+    cosines, sines = _both(pairs.shift_angles(angles))
     # The shift 0 is its own opposite, and would count twice.
-    cosines = np.where(pairs.center, 0.5, cosines)
+    cosines[:, 0] = 0.5
     return Hermitian(
         ops.reshape(_waves(cosines, sums + turned), (-1, size, size)),
         ops.reshape(_waves(sines, turned - sums), (-1, size, size)),

@@ -181,8 +181,8 @@ def check_numbers(name, array):
     """Raises where an array of NumPy holds no numbers."""
     # V is how NumPy names the kind of a bfloat16.
     if isinstance(array, np.ndarray) and array.dtype.kind not in "biufV":
-        labels = f"class numbers, which {checks.NUMBERED} makes of names"
-        raise checks.refused(name, labels if name == "y" else "numbers", f"dtype {array.dtype}")
+        expected = checks.CLASS_NUMBERS if name == "y" else "numbers"
+        raise checks.refused(name, expected, f"dtype {array.dtype}")
 
 
 def _check_rows(y):

@@ -13,7 +13,8 @@ def test_both_ways_to_the_gram_matrices_agree(entries, monkeypatch):
     places, taps = gram_symbol.taps_of_stride_one(kernel, (2, 1), (1, 2))
     angles = np.random.default_rng(1).uniform(-9, 9, (11, 2)) @ places.T
     straight = np.concatenate(list(gram_symbol._products(taps, angles)))
-    correlations = gram_symbol._correlations(taps, places)
+    pairs = gram_symbol.pairs_of_taps(places)
+    correlations = (*gram_symbol._correlations(taps, pairs), pairs)
     # One memory serves all of them in turn.
     source = gram_symbol._from_correlations(*correlations, angles)
     correlated = np.concatenate([grams.copy() for grams in source])

@@ -38,7 +38,7 @@ def test_their_eigenvalues_are_the_squared_singular_values(strides, dilation, ch
         one = {
             "blocks": lambda: gram_tensors._from_blocks(taps, angles),
             "correlations": lambda: gram_tensors._from_correlations(
-                taps, gram_tensors._pairs_of_taps(places), angles
+                taps, gram_tensors.pairs_of_taps(places), angles
             ),
         }
         grams = one[way]()
