@@ -100,12 +100,17 @@ def _copied(images, axis, opposite, near, padding):
     return part if padding == "circular" else ops.flip(part, axis)
 
 
+def most_copied(size, padding):
+    """How many pixels a padding that copies can add at an end of an axis, each of them once."""
+    # A reflection leaves the border itself out.
+    return size - 1 if padding == "reflect" else size
+
+
 def _check_room(size, amount, padding):
     """Raises where pixels would be copied more than once: frameworks differ in what they do."""
-    if size is None:
+    if size is None or padding == "constant":
         return
-    # A reflection leaves the border itself out.
-    room = {"constant": amount, "reflect": size - 1}.get(padding, size)
+    room = most_copied(size, padding)
     if amount > room:
         raise ValueError(
             f"Invalid value received for argument `images`. Expected at least "

@@ -10,7 +10,7 @@ from lipot.math import convolution
 from lipot.math.block_orthogonal import autocorrelation_bound
 from lipot.math.linear_maps.images import ImageMap, is_tight
 from lipot.math.norms import largest_sum
-from lipot.math.padding import explicit_amounts, explicit_widths, pad_spatial
+from lipot.math.padding import explicit_amounts, explicit_widths, most_copied, pad_spatial
 
 _ZEROS = ("same", "valid", "constant", "causal")
 
@@ -63,10 +63,11 @@ class Conv2D(ImageMap):
         """Raises for an image that the padding would have to copy more than once."""
         if self.padding not in ("circular", "reflect", "symmetric"):
             return
-        # A reflection leaves the border itself out.
-        spare = 1 if self.padding == "reflect" else 0
         amounts = explicit_amounts(self.extents, self.padding)
-        if any(n is not None and amount + spare > n for amount, n in zip(amounts, size)):
+        if any(
+            n is not None and amount > most_copied(n, self.padding)
+            for amount, n in zip(amounts, size)
+        ):
             raise ValueError(
                 f"Invalid value received for argument `kernel_size`. Expected at most twice "
                 f"the image size {size} with padding={self.padding!r}. "
