@@ -87,8 +87,14 @@ def test_zeros():
 
 @pytest.mark.parametrize("guess", [1e-6, 0.5, 0.99, 1.0, 1.1, 40.0])
 def test_a_wrong_guess_costs_tightness_alone(guess, monkeypatch):
-    found = block_norms._found
-    monkeypatch.setattr(block_norms, "_found", lambda *searched: guess * found(*searched))
+    def guessed(*searched):
+        found, promising = search(*searched)
+        return guess * found, promising
+
+    search = block_norms._found
+    monkeypatch.setattr(block_norms, "_found", guessed)
+    # A program that was traced before knows nothing of the guess.
+    monkeypatch.setattr(block_norms.backend, "traced_for_all_sizes", lambda function: function)
     blocks = random_blocks(30, 8, 8)
     # An eigenvalue is overshot by as much as the guess misses, or by all of what it is too large.
     most = max(guess, 2.0 - guess) ** 0.5
