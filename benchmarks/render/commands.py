@@ -50,7 +50,7 @@ COMMANDS = {
         "measure.training.timed_cifar10 pyramid --minutes 18.2 --learning-rate 7.9e-3"
     ),
     "pyramid_cifar10_recipe": "measure.training.timed_cifar10 pyramid --minutes 14.8",
-    "purifiers": "measure.training.purifiers --minutes 4 --only NAME --points IMAGES",
+    "purifiers": "measure.training.purifiers --minutes MINUTES --only NAME --points IMAGES",
     "shared_evaluation": "measure.attacks.shared_evaluation",
     "soundness": "measure.attacks.soundness",
     "streamed_certify": "measure.speed.streamed_certify",

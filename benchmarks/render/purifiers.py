@@ -32,24 +32,28 @@ def _table(record):
         [
             "no purifier" if name == "none" else f"`{name}`",
             row["points"],
+            f"{row['training minutes']:.0f} min",
             shown(row["clean"]),
-            *(shown(_left(name, row, attack).get(eps)) for eps in radii for attack in ATTACKS),
+            *(_left(name, row, attack, eps) for eps in radii for attack in ATTACKS),
         ]
         for name, row in record["figures"].items()
     ]
     caption = (
-        f"Test images of MNIST, l-infinity, seed {settings['seed']}, {settings['minutes']:g} "
-        f"minutes for training a purifier, on one core (`{command_of(RESULT)}`, "
-        f"{record['date']}). A dash was not measured."
+        f"Test images of MNIST, l-infinity, seed {settings['seed']}, on one core "
+        f"(`{command_of(RESULT)}`, {record['date']}). A dash was not measured."
     )
-    return f"{markdown_table(['purifier', 'images', 'clean', *columns], rows)}\n\n{caption}"
+    header = ["purifier", "images", "trained", "clean", *columns]
+    return f"{markdown_table(header, rows)}\n\n{caption}"
 
 
-def _left(name, row, attack):
-    """What an attack leaves, where it followed the derivative that its column promises."""
-    through = row.get(attack, {}).get("derivative of the purifier")
-    promised = name == "none" or attack == "bpda" or through == "exact"
-    return robust(row, attack) if promised else {}
+def _left(name, row, attack, eps):
+    """What an attack leaves, and where it took another derivative than its column says, which."""
+    left = shown(robust(row, attack).get(eps))
+    through = row.get(attack, {}).get("derivative of the purifier", "exact")
+    if name == "none" or attack == "bpda" or through == "exact":
+        return left
+    # Without the true derivative PGD is BPDA, whose column stands beside it.
+    return "–" if attack == "eot_pgd" else f"{left} (BPDA)"
 
 
 if __name__ == "__main__":
