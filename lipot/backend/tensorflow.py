@@ -95,11 +95,10 @@ class TensorFlowEngine(Engine):
         return call
 
     def _traced_once(self, function):
-        # Inlined, each call would be optimized for itself.
-        return self._program(function, experimental_attributes={"_noinline": True})
+        return functools.partial(self._called_as_traced, self._kept_apart(function))
 
     def _traced_for_all_sizes(self, function):
-        program = self._traced_once(function)
+        program = self._kept_apart(function)
 
         @functools.cache
         def trace(*kinds):
@@ -109,9 +108,27 @@ class TensorFlowEngine(Engine):
         def call(*tensors):
             # A call takes the most general trace that fits it.
             trace(*((len(tensor.shape), tensor.dtype) for tensor in tensors))
-            return program(*tensors)
+            return self._called_as_traced(program, *tensors)
 
         return call
+
+    def _kept_apart(self, function):
+        # Inlined, each call would be optimized for itself.
+        return self._program(function, experimental_attributes={"_noinline": True})
+
+    def _called_as_traced(self, program, *tensors):
+        """Calls a program that is kept apart, without a pass of TensorFlow's optimizer over it.
+
+        TensorFlow makes that pass anew for each call in a graph, and its first run takes longer
+        for it; later runs gain nothing.
+        """
+        optimizer, name = self.tf.config.optimizer, "disable_meta_optimizer"
+        before = optimizer.get_experimental_options()[name]
+        optimizer.set_experimental_options({name: True})
+        try:
+            return program(*tensors)
+        finally:
+            optimizer.set_experimental_options({name: before})
 
     def compile_over(self, model, function):
         forward = functools.partial(model, training=False)
