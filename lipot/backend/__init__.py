@@ -33,6 +33,7 @@ from lipot.backend.programs import (
     compiles_loops_well,
     cond,
     few_shapes,
+    hooks_on,
     is_concrete,
     on_host,
     run_lite,
