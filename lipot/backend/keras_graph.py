@@ -13,46 +13,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from lipot.backend.operation_kinds import KINDS
 from lipot.backend.private import inside
-
-# What an operation of `keras.ops` does, by the name of its class.
-_KINDS = {
-    "Add": "sum",
-    "Subtract": "difference",
-    "Negative": "negation",
-    "Relu": "relu",
-    # That of `keras.activations`, which has slopes and limits.
-    "ReLU": "bent",
-    "Multiply": "product",
-    "Divide": "quotient",
-    "TrueDivide": "quotient",
-    "Maximum": "choice",
-    "Minimum": "choice",
-    "Concatenate": "concatenation",
-    "Reshape": "reshape",
-    "GetItem": "slice",
-    "Abs": "absolute",
-    "Absolute": "absolute",
-    "Clip": "clip",
-    "Transpose": "transposition",
-    "Squeeze": "squeeze",
-    "ExpandDims": "expansion",
-    "Sum": "total",
-    "Mean": "mean",
-    "Softmax": "softmax",
-    "Sigmoid": "sigmoid",
-    "Tanh": "tanh",
-    "HardSigmoid": "hard_sigmoid",
-    "HardSilu": "hard_silu",
-    "HardTanh": "hard_tanh",
-    "LogSigmoid": "log_sigmoid",
-    "Relu6": "relu6",
-    "Selu": "selu",
-    "Silu": "silu",
-    "Softplus": "softplus",
-    "Softsign": "softsign",
-    "TanhShrink": "tanh_shrink",
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -194,7 +156,7 @@ def operation_kind(operation: Any) -> str | None:
     """
     if isinstance(operation, keras.layers.Layer) or not is_stock(operation):
         return None
-    return _KINDS.get(type(operation).__name__)
+    return KINDS.get(type(operation).__name__)
 
 
 def set_argument(operation: Any, name: str, value: Any) -> None:
