@@ -124,8 +124,9 @@ def _only_moves(operation, kind, args, before, after):
     if kind == "transposition":
         return operation.axes is not None and operation.axes[0] % len(before) == 0
     if kind == "extremum":
-        # Of values that no other one is taken of.
-        return operation.axis is not None and 0 not in _axes(operation.axis, len(before))
+        # Of values that no other one is taken of, and one number.
+        one = operation.axis is not None and np.ndim(operation.initial) == 0
+        return one and 0 not in _axes(operation.axis, len(before))
     if kind in ("squeeze", "expansion"):
         rank = max(len(before), len(after))
         return operation.axis is not None and 0 not in _axes(operation.axis, rank)
