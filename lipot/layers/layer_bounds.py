@@ -245,7 +245,8 @@ def replaced(layer):
 def _replaced_on_classes(layer_class):
     """Which calls that a class has from Keras or lipot are functions of someone else by now."""
     found = set()
-    for name in ("call", "__call__"):
+    # PyTorch calls the last one in between.
+    for name in ("call", "__call__", "forward"):
         author = next((c for c in layer_class.__mro__ if name in vars(c)), object)
         # The names that a function sees are those of where it was written; a wrapper copies others.
         module = getattr(vars(author).get(name), "__globals__", {}).get("__name__", "")

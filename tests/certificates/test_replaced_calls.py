@@ -11,15 +11,15 @@ import lipot
 from tests.helpers import functional, to_numpy
 
 
-@pytest.mark.parametrize("name, owner", [("__call__", layers.Layer), ("call", None)])
+@pytest.mark.parametrize("name", ["call", "__call__", "forward"])
 @pytest.mark.parametrize("layer_class", [layers.Dense, lipot.layers.SpectralDense, keras.Model])
-def test_a_call_replaced_on_a_class_of_a_library_is_not_its_call(
-    monkeypatch, layer_class, name, owner
-):
+def test_a_call_replaced_on_a_class_of_a_library_is_not_its_call(monkeypatch, layer_class, name):
     layer = layers.Dense(2) if layer_class is keras.Model else layer_class(2)
     model = functional(layer, (4,))
-    owner = owner or type(model if layer_class is keras.Model else layer)
-    owner = next(parent for parent in owner.__mro__ if name in vars(parent))
+    called = type(model if layer_class is keras.Model else layer)
+    owner = next((parent for parent in called.__mro__ if name in vars(parent)), None)
+    if owner is None:
+        pytest.skip("PyTorch alone calls it.")
     own = getattr(owner, name)
 
     @functools.wraps(own)
