@@ -33,7 +33,6 @@ from lipot.backend.programs import (
     compiles_loops_well,
     cond,
     few_shapes,
-    hooks_on,
     is_concrete,
     on_host,
     run_lite,

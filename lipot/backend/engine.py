@@ -90,9 +90,6 @@ class Engine:
     def shards(self):
         return 1
 
-    def hooks_on(self, layer):
-        return set()
-
     def row_shards(self, variable):
         return 1
 

@@ -226,6 +226,27 @@ def all_layers(layer: Any) -> list:
     return list(inside(layer, "_flatten_layers")())
 
 
+def hooks_on(layer: Any) -> set:
+    """By which methods of PyTorch someone hung functions on a layer that its calls run too.
+
+    They may change what it is given, and what it gives. Only there are layers modules that have
+    them; some hang on all modules.
+
+    Example:
+
+    >>> hooks_on(keras.layers.ReLU())
+    set()
+    """
+    modules = sys.modules.get("torch.nn.modules.module")
+    if modules is None or not isinstance(layer, modules.Module):
+        return set()
+    return {
+        f"register_{kind}_hook"
+        for kind in ("forward", "forward_pre")
+        if inside(layer, f"_{kind}_hooks") or inside(modules, f"_global_{kind}_hooks")
+    }
+
+
 def forget_programs(model: Any) -> None:
     """Has `predict` and `evaluate` traced anew: what is no weight may have changed since.
 

@@ -18,26 +18,6 @@ def compile(function):
     return engine.compile(function)
 
 
-def hooks_on(layer):
-    """By which methods of PyTorch someone hung functions on a layer that its calls run too.
-
-    They may change what it is given, and what it gives.
-
-    Args:
-        layer: A layer or model, or an operation, which has none.
-
-    Returns:
-        A set of names, empty elsewhere.
-
-    Example:
-
-    >>> import keras
-    >>> hooks_on(keras.layers.ReLU())
-    set()
-    """
-    return engine.hooks_on(layer)
-
-
 def compile_over(model, function):
     """Compiles a computation that calls a model in inference mode.
 

@@ -73,19 +73,6 @@ class TorchEngine(Engine):
 
         return call
 
-    def hooks_on(self, layer):
-        if not isinstance(layer, self.torch.nn.Module):
-            return set()
-        everywhere = self.torch.nn.modules.module
-        held = {
-            "register_forward_hook": (layer._forward_hooks, everywhere._global_forward_hooks),
-            "register_forward_pre_hook": (
-                layer._forward_pre_hooks,
-                everywhere._global_forward_pre_hooks,
-            ),
-        }
-        return {name for name, hooks in held.items() if any(hooks)}
-
     def bits(self, tensor, dtype):
         return tensor.detach().view(getattr(self.torch, dtype))
 

@@ -14,7 +14,7 @@ import math
 
 import keras
 
-from lipot.backend import hooks_on
+from lipot.backend.keras_graph import hooks_on
 from lipot.layers.base import LipschitzLayer, no_bound_in_linf
 from lipot.math.rounding import LayerBound, values_in
 
