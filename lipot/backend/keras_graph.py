@@ -13,46 +13,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from lipot.backend.operation_kinds import KINDS
 from lipot.backend.private import inside
-
-# What an operation of `keras.ops` does, by the name of its class.
-_KINDS = {
-    "Add": "sum",
-    "Subtract": "difference",
-    "Negative": "negation",
-    "Relu": "relu",
-    # That of `keras.activations`, which has slopes and limits.
-    "ReLU": "bent",
-    "Multiply": "product",
-    "Divide": "quotient",
-    "TrueDivide": "quotient",
-    "Maximum": "choice",
-    "Minimum": "choice",
-    "Concatenate": "concatenation",
-    "Reshape": "reshape",
-    "GetItem": "slice",
-    "Abs": "absolute",
-    "Absolute": "absolute",
-    "Clip": "clip",
-    "Transpose": "transposition",
-    "Squeeze": "squeeze",
-    "ExpandDims": "expansion",
-    "Sum": "total",
-    "Mean": "mean",
-    "Softmax": "softmax",
-    "Sigmoid": "sigmoid",
-    "Tanh": "tanh",
-    "HardSigmoid": "hard_sigmoid",
-    "HardSilu": "hard_silu",
-    "HardTanh": "hard_tanh",
-    "LogSigmoid": "log_sigmoid",
-    "Relu6": "relu6",
-    "Selu": "selu",
-    "Silu": "silu",
-    "Softplus": "softplus",
-    "Softsign": "softsign",
-    "TanhShrink": "tanh_shrink",
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -194,7 +156,7 @@ def operation_kind(operation: Any) -> str | None:
     """
     if isinstance(operation, keras.layers.Layer) or not is_stock(operation):
         return None
-    return _KINDS.get(type(operation).__name__)
+    return KINDS.get(type(operation).__name__)
 
 
 def set_argument(operation: Any, name: str, value: Any) -> None:
@@ -262,6 +224,27 @@ def is_cast_in_calls(weight: Any) -> bool:
 def all_layers(layer: Any) -> list:
     """A layer or model and all the layers inside it, whatever holds them."""
     return list(inside(layer, "_flatten_layers")())
+
+
+def hooks_on(layer: Any) -> set:
+    """By which methods of PyTorch someone hung functions on a layer that its calls run too.
+
+    They may change what it is given, and what it gives. Only there are layers modules that have
+    them; some hang on all modules.
+
+    Example:
+
+    >>> hooks_on(keras.layers.ReLU())
+    set()
+    """
+    modules = sys.modules.get("torch.nn.modules.module")
+    if modules is None or not isinstance(layer, modules.Module):
+        return set()
+    return {
+        f"register_{kind}_hook"
+        for kind in ("forward", "forward_pre")
+        if inside(layer, f"_{kind}_hooks") or inside(modules, f"_global_{kind}_hooks")
+    }
 
 
 def forget_programs(model: Any) -> None:

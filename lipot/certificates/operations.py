@@ -15,12 +15,19 @@ from lipot.certificates.node import (
     after_move,
     after_sum,
 )
-from lipot.layers.activation_bounds import activation_bound, softmax_bound
+from lipot.layers.activation_bounds import (
+    activation_bound,
+    elementary,
+    piecewise_linear,
+    softmax_bound,
+    steepest_number,
+)
 from lipot.math.norms import dual_of_ones, norm_of_ones
 from lipot.math.rounding import UP, LayerBound, applied, float_format
 
-# Functions of `keras.activations` that operations without arguments are.
+# Functions of `keras.activations` that operations without slopes are.
 _ACTIVATIONS = {
+    "gelu",
     "hard_sigmoid",
     "hard_silu",
     "hard_tanh",
@@ -116,6 +123,10 @@ def _only_moves(operation, kind, args, before, after):
         return _is_slice_of_samples(args[1], len(before))
     if kind == "transposition":
         return operation.axes is not None and operation.axes[0] % len(before) == 0
+    if kind == "extremum":
+        # Of values that no other one is taken of, and one number.
+        one = operation.axis is not None and np.ndim(operation.initial) == 0
+        return one and 0 not in _axes(operation.axis, len(before))
     if kind in ("squeeze", "expansion"):
         rank = max(len(before), len(after))
         return operation.axis is not None and 0 not in _axes(operation.axis, rank)
@@ -165,8 +176,19 @@ def _of_values(operation, kind, node, dtype):
             )
         return softmax_bound(node.shape, node.norm)
     if kind not in _ACTIVATIONS:
-        return None
+        return _with_slopes(operation, kind, node, dtype)
     return activation_bound(getattr(keras.activations, kind), node.shape, node.norm, dtype)
+
+
+def _with_slopes(operation, kind, node, dtype):
+    """Bound of an activation that is told its slopes, or `None` for any other operation."""
+    if kind == "elu":
+        return elementary(steepest_number(operation, operation.alpha, dtype), node.shape, node.norm)
+    if kind == "bent" and not operation.threshold:
+        steepest_number(operation, operation.max_value or 0.0, dtype)
+    elif kind != "leaky_relu":
+        return None
+    return piecewise_linear(steepest_number(operation, operation.negative_slope, dtype))
 
 
 def _is_plain_relu(operation):

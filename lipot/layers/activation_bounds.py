@@ -4,12 +4,13 @@ import math
 from collections.abc import Hashable
 
 import keras
-from keras import activations
+import numpy as np
+from keras import activations, ops
 
 from lipot.backend.keras_graph import all_layers
 from lipot.layers.layer_bounds import layer_bound
 from lipot.math.norms import norm_of_ones
-from lipot.math.rounding import LayerBound, values_in
+from lipot.math.rounding import LayerBound, applied, values_in
 
 # max |f'| of each elementwise activation, by calculus; rounded up where irrational.
 _CONSTANTS = {
@@ -38,7 +39,8 @@ _CONSTANTS = {
     activations.sparse_sigmoid: 0.5,
     # No `sparsemax`: what Keras computes is not the projection onto the simplex, and it jumps
     # where a value enters the support.
-    # x Phi(x) is steepest at sqrt(2), with slope 1.12890...; the others likewise.
+    # x Phi(x) is steepest at sqrt(2), with slope 1.12890..., and what approximates it by a tanh at
+    # 1.4185, with 1.12899...; the others likewise.
     activations.gelu: 1.1290,
     activations.silu: 1.0999,
     activations.mish: 1.0886,
@@ -186,3 +188,25 @@ def softmax_bound(shape, norm=2):
     bound = elementary(_CONSTANTS[activations.softmax], shape, norm)
     # It divides by a sum, of all values of a sample at most.
     return bound._replace(output_roundings=bound.output_roundings + values_in(shape))
+
+
+def steepest_number(operation, slope, dtype):
+    """`steepest` of one number: an array of slopes may repeat the input."""
+    if np.ndim(slope):
+        raise ValueError(
+            f"'{operation.name}' cannot be certified. Expected one number for each slope and "
+            f"limit. Received: an array of shape {np.shape(slope)}"
+        )
+    return steepest(operation, slope, dtype)
+
+
+def steepest(operation, slopes, dtype):
+    """One, or more where a slope is steeper as it was written or as it is applied in a type."""
+    written = np.asarray(ops.convert_to_numpy(slopes), "float64")
+    sizes = np.abs([written, applied(slopes, dtype)])
+    if not np.all(np.isfinite(sizes)):
+        raise ValueError(
+            f"Layer '{operation.name}' cannot be certified. Expected finite slopes and limits. "
+            f"Received: {slopes}"
+        )
+    return max(1.0, float(sizes.max()))

@@ -8,11 +8,13 @@ registered with `register_bound`. Either way the statement is about the class th
 subclass that changes anything the statement or the computation can reach has to make its own.
 """
 
+import functools
 import inspect
 import math
 
 import keras
 
+from lipot.backend.keras_graph import hooks_on
 from lipot.layers.base import LipschitzLayer, no_bound_in_linf
 from lipot.math.rounding import LayerBound, values_in
 
@@ -143,12 +145,36 @@ def overrides(layer_class, author):
     """Names below `author` that change what it may compute, sorted.
 
     Every name counts that `author` has too, whether it is a method, a property or a plain value,
-    and every special method: Python and Keras look those up by themselves.
+    and every special method: Python and Keras look those up by themselves. So does a property that
+    can be set and bears the name of a value that `author` keeps on the layer.
     """
     below = layer_class.__mro__[: layer_class.__mro__.index(author)]
     names = {name for parent in below for name in vars(parent)} - _BESIDE_THE_CALL
     special = {name for name in names if name.startswith("__") and name.endswith("__")}
-    return sorted(special | {name for name in names if hasattr(author, name)})
+    settable = {name for parent in below for name, v in vars(parent).items() if _can_be_set(v)}
+    # What no code of the author names is a matter of the subclass alone.
+    kept = settable & names & _named_in(author)
+    return sorted(special | kept | {name for name in names if hasattr(author, name)})
+
+
+def _can_be_set(value):
+    """Whether a value of a class is asked, in place of what is set on an object of it."""
+    read_only = isinstance(value, property) and value.fset is None
+    return inspect.isdatadescriptor(value) and not read_only
+
+
+@functools.cache
+def _named_in(layer_class):
+    """Names of attributes, arguments and all else in the code of a class and its parents."""
+    held = [value for parent in layer_class.__mro__ for value in vars(parent).values()]
+    held = [value.fget if isinstance(value, property) else value for value in held]
+    whole = [inspect.unwrap(value) for value in held if inspect.isfunction(value)]
+    found = [value.__code__ for value in whole if inspect.isfunction(value)]
+    # The list grows by the functions inside of functions while it is read.
+    for code in found:
+        found.extend(part for part in code.co_consts if inspect.iscode(part))
+    texts = {text for code in found for text in code.co_consts if isinstance(text, str)}
+    return texts.union(*(code.co_names + code.co_varnames for code in found))
 
 
 def _statement_of(known, layer):
@@ -196,22 +222,38 @@ def check_unreplaced(layer, beside=()):
     if names:
         raise ValueError(
             f"No Lipschitz bound is known for '{layer.name}' of class {_full_name(layer)}: "
-            f"{', '.join(f'`{name}`' for name in names)} was replaced on the object. Expected "
-            "one that computes what its class does."
+            f"{', '.join(f'`{name}`' for name in names)} was replaced on the object or its class, "
+            "or has hung a function on it. Expected one that computes what its class does."
         )
 
 
 def replaced(layer):
     """Names that a layer, model or operation says otherwise than its class, sorted.
 
-    These are methods, and plain values of the classes of lipot, from which they compute.
+    These are methods, and plain values of the classes of lipot, from which they compute; calls of
+    Keras's or lipot's classes that someone replaced there; and hooks of PyTorch.
     """
     # Keras itself wraps some methods that are beside the call, and sets values of its classes.
-    return sorted(
+    own = {
         name
         for name in set(vars(layer)) - _BESIDE_THE_CALL
         if callable(getattr(type(layer), name, None)) or _is_value_of_ours(type(layer), name)
-    )
+    }
+    return sorted(own | _replaced_on_classes(type(layer)) | hooks_on(layer))
+
+
+def _replaced_on_classes(layer_class):
+    """Which calls that a class has from Keras or lipot are functions of someone else by now."""
+    found = set()
+    # PyTorch calls the last one in between.
+    for name in ("call", "__call__", "forward"):
+        author = next((c for c in layer_class.__mro__ if name in vars(c)), object)
+        # The names that a function sees are those of where it was written; a wrapper copies others.
+        module = getattr(vars(author).get(name), "__globals__", {}).get("__name__", "")
+        known = {"keras", "lipot"}
+        if author.__module__.partition(".")[0] in known and module.partition(".")[0] not in known:
+            found.add(name)
+    return found
 
 
 def _is_value_of_ours(layer_class, name):

@@ -66,6 +66,9 @@ def pad_spatial(images, amounts, padding, axes=(1, 2)):
     for axis, amount in zip(axes, amounts):
         widths[axis] = tuple(amount) if np.ndim(amount) else (amount, amount)
         _check_room(images.shape[axis], max(widths[axis]), padding)
+    if not any(map(any, widths)):
+        # PyTorch mirrors no image by no pixels.
+        return images
     if not _by_parts(images, axes, padding):
         return ops.pad(images, widths, mode=padding)
     for axis in axes:

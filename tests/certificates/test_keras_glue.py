@@ -166,6 +166,9 @@ def test_a_steep_elu_rounds_as_steeply():
         (lambda: keras.layers.PReLU(), (4,), (1,)),
         (lambda: layers.PReLUlip(), (4,), (1,)),
         (lambda: layers.Householder(), (4,), (2,)),
+        (lambda: keras.layers.EinsumDense("abc,cd->abd", (None, 5)), (3, 4), (3, 1)),
+        (lambda: keras.layers.EinsumDense("abc,cd->abd", (None, 5)), (3, 4), (3, None)),
+        (lambda: keras.layers.EinsumDense("abc,cd->abd", (None, 5)), (3, 1), (3, 4)),
     ],
 )
 @pytest.mark.parametrize("norm", [2, "inf"])

@@ -12,7 +12,7 @@ from lipot.math.rounding import spectral_norm
 from tests.certificates.jacobians import ERROR, jacobian_norm, largest_jacobian_norm
 from tests.helpers import to_numpy
 
-IMAGE, SIGNAL, VECTOR = (6, 5, 2), (8, 3), (5,)
+IMAGE, SIGNAL, VECTOR, VOLUME = (6, 5, 2), (8, 3), (5,), (4, 3, 5, 2)
 
 # Layer, input shape, and the largest ratio of bound to observed norm: 1 where it is attained.
 STOCK = [
@@ -54,6 +54,9 @@ STOCK = [
     (lambda: layers.MaxPooling2D(2), IMAGE, 1.0),
     (lambda: layers.MaxPooling2D(3, 1, padding="same"), IMAGE, 2.0),
     (lambda: layers.MaxPooling1D(2, 1), SIGNAL, 1.1),
+    (lambda: layers.GlobalAveragePooling3D(), VOLUME, 1.0),
+    (lambda: layers.GlobalMaxPooling3D(), VOLUME, 1.0),
+    (lambda: layers.UpSampling3D((1, 3, 2)), VOLUME, 1.0),
     (lambda: layers.ReLU(negative_slope=0.3), VECTOR, 1.0),
     (lambda: layers.LeakyReLU(1.7), VECTOR, 1.0),
     (lambda: layers.PReLU("random_normal"), VECTOR, 1.0),

@@ -1,4 +1,4 @@
-"""Bounds of EinsumDense, Conv3D and TimeDistributed: those of the matrices that they are."""
+"""Bounds of EinsumDense, layers on volumes and TimeDistributed: those of their matrices."""
 
 import keras
 import numpy as np
@@ -29,6 +29,12 @@ MAPS = {
     "strides": (lambda: layers.Conv3D(3, (2, 3, 3), (2, 1, 2)), VOLUME, 1.05, 1),
     "strides, padded": (lambda: layers.Conv3D(3, 3, 2, padding="same"), VOLUME, 1.05, 1),
     "dilation": (lambda: layers.Conv3D(3, 2, dilation_rate=2), VOLUME, 1.05, 1),
+    "averages of volumes": (
+        lambda: layers.AveragePooling3D((2, 1, 3), (1, 2, 2), padding="same"),
+        VOLUME,
+        1,
+        1,
+    ),
     "dense steps": (lambda: layers.TimeDistributed(layers.Dense(3)), TOKENS, 1, 1),
     "conv steps": (
         lambda: layers.TimeDistributed(layers.Conv2D(2, 3, padding="same")),
@@ -58,6 +64,16 @@ def test_bounds_are_the_norms_of_the_dense_matrices(name):
         bound = layer_bound(layer, (None, *shape), norm).lipschitz
         assert observed <= bound * (1.0 + 2e-6)
         assert bound <= slack * observed * (1.0 + 2e-6), (norm, bound, observed)
+
+
+@pytest.mark.parametrize("strides", [None, 1, (1, 2, 2)])
+@pytest.mark.parametrize("padding", ["same", "valid"])
+def test_a_maximum_of_volumes_moves_by_every_window_that_holds_a_value(padding, strides):
+    layer = layers.MaxPooling3D(2, strides, padding)
+    built_model(layer, VOLUME)
+    moved = np.linalg.norm(explicit_matrix(layer, VOLUME), axis=1).max()
+    assert layer_bound(layer, (None, *VOLUME)).lipschitz == pytest.approx(moved)
+    assert layer_bound(layer, (None, *VOLUME), "inf").lipschitz == 1.0
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])

@@ -120,6 +120,16 @@ def test_slopes_and_limits_that_are_no_numbers_are_refused(layer):
         lipot.lipschitz_constant(functional(layer(), (1,)))
 
 
+@pytest.mark.parametrize("shape", [(3,), (1,)])
+def test_slopes_that_may_repeat_the_input_are_refused(shape):
+    """JAX has an ELU of several slopes, which makes three values of one."""
+    layer = keras.layers.ELU()
+    model = functional(layer, (1,))
+    layer.alpha = np.ones(shape, "float32")
+    with pytest.raises(ValueError, match="one number for each slope"):
+        lipot.lipschitz_constant(model)
+
+
 @pytest.mark.parametrize(
     "last",
     [

@@ -60,6 +60,31 @@ def test_what_is_free_to_override_changes_no_bound(name, attribute):
     assert norms.max() <= bound * (1 + 1e-5)
 
 
+@pytest.mark.parametrize(
+    "layer, shape",
+    [
+        (lambda: keras.layers.LeakyReLU(0.1), (4,)),
+        (lambda: keras.layers.Dense(2), (4,)),
+        (lambda: keras.layers.DepthwiseConv2D(2), (4, 4, 2)),
+        (keras.layers.BatchNormalization, (4,)),
+        (lambda: layers.SpectralConv2D(2, 3), (4, 4, 2)),
+    ],
+)
+def test_a_property_in_the_place_of_a_value_makes_another_layer(layer, shape):
+    """It may say something else each time, as the random slope of a randomized ReLU does."""
+    layer = layer()
+    layer.build((None, *shape))
+    instead = property(lambda self: 3.0, lambda self, value: None)
+    kept = {*layer.get_config(), *(weight.name for weight in layer.trainable_weights)}
+    kept = sorted(name for name in kept & set(vars(layer)) if not hasattr(type(layer), name))
+    assert kept
+    for name in kept:
+        assert overrides(type("Changed", (type(layer),), {name: instead}), type(layer)) == [name]
+    # Of their own, subclasses may have any.
+    own = {"warmth": instead, "text": property(lambda self: "")}
+    assert overrides(type("Extended", (type(layer),), own), type(layer)) == []
+
+
 class Padded(layers.SpectralConv2D):
     def padding_amounts(self):
         return ((3, 3), (3, 3))

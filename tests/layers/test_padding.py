@@ -13,7 +13,7 @@ EXPLICIT = [padding for padding in PADDINGS if padding not in ("same", "valid")]
 IMAGES = np.random.default_rng(0).normal(size=(2, 4, 5, 3)).astype("float32")
 
 
-@pytest.mark.parametrize("amounts", [(1, 1), (2, 3), (0, 2), ((1, 2), (3, 0))])
+@pytest.mark.parametrize("amounts", [(0, 0), (1, 1), (2, 3), (0, 2), (2, 0), ((1, 2), (3, 0))])
 @pytest.mark.parametrize("padding", EXPLICIT)
 def test_paddings_are_those_of_numpy(padding, amounts):
     widths = [amount if np.ndim(amount) else (amount, amount) for amount in amounts]

@@ -1,16 +1,16 @@
 """Bounds of the activations of Keras as layers."""
 
 import keras
-import numpy as np
 
 from lipot.layers.activation_bounds import (
     activation_bound,
     elementary,
     piecewise_linear,
     softmax_bound,
+    steepest,
+    steepest_number,
 )
 from lipot.layers.layer_bounds import check_not_repeated, register_bound
-from lipot.math.rounding import applied
 
 
 @register_bound(keras.layers.Activation)
@@ -37,7 +37,7 @@ def leaky_relu(layer, input_shape, norm):
 @register_bound(keras.layers.PReLU)
 def prelu(layer, input_shape, norm):
     check_not_repeated(layer, input_shape, layer.alpha.shape)
-    return piecewise_linear(_steepest(layer, layer.alpha))
+    return piecewise_linear(steepest(layer, layer.alpha, layer.compute_dtype))
 
 
 @register_bound(keras.layers.ELU)
@@ -57,12 +57,4 @@ def softmax(layer, input_shape, norm):
 
 
 def _steepest(layer, slope):
-    """One, or more where a slope is steeper as it was written or as the layer applies it."""
-    written = np.asarray(keras.ops.convert_to_numpy(slope), "float64")
-    slopes = np.abs([written, applied(slope, layer.compute_dtype)])
-    if not np.all(np.isfinite(slopes)):
-        raise ValueError(
-            f"Layer '{layer.name}' cannot be certified. Expected finite slopes and limits. "
-            f"Received: {slope}"
-        )
-    return max(1.0, float(slopes.max()))
+    return steepest_number(layer, slope, layer.compute_dtype)

@@ -31,6 +31,7 @@ def einsum_dense(layer, input_shape, norm):
     columns = [i for i in weights if i not in inputs]
     kernel = applied_weight(layer, "kernel")
     sizes = dict(zip(weights, kernel.shape))
+    _check_meets(layer, dict(zip(inputs, input_shape)), {i: sizes[i] for i in rows + shared})
     shape = [math.prod(sizes[i] for i in part) for part in (shared, rows, columns)]
     kernel = kernel.transpose([weights.index(i) for i in (*shared, *rows, *columns)])
     bounds = [
@@ -63,6 +64,20 @@ def _indices(layer, rank):
     if not (once and batch and used and len(inputs) == rank):
         raise _no_map(layer)
     return inputs, weights, outputs
+
+
+def _check_meets(layer, read, sizes):
+    """Raises where an index has another size in the input than in the kernel.
+
+    JAX and PyTorch repeat a single value on either side.
+    """
+    read = {i: read[i] for i in sizes}
+    if read != sizes:
+        raise ValueError(
+            f"Layer '{layer.name}' cannot be certified: its kernel or its input would be repeated. "
+            f"Expected sizes {sizes} for {layer.equation!r}, as it was built for. "
+            f"Received: {read}"
+        )
 
 
 def _no_map(layer):

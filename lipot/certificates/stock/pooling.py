@@ -14,7 +14,7 @@ from lipot.math.rounding import UP, LayerBound, operator_norm
 layers = keras.layers
 
 
-@register_bound(layers.MaxPooling1D, layers.MaxPooling2D)
+@register_bound(layers.MaxPooling1D, layers.MaxPooling2D, layers.MaxPooling3D)
 def max_pooling(layer, input_shape, norm):
     r"""An input value decides in at most as many windows as contain it.
 
@@ -26,11 +26,11 @@ def max_pooling(layer, input_shape, norm):
     return LayerBound(norm_of_ones(math.prod(windows), norm))
 
 
-@register_bound(layers.AveragePooling1D, layers.AveragePooling2D)
+@register_bound(layers.AveragePooling1D, layers.AveragePooling2D, layers.AveragePooling3D)
 def average_pooling(layer, input_shape, norm):
     """Norm of averages over the values a window really contains.
 
-    On two axes the matrix is a Kronecker product and the norms multiply.
+    On several axes the matrix is a Kronecker product and the norms multiply.
     """
     _check_mode(layer, "average")
     axes = [axis / axis.sum(axis=1, keepdims=True) for axis in _windows(layer, input_shape)]
@@ -42,12 +42,14 @@ def average_pooling(layer, input_shape, norm):
     return LayerBound(constant, roundings=window + 4, gain=gain).with_factor(1.0 / window)
 
 
-@register_bound(layers.GlobalMaxPooling1D, layers.GlobalMaxPooling2D)
+@register_bound(layers.GlobalMaxPooling1D, layers.GlobalMaxPooling2D, layers.GlobalMaxPooling3D)
 def global_max_pooling(layer, input_shape, norm):
     return LayerBound(1.0)
 
 
-@register_bound(layers.GlobalAveragePooling1D, layers.GlobalAveragePooling2D)
+@register_bound(
+    layers.GlobalAveragePooling1D, layers.GlobalAveragePooling2D, layers.GlobalAveragePooling3D
+)
 def global_average_pooling(layer, input_shape, norm):
     size, _ = image_size(layer, input_shape)
     # The root of as many values as a mean has, or nothing in l-infinity.
@@ -68,14 +70,15 @@ def _check_mode(layer, mode):
 def _windows(layer, input_shape):
     """Makes for each axis the matrix of how often a window contains a value."""
     size, _ = image_size(layer, input_shape)
-    strides = layer.strides or layer.pool_size
-    both = [(1, *v) if len(v) == 1 else v for v in (layer.pool_size, size, strides)]
-    widths = padding_widths(both[0], both[1], both[2], 1, layer.padding)[-len(size) :]
+    axes = list(zip(layer.pool_size, size, layer.strides or layer.pool_size))
+    widths = [_padding_of_axis(*axis, layer.padding) for axis in axes]
     # Keras on PyTorch repeats the border where padding cannot be the same on both sides.
     repeats = keras.backend.backend() == "torch" and any(low != high for low, high in widths)
-    return [
-        _windows_of_axis(*axis, repeats) for axis in zip(layer.pool_size, size, strides, widths)
-    ]
+    return [_windows_of_axis(*axis, width, repeats) for axis, width in zip(axes, widths)]
+
+
+def _padding_of_axis(pool, size, stride, padding):
+    return padding_widths((pool, 1), (size, 1), (stride, 1), 1, padding)[0]
 
 
 def _windows_of_axis(pool, size, stride, widths, repeats):

@@ -50,9 +50,9 @@ def upsampling_1d(layer, input_shape, norm):
     return LayerBound(norm_of_ones(layer.size, norm))
 
 
-@register_bound(layers.UpSampling2D)
-def upsampling_2d(layer, input_shape, norm):
-    if layer.interpolation != "nearest":
+@register_bound(layers.UpSampling2D, layers.UpSampling3D)
+def upsampling(layer, input_shape, norm):
+    if getattr(layer, "interpolation", "nearest") != "nearest":
         raise ValueError(
             f"Layer '{layer.name}' cannot be certified. Expected interpolation='nearest'. "
             f"Received: interpolation={layer.interpolation!r}"
