@@ -129,13 +129,16 @@ class SelfAttention(keras.layers.Layer):
         self.normalization = None
         if self.normalize:
             self.normalization = keras.layers.LayerNormalization(
-                epsilon=1e-6, dtype=self.dtype_policy
+                epsilon=1e-6, dtype=self.dtype_policy, trainable=self.trainable
             )
             self.normalization.build(input_shape)
         self.attention = keras.layers.MultiHeadAttention(
             self.heads, width // self.heads, dtype=self.dtype_policy
         )
         self.attention.build(input_shape, input_shape)
+        if not self.trainable:
+            # Its own parts would go on: `MultiHeadAttention` makes them trainable when it is built.
+            self.attention.trainable = False
         self.built = True
 
     def call(self, inputs, training=None):
