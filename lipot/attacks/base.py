@@ -37,8 +37,8 @@ class Attack(keras.layers.Layer):
         self.share = 1.0
         self.eps = checks.positive_float("eps", eps)
         self.norm, self.clip_min, self.clip_max = check_ball(norm, clip_min, clip_max)
-        self.seed = seed
-        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.seed = None if seed is None else checks.seed("seed", seed)
+        self.seed_generator = keras.random.SeedGenerator(self.seed)
         self.supports_jit = backend.compiles_loops_well() and backend.compiles_derivatives()
         self.built = True
 

@@ -38,8 +38,8 @@ class SlicedWasserstein(PairedLoss):
     ):
         super().__init__(weight, name=name, **kwargs)
         self.projections = checks.positive_int("projections", projections)
-        self.seed = seed
-        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.seed = None if seed is None else checks.seed("seed", seed)
+        self.seed_generator = keras.random.SeedGenerator(self.seed)
 
     def per_example(self, batch):
         return batch.sliced_transport(self.projections, self.seed_generator).cost

@@ -43,8 +43,9 @@ class RandomNoise(keras.layers.Layer):
     def __init__(self, stddev, *, seed=None, **kwargs):
         super().__init__(**kwargs)
         self.stddev = checks.positive_float("stddev", stddev)
-        self.seed = seed
-        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.supports_masking = True
+        self.seed = None if seed is None else checks.seed("seed", seed)
+        self.seed_generator = keras.random.SeedGenerator(self.seed)
 
     def call(self, inputs):
         # Whole numbers have no noise of their own type.

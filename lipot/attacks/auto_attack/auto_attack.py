@@ -174,7 +174,7 @@ class AutoAttack:
         self.attacks = _check_attacks(attacks)
         self.batch_size = checks.positive_int("batch_size", batch_size)
         self.outputs = checks.choice("outputs", outputs, OUTPUTS)
-        self.seed = checks.nonnegative_int("seed", seed)
+        self.seed = checks.seed("seed", seed)
         self._victim = None
 
     def generate(self, model, x, y, *, verbose=False):
@@ -259,8 +259,14 @@ class AutoAttack:
 
 
 def _check_attacks(attacks):
-    names = (attacks,) if isinstance(attacks, str) else tuple(attacks)
-    if not names or len(set(names)) < len(names) or not set(names) <= set(_KINDS):
+    listed = isinstance(attacks, list | tuple)
+    names = tuple(attacks) if listed else (attacks,)
+    if (
+        not names
+        or not all(isinstance(name, str) for name in names)
+        or len(set(names)) < len(names)
+        or not set(names) <= set(_KINDS)
+    ):
         raise ValueError(
             "Invalid value received for argument `attacks`. Expected different names among "
             f"{', '.join(_KINDS)}. Received: attacks={attacks!r}"
