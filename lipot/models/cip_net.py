@@ -50,18 +50,20 @@ class CIPNet(keras.Model):
         self.width = checks.positive_int("width", width)
         self.blocks = checks.positive_int("blocks", blocks)
         self.heads = checks.positive_int("heads", heads)
-        if width % heads:
+        if self.width % self.heads:
             raise ValueError(
                 f"Invalid value received for argument `heads`. Expected a divisor of "
-                f"width={width}. Received: heads={heads}."
+                f"width={self.width}. Received: heads={self.heads}."
             )
         alike = {"dtype": self.dtype_policy}
-        self.project_points = keras.layers.Dense(width, name="project_points", **alike)
-        self.project_features = keras.layers.Dense(width, name="project_features", **alike)
+        self.project_points = keras.layers.Dense(self.width, name="project_points", **alike)
+        self.project_features = keras.layers.Dense(self.width, name="project_features", **alike)
         self.attentions = [
-            SelfAttention(heads, name=f"attention_{i}", **alike) for i in range(blocks)
+            SelfAttention(self.heads, name=f"attention_{i}", **alike) for i in range(self.blocks)
         ]
-        self.perceptrons = [_perceptron(width, f"perceptron_{i}", **alike) for i in range(blocks)]
+        self.perceptrons = [
+            _perceptron(self.width, f"perceptron_{i}", **alike) for i in range(self.blocks)
+        ]
         self.last_normalization = keras.layers.LayerNormalization(epsilon=1e-6, **alike)
 
     def build(self, input_shape):

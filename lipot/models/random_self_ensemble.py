@@ -5,6 +5,7 @@ from keras import ops
 
 from lipot import checks
 from lipot.math.linear_maps.images import ImageMap
+from lipot.models.builders import checked
 from lipot.models.exported_uncalled import ExportsUncalled
 from lipot.models.first_batch import one_array
 from lipot.models.parts import with_parts
@@ -15,7 +16,7 @@ class RandomNoise(keras.layers.Layer):
     """Adds Gaussian noise in training and at inference alike.
 
     Args:
-        stddev: Standard deviation of the noise.
+        stddev: Positive float, standard deviation of the noise.
         seed: Integer, or `None` for one drawn from Keras' global generator.
         **kwargs: Arguments of `keras.layers.Layer`.
 
@@ -62,13 +63,14 @@ class RandomNoise(keras.layers.Layer):
         return {**super().get_config(), "stddev": self.stddev, "seed": self.seed}
 
 
+@checked
 def random_self_ensemble(network, *, first_stddev=0.2, stddev=0.1):
     """Builds a copy of a network with noise before each convolution.
 
     Args:
         network: `keras.Sequential` with convolutions.
-        first_stddev: Standard deviation before the first convolution.
-        stddev: Standard deviation before the others.
+        first_stddev: Positive float, standard deviation before the first convolution.
+        stddev: Positive float, standard deviation before the others.
 
     Returns:
         A `keras.Sequential` with new weights.

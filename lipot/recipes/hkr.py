@@ -3,10 +3,12 @@
 import keras
 
 from lipot import layers, losses
+from lipot.models import builders
 from lipot.recipes.arguments import checked
 from lipot.recipes.defaults import spread, training_steps
 
 
+@builders.checked
 def hkr_network(input_shape, units):
     """Builds a 1-Lipschitz network for the hinge-KR loss: convolutions for images, else dense.
 
