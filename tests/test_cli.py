@@ -176,6 +176,11 @@ def test_certify_explains_bad_data_on_one_line(saved, tmp_path, capsys, arrays, 
         (["certify", "text.keras", "digits"], "text.keras is no model, or a damaged one."),
         (["certify", "cut.keras", "digits"], "cut.keras is no model, or a damaged one."),
         (["certify", "flipped.keras", "digits"], "flipped.keras is no model that"),
+        (["certify", "points.npz", "digits"], "points.npz is no model, or a damaged one."),
+        (["certify", "a.weights.h5", "digits"], "a.weights.h5 holds weights alone."),
+        (["certify", "digits-hkr", "digits"], "no file digits-hkr. Expected a model"),
+        (["certify", "digits-hkr", "digits"], "or preset:digits-hkr"),
+        (["certify", "points.npz", "flipped.keras"], "Expected the model first, and the points"),
         (["certify", ".", "digits"], ". is a folder. Expected a model"),
         (["certify", "text.keras", "."], ". is a folder. Expected an .npz file"),
         (["evaluate", "m", "digits", "--resume", "text.keras"], "--resume must be a folder"),
@@ -193,6 +198,8 @@ def test_errors_are_one_line(saved, arguments, message, capsys, monkeypatch, tmp
     whole = saved[0].read_bytes()
     (tmp_path / "text.keras").write_text("no archive")
     (tmp_path / "taken.training").write_text("no folder")
+    (tmp_path / "a.weights.h5").write_bytes(b"")
+    np.savez(tmp_path / "points.npz", x=np.zeros((2, 4)), y=[0, 1])
     (tmp_path / "cut.keras").write_bytes(whole[: len(whole) // 2])
     (tmp_path / "flipped.keras").write_bytes(whole[:300] + bytes(200) + whole[500:])
     table = np.random.default_rng(0).normal(size=(10, 11)).astype("float32")
@@ -216,6 +223,8 @@ def test_help_explains_each_command(arguments, capsys):
     assert stopped.value.code == 0
     shown = capsys.readouterr().out
     assert shown.startswith("usage: lipot") and len(shown.splitlines()) > 5
+    # A default is shown as it would be typed.
+    assert "default: [" not in " ".join(shown.split())
 
 
 def test_demo_leaves_page_and_figures_and_says_where(tmp_path, capsys):
