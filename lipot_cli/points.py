@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from lipot import datasets, models
+from lipot.math.proportions import share_interval
 from lipot_cli.options import check_input
 
 _PRESET = "preset:"
@@ -168,7 +169,9 @@ def labels_hint(predictions, labels):
     enough = (1.0 + 1.0 / classes) / 2.0
     for shift, how in ((-1, "lower"), (1, "higher")):
         shifted = np.mean(predictions == (labels + shift) % classes)
-        if right < 1.0 / classes and shifted > enough:
+        # Of a few points that many may be right by chance.
+        certain = share_interval(shifted, len(labels)).low > 1.0 / classes
+        if right < 1.0 / classes and shifted > enough and certain:
             how = f"one {how}" if classes > 2 else "the other one"
             return (
                 f"Hint: {100 * right:.1f} % are right, but {100 * shifted:.1f} % would be if every "

@@ -108,6 +108,8 @@ def test_a_hint_needs_labels_that_are_worse_than_chance_and_right_once_shifted()
     assert "the other one" in labels_hint(truth % 2, 1 - 2 * (truth % 2))
     # A model that is merely bad, and labels in an order of their own.
     assert labels_hint(np.zeros(60, int), truth) is None
+    # Three of four are right by chance once in ten times.
+    assert labels_hint(np.array([0, 1, 2, 2]), np.array([1, 2, 0, 1])) is None
     assert labels_hint(np.array([0, 1] * 5), np.array([0, 1] * 2 + [1, 0] * 3)) is None
     assert labels_hint(truth, truth[::-1]) is None
 
