@@ -6,12 +6,13 @@ from keras import ops
 
 from lipot import backend, checks
 from lipot.attacks.ball import Ball, check_ball, example_norm
+from lipot.layers.base import FixedArguments
 from lipot.losses.parameter import positive
 from lipot.math import replicas
 
 
 @keras.saving.register_keras_serializable(package="lipot")
-class Attack(keras.layers.Layer):
+class Attack(FixedArguments, keras.layers.Layer):
     """A search for the worst input in a ball, written so that it compiles with the training step.
 
     An attack is called as `attack(forward, x, y)`. It is meant for training; robustness is
@@ -19,7 +20,8 @@ class Attack(keras.layers.Layer):
     state. Subclasses override `search`.
 
     `share`, 1 at first, may change while training runs: radius and steps are that share of what
-    they were made with, see `lipot.callbacks.RadiusSchedule`.
+    they were made with, see `lipot.callbacks.RadiusSchedule`. The arguments are fixed: a compiled
+    step would not see them change.
 
     Args:
         eps: Radius of the ball.

@@ -17,6 +17,7 @@ from lipot.math.scaling import wide_dtype
 from lipot.models.alternating_steps import AlternatingSteps, kept_rows, share_of
 from lipot.models.exported_uncalled import ExportsUncalled
 from lipot.models.first_batch import ChecksFirstBatch, labels_of, one_array
+from lipot.models.forgets_programs import ForgetsPrograms
 from lipot.models.parts import with_parts
 from lipot.models.prior import StandardNormal, checked_prior
 from lipot.models.random_state import SavesRandomState
@@ -26,7 +27,12 @@ from lipot.optimizers.rate_factors import with_rates
 
 @keras.saving.register_keras_serializable(package="lipot")
 class OTClassifier(
-    ChecksFirstBatch, SavesRandomState, AlternatingSteps, ExportsUncalled, keras.Model
+    ForgetsPrograms,
+    ChecksFirstBatch,
+    SavesRandomState,
+    AlternatingSteps,
+    ExportsUncalled,
+    keras.Model,
 ):
     r"""Encoder, classifier and discriminator trained against each other.
 

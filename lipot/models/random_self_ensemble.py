@@ -4,15 +4,17 @@ import keras
 from keras import ops
 
 from lipot import checks
+from lipot.layers.base import FixedArguments
 from lipot.math.linear_maps.images import ImageMap
 from lipot.models.builders import checked
 from lipot.models.exported_uncalled import ExportsUncalled
 from lipot.models.first_batch import one_array
+from lipot.models.forgets_programs import ForgetsPrograms
 from lipot.models.parts import with_parts
 
 
 @keras.saving.register_keras_serializable(package="lipot")
-class RandomNoise(keras.layers.Layer):
+class RandomNoise(FixedArguments, keras.layers.Layer):
     """Adds Gaussian noise in training and at inference alike.
 
     Args:
@@ -107,7 +109,7 @@ def _convolves(layer):
 
 
 @keras.saving.register_keras_serializable(package="lipot")
-class SelfEnsemble(ExportsUncalled, keras.Model):
+class SelfEnsemble(ForgetsPrograms, ExportsUncalled, keras.Model):
     """Averages the predicted probabilities of several passes of one noisy network.
 
     Args:
