@@ -24,10 +24,10 @@ class Attack(FixedArguments, keras.layers.Layer):
     step would not see them change.
 
     Args:
-        eps: Radius of the ball.
+        eps: Positive float, radius of the ball.
         norm: `"inf"` or 2, the norm of the ball.
-        clip_min: Smallest value of the data, or `None`.
-        clip_max: Largest value of the data, or `None`.
+        clip_min: Float, smallest value of the data, or `None`.
+        clip_max: Float, largest value of the data, or `None`.
         seed: Integer, or `None` for one drawn from Keras' global generator.
         **kwargs: Arguments of `keras.layers.Layer`.
     """

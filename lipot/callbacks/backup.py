@@ -32,8 +32,8 @@ class Backup(Configurable):
         folder: Where to keep it; made if it is missing. It holds `epoch-N`, the newest alone.
         keeps: List of callbacks of lipot in the same `fit`, such as a `TimeBudget` or a
             `LossParamScheduler`, whose progress is kept too.
-        seconds: Least time between two backups, for short epochs of large models. The last epoch
-            is always kept.
+        seconds: Non-negative float, least time between two backups, for short epochs of large
+            models. The last epoch is always kept.
 
     Example:
 

@@ -22,7 +22,7 @@ class DistanceNormScheduler(ActsAtSteps):
         last: Float above `first`, the last finite one; above 1023 counts as infinity.
         begin: Share of the training with the first exponent.
         end: Share after which the exponent is infinite.
-        step: First step, to resume a training.
+        step: Non-negative int, first step, to resume a training.
 
     Reference:
         Zhang et al., "Towards certifying l-infinity robustness using neural networks with

@@ -76,7 +76,7 @@ class MonitorCallback(CountsSteps):
         on_epoch: Whether to look after each epoch.
         on_batch: Whether to look after each batch, or each execution of several. The file then
             holds the batches alone.
-        step: First step, to resume a training. `Backup` keeps it.
+        step: Non-negative int, first step, to resume a training. `Backup` keeps it.
 
     Example:
 

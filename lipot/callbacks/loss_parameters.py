@@ -19,9 +19,9 @@ class LossParamScheduler(ActsAtSteps):
     Args:
         param_name: Name of the parameter, such as `"alpha"`; the loss must keep it where
             compiled steps see it change, as the losses of lipot do.
-        fp: Values at the steps `xp`.
+        fp: List of floats, values at the steps `xp`.
         xp: Increasing steps.
-        step: First step, to resume a training. `Backup` keeps it.
+        step: Non-negative int, first step, to resume a training. `Backup` keeps it.
 
     Example:
 
@@ -120,7 +120,7 @@ def read_course(fp, xp, name, expected, most=np.inf):
     """Returns the values of a course and where they are reached, as lists of floats.
 
     Args:
-        fp: The values.
+        fp: List of floats, the values.
         xp: Where they are reached, from 0 to `most`, or from anywhere where that is infinite.
         name: Argument to name in an error.
         expected: What it must hold, in words.

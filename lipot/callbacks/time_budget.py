@@ -36,7 +36,7 @@ class TimeBudget(Configurable):
         warmup: Share of the time in which the rate rises, from 0 to less than 1.
         loss_params: Numbers of the loss that follow the clock too: a dictionary from the name of
             one to a pair `(fp, xp)` of values at shares of the time, as in `numpy.interp`.
-        spent: Minutes used before, to resume a training. `Backup` keeps it.
+        spent: Non-negative float, minutes used before, to resume a training. `Backup` keeps it.
 
     Example:
 

@@ -17,7 +17,7 @@ class RandomJacobian(PairedLoss):
     whose mean over $\hat v$ is $\|J(x)\|_F^2$. One direction is drawn for each example.
 
     Args:
-        weight: Factor of the term in the objective.
+        weight: Non-negative float, factor of the term in the objective.
         seed: Integer, or `None` for one drawn from Keras' global generator.
         name: Name of the metric in the logs.
         **kwargs: Arguments of `keras.layers.Layer`.
@@ -61,8 +61,8 @@ class OptimalJacobian(PairedLoss):
     that does not move contributes zero, and no gradient flows through the direction.
 
     Args:
-        weight: Factor of the term in the objective.
-        projections: Number of random lines of the sliced transport.
+        weight: Non-negative float, factor of the term in the objective.
+        projections: Positive int, number of random lines of the sliced transport.
         seed: Integer, or `None` for one drawn from Keras' global generator.
         name: Name of the metric in the logs.
         **kwargs: Arguments of `keras.layers.Layer`.

@@ -102,7 +102,7 @@ class PairedBatch:
         transport is that of the global batch, and these are its rows.
 
         Args:
-            projections: Number of lines.
+            projections: Positive int, number of lines.
             seed: `keras.random.SeedGenerator` of the loss that asks first.
 
         Returns:
@@ -181,8 +181,8 @@ class PairedLoss(FixedArguments, keras.layers.Layer):
     change, unless they are `lipot.losses.parameter.Adjustable`, as `TRADES.alpha` is.
 
     Args:
-        weight: Factor of the term in the objective; it may change while training runs, see
-            `lipot.callbacks.WeightSchedule`.
+        weight: Non-negative float, factor of the term in the objective; it may change while
+            training runs, see `lipot.callbacks.WeightSchedule`.
         **kwargs: Arguments of `keras.layers.Layer`. The name is the metric's in the logs.
 
     Attributes:

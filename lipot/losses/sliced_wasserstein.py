@@ -17,8 +17,8 @@ class SlicedWasserstein(PairedLoss):
     over lines and examples.
 
     Args:
-        weight: Factor of the term in the objective.
-        projections: Number of random lines, drawn again for each batch.
+        weight: Non-negative float, factor of the term in the objective.
+        projections: Positive int, number of random lines, drawn again for each batch.
         seed: Integer, or `None` for one drawn from Keras' global generator.
         name: Name of the metric in the logs.
         **kwargs: Arguments of `keras.layers.Layer`.

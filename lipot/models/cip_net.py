@@ -18,9 +18,9 @@ class CIPNet(keras.Model):
 
     Args:
         neighbors: K, positive integer.
-        width: Size of the tokens inside the encoder.
-        blocks: Number of encoder blocks.
-        heads: Number of attention heads, a divisor of `width`.
+        width: Positive int, size of the tokens inside the encoder.
+        blocks: Positive int, number of encoder blocks.
+        heads: Positive int, number of attention heads, a divisor of `width`.
         **kwargs: Arguments of `keras.Model`.
 
     Input shape:

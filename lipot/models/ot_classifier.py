@@ -60,10 +60,10 @@ class OTClassifier(
             of 1-Lipschitz layers, it makes the objective the Kantorovich-Rubinstein dual.
         prior: Object with `sample(count)` that returns `(count, code_size)`, such as a
             `tensorflow_probability` distribution. Defaults to `StandardNormal(code_size)`.
-        weight: Factor `lambda` of the divergence from the prior.
+        weight: Non-negative float, factor `lambda` of the divergence from the prior.
         attack: A `lipot.attacks.Attack`, or `None`.
-        attack_delay: Number of training steps before the attack begins. A network that meets
-            strong attacks before it tells classes apart stays at chance.
+        attack_delay: Non-negative int, number of training steps before the attack begins. A network
+            that meets strong attacks before it tells classes apart stays at chance.
         clean_share: Share of the cross-entropy that is that of the clean batch, under attack.
         **kwargs: Arguments of `keras.Model`.
 

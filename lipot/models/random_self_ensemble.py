@@ -115,7 +115,7 @@ class SelfEnsemble(ForgetsPrograms, ExportsUncalled, keras.Model):
     Args:
         network: Keras model from inputs to logits that draws noise, such as a
             `random_self_ensemble`.
-        members: Number of passes.
+        members: Positive int, number of passes.
         **kwargs: Arguments of `keras.Model`.
 
     Input shape:

@@ -26,9 +26,9 @@ class DefenseGAN(SavesRandomState, Purifier):
     Args:
         generator: Built Keras model from codes `(batch, code_size)` to images.
         critic: Built Keras model from images to one number.
-        steps: Steps of the descent.
-        restarts: Number of first codes for each image, of which the best end counts.
-        step_size: Length of a step per unit of the gradient of the mean square.
+        steps: Positive int, steps of the descent.
+        restarts: Positive int, number of first codes for each image, of which the best end counts.
+        step_size: Positive float, length of a step per unit of the gradient of the mean square.
         momentum: Share of the last step that is added to the next.
         seed: Integer, or `None` for one drawn from Keras' global generator.
         **kwargs: Arguments of `keras.Model`.

@@ -25,7 +25,7 @@ class DiffusionPurifier(SavesRandomState, Purifier):
     Args:
         network: Built Keras model from a pair, images in [-1, 1] `(batch, ...)` and steps
             `(batch,)`, to the noise in the images, such as `denoising_unet`.
-        steps: Steps from an image to noise.
+        steps: Positive int, steps from an image to noise.
         level: Share of the steps that an input is diffused, t* in the paper: more removes larger
             perturbations, and more of the image.
         clip: Whether each guess of the clean image is clipped to the range of images.

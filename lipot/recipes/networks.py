@@ -11,7 +11,7 @@ def plain_classifier(input_shape, units):
 
     Args:
         input_shape: Shape of one input, `(rows, columns, channels)` or `(features,)`.
-        units: Number of classes.
+        units: Positive int, number of classes.
 
     Returns:
         An uncompiled `keras.Sequential` from inputs to logits.
