@@ -12,7 +12,7 @@ import keras
 import numpy as np
 from art.attacks.evasion import ProjectedGradientDescent
 
-from lipot import attacks, datasets, losses
+from lipot import attacks, callbacks, datasets, losses
 from lipot.interop import art
 from lipot.models import AdversarialModel, carlini_wagner
 
@@ -40,7 +40,7 @@ robust.fit(
     y,
     batch_size=128,
     epochs=options.epochs,
-    callbacks=[keras.callbacks.BackupAndRestore(options.backup, delete_checkpoint=False)],
+    callbacks=[callbacks.Backup(options.backup)],
 )
 
 estimator = art.classifier(robust.classifier, clip_values=data.clip_values)

@@ -7,14 +7,12 @@ examples, sliced Wasserstein and the Jacobian along the movements, then certifie
 """
 
 import keras
-import numpy as np
 
 from lipot import attacks, certify, datasets, layers, losses
 from lipot.models import AdversarialModel
 
 keras.utils.set_random_seed(0)
 data = datasets.load("digits")
-one_hot = np.eye(10, dtype="float32")
 
 classifier = keras.Sequential(
     [
@@ -37,7 +35,7 @@ robust = AdversarialModel(
     ],
 )
 robust.compile(keras.optimizers.Adam(1e-3), metrics=["accuracy"])
-robust.fit(data.x_train, one_hot[data.y_train], batch_size=64, epochs=20, verbose=2)
+robust.fit(data.x_train, data.y_train_onehot, batch_size=64, epochs=20, verbose=2)
 
 certificate = certify(classifier, data.x_test, data.y_test)
 for eps in (0.0, 0.25, 0.5, 1.0):

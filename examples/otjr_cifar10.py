@@ -11,7 +11,7 @@ import argparse
 import keras
 import numpy as np
 
-from lipot import attacks, datasets, losses
+from lipot import attacks, callbacks, datasets, losses
 from lipot.models import AdversarialModel, wide_resnet
 
 
@@ -69,7 +69,7 @@ backup = f"runs/otjr_cifar10_{depth}_{width}"
 robust.fit(
     batches,
     epochs=epochs,
-    callbacks=[keras.callbacks.BackupAndRestore(backup, delete_checkpoint=False)],
+    callbacks=[callbacks.Backup(backup)],
 )
 count = 200 if options.reduced else 10000
 print(robust.evaluate(data.x_test[:count], data.y_test[:count], return_dict=True, verbose=0))

@@ -2,7 +2,7 @@
 
 import os
 import pathlib
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from typing import Any
 
 import keras
@@ -224,7 +224,8 @@ def choice(name: str, value: Any, choices: Iterable) -> Any:
     >>> choice("padding", "same", ("same", "valid"))
     'same'
     """
-    if value not in tuple(choices):
+    # An array is not hashable, and compares value by value.
+    if not isinstance(value, Hashable) or value not in tuple(choices):
         raise invalid(name, f"one of {tuple(choices)}", value)
     return value
 

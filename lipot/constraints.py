@@ -144,11 +144,9 @@ class SpectralConstraint(keras.constraints.Constraint):
     """
 
     def __init__(self, k_coef_lip=1.0, eps_spectral=1e-3, eps_bjorck=1e-3, beta_bjorck=0.5):
-        projection.check_settings(eps_spectral, eps_bjorck, beta_bjorck)
+        settings = projection.check_settings(eps_spectral, eps_bjorck, beta_bjorck)
         self.k_coef_lip = checks.positive_float("k_coef_lip", k_coef_lip)
-        self.eps_spectral = eps_spectral
-        self.eps_bjorck = eps_bjorck
-        self.beta_bjorck = beta_bjorck
+        self.eps_spectral, self.eps_bjorck, self.beta_bjorck = settings
 
     def __call__(self, w):
         matrix = projection.orthonormalize(

@@ -49,10 +49,8 @@ class SpectralInitializer(keras.initializers.Initializer):
         k_coef_lip=1.0,
         base_initializer="orthogonal",
     ):
-        projection.check_settings(eps_spectral, eps_bjorck, beta_bjorck)
-        self.eps_spectral = eps_spectral
-        self.eps_bjorck = eps_bjorck
-        self.beta_bjorck = beta_bjorck
+        settings = projection.check_settings(eps_spectral, eps_bjorck, beta_bjorck)
+        self.eps_spectral, self.eps_bjorck, self.beta_bjorck = settings
         self.k_coef_lip = checks.positive_float("k_coef_lip", k_coef_lip)
         self.base_initializer = keras.initializers.get(base_initializer)
 

@@ -1,6 +1,7 @@
 """Penalties that pull kernels towards the orthogonal ones."""
 
 import keras
+import numpy as np
 from keras import ops
 
 from lipot import checks
@@ -79,14 +80,9 @@ class LorthRegularizer(keras.regularizers.Regularizer):
     """
 
     def __init__(self, kernel_shape=None, stride=1, lambda_lorth=1.0, dim=2, conv_transpose=False):
-        if dim != 2:
-            raise ValueError(
-                "Invalid value received for argument `dim`. Expected 2, for 2D convolutions. "
-                f"Received: dim={dim!r}"
-            )
         self.stride = checks.positive_int("stride", stride)
         self.lambda_lorth = checks.nonnegative_float("lambda_lorth", lambda_lorth)
-        self.dim = dim
+        self.dim = checks.integer("dim", dim, "2, for 2D convolutions", least=2, most=2)
         self.conv_transpose = checks.boolean("conv_transpose", conv_transpose)
         self.set_kernel_shape(kernel_shape)
 
@@ -99,7 +95,7 @@ class LorthRegularizer(keras.regularizers.Regularizer):
         self.kernel_shape = None if shape is None else self._checked(shape)
 
     def __call__(self, x):
-        shape = self._checked(x.shape)
+        shape = self._checked(tuple(x.shape))
         if self.kernel_shape not in (None, shape):
             raise ValueError(
                 f"Invalid value received for argument `x`. Expected a kernel of shape "
@@ -112,15 +108,22 @@ class LorthRegularizer(keras.regularizers.Regularizer):
         return convolution_defect(at_least_float32(ops.convert_to_tensor(w)), self.stride)
 
     def _checked(self, shape):
-        shape = tuple(shape)
-        if len(shape) != 4 or not orthogonal_convolution_exists(shape, self.stride):
+        sizes = isinstance(shape, list | tuple) and all(
+            isinstance(n, int | np.integer) for n in shape
+        )
+        if (
+            not sizes
+            or len(shape) != 4
+            or min(shape) < 1
+            or not orthogonal_convolution_exists(shape, self.stride)
+        ):
             raise ValueError(
                 "Invalid value received for argument `kernel_shape`. Expected (kh, kw, C, M) "
                 "with M <= kh * kw * C where M <= stride^2 * C, else stride <= min(kh, kw): no "
                 "other convolution can be orthogonal. "
                 f"Received: kernel_shape={shape}, stride={self.stride}"
             )
-        return shape
+        return tuple(map(int, shape))
 
     def get_config(self):
         return {

@@ -24,7 +24,8 @@ def add_to(commands):
     )
     add_points(command, "scaled as the model was trained")
     add = command.add_argument
-    add("--eps", type=nonnegative_float, nargs="+", help=f"radii; {RADII_HELP}")
+    radii = f"radii, such as 0.5 or 36/255; {RADII_HELP}"
+    add("--eps", type=nonnegative_float, nargs="+", help=radii)
     add("--workers", type=workers, metavar="N", help="processes, or ray://host:port of a cluster")
     add("--out", metavar="FILE", help="a .csv file with the radius of each point")
     command.set_defaults(run=_run, how_to_go_on=_how_to_go_on)

@@ -1,6 +1,6 @@
 """`lipot demo`: everything at once, on data that come with scikit-learn."""
 
-from lipot_cli.options import check_folder
+from lipot_cli.options import HelpFormatter, check_folder
 
 
 def add_to(commands):
@@ -11,8 +11,10 @@ def add_to(commands):
         description="Trains a stock network and its 1-Lipschitz twin on the digits of "
         "scikit-learn, proves the accuracy of the second, attacks both, draws the outcome and "
         "writes it as a page to open in a browser.",
+        formatter_class=HelpFormatter,
     )
-    command.add_argument("--out", default="demo-report", metavar="FOLDER", help="for page, figures")
+    add = command.add_argument
+    add("--out", default="demo-report", metavar="FOLDER", help="for page and figures")
     command.set_defaults(run=_run)
 
 

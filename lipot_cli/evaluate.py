@@ -32,7 +32,8 @@ def add_to(commands):
     )
     add_points(command, "as the model takes them")
     add = command.add_argument
-    add("--eps", type=positive_float, nargs="+", help=f"radii, in units of x; {RADII_HELP}")
+    radii = f"radii, such as 0.5 or 8/255, in units of x; {RADII_HELP}"
+    add("--eps", type=positive_float, nargs="+", help=radii)
     add(
         "--attacks",
         nargs="+",

@@ -64,6 +64,8 @@ class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
         # A default of 0 is one.
         if action.default is None or action.default is False:
             return action.help
+        if isinstance(action.default, list):
+            return f"{action.help} (default: {' '.join(action.default)})"
         return super()._get_help_string(action)
 
 
@@ -80,14 +82,16 @@ def workers(text):
 
 
 def positive_float(text):
-    """A positive finite number from its text."""
-    return _number(text, float, lambda value: 0.0 < value < math.inf, "a positive finite number")
+    """A positive finite number from its text, which may be a fraction such as 8/255."""
+    return _number(
+        text, _fraction, lambda value: 0.0 < value < math.inf, "a positive finite number"
+    )
 
 
 def nonnegative_float(text):
-    """A finite number, zero or more, from its text."""
+    """A finite number, zero or more, from its text, which may be a fraction."""
     expected = "a finite number, zero or more"
-    return _number(text, float, lambda value: 0.0 <= value < math.inf, expected)
+    return _number(text, _fraction, lambda value: 0.0 <= value < math.inf, expected)
 
 
 def finite_float(text):
@@ -153,10 +157,15 @@ def check_input(path, expected):
         raise ValueError(f"There is no file {path}. Expected {expected}.")
 
 
+def _fraction(text):
+    above, slash, below = text.partition("/")
+    return float(above) / float(below) if slash else float(above)
+
+
 def _number(text, kind, holds, expected):
     try:
         value = kind(text)
-    except ValueError:
+    except (ValueError, ZeroDivisionError):
         value = None
     if value is None or not holds(value):
         raise argparse.ArgumentTypeError(f"expected {expected}, received {text}")

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from lipot import datasets, models
+from lipot.math.proportions import share_interval
 from lipot_cli.options import check_input
 
 _PRESET = "preset:"
@@ -36,6 +37,8 @@ def read_points(source, limit=None):
         data = datasets.load(source)
         return Points(data.x_test[:limit], data.y_test[:limit], data.clip_values)
     check_input(source, f"an .npz file, or one of: {', '.join(datasets.names())}")
+    if pathlib.Path(source).suffix == ".keras":
+        raise ValueError(f"{source} is a model. Expected the model first, and the points after it.")
     x, y = read_arrays(source, ("x", "y"), ("x_test", "y_test"))
     if x.ndim == 0 or y.ndim == 0:
         raise ValueError(
@@ -122,11 +125,21 @@ def _preset(path):
 
 
 def _load(path):
-    check_input(path, "a model that `model.save` wrote, or preset:NAME")
-    # Keras would say that there is no such file.
-    if pathlib.Path(path).suffix == ".keras" and not zipfile.is_zipfile(path):
+    preset = f"{_PRESET}{path if path in models.presets() else 'NAME'}"
+    check_input(path, f"a model that `model.save` wrote, or {preset}")
+    suffixes = pathlib.Path(path).suffixes
+    if suffixes[-2:] == [".weights", ".h5"]:
         raise ValueError(
-            f"{path} is no model, or a damaged one. Expected a file that `model.save` wrote."
+            f"{path} holds weights alone. Expected a model: build it, load the weights into it, "
+            "and save it with model.save('model.keras')."
+        )
+    # Keras would say of others that there is no such file, or speak of formats that it reads.
+    if suffixes[-1:] not in ([".keras"], [".h5"], [".hdf5"]) or (
+        suffixes[-1] == ".keras" and not zipfile.is_zipfile(path)
+    ):
+        raise ValueError(
+            f"{path} is no model, or a damaged one. Expected a .keras or .h5 file that "
+            "`model.save` wrote."
         )
     try:
         return keras.saving.load_model(path, compile=False)
@@ -156,7 +169,9 @@ def labels_hint(predictions, labels):
     enough = (1.0 + 1.0 / classes) / 2.0
     for shift, how in ((-1, "lower"), (1, "higher")):
         shifted = np.mean(predictions == (labels + shift) % classes)
-        if right < 1.0 / classes and shifted > enough:
+        # Of a few points that many may be right by chance.
+        certain = share_interval(shifted, len(labels)).low > 1.0 / classes
+        if right < 1.0 / classes and shifted > enough and certain:
             how = f"one {how}" if classes > 2 else "the other one"
             return (
                 f"Hint: {100 * right:.1f} % are right, but {100 * shifted:.1f} % would be if every "

@@ -94,7 +94,12 @@ def add_to(commands):
     add("--weight", type=nonnegative_float, help="of the distance from the prior (default: 0.01)")
     add("--smoothness", type=positive_float, help="L of the interpolating function (default: 2)")
     add("--seed", type=seed, default=0, help="of the weights and the batches (default: 0)")
-    add("--out", default="model.keras", metavar="FILE", help="the trained model")
+    add(
+        "--out",
+        default="model.keras",
+        metavar="FILE",
+        help="the trained model (default: model.keras)",
+    )
     add(
         "--devices",
         type=positive_int,

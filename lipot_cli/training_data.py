@@ -71,7 +71,12 @@ def _clip_values(*points):
 
 
 def _check_inputs(source, x, others):
-    fits = x.ndim in (2, 4) and len(x) and x.shape[1:] == others.shape[1:]
+    if x.shape[1:] != others.shape[1:]:
+        raise ValueError(
+            f"The inputs in {source} do not belong together. Expected x_train and x_test of inputs "
+            f"of one shape. Received: shapes {others.shape} and {x.shape}"
+        )
+    fits = x.ndim in (2, 4) and len(x) and not _are_channels_first(x)
     strays = np.sum(~np.isfinite(x)) if x.dtype.kind == "f" else 0
     if not fits or x.dtype.kind != "f" or strays:
         found = f", {strays} of its values NaN or infinite" if strays else ""
@@ -82,8 +87,15 @@ def _check_inputs(source, x, others):
         )
 
 
+def _are_channels_first(x):
+    """Whether these must be square images whose channels come before rows and columns."""
+    return x.ndim == 4 and x.shape[1] in (1, 3) and x.shape[2] == x.shape[3] > 4
+
+
 def _remedy(x):
     """What to do about inputs that cannot be trained on, where it is plain."""
+    if _are_channels_first(x):
+        return ". The channels come last: x.transpose(0, 2, 3, 1)"
     if x.ndim == 3:
         return ". Of gray images, x[..., None] has a channel"
     return ". Divide bytes by 255" if x.dtype == np.uint8 else ""

@@ -285,6 +285,8 @@ def test_what_python_would_take_for_true_or_for_a_default_is_refused(make, name)
         lipot.layers.SpatialShift2D(),
         lipot.layers.GroupSort2(),
         lipot.layers.Householder(),
+        lipot.layers.PatchEmbedding(2, 6),
+        lipot.layers.SelfAttention(2),
     ],
 )
 def test_an_open_number_of_channels_is_named(layer):

@@ -108,6 +108,8 @@ def test_a_hint_needs_labels_that_are_worse_than_chance_and_right_once_shifted()
     assert "the other one" in labels_hint(truth % 2, 1 - 2 * (truth % 2))
     # A model that is merely bad, and labels in an order of their own.
     assert labels_hint(np.zeros(60, int), truth) is None
+    # Three of four are right by chance once in ten times.
+    assert labels_hint(np.array([0, 1, 2, 2]), np.array([1, 2, 0, 1])) is None
     assert labels_hint(np.array([0, 1] * 5), np.array([0, 1] * 2 + [1, 0] * 3)) is None
     assert labels_hint(truth, truth[::-1]) is None
 
@@ -176,6 +178,11 @@ def test_certify_explains_bad_data_on_one_line(saved, tmp_path, capsys, arrays, 
         (["certify", "text.keras", "digits"], "text.keras is no model, or a damaged one."),
         (["certify", "cut.keras", "digits"], "cut.keras is no model, or a damaged one."),
         (["certify", "flipped.keras", "digits"], "flipped.keras is no model that"),
+        (["certify", "points.npz", "digits"], "points.npz is no model, or a damaged one."),
+        (["certify", "a.weights.h5", "digits"], "a.weights.h5 holds weights alone."),
+        (["certify", "digits-hkr", "digits"], "no file digits-hkr. Expected a model"),
+        (["certify", "digits-hkr", "digits"], "or preset:digits-hkr"),
+        (["certify", "points.npz", "flipped.keras"], "Expected the model first, and the points"),
         (["certify", ".", "digits"], ". is a folder. Expected a model"),
         (["certify", "text.keras", "."], ". is a folder. Expected an .npz file"),
         (["evaluate", "m", "digits", "--resume", "text.keras"], "--resume must be a folder"),
@@ -193,6 +200,8 @@ def test_errors_are_one_line(saved, arguments, message, capsys, monkeypatch, tmp
     whole = saved[0].read_bytes()
     (tmp_path / "text.keras").write_text("no archive")
     (tmp_path / "taken.training").write_text("no folder")
+    (tmp_path / "a.weights.h5").write_bytes(b"")
+    np.savez(tmp_path / "points.npz", x=np.zeros((2, 4)), y=[0, 1])
     (tmp_path / "cut.keras").write_bytes(whole[: len(whole) // 2])
     (tmp_path / "flipped.keras").write_bytes(whole[:300] + bytes(200) + whole[500:])
     table = np.random.default_rng(0).normal(size=(10, 11)).astype("float32")
@@ -216,6 +225,8 @@ def test_help_explains_each_command(arguments, capsys):
     assert stopped.value.code == 0
     shown = capsys.readouterr().out
     assert shown.startswith("usage: lipot") and len(shown.splitlines()) > 5
+    # A default is shown as it would be typed.
+    assert "default: [" not in " ".join(shown.split())
 
 
 def test_demo_leaves_page_and_figures_and_says_where(tmp_path, capsys):

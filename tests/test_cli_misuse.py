@@ -1,5 +1,7 @@
 """Options that cannot be: one line and exit code 2, before anything is read or shown."""
 
+import argparse
+
 import pytest
 
 from lipot import cli, evaluation
@@ -95,6 +97,18 @@ def test_each_option_says_what_it_takes(words, message, capsys):
 )
 def test_words_that_do_not_go_together_are_refused(words, message, capsys):
     _assert_misuse(words.split(), message, capsys)
+
+
+def test_a_radius_may_be_a_fraction():
+    assert [options.positive_float(text) for text in ("8/255", "0.5", "1e-3")] == [
+        8 / 255,
+        0.5,
+        1e-3,
+    ]
+    assert options.nonnegative_float("0/255") == 0.0
+    for wrong in ("8/", "/255", "8/0", "1/2/3", "-8/255"):
+        with pytest.raises(argparse.ArgumentTypeError, match="expected a positive finite number"):
+            options.positive_float(wrong)
 
 
 def test_names_of_attacks_are_those_that_exist():

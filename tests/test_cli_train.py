@@ -236,6 +236,12 @@ def test_class_numbers_may_be_floats_or_stand_in_a_column(tmp_path):
         ({"x": np.zeros((9, 3)), "y": np.zeros(9, int)}, "one class alone"),
         ({"x": np.zeros((9, 3)), "y": np.array(["a", "b", "c"] * 3)}, "np.unique"),
         ({"x": np.zeros((9, 3, 3)), "y": np.zeros(9, int)}, r"x\[..., None\]"),
+        ({"x": np.zeros((9, 3, 8, 8)), "y": np.arange(9) % 2}, r"x.transpose\(0, 2, 3, 1\)"),
+        (
+            {"x_train": np.zeros((9, 3)), "x_test": np.zeros((9, 2))}
+            | dict.fromkeys(("y_train", "y_test"), np.arange(9) % 2),
+            r"one shape. Received: shapes \(9, 3\) and \(9, 2\)",
+        ),
     ],
 )
 def test_data_that_cannot_be_trained_on_are_named(tmp_path, arrays, message):

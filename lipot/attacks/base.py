@@ -1,17 +1,20 @@
 """What every in-graph attack has in common."""
 
+import warnings
+
 import keras
 import numpy as np
 from keras import ops
 
 from lipot import backend, checks
 from lipot.attacks.ball import Ball, check_ball, example_norm
+from lipot.layers.base import FixedArguments
 from lipot.losses.parameter import positive
 from lipot.math import replicas
 
 
 @keras.saving.register_keras_serializable(package="lipot")
-class Attack(keras.layers.Layer):
+class Attack(FixedArguments, keras.layers.Layer):
     """A search for the worst input in a ball, written so that it compiles with the training step.
 
     An attack is called as `attack(forward, x, y)`. It is meant for training; robustness is
@@ -19,13 +22,14 @@ class Attack(keras.layers.Layer):
     state. Subclasses override `search`.
 
     `share`, 1 at first, may change while training runs: radius and steps are that share of what
-    they were made with, see `lipot.callbacks.RadiusSchedule`.
+    they were made with, see `lipot.callbacks.RadiusSchedule`. The arguments are fixed: a compiled
+    step would not see them change.
 
     Args:
-        eps: Radius of the ball.
+        eps: Positive float, radius of the ball.
         norm: `"inf"` or 2, the norm of the ball.
-        clip_min: Smallest value of the data, or `None`.
-        clip_max: Largest value of the data, or `None`.
+        clip_min: Float, smallest value of the data, or `None`.
+        clip_max: Float, largest value of the data, or `None`.
         seed: Integer, or `None` for one drawn from Keras' global generator.
         **kwargs: Arguments of `keras.layers.Layer`.
     """
@@ -37,8 +41,9 @@ class Attack(keras.layers.Layer):
         self.share = 1.0
         self.eps = checks.positive_float("eps", eps)
         self.norm, self.clip_min, self.clip_max = check_ball(norm, clip_min, clip_max)
-        self.seed = seed
-        self.seed_generator = keras.random.SeedGenerator(seed)
+        _warn_about_units(self.eps, self.ball)
+        self.seed = None if seed is None else checks.seed("seed", seed)
+        self.seed_generator = keras.random.SeedGenerator(self.seed)
         self.supports_jit = backend.compiles_loops_well() and backend.compiles_derivatives()
         self.built = True
 
@@ -134,6 +139,17 @@ class Attack(keras.layers.Layer):
             "clip_max": self.clip_max,
             "seed": self.seed,
         }
+
+
+def _warn_about_units(eps, ball):
+    """Warns where each value of the data is allowed any other: 8 was given for 8/255, say."""
+    if ball.norm == "inf" and None not in ball[1:] and eps > ball.clip_max - ball.clip_min:
+        warnings.warn(
+            "The radius of an attack is in units of the data, which lie between "
+            f"clip_min={ball.clip_min:g} and clip_max={ball.clip_max:g}: eps={eps:g} is more than "
+            "all of that.",
+            stacklevel=4,
+        )
 
 
 def _check_labels(x, y):

@@ -15,9 +15,9 @@ class FGSM(PGD):
     random start, with steps of `1.25 * eps`, it is the fast adversarial training of Wong et al.
 
     Args:
-        eps: Radius of the ball.
+        eps: Positive float, radius of the ball.
         random_start: Whether to start at a uniform point of the ball rather than at `x`.
-        step_size: Length of the step. Defaults to `eps`.
+        step_size: Positive float, length of the step. Defaults to `eps`.
         **kwargs: `norm`, `clip_min`, `clip_max` and `seed` of `PGD`.
 
     Reference:

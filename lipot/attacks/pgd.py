@@ -22,13 +22,13 @@ class PGD(Attack):
     attacked alike.
 
     Args:
-        eps: Radius of the ball.
-        step_size: Length `eta` of a step. Defaults to `2.5 * eps / steps`.
-        steps: Number of steps.
+        eps: Positive float, radius of the ball.
+        step_size: Positive float, length `eta` of a step. Defaults to `2.5 * eps / steps`.
+        steps: Positive int, number of steps.
         norm: `"inf"` or 2.
         random_start: Whether to start at a uniform point of the ball rather than at `x`.
-        clip_min: Smallest value of the data, or `None`.
-        clip_max: Largest value of the data, or `None`.
+        clip_min: Float, smallest value of the data, or `None`.
+        clip_max: Float, largest value of the data, or `None`.
         seed: Integer, or `None` for one drawn from Keras' global generator.
         **kwargs: Arguments of `keras.layers.Layer`.
 

@@ -23,10 +23,10 @@ class TRADESPGD(PGD):
     and the divergence to a constant, the attack leaves the predicted class as `PGD` would.
 
     Args:
-        eps: Radius of the ball.
-        step_size: Length of a step. Defaults to `2.5 * eps / steps`.
-        steps: Number of steps.
-        noise: Standard deviation of the Gaussian start. Defaults to 0.001.
+        eps: Positive float, radius of the ball.
+        step_size: Positive float, length of a step. Defaults to `2.5 * eps / steps`.
+        steps: Positive int, number of steps.
+        noise: Positive float, standard deviation of the Gaussian start. Defaults to 0.001.
         direction: `"trades"`, or `"got"` for $D_{KL}(f(x') \,\|\, f(x))$, as
             `lipot.losses.TRADES` has it.
         **kwargs: `norm`, `clip_min`, `clip_max` and `seed` of `PGD`.

@@ -32,8 +32,8 @@ class Backup(Configurable):
         folder: Where to keep it; made if it is missing. It holds `epoch-N`, the newest alone.
         keeps: List of callbacks of lipot in the same `fit`, such as a `TimeBudget` or a
             `LossParamScheduler`, whose progress is kept too.
-        seconds: Least time between two backups, for short epochs of large models. The last epoch
-            is always kept.
+        seconds: Non-negative float, least time between two backups, for short epochs of large
+            models. The last epoch is always kept.
 
     Example:
 
@@ -55,10 +55,9 @@ class Backup(Configurable):
         super().__init__()
         self.folder = str(checks.folder("folder", folder))
         self.seconds = checks.nonnegative_float("seconds", seconds)
-        self.keeps = [
-            checks.instance("keeps", callback, Configurable, "callbacks of lipot")
-            for callback in keeps
-        ]
+        expected = "a list of callbacks of lipot"
+        checks.instance("keeps", keeps, list | tuple, expected)
+        self.keeps = [checks.instance("keeps", one, Configurable, expected) for one in keeps]
 
     def on_train_begin(self, logs=None):
         self._written, self._waiting = time.monotonic(), None

@@ -11,7 +11,7 @@ class CountsSteps(Configurable):
     `initial_epoch`, goes on from that epoch's first step.
 
     Args:
-        step: First step, to resume a training. `Backup` keeps it.
+        step: Non-negative int, first step, to resume a training. `Backup` keeps it.
     """
 
     progress = ("step",)
@@ -43,7 +43,7 @@ class ActsAtSteps(CountsSteps):
     With `steps_per_execution` above 1 it acts once for so many steps, before the first of them.
 
     Args:
-        step: First step, to resume a training. `Backup` keeps it.
+        step: Non-negative int, first step, to resume a training. `Backup` keeps it.
     """
 
     def on_train_batch_begin(self, batch, logs=None):

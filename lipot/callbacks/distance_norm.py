@@ -18,11 +18,11 @@ class DistanceNormScheduler(ActsAtSteps):
 
     Args:
         steps: Positive int, training steps in all.
-        first: Positive float, the first exponent.
+        first: Float from 1 on, the first exponent.
         last: Float above `first`, the last finite one; above 1023 counts as infinity.
         begin: Share of the training with the first exponent.
         end: Share after which the exponent is infinite.
-        step: First step, to resume a training.
+        step: Non-negative int, first step, to resume a training.
 
     Reference:
         Zhang et al., "Towards certifying l-infinity robustness using neural networks with
@@ -40,6 +40,8 @@ class DistanceNormScheduler(ActsAtSteps):
         super().__init__(step)
         self.steps = checks.positive_int("steps", steps)
         self.first = checks.positive_float("first", first)
+        if self.first < 1.0:
+            raise checks.invalid("first", "a number from 1 on", first)
         self.last = checks.positive_float("last", last)
         self.begin, self.end = checks.probability("begin", begin), checks.probability("end", end)
         if not self.begin < self.end:

@@ -76,7 +76,7 @@ class MonitorCallback(CountsSteps):
         on_epoch: Whether to look after each epoch.
         on_batch: Whether to look after each batch, or each execution of several. The file then
             holds the batches alone.
-        step: First step, to resume a training. `Backup` keeps it.
+        step: Non-negative int, first step, to resume a training. `Backup` keeps it.
 
     Example:
 
@@ -107,12 +107,11 @@ class MonitorCallback(CountsSteps):
         step=0,
     ):
         super().__init__(step)
-        if isinstance(monitored_layers, str):
-            raise ValueError(
-                "Invalid value received for argument `monitored_layers`. Expected a list of "
-                f"layer names. Received: monitored_layers={monitored_layers!r}"
-            )
-        self.monitored_layers = list(monitored_layers)
+        expected = "a list of layer names"
+        checks.instance("monitored_layers", monitored_layers, list | tuple, expected)
+        self.monitored_layers = [
+            checks.instance("monitored_layers", name, str, expected) for name in monitored_layers
+        ]
         self.logdir = str(checks.folder("logdir", logdir))
         self.target = checks.choice("target", target, tuple(_KERNELS))
         self.what = checks.choice("what", what, ("max", "all"))

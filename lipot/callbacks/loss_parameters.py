@@ -19,9 +19,9 @@ class LossParamScheduler(ActsAtSteps):
     Args:
         param_name: Name of the parameter, such as `"alpha"`; the loss must keep it where
             compiled steps see it change, as the losses of lipot do.
-        fp: Values at the steps `xp`.
+        fp: List of floats, values at the steps `xp`.
         xp: Increasing steps.
-        step: First step, to resume a training. `Backup` keeps it.
+        step: Non-negative int, first step, to resume a training. `Backup` keeps it.
 
     Example:
 
@@ -38,7 +38,7 @@ class LossParamScheduler(ActsAtSteps):
 
     def __init__(self, param_name, fp, xp, step=0):
         super().__init__(step)
-        self.param_name = param_name
+        self.param_name = _check_name(param_name)
         self.fp, self.xp = read_course(fp, xp, "xp", "increasing steps")
 
     def on_train_begin(self, logs=None):
@@ -86,7 +86,7 @@ class LossParamLog(Configurable):
 
     def __init__(self, param_name, rate=1):
         super().__init__()
-        self.param_name = param_name
+        self.param_name = _check_name(param_name)
         self.rate = checks.positive_int("rate", rate)
 
     def on_train_begin(self, logs=None):
@@ -120,18 +120,29 @@ def read_course(fp, xp, name, expected, most=np.inf):
     """Returns the values of a course and where they are reached, as lists of floats.
 
     Args:
-        fp: The values.
+        fp: List of floats, the values.
         xp: Where they are reached, from 0 to `most`, or from anywhere where that is infinite.
         name: Argument to name in an error.
         expected: What it must hold, in words.
         most: The last place there is.
     """
-    fp = [checks.finite_float("fp", value) for value in fp]
-    places = [checks.finite_float(name, place) for place in xp]
-    inside = places and (most == np.inf or places[0] >= 0.0) and places[-1] <= most
+    places, fp = _numbers(name, xp), _numbers("fp", fp)
+    inside = (most == np.inf or places[0] >= 0.0) and places[-1] <= most
     if not inside or len(fp) != len(places) or np.any(np.diff(places) <= 0):
         raise checks.refused(name, f"{expected}, one for each of the {len(fp)} values", f"{places}")
     return fp, places
+
+
+def _check_name(param_name):
+    return checks.instance("param_name", param_name, str, "the name of a number of the loss")
+
+
+def _numbers(name, values):
+    """A list of one finite float or more."""
+    expected = "a list of finite numbers"
+    if not len(checks.array(name, values, expected)):
+        raise checks.invalid(name, expected, values)
+    return [checks.finite_float(name, value) for value in values]
 
 
 def check_course(parameter, name, values):

@@ -22,7 +22,7 @@ class RadiusSchedule(WeightSchedule):
         fp: Positive shares at `xp`.
         xp: Increasing steps or epochs.
         unit: `"steps"` or `"epochs"`, as in `WeightSchedule`.
-        step: First step, to resume a training. `Backup` keeps it.
+        step: Non-negative int, first step, to resume a training. `Backup` keeps it.
 
     Raises:
         ValueError: A share that is not positive; in `fit`, if the model has no attack.

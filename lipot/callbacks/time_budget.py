@@ -36,7 +36,7 @@ class TimeBudget(Configurable):
         warmup: Share of the time in which the rate rises, from 0 to less than 1.
         loss_params: Numbers of the loss that follow the clock too: a dictionary from the name of
             one to a pair `(fp, xp)` of values at shares of the time, as in `numpy.interp`.
-        spent: Minutes used before, to resume a training. `Backup` keeps it.
+        spent: Non-negative float, minutes used before, to resume a training. `Backup` keeps it.
 
     Example:
 
@@ -63,10 +63,7 @@ class TimeBudget(Configurable):
         self.warmup = checks.nonnegative_float("warmup", warmup)
         if self.warmup >= 1.0:
             raise checks.invalid("warmup", "a share below 1", warmup)
-        self.loss_params = {
-            name: list(read_course(fp, xp, "loss_params", "increasing shares from 0 to 1", 1.0))
-            for name, (fp, xp) in dict(loss_params or {}).items()
-        }
+        self.loss_params = _read_courses({} if loss_params is None else loss_params)
         self.spent = checks.nonnegative_float("spent", spent)
         self._clock = self._told = None
 
@@ -126,3 +123,17 @@ class TimeBudget(Configurable):
             "loss_params": {name: list(points) for name, points in self.loss_params.items()},
             "spent": self.spent,
         }
+
+
+def _read_courses(loss_params):
+    """A pair of lists, values and the shares of the time they are reached at, by name."""
+    expected = "a dictionary from names to pairs (fp, xp)"
+    checks.instance("loss_params", loss_params, dict, expected)
+    courses = {}
+    for name, pair in loss_params.items():
+        if not isinstance(pair, list | tuple) or len(pair) != 2:
+            raise checks.invalid("loss_params", expected, loss_params)
+        courses[name] = list(
+            read_course(*pair, "loss_params", "increasing shares from 0 to 1", 1.0)
+        )
+    return courses

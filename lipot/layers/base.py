@@ -36,12 +36,15 @@ class Bounded:
 class FixedArguments:
     """Mixin: a layer whose arguments are fixed once it is built.
 
-    Programs compiled from its `call` read them, and would go on with the old ones.
+    Programs compiled from its `call` read them, and would go on with the old ones. One whose class
+    has a descriptor with `seen_by_programs` for it may change: they see that.
     """
 
     def __setattr__(self, name, value):
         if self.__dict__.get("built") and name in arguments_of(type(self)):
-            self._check_unchanged(name, value)
+            descriptor = getattr(type(self), name, None)
+            if not getattr(descriptor, "seen_by_programs", False):
+                self._check_unchanged(name, value)
         super().__setattr__(name, value)
 
     def _check_unchanged(self, name, value):

@@ -154,7 +154,7 @@ class BatchCentering(CenteringLayer):
         **kwargs,
     ):
         super().__init__(
-            axis,
+            checks.integer("axis", axis),
             center=center,
             beta_initializer=beta_initializer,
             beta_regularizer=beta_regularizer,
@@ -162,7 +162,6 @@ class BatchCentering(CenteringLayer):
             k_coef_lip=k_coef_lip,
             **kwargs,
         )
-        checks.integer("axis", axis)
         self.momentum = checks.probability("momentum", momentum)
         if self.momentum == 1.0:
             raise checks.invalid("momentum", "less than 1, or no batch would count", momentum)
@@ -258,9 +257,8 @@ class LayerCentering(CenteringLayer):
         k_coef_lip=1.0,
         **kwargs,
     ):
-        axes = list(axis) if isinstance(axis, list | tuple) else axis
         super().__init__(
-            axes,
+            _check_axes(axis),
             center=center,
             beta_initializer=beta_initializer,
             beta_regularizer=beta_regularizer,
@@ -268,9 +266,6 @@ class LayerCentering(CenteringLayer):
             k_coef_lip=k_coef_lip,
             **kwargs,
         )
-        listed = axes if isinstance(axes, list) else [axes]
-        for one in listed or [None]:
-            checks.integer("axis", one, "an integer or a list of them")
 
     def mean_of(self, inputs, training, mask):
         return ops.mean(inputs, axis=self._axes, keepdims=True)
@@ -308,7 +303,7 @@ def _mean(inputs, mask, axes):
 def read_axes(axis, input_shape):
     """Returns the axes as sorted positive ints; they must have known sizes and spare the batch."""
     rank = len(input_shape)
-    axes = [axis] if _is_int(axis) else list(axis)
+    axes = [axis] if isinstance(axis, int) else list(axis)
     valid = all(-rank <= a < rank for a in axes)
     axes = sorted(a % rank for a in axes)
     if not valid or 0 in axes or len(set(axes)) < len(axes):
@@ -324,5 +319,11 @@ def read_axes(axis, input_shape):
     return tuple(axes)
 
 
-def _is_int(value):
-    return isinstance(value, int) and not isinstance(value, bool)
+def _check_axes(axis):
+    """An int, or a list of one or more."""
+    expected = "an integer or a list of them"
+    if not isinstance(axis, list | tuple):
+        return checks.integer("axis", axis, expected)
+    if not axis:
+        raise checks.invalid("axis", expected, axis)
+    return [checks.integer("axis", one, expected) for one in axis]

@@ -20,7 +20,7 @@ class FrobeniusConv2D(KernelLayer):
         kernel_size: Int or pair of ints.
         strides: Int or pair of ints.
         padding: As in `SpectralConv2D`.
-        data_format: `"channels_last"` or `"channels_first"`.
+        data_format: `"channels_last"` or `"channels_first"`; `None` is Keras's global setting.
         dilation_rate: Must be 1.
         activation: Activation name, function or 1-Lipschitz layer. Defaults to linear.
         use_bias: Whether to add a bias.
@@ -35,10 +35,10 @@ class FrobeniusConv2D(KernelLayer):
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Input shape:
-        `(batch, height, width, channels)`
+        `(batch, height, width, channels)`, or `(batch, channels, height, width)`.
 
     Output shape:
-        `(batch, new_height, new_width, filters)`
+        `(batch, new_height, new_width, filters)`, or with the channels first.
 
     Lipschitz bound:
         As `SpectralConv2D`: the norm of the kernel's circular convolution on a grid that

@@ -172,9 +172,18 @@ class LInfDistanceDense(LipschitzLayer):
 
         Args:
             p: Number from 1 on; above 1023 counts as infinity.
+
+        Raises:
+            ValueError: A smaller number, or a layer that was made without `p` or is not built.
         """
+        number = checks.nonnegative_float("p", p, infinite=True)
+        if number < 1.0:
+            raise checks.invalid("p", "a number from 1 on (inf allowed)", p)
+        self.check_built()
+        if self.exponent is None:
+            raise checks.refused("p", "a layer that was made with `p`", f"'{self.name}' without it")
         # Not infinity itself: a weight that is not finite is the sign of a broken training.
-        self.exponent.assign(min(checks.positive_float("p", min(p, _INFINITY)), _INFINITY))
+        self.exponent.assign(min(number, _INFINITY))
 
     def compute_output_shape(self, input_shape):
         return (*input_shape[:-1], self.units)

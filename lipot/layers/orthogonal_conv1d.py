@@ -18,7 +18,7 @@ class OrthogonalConv1D(KernelLayer):
         kernel_size: Positive int.
         strides: Positive int.
         padding: As in `OrthogonalConv2D`.
-        data_format: `"channels_last"` or `"channels_first"`.
+        data_format: `"channels_last"` or `"channels_first"`; `None` is Keras's global setting.
         dilation_rate: Positive int; above 1 the stride must be 1.
         groups: Positive int that divides channels and filters.
         activation: Activation name, function or 1-Lipschitz layer. Defaults to linear.
@@ -39,10 +39,10 @@ class OrthogonalConv1D(KernelLayer):
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Input shape:
-        `(batch, steps, channels)`; steps may be `None`.
+        `(batch, steps, channels)`, or `(batch, channels, steps)`; steps may be `None`.
 
     Output shape:
-        `(batch, new_steps, filters)`
+        `(batch, new_steps, filters)`, or with the channels first.
 
     Lipschitz bound:
         As `OrthogonalConv2D`: at most `k_coef_lip` up to rounding.

@@ -29,7 +29,7 @@ class OrthogonalConv2D(KernelLayer):
             more filters than a patch has values.
         padding: `"same"`, `"valid"`, `"constant"` (zeros, half the kernel on each side) or
             `"circular"`, whose output is `image / stride` long; the strides must divide the image.
-        data_format: `"channels_last"` or `"channels_first"`.
+        data_format: `"channels_last"` or `"channels_first"`; `None` is Keras's global setting.
         dilation_rate: Int or pair of ints; above 1 the strides must be 1.
         groups: Positive int that divides channels and filters; with as many groups as channels
             the convolution is depthwise.
@@ -51,10 +51,11 @@ class OrthogonalConv2D(KernelLayer):
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Input shape:
-        `(batch, height, width, channels)`; height and width may be `None`.
+        `(batch, height, width, channels)`, or `(batch, channels, height, width)`; height and width
+        may be `None`.
 
     Output shape:
-        `(batch, new_height, new_width, filters)`
+        `(batch, new_height, new_width, filters)`, or with the channels first.
 
     Lipschitz bound:
         Proven in float64 from the kernel alone, for images of every size: with the

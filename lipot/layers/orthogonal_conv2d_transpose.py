@@ -22,7 +22,7 @@ class OrthogonalConv2DTranspose(KernelLayer):
         strides: Int or pair of ints, the factor by which the image grows.
         padding: `"same"`, `"valid"` or `"circular"`.
         output_padding: Must be `None`: the output size is the inferred one.
-        data_format: `"channels_last"` or `"channels_first"`.
+        data_format: `"channels_last"` or `"channels_first"`; `None` is Keras's global setting.
         dilation_rate: Must be 1.
         activation: Activation name, function or 1-Lipschitz layer. Defaults to linear.
         use_bias: Whether to add a bias.
@@ -42,11 +42,12 @@ class OrthogonalConv2DTranspose(KernelLayer):
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Input shape:
-        `(batch, height, width, channels)`; height and width may be `None`.
+        `(batch, height, width, channels)`, or `(batch, channels, height, width)`; height and width
+        may be `None`.
 
     Output shape:
-        `(batch, height * stride, width * stride, filters)`; `"valid"` adds what the kernel exceeds
-        the stride by.
+        `(batch, height * stride, width * stride, filters)`, or with the channels first; `"valid"`
+        adds what the kernel exceeds the stride by.
 
     Lipschitz bound:
         That of the convolution it is the adjoint of, see `OrthogonalConv2D`.

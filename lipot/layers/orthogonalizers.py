@@ -11,6 +11,7 @@ An orthogonalizer answers these questions about the kernel read as a matrix:
 """
 
 import dataclasses
+import functools
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -119,8 +120,31 @@ class SpectralOnly(_InsideTheStep):
 NAMES = ("retraction", "bjorck", "cholesky")
 
 
+def _positive_or_none(name, value):
+    return None if value is None else checks.positive_float(name, value)
+
+
+_CHECKS = {
+    "orthogonalizer": functools.partial(checks.choice, choices=NAMES),
+    "eps_bjorck": _positive_or_none,
+    "beta_bjorck": functools.partial(checks.positive_float, most=0.5),
+    "maxiter_spectral": checks.positive_int,
+    "maxiter_bjorck": checks.positive_int,
+}
+
+
+def checked(settings):
+    """The fields of a dataclass that are about its orthogonalizer, checked, by name.
+
+    Raises:
+        ValueError: One of them is out of its range.
+    """
+    names = [field.name for field in dataclasses.fields(settings) if field.name in _CHECKS]
+    return {name: _CHECKS[name](name, getattr(settings, name)) for name in names}
+
+
 def get(name, *, eps_bjorck, beta_bjorck, maxiter_bjorck, maxiter_spectral=1):
-    """Builds the orthogonalizer a layer asks for.
+    """Builds the orthogonalizer a layer asks for, from settings that are checked.
 
     Args:
         name: `"retraction"`, `"bjorck"` or `"cholesky"`.
@@ -133,13 +157,8 @@ def get(name, *, eps_bjorck, beta_bjorck, maxiter_bjorck, maxiter_spectral=1):
     Returns:
         An orthogonalizer.
     """
-    checks.choice("orthogonalizer", name, NAMES)
-    checks.positive_int("maxiter_bjorck", maxiter_bjorck)
-    checks.positive_int("maxiter_spectral", maxiter_spectral)
-    checks.positive_float("beta_bjorck", beta_bjorck, most=0.5)
     if eps_bjorck is None:
         return SpectralOnly(maxiter_spectral)
-    checks.positive_float("eps_bjorck", eps_bjorck)
     if name == "retraction":
         return Retraction(eps_bjorck, maxiter_bjorck)
     if name == "cholesky":

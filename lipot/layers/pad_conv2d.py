@@ -20,7 +20,7 @@ class PadConv2D(KernelLayer):
         kernel_size: Int or pair.
         strides: Int or pair.
         padding: `"same"`, `"valid"`, `"constant"`, `"symmetric"`, `"reflect"` or `"circular"`.
-        data_format: `"channels_last"` or `"channels_first"`.
+        data_format: `"channels_last"` or `"channels_first"`; `None` is Keras's global setting.
         dilation_rate: 1; anything else is refused.
         activation: As in `keras.layers.Conv2D`, like the arguments that follow.
         use_bias: As in `keras.layers.Conv2D`.
@@ -34,10 +34,10 @@ class PadConv2D(KernelLayer):
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Input shape:
-        `(batch, rows, columns, channels)`
+        `(batch, rows, columns, channels)`, or `(batch, channels, rows, columns)`.
 
     Output shape:
-        `(batch, new_rows, new_columns, filters)`
+        `(batch, new_rows, new_columns, filters)`, or with the channels first.
 
     Lipschitz bound:
         A proven bound of the norm of the padded convolution, from the kernel as it is, times the

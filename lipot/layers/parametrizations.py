@@ -25,6 +25,7 @@ from lipot import backend, checks
 from lipot.layers import orthogonalizers
 from lipot.layers.trained_weights import OneDraw, Started
 from lipot.math import block_orthogonal, convolution, orthogonal
+from lipot.math.frozen import set_fields
 from lipot.math.kernel_norms import divide_by_norm, power_step, rounding_allowance
 from lipot.math.precision import widest_float
 from lipot.math.scaling import at_least_float32
@@ -177,9 +178,11 @@ class Spectral(Parametrization):
 
     def __post_init__(self):
         checks.choice("normalization", self.normalization, NORMALIZATIONS)
-        checks.positive_float("eps_spectral", self.eps_spectral)
-        # Its arguments are checked where it is made.
-        _ = self._orthogonalizer
+        set_fields(
+            self,
+            eps_spectral=checks.positive_float("eps_spectral", self.eps_spectral),
+            **orthogonalizers.checked(self),
+        )
 
     @property
     def keeps_norm(self):
@@ -280,8 +283,7 @@ class BlockOrthogonal(Parametrization):
                 "convolution of matrices that are not orthonormal is not orthogonal. "
                 "Received: eps_bjorck=None"
             )
-        # Its arguments are checked where it is made.
-        _ = self._orthogonalizer
+        set_fields(self, **orthogonalizers.checked(self))
 
     @functools.cached_property
     def _orthogonalizer(self):

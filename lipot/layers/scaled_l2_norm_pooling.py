@@ -5,7 +5,7 @@ import math
 import keras
 from keras import ops
 
-from lipot import backend
+from lipot import backend, checks
 from lipot.layers.pooling_layer import GlobalPoolingLayer, WindowPoolingLayer
 from lipot.math.pooling import smooth_root, tiled_norms, tiled_norms_gradient, window_overlap
 from lipot.math.rounding import LayerBound, rounded_factor, values_in
@@ -181,10 +181,9 @@ def _norm_bound(layer, input_shape, norm, overlap=1):
 
 
 def _check_eps(eps_grad_sqrt):
+    expected = f"a number from {_SMALLEST_EPS} to {1 / _SMALLEST_EPS}"
+    eps = checks.finite_float("eps_grad_sqrt", eps_grad_sqrt, expected)
     # Neither its square nor that of a value may be infinite.
-    if isinstance(eps_grad_sqrt, str) or not _SMALLEST_EPS <= eps_grad_sqrt <= 1 / _SMALLEST_EPS:
-        raise ValueError(
-            "Invalid value received for argument `eps_grad_sqrt`. Expected a number from "
-            f"{_SMALLEST_EPS} to {1 / _SMALLEST_EPS}. Received: eps_grad_sqrt={eps_grad_sqrt!r}"
-        )
-    return float(eps_grad_sqrt)
+    if not _SMALLEST_EPS <= eps <= 1 / _SMALLEST_EPS:
+        raise checks.invalid("eps_grad_sqrt", expected, eps_grad_sqrt)
+    return eps

@@ -21,7 +21,7 @@ class SpectralConv2D(KernelLayer):
         strides: Int or pair of ints.
         padding: `"same"`, `"valid"`, `"constant"` (zeros, half the kernel on each side),
             `"circular"`, `"reflect"` or `"symmetric"`.
-        data_format: `"channels_last"` or `"channels_first"`.
+        data_format: `"channels_last"` or `"channels_first"`; `None` is Keras's global setting.
         dilation_rate: Must be 1.
         activation: Activation name, function or 1-Lipschitz layer. Defaults to linear.
         use_bias: Whether to add a bias.
@@ -47,10 +47,11 @@ class SpectralConv2D(KernelLayer):
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Input shape:
-        `(batch, height, width, channels)`; a height or width of `None` is bounded for all sizes.
+        `(batch, height, width, channels)`, or `(batch, channels, height, width)`; a height or width
+        of `None` is bounded for all sizes.
 
     Output shape:
-        `(batch, new_height, new_width, filters)`
+        `(batch, new_height, new_width, filters)`, or with the channels first.
 
     Lipschitz bound:
         The norm of the inference kernel's circular convolution on a grid that contains the

@@ -20,7 +20,7 @@ class SpectralConv2DTranspose(KernelLayer):
         strides: Int or pair of ints, the factor by which the image grows.
         padding: `"same"` or `"valid"`.
         output_padding: Must be `None`: the output size is the inferred one.
-        data_format: `"channels_last"` or `"channels_first"`.
+        data_format: `"channels_last"` or `"channels_first"`; `None` is Keras's global setting.
         dilation_rate: Must be 1.
         activation: Activation name, function or 1-Lipschitz layer. Defaults to linear.
         use_bias: Whether to add a bias.
@@ -43,10 +43,12 @@ class SpectralConv2DTranspose(KernelLayer):
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Input shape:
-        `(batch, height, width, channels)`; a height or width of `None` is bounded for all sizes.
+        `(batch, height, width, channels)`, or `(batch, channels, height, width)`; a height or width
+        of `None` is bounded for all sizes.
 
     Output shape:
-        `(batch, height * stride, width * stride, filters)` for `"same"`.
+        `(batch, height * stride, width * stride, filters)` for `"same"`, or with the channels
+        first.
 
     Lipschitz bound:
         That of the convolution it is the adjoint of, see `SpectralConv2D`.

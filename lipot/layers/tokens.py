@@ -5,7 +5,7 @@ from keras import ops
 
 from lipot import checks
 from lipot.layers.applied_weights import applied_weight
-from lipot.layers.base import Bounded, check_built
+from lipot.layers.base import Bounded, check_built, read_channels
 from lipot.layers.layer_bounds import refuse
 from lipot.math.linear_maps import Dense
 
@@ -15,8 +15,8 @@ class PatchEmbedding(Bounded, keras.layers.Layer):
     """Cuts an image into patches, maps each to a vector and adds a learned position.
 
     Args:
-        patch_size: Side of the square patches.
-        width: Size of the vectors.
+        patch_size: Positive int, side of the square patches.
+        width: Positive int, size of the vectors.
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Input shape:
@@ -26,7 +26,11 @@ class PatchEmbedding(Bounded, keras.layers.Layer):
         `(batch, patches, width)`.
 
     Lipschitz bound:
-        The spectral norm of the projection: an affine map whose patches do not overlap.
+        The spectral norm of the projection: an affine map whose patches do not overlap. In
+        l-infinity the largest sum of absolute weights of an output.
+
+    Raises:
+        ValueError: Sides that are open, or no multiples of `patch_size`.
 
     Reference:
         Gai, Wang and Zhang, "OTAD", section IV.B.
@@ -44,20 +48,15 @@ class PatchEmbedding(Bounded, keras.layers.Layer):
         self.input_spec = keras.layers.InputSpec(ndim=4)
 
     def build(self, input_shape):
+        channels = read_channels(self, input_shape, -1)
+        position_shape = self.compute_output_shape(input_shape)[1:]
         self.input_spec = keras.layers.InputSpec(shape=(None, *input_shape[1:]))
-        _, rows, columns, channels = input_shape
-        if None in (rows, columns) or rows % self.patch_size or columns % self.patch_size:
-            raise ValueError(
-                "Invalid value received for argument `input_shape`. Expected images with known "
-                f"sides that are multiples of patch_size={self.patch_size}. "
-                f"Received: input_shape={tuple(input_shape)}"
-            )
         self.kernel = self.add_weight(
             name="kernel", shape=(self.patch_size**2 * channels, self.width)
         )
         self.position = self.add_weight(
             name="position",
-            shape=self.compute_output_shape(input_shape)[1:],
+            shape=position_shape,
             initializer=keras.initializers.RandomNormal(stddev=0.02),
         )
         self.built = True
@@ -78,8 +77,15 @@ class PatchEmbedding(Bounded, keras.layers.Layer):
         return linear.with_bias(position, self.compute_output_shape(input_shape), norm)
 
     def compute_output_shape(self, input_shape):
-        patches = (input_shape[1] // self.patch_size) * (input_shape[2] // self.patch_size)
-        return (input_shape[0], patches, self.width)
+        batch, rows, columns, _ = input_shape
+        side = self.patch_size
+        if None in (rows, columns) or rows % side or columns % side:
+            raise ValueError(
+                "Invalid value received for argument `input_shape`. Expected images with known "
+                f"sides that are multiples of patch_size={side}. "
+                f"Received: input_shape={tuple(input_shape)}"
+            )
+        return (batch, (rows // side) * (columns // side), self.width)
 
     def get_config(self):
         return {**super().get_config(), "patch_size": self.patch_size, "width": self.width}
@@ -90,7 +96,7 @@ class SelfAttention(keras.layers.Layer):
     """Multi-head self-attention of one input, with a layer normalization in front.
 
     Args:
-        heads: Number of heads; it divides the width of the tokens.
+        heads: Positive int, number of heads; it divides the width of the tokens.
         normalize: Whether to normalize the tokens first.
         **kwargs: Arguments of `keras.layers.Layer`.
 
@@ -119,7 +125,7 @@ class SelfAttention(keras.layers.Layer):
         self.supports_masking = True
 
     def build(self, input_shape):
-        width = input_shape[-1]
+        width = read_channels(self, input_shape, -1)
         self.input_spec = keras.layers.InputSpec(ndim=len(input_shape), axes={-1: width})
         if width % self.heads:
             raise ValueError(
@@ -129,13 +135,16 @@ class SelfAttention(keras.layers.Layer):
         self.normalization = None
         if self.normalize:
             self.normalization = keras.layers.LayerNormalization(
-                epsilon=1e-6, dtype=self.dtype_policy
+                epsilon=1e-6, dtype=self.dtype_policy, trainable=self.trainable
             )
             self.normalization.build(input_shape)
         self.attention = keras.layers.MultiHeadAttention(
             self.heads, width // self.heads, dtype=self.dtype_policy
         )
         self.attention.build(input_shape, input_shape)
+        if not self.trainable:
+            # Its own parts would go on: `MultiHeadAttention` makes them trainable when it is built.
+            self.attention.trainable = False
         self.built = True
 
     def call(self, inputs, training=None):

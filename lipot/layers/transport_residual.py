@@ -4,11 +4,12 @@ import keras
 from keras import ops
 
 from lipot import checks
+from lipot.layers.base import FixedArguments
 from lipot.layers.branched import Branched
 
 
 @keras.saving.register_keras_serializable(package="lipot")
-class TransportResidual(Branched, keras.layers.Layer):
+class TransportResidual(Branched, FixedArguments, keras.layers.Layer):
     r"""Adds a branch to its input and charges the squared length of what was added.
 
     $$ x^k = x^{k-1} + R_k(x^{k-1}), \qquad \text{loss} \mathrel{+}=

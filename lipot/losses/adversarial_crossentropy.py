@@ -16,9 +16,10 @@ class AdversarialCrossentropy(PairedLoss):
     With `clean_weight=0` the clean examples are never passed through the network.
 
     Args:
-        alpha: Factor of the adversarial term.
-        clean_weight: Factor of the clean term. GOT writes equation 3 with 1 and trains with 0.
-        weight: Factor of the whole in the objective.
+        alpha: Non-negative float, factor of the adversarial term.
+        clean_weight: Non-negative float, factor of the clean term. GOT writes equation 3 with 1 and
+            trains with 0.
+        weight: Non-negative float, factor of the whole in the objective.
         name: Name of the metric in the logs.
         **kwargs: Arguments of `keras.layers.Layer`.
 

@@ -19,8 +19,8 @@ class AdversarialLoss(PairedLoss):
 
     Args:
         loss: A `keras.losses.Loss`; labels reach it as they came to `fit`.
-        clean_weight: Factor of the clean term.
-        weight: Factor of the whole in the objective.
+        clean_weight: Non-negative float, factor of the clean term.
+        weight: Non-negative float, factor of the whole in the objective.
         name: Name of the metric in the logs.
         **kwargs: Arguments of `keras.layers.Layer`.
 

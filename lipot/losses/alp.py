@@ -16,8 +16,8 @@ class ALP(PairedLoss):
 
     Args:
         alpha: Share of the adversarial cross-entropy, between 0 and 1.
-        lambda_: Factor of the distance of the logits.
-        weight: Factor of the whole in the objective.
+        lambda_: Non-negative float, factor of the distance of the logits.
+        weight: Non-negative float, factor of the whole in the objective.
         name: Name of the metric in the logs.
         **kwargs: Arguments of `keras.layers.Layer`.
 

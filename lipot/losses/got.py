@@ -27,9 +27,9 @@ class GOT(PairedLoss):
     inflating them. With `label_matching` only pairs of one label count (equation 6).
 
     Args:
-        weight: Factor `beta` of the term in the objective.
-        theta: Strength of the entropic term.
-        lambda_: Factor of the feature cost.
+        weight: Non-negative float, factor `beta` of the term in the objective.
+        theta: Positive float, strength of the entropic term.
+        lambda_: Positive float, factor of the feature cost.
         feature_cost: `"cosine"` or `"l2"`, the cost `d_x`.
         label_cost: `"kl"` or `"l1"`, the cost `d_y` between predicted probabilities.
         label_matching: Whether to transport within each label (GOT-LM) or freely (GOT-S).

@@ -17,7 +17,7 @@ class RandomJacobian(PairedLoss):
     whose mean over $\hat v$ is $\|J(x)\|_F^2$. One direction is drawn for each example.
 
     Args:
-        weight: Factor of the term in the objective.
+        weight: Non-negative float, factor of the term in the objective.
         seed: Integer, or `None` for one drawn from Keras' global generator.
         name: Name of the metric in the logs.
         **kwargs: Arguments of `keras.layers.Layer`.
@@ -35,8 +35,8 @@ class RandomJacobian(PairedLoss):
 
     def __init__(self, weight=1.0, *, seed=None, name="random_jacobian", **kwargs):
         super().__init__(weight, name=name, **kwargs)
-        self.seed = seed
-        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.seed = None if seed is None else checks.seed("seed", seed)
+        self.seed_generator = keras.random.SeedGenerator(self.seed)
 
     def per_example(self, batch):
         classes = batch.logits.shape[-1]
@@ -61,8 +61,8 @@ class OptimalJacobian(PairedLoss):
     that does not move contributes zero, and no gradient flows through the direction.
 
     Args:
-        weight: Factor of the term in the objective.
-        projections: Number of random lines of the sliced transport.
+        weight: Non-negative float, factor of the term in the objective.
+        projections: Positive int, number of random lines of the sliced transport.
         seed: Integer, or `None` for one drawn from Keras' global generator.
         name: Name of the metric in the logs.
         **kwargs: Arguments of `keras.layers.Layer`.
@@ -82,8 +82,8 @@ class OptimalJacobian(PairedLoss):
     def __init__(self, weight=1.0, projections=32, *, seed=None, name="optimal_jacobian", **kwargs):
         super().__init__(weight, name=name, **kwargs)
         self.projections = checks.positive_int("projections", projections)
-        self.seed = seed
-        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.seed = None if seed is None else checks.seed("seed", seed)
+        self.seed_generator = keras.random.SeedGenerator(self.seed)
 
     def per_example(self, batch):
         movement = batch.sliced_transport(self.projections, self.seed_generator).movement

@@ -24,9 +24,9 @@ class LBGAT(PairedLoss):
         teacher: Built Keras model from inputs to logits. Its weights belong to the loss: they are
             trained, saved and regularized with the `AdversarialModel`, which attacks the
             classifier alone.
-        beta: Factor of the divergence; the authors publish 0 and 6.
+        beta: Non-negative float, factor of the divergence; the authors publish 0 and 6.
         frozen: Whether the teacher stays as it is; it is then made untrainable.
-        weight: Factor of the whole in the objective.
+        weight: Non-negative float, factor of the whole in the objective.
         name: Name of the metric in the logs.
         **kwargs: Arguments of `keras.layers.Layer`.
 

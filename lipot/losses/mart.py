@@ -19,8 +19,8 @@ class MART(PairedLoss):
     with $p = \mathrm{softmax}(f(x))$ and $p' = \mathrm{softmax}(f(x'))$.
 
     Args:
-        lambda_: Factor of the divergence.
-        weight: Factor of the whole in the objective.
+        lambda_: Non-negative float, factor of the divergence.
+        weight: Non-negative float, factor of the whole in the objective.
         name: Name of the metric in the logs.
         **kwargs: Arguments of `keras.layers.Layer`.
 

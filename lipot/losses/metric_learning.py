@@ -28,6 +28,12 @@ class TripletLoss(ReplicatedLoss):
         triplets: `"all"` or `"hardest"`.
         **kwargs: Arguments of `keras.losses.Loss`.
 
+    Input shape:
+        `y_true`: class numbers `(batch,)` or `(batch, 1)`. `y_pred`: codes `(batch, d)`.
+
+    Output shape:
+        A scalar, or `(batch,)` with `reduction="none"`.
+
     Reference:
         Weinberger and Saul, "Distance metric learning for large margin nearest neighbor
         classification", 2009; OTAD, section IV.D, which names no choice of triplets.
@@ -76,6 +82,12 @@ class ContrastiveLoss(ReplicatedLoss):
     Args:
         margin: m, positive float.
         **kwargs: Arguments of `keras.losses.Loss`.
+
+    Input shape:
+        `y_true`: class numbers `(batch,)` or `(batch, 1)`. `y_pred`: codes `(batch, d)`.
+
+    Output shape:
+        A scalar, or `(batch,)` with `reduction="none"`.
 
     Reference:
         Chopra, Hadsell and LeCun, "Learning a similarity metric discriminatively", 2005; OTAD,

@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from lipot.backend import pullback
+from lipot.layers.base import FixedArguments
 from lipot.losses.parameter import non_negative
 from lipot.math import replicas, transport
 from lipot.math.divergences import one_hot_labels
@@ -101,7 +102,7 @@ class PairedBatch:
         transport is that of the global batch, and these are its rows.
 
         Args:
-            projections: Number of lines.
+            projections: Positive int, number of lines.
             seed: `keras.random.SeedGenerator` of the loss that asks first.
 
         Returns:
@@ -171,15 +172,17 @@ class WholeBatch:
 
 
 @keras.saving.register_keras_serializable(package="lipot")
-class PairedLoss(keras.layers.Layer):
+class PairedLoss(FixedArguments, keras.layers.Layer):
     """A term of the objective of `lipot.AdversarialModel`.
 
     Subclasses override `per_example`; they may own weights and random state, which is why a
     paired loss is a Keras layer, though it is called on a `PairedBatch` and never on tensors.
+    Arguments other than `weight` are fixed once it is built: a compiled step would not see them
+    change, unless they are `lipot.losses.parameter.Adjustable`, as `TRADES.alpha` is.
 
     Args:
-        weight: Factor of the term in the objective; it may change while training runs, see
-            `lipot.callbacks.WeightSchedule`.
+        weight: Non-negative float, factor of the term in the objective; it may change while
+            training runs, see `lipot.callbacks.WeightSchedule`.
         **kwargs: Arguments of `keras.layers.Layer`. The name is the metric's in the logs.
 
     Attributes:

@@ -27,6 +27,8 @@ class Adjustable:
     3.0
     """
 
+    seen_by_programs = True
+
     def __init__(self, check):
         self._check = check
 

@@ -18,9 +18,9 @@ class SinkhornDivergence(PairedLoss):
     Sinkhorn adversarial training (SAT).
 
     Args:
-        weight: Factor of the term in the objective.
-        eps: Strength of the entropic term.
-        iterations: Number of Sinkhorn iterations.
+        weight: Non-negative float, factor of the term in the objective.
+        eps: Positive float, strength of the entropic term.
+        iterations: Positive int, number of Sinkhorn iterations.
         name: Name of the metric in the logs.
         **kwargs: Arguments of `keras.layers.Layer`.
 

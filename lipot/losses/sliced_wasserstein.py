@@ -17,8 +17,8 @@ class SlicedWasserstein(PairedLoss):
     over lines and examples.
 
     Args:
-        weight: Factor of the term in the objective.
-        projections: Number of random lines, drawn again for each batch.
+        weight: Non-negative float, factor of the term in the objective.
+        projections: Positive int, number of random lines, drawn again for each batch.
         seed: Integer, or `None` for one drawn from Keras' global generator.
         name: Name of the metric in the logs.
         **kwargs: Arguments of `keras.layers.Layer`.
@@ -38,8 +38,8 @@ class SlicedWasserstein(PairedLoss):
     ):
         super().__init__(weight, name=name, **kwargs)
         self.projections = checks.positive_int("projections", projections)
-        self.seed = seed
-        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.seed = None if seed is None else checks.seed("seed", seed)
+        self.seed_generator = keras.random.SeedGenerator(self.seed)
 
     def per_example(self, batch):
         return batch.sliced_transport(self.projections, self.seed_generator).cost

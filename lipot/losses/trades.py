@@ -21,8 +21,8 @@ class TRADES(PairedLoss):
     - `"got"`: $D_{KL}(f(x') \,\|\, f(x))$, as GOT writes it in equations 4 and 9.
 
     Args:
-        alpha: Factor of the divergence.
-        weight: Factor of the whole in the objective.
+        alpha: Non-negative float, factor of the divergence.
+        weight: Non-negative float, factor of the whole in the objective.
         name: Name of the metric in the logs.
         direction: `"trades"` or `"got"`.
         **kwargs: Arguments of `keras.layers.Layer`.

@@ -48,7 +48,8 @@ class ReplicatedLoss(keras.losses.Loss):
 
     def _weighted_losses(self, y_true, y_pred, sample_weight, mask=None):
         """Computes the losses `(batch,)` and what each weighs."""
-        losses = self.call(y_true, ops.convert_to_tensor(y_pred, dtype=self.wide_dtype))
+        y_pred = ops.convert_to_tensor(y_pred, dtype=self.wide_dtype)
+        losses = self.call(ops.convert_to_tensor(y_true), y_pred)
         return losses, read_weights(sample_weight, losses[:, None], mask)
 
     def get_config(self):

@@ -54,11 +54,12 @@ def orthonormalize(matrix, *, eps_spectral=1e-3, eps_bjorck=1e-3, beta_bjorck=0.
 
 
 def check_settings(eps_spectral, eps_bjorck, beta_bjorck):
-    """Raises a ValueError that names the first setting of `orthonormalize` out of its range."""
-    checks.positive_float("eps_spectral", eps_spectral)
-    if eps_bjorck is not None:
-        checks.positive_float("eps_bjorck", eps_bjorck)
-    checks.positive_float("beta_bjorck", beta_bjorck, most=0.5)
+    """The three settings of `orthonormalize` as floats; raises where one is out of its range."""
+    return (
+        checks.positive_float("eps_spectral", eps_spectral),
+        None if eps_bjorck is None else checks.positive_float("eps_bjorck", eps_bjorck),
+        checks.positive_float("beta_bjorck", beta_bjorck, most=0.5),
+    )
 
 
 def _gram_iterations(rank, excess):

@@ -20,13 +20,16 @@ from lipot.math.scaling import wide_dtype
 from lipot.models.collapse import WarnsOfCollapse
 from lipot.models.exported_uncalled import ExportsUncalled
 from lipot.models.first_batch import ChecksFirstBatch, labels_of, one_array
+from lipot.models.forgets_programs import ForgetsPrograms
 from lipot.models.parts import with_parts
 from lipot.models.random_state import SavesRandomState
 from lipot.models.weight_perturbation import at_perturbed_weights
 
 
 @keras.saving.register_keras_serializable(package="lipot")
-class AdversarialModel(ChecksFirstBatch, SavesRandomState, ExportsUncalled, keras.Model):
+class AdversarialModel(
+    ForgetsPrograms, ChecksFirstBatch, SavesRandomState, ExportsUncalled, keras.Model
+):
     """Trains a classifier on clean and attacked batches, with any sum of paired losses.
 
     Only `compute_loss` is overridden: `fit`, `evaluate`, callbacks, `tf.data`, mixed precision
@@ -160,8 +163,7 @@ class AdversarialModel(ChecksFirstBatch, SavesRandomState, ExportsUncalled, kera
             return
         self._gamma = gamma
         # The program that is compiled holds what it was traced with.
-        if self.train_function is not None:
-            self.make_train_function(force=True)
+        self.forget_train_function()
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         check_reads_logits("loss", self.loss)

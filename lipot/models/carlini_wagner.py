@@ -3,8 +3,10 @@
 import keras
 
 from lipot.models.blocks import blocks_from
+from lipot.models.builders import checked
 
 
+@checked
 def carlini_wagner(input_shape=(28, 28, 1), classes=10, dropout=0.5, layers=None):
     """Builds the MNIST network of Carlini and Wagner: four convolutions and three dense layers.
 
@@ -14,8 +16,8 @@ def carlini_wagner(input_shape=(28, 28, 1), classes=10, dropout=0.5, layers=None
 
     Args:
         input_shape: Shape of one image, height and width at least 16.
-        classes: Number of classes.
-        dropout: Rate of the dropout between the two dense layers.
+        classes: Positive int, number of classes.
+        dropout: Float from 0 to 1, rate of the dropout between the two dense layers.
         layers: `lipot` for the 1-Lipschitz twin; plain Keras layers by default.
 
     Returns:

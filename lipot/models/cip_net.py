@@ -18,9 +18,9 @@ class CIPNet(keras.Model):
 
     Args:
         neighbors: K, positive integer.
-        width: Size of the tokens inside the encoder.
-        blocks: Number of encoder blocks.
-        heads: Number of attention heads, a divisor of `width`.
+        width: Positive int, size of the tokens inside the encoder.
+        blocks: Positive int, number of encoder blocks.
+        heads: Positive int, number of attention heads, a divisor of `width`.
         **kwargs: Arguments of `keras.Model`.
 
     Input shape:
@@ -46,23 +46,25 @@ class CIPNet(keras.Model):
 
     def __init__(self, neighbors=10, width=256, blocks=6, heads=8, **kwargs):
         super().__init__(**kwargs)
-        sizes = {"neighbors": neighbors, "width": width, "blocks": blocks, "heads": heads}
-        for name, value in sizes.items():
-            checks.positive_int(name, value)
-        if width % heads:
+        self.neighbors = checks.positive_int("neighbors", neighbors)
+        self.width = checks.positive_int("width", width)
+        self.blocks = checks.positive_int("blocks", blocks)
+        self.heads = checks.positive_int("heads", heads)
+        if self.width % self.heads:
             raise ValueError(
                 f"Invalid value received for argument `heads`. Expected a divisor of "
-                f"width={width}. Received: heads={heads}."
+                f"width={self.width}. Received: heads={self.heads}."
             )
-        self.neighbors = neighbors
-        self.width = width
-        self.blocks = blocks
-        self.heads = heads
-        self.project_points = keras.layers.Dense(width, name="project_points")
-        self.project_features = keras.layers.Dense(width, name="project_features")
-        self.attentions = [SelfAttention(heads, name=f"attention_{i}") for i in range(blocks)]
-        self.perceptrons = [_perceptron(width, f"perceptron_{i}") for i in range(blocks)]
-        self.last_normalization = keras.layers.LayerNormalization(epsilon=1e-6)
+        alike = {"dtype": self.dtype_policy}
+        self.project_points = keras.layers.Dense(self.width, name="project_points", **alike)
+        self.project_features = keras.layers.Dense(self.width, name="project_features", **alike)
+        self.attentions = [
+            SelfAttention(self.heads, name=f"attention_{i}", **alike) for i in range(self.blocks)
+        ]
+        self.perceptrons = [
+            _perceptron(self.width, f"perceptron_{i}", **alike) for i in range(self.blocks)
+        ]
+        self.last_normalization = keras.layers.LayerNormalization(epsilon=1e-6, **alike)
 
     def build(self, input_shape):
         query, neighbors, features = self._shapes(input_shape)
@@ -73,7 +75,11 @@ class CIPNet(keras.Model):
             layer.build(tokens)
         self.last_normalization.build((None, self.width))
         self.to_feature = keras.layers.Dense(
-            query[-1], kernel_initializer="zeros", name="to_feature"
+            query[-1],
+            kernel_initializer="zeros",
+            name="to_feature",
+            dtype=self.dtype_policy,
+            trainable=self.trainable,
         )
         self.to_feature.build((None, self.width))
         small = keras.initializers.RandomNormal(stddev=0.02)
@@ -131,12 +137,12 @@ class CIPNet(keras.Model):
         }
 
 
-def _perceptron(width, name):
+def _perceptron(width, name, **alike):
     return keras.Sequential(
         [
-            keras.layers.LayerNormalization(epsilon=1e-6),
-            keras.layers.Dense(4 * width, "gelu"),
-            keras.layers.Dense(width),
+            keras.layers.LayerNormalization(epsilon=1e-6, **alike),
+            keras.layers.Dense(4 * width, "gelu", **alike),
+            keras.layers.Dense(width, **alike),
         ],
         name=name,
     )

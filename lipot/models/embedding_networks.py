@@ -4,8 +4,10 @@ import keras
 
 from lipot.constraints import WeightClipConstraint
 from lipot.models.blocks import PlainBlocks, blocks_from
+from lipot.models.builders import checked
 
 
+@checked
 def embedding_encoder(input_shape=(28, 28, 1), code_size=4, filters=32, layers=None):
     """Builds an encoder from images to a code of few numbers: four strided convolutions.
 
@@ -14,8 +16,9 @@ def embedding_encoder(input_shape=(28, 28, 1), code_size=4, filters=32, layers=N
 
     Args:
         input_shape: Shape of one image.
-        code_size: Dimension of the code. Table 3 of the paper has 4 for MNIST, 16 for CIFAR-10.
-        filters: Channels of the first convolution; each next one has twice as many.
+        code_size: Positive int, dimension of the code. Table 3 of the paper has 4 for MNIST, 16
+            for CIFAR-10.
+        filters: Positive int, channels of the first convolution; each next one has twice as many.
         layers: `lipot` for the 1-Lipschitz twin; plain Keras layers by default.
 
     Returns:
@@ -35,12 +38,13 @@ def embedding_encoder(input_shape=(28, 28, 1), code_size=4, filters=32, layers=N
     return keras.Sequential([keras.Input(input_shape), *body], name="encoder")
 
 
+@checked
 def embedding_classifier(code_size=4, classes=10, units=(500, 256), layers=None):
     """Builds a classifier from codes to logits: two hidden layers with batch normalization.
 
     Args:
-        code_size: Dimension of the code.
-        classes: Number of classes.
+        code_size: Positive int, dimension of the code.
+        classes: Positive int, number of classes.
         units: Widths of the hidden layers, or one number for two of that width.
         layers: `lipot` for the 1-Lipschitz twin; plain Keras layers by default.
 
@@ -61,6 +65,7 @@ def embedding_classifier(code_size=4, classes=10, units=(500, 256), layers=None)
     return keras.Sequential(parts, name="classifier")
 
 
+@checked
 def embedding_discriminator(code_size=4, units=512, clip=None, layers=None):
     r"""Builds a discriminator from codes to one number, the critic of the paper's objective.
 
@@ -70,7 +75,7 @@ def embedding_discriminator(code_size=4, units=512, clip=None, layers=None):
     its weights.
 
     Args:
-        code_size: Dimension of the code.
+        code_size: Positive int, dimension of the code.
         units: Widths of the hidden layers, or one number for four of that width.
         clip: Largest absolute weight of a plain network, or `None` not to clip.
         layers: `lipot` for the 1-Lipschitz critic; plain Keras layers by default.

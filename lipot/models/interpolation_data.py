@@ -19,7 +19,7 @@ class InterpolationData(keras.utils.PyDataset):
         otad: An adapted `OTAD`, which solves the problems.
         x: Training inputs it was adapted to, array `(n, ...)`.
         alpha: Share of the exact solution in the target, between 0 and 1.
-        batch_size: Neighborhoods in a batch.
+        batch_size: Positive int, neighborhoods in a batch.
         seed: Seed of the order, drawn anew for every epoch.
         **kwargs: Arguments of `keras.utils.PyDataset`.
 

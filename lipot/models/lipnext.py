@@ -11,8 +11,10 @@ from lipot.layers.scaled_l2_norm_pooling import ScaledGlobalL2NormPooling2D
 from lipot.layers.spatial_shift import SpatialShift2D
 from lipot.layers.spectral_dense import SpectralDense
 from lipot.math.scaling import wide_dtype
+from lipot.models.builders import checked
 
 
+@checked
 def lipnext(
     input_shape=(32, 32, 3),
     classes=10,
@@ -70,9 +72,7 @@ def lipnext(
     >>> lipnext((8, 8, 1), 3, width=16, depth=2).output_shape
     (None, 3)
     """
-    checks.positive_int("depth", depth)
     checks.choice("pooling", pooling, tuple(_POOLINGS))
-    checks.nonnegative_int("dense_layers", dense_layers)
     x = inputs = keras.Input(input_shape)
     if center:
         x = keras.layers.Rescaling(1.0, offset=-center)(x)

@@ -3,15 +3,17 @@
 import keras
 
 from lipot.layers.tokens import PatchEmbedding, SelfAttention
+from lipot.models.builders import checked
 
 
+@checked
 def metric_resnet(input_shape=(32, 32, 3), code_size=64, *, filters=64):
     """Builds a convolutional residual network of three blocks.
 
     Args:
         input_shape: Shape of one image.
-        code_size: Size of the codes, which have norm 1.
-        filters: Channels of the first block; each next one has twice as many.
+        code_size: Positive int, size of the codes, which have norm 1.
+        filters: Positive int, channels of the first block; each next one has twice as many.
 
     Returns:
         A `keras.Model` from images to codes; train it with `TripletLoss`.
@@ -37,13 +39,14 @@ def metric_resnet(input_shape=(32, 32, 3), code_size=64, *, filters=64):
     return keras.Model(inputs, codes, name="metric_resnet")
 
 
+@checked
 def metric_cnn(input_shape=(32, 32, 3), code_size=64, *, filters=32):
     """Builds a network of two convolutions.
 
     Args:
         input_shape: Shape of one image.
-        code_size: Size of the codes, which have norm 1.
-        filters: Channels of the first convolution; the second has twice as many.
+        code_size: Positive int, size of the codes, which have norm 1.
+        filters: Positive int, channels of the first convolution; the second has twice as many.
 
     Returns:
         A `keras.Sequential` from images to codes.
@@ -66,15 +69,16 @@ def metric_cnn(input_shape=(32, 32, 3), code_size=64, *, filters=32):
     )
 
 
+@checked
 def metric_transformer(input_shape=(32, 32, 3), code_size=64, *, patch_size=4, width=128, heads=8):
     """Builds a Vision Transformer of one block.
 
     Args:
         input_shape: Shape of one image.
-        code_size: Size of the codes, which have norm 1.
-        patch_size: Side of the square patches.
-        width: Size of the tokens.
-        heads: Number of attention heads.
+        code_size: Positive int, size of the codes, which have norm 1.
+        patch_size: Positive int, side of the square patches.
+        width: Positive int, size of the tokens.
+        heads: Positive int, number of attention heads.
 
     Returns:
         A `keras.Model` from images to codes.
@@ -95,15 +99,16 @@ def metric_transformer(input_shape=(32, 32, 3), code_size=64, *, patch_size=4, w
     return keras.Model(inputs, codes, name="metric_transformer")
 
 
+@checked
 def metric_attention(input_shape=(32, 32, 3), code_size=64, *, patch_size=4, width=128, heads=8):
     """Builds a network of one attention block on patches.
 
     Args:
         input_shape: Shape of one image.
-        code_size: Size of the codes, which have norm 1.
-        patch_size: Side of the square patches.
-        width: Size of the tokens.
-        heads: Number of attention heads.
+        code_size: Positive int, size of the codes, which have norm 1.
+        patch_size: Positive int, side of the square patches.
+        width: Positive int, size of the tokens.
+        heads: Positive int, number of attention heads.
 
     Returns:
         A `keras.Sequential` from images to codes.

@@ -17,6 +17,7 @@ from lipot.math.scaling import wide_dtype
 from lipot.models.alternating_steps import AlternatingSteps, kept_rows, share_of
 from lipot.models.exported_uncalled import ExportsUncalled
 from lipot.models.first_batch import ChecksFirstBatch, labels_of, one_array
+from lipot.models.forgets_programs import ForgetsPrograms
 from lipot.models.parts import with_parts
 from lipot.models.prior import StandardNormal, checked_prior
 from lipot.models.random_state import SavesRandomState
@@ -26,7 +27,12 @@ from lipot.optimizers.rate_factors import with_rates
 
 @keras.saving.register_keras_serializable(package="lipot")
 class OTClassifier(
-    ChecksFirstBatch, SavesRandomState, AlternatingSteps, ExportsUncalled, keras.Model
+    ForgetsPrograms,
+    ChecksFirstBatch,
+    SavesRandomState,
+    AlternatingSteps,
+    ExportsUncalled,
+    keras.Model,
 ):
     r"""Encoder, classifier and discriminator trained against each other.
 
@@ -54,10 +60,10 @@ class OTClassifier(
             of 1-Lipschitz layers, it makes the objective the Kantorovich-Rubinstein dual.
         prior: Object with `sample(count)` that returns `(count, code_size)`, such as a
             `tensorflow_probability` distribution. Defaults to `StandardNormal(code_size)`.
-        weight: Factor `lambda` of the divergence from the prior.
+        weight: Non-negative float, factor `lambda` of the divergence from the prior.
         attack: A `lipot.attacks.Attack`, or `None`.
-        attack_delay: Number of training steps before the attack begins. A network that meets
-            strong attacks before it tells classes apart stays at chance.
+        attack_delay: Non-negative int, number of training steps before the attack begins. A network
+            that meets strong attacks before it tells classes apart stays at chance.
         clean_share: Share of the cross-entropy that is that of the clean batch, under attack.
         **kwargs: Arguments of `keras.Model`.
 

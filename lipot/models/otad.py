@@ -46,11 +46,12 @@ class OTAD(NeighborModel):
         backbone: Built Keras layer or model whose outputs have the shape of its inputs.
         head: Keras layer or model from features to outputs.
         neighbors: Positive integer K. With fewer stored points, all of them are used.
-        smoothness: L of the function; also the Lipschitz constant of the answer while the
-            neighbors stay the same.
-        convexity: l of the function.
-        smoothness_step: What each relaxation of an infeasible neighborhood adds to L.
-        convexity_step: What each relaxation takes from l.
+        smoothness: Positive float, L of the function; also the Lipschitz constant of the answer
+            while the neighbors stay the same.
+        convexity: Float below `smoothness`, l of the function.
+        smoothness_step: Non-negative float, what each relaxation of an infeasible neighborhood adds
+            to L.
+        convexity_step: Non-negative float, what each relaxation takes from l.
         embedding: Keras layer or model in front of the backbone (the patches of a Transformer),
             or None.
         metric: Keras layer or model from inputs to a space whose l2 distance chooses the
@@ -144,7 +145,7 @@ class OTAD(NeighborModel):
 
         Args:
             x: Inputs, array `(n, ...)`.
-            batch_size: Queries answered at once.
+            batch_size: Positive int, queries answered at once.
         """
 
         def look(_, batch):
@@ -180,7 +181,7 @@ class OTAD(NeighborModel):
 
         Args:
             x: Points this model was adapted to, array `(n, ...)`.
-            batch_size: Queries answered at once.
+            batch_size: Positive int, queries answered at once.
 
         Returns:
             `((query, neighbors, features), exact, own)`: inputs of a solver, the exact
@@ -209,10 +210,10 @@ class OTAD(NeighborModel):
 
         Args:
             x: Inputs, array `(n, ...)`.
-            eps: Length of the change.
-            steps: Steps of the climb.
+            eps: Positive float, length of the change.
+            steps: Positive int, steps of the climb.
             seed: Seed of the random start.
-            batch_size: Queries at once.
+            batch_size: Positive int, queries at once.
 
         Returns:
             Array `(n,)`.

@@ -10,7 +10,7 @@ class StandardNormal:
     """The standard normal distribution of codes.
 
     Args:
-        code_size: Dimension of the code.
+        code_size: Positive int, dimension of the code.
         seed: Integer, or `None` for one drawn from Keras' global generator.
 
     Example:
@@ -21,9 +21,9 @@ class StandardNormal:
     """
 
     def __init__(self, code_size, seed=None):
-        self.code_size = code_size
-        self.seed = seed
-        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.code_size = checks.positive_int("code_size", code_size)
+        self.seed = None if seed is None else checks.seed("seed", seed)
+        self.seed_generator = keras.random.SeedGenerator(self.seed)
 
     def sample(self, count):
         """Draws `count` codes, `(count, code_size)`."""

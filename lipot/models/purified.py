@@ -8,13 +8,14 @@ from lipot.backend.keras_graph import takes_training
 from lipot.math.gradients import straight_through
 from lipot.models.exported_uncalled import ExportsUncalled
 from lipot.models.first_batch import one_array
+from lipot.models.forgets_programs import ForgetsPrograms
 from lipot.models.parts import with_parts
 
 BACKWARD = ("identity", "exact")
 
 
 @keras.saving.register_keras_serializable(package="lipot")
-class Purified(ExportsUncalled, keras.Model):
+class Purified(ForgetsPrograms, ExportsUncalled, keras.Model):
     r"""Purifies an input, then classifies it.
 
     $$ f(x) = c(p(x)) $$

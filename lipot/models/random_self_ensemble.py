@@ -4,18 +4,21 @@ import keras
 from keras import ops
 
 from lipot import checks
+from lipot.layers.base import FixedArguments
 from lipot.math.linear_maps.images import ImageMap
+from lipot.models.builders import checked
 from lipot.models.exported_uncalled import ExportsUncalled
 from lipot.models.first_batch import one_array
+from lipot.models.forgets_programs import ForgetsPrograms
 from lipot.models.parts import with_parts
 
 
 @keras.saving.register_keras_serializable(package="lipot")
-class RandomNoise(keras.layers.Layer):
+class RandomNoise(FixedArguments, keras.layers.Layer):
     """Adds Gaussian noise in training and at inference alike.
 
     Args:
-        stddev: Standard deviation of the noise.
+        stddev: Positive float, standard deviation of the noise.
         seed: Integer, or `None` for one drawn from Keras' global generator.
         **kwargs: Arguments of `keras.layers.Layer`.
 
@@ -43,8 +46,9 @@ class RandomNoise(keras.layers.Layer):
     def __init__(self, stddev, *, seed=None, **kwargs):
         super().__init__(**kwargs)
         self.stddev = checks.positive_float("stddev", stddev)
-        self.seed = seed
-        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.supports_masking = True
+        self.seed = None if seed is None else checks.seed("seed", seed)
+        self.seed_generator = keras.random.SeedGenerator(self.seed)
 
     def call(self, inputs):
         # Whole numbers have no noise of their own type.
@@ -61,13 +65,14 @@ class RandomNoise(keras.layers.Layer):
         return {**super().get_config(), "stddev": self.stddev, "seed": self.seed}
 
 
+@checked
 def random_self_ensemble(network, *, first_stddev=0.2, stddev=0.1):
     """Builds a copy of a network with noise before each convolution.
 
     Args:
         network: `keras.Sequential` with convolutions.
-        first_stddev: Standard deviation before the first convolution.
-        stddev: Standard deviation before the others.
+        first_stddev: Positive float, standard deviation before the first convolution.
+        stddev: Positive float, standard deviation before the others.
 
     Returns:
         A `keras.Sequential` with new weights.
@@ -104,13 +109,13 @@ def _convolves(layer):
 
 
 @keras.saving.register_keras_serializable(package="lipot")
-class SelfEnsemble(ExportsUncalled, keras.Model):
+class SelfEnsemble(ForgetsPrograms, ExportsUncalled, keras.Model):
     """Averages the predicted probabilities of several passes of one noisy network.
 
     Args:
         network: Keras model from inputs to logits that draws noise, such as a
             `random_self_ensemble`.
-        members: Number of passes.
+        members: Positive int, number of passes.
         **kwargs: Arguments of `keras.Model`.
 
     Input shape:

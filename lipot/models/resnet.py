@@ -3,16 +3,18 @@
 import keras
 
 from lipot.models.blocks import blocks_from, stack
+from lipot.models.builders import checked
 
 STAGES = ((64, 1), (128, 2), (256, 2), (512, 2))
 
 
+@checked
 def resnet18(input_shape=(32, 32, 3), classes=10, layers=None):
     """Builds ResNet-18 with the stem for small images: one 3x3 convolution, no pooling.
 
     Args:
         input_shape: Shape of one image.
-        classes: Number of classes.
+        classes: Positive int, number of classes.
         layers: `lipot` for the 1-Lipschitz twin; plain Keras layers by default.
 
     Returns:
@@ -36,12 +38,13 @@ def resnet18(input_shape=(32, 32, 3), classes=10, layers=None):
     return keras.Model(inputs, blocks.head(classes)(blocks.global_pool()(x)), name="resnet18")
 
 
+@checked
 def preact_resnet18(input_shape=(32, 32, 3), classes=10, layers=None):
     """Builds PreActResNet-18: ResNet-18 with normalization and activation before convolutions.
 
     Args:
         input_shape: Shape of one image.
-        classes: Number of classes.
+        classes: Positive int, number of classes.
         layers: `lipot` for the 1-Lipschitz twin; plain Keras layers by default.
 
     Returns:

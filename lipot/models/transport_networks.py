@@ -3,8 +3,10 @@
 import keras
 
 from lipot.layers.transport_residual import TransportResidual
+from lipot.models.builders import checked
 
 
+@checked
 def transport_resnet(dimension, blocks=5, *, weight=0.0, weight_decay=5e-4):
     """Builds the fully connected residual network that keeps its dimension.
 
@@ -13,10 +15,11 @@ def transport_resnet(dimension, blocks=5, *, weight=0.0, weight_decay=5e-4):
     for MNIST, 4 for single cells, 10 for wine and 3 for Gaussians.
 
     Args:
-        dimension: Size of the inputs and of the features.
-        blocks: Number of residual blocks.
-        weight: Factor of the transport energy of each block in the loss.
-        weight_decay: Factor of the squared weights in the loss, halved as optimizers do it.
+        dimension: Positive int, size of the inputs and of the features.
+        blocks: Positive int, number of residual blocks.
+        weight: Non-negative float, factor of the transport energy of each block in the loss.
+        weight_decay: Non-negative float, factor of the squared weights in the loss, halved as
+            optimizers do it.
 
     Returns:
         A `keras.Sequential` from `(batch, dimension)` to the same shape.
@@ -40,12 +43,13 @@ def transport_resnet(dimension, blocks=5, *, weight=0.0, weight_decay=5e-4):
     return keras.Sequential([keras.Input((dimension,)), *parts], name="transport_resnet")
 
 
+@checked
 def plain_network(dimension, blocks=5, *, weight_decay=5e-4):
     """Builds the same network without the residual connections.
 
     Args:
-        dimension: Size of the inputs and of the features.
-        blocks: Number of blocks of two layers each.
+        dimension: Positive int, size of the inputs and of the features.
+        blocks: Positive int, number of blocks of two layers each.
         weight_decay: As in `transport_resnet`.
 
     Returns:

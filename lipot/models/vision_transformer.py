@@ -6,6 +6,7 @@ import keras
 
 from lipot.layers.tokens import PatchEmbedding, SelfAttention
 from lipot.layers.transport_residual import TransportResidual
+from lipot.models.builders import checked
 
 
 class TransportTransformer(NamedTuple):
@@ -24,6 +25,7 @@ class TransportTransformer(NamedTuple):
     network: Any
 
 
+@checked
 def transport_transformer(
     input_shape=(32, 32, 3),
     classes=10,
@@ -40,14 +42,15 @@ def transport_transformer(
 
     Args:
         input_shape: Shape of one image.
-        classes: Number of outputs.
-        patch_size: Side of the square patches.
-        width: Size of the tokens.
-        blocks: Number of blocks of attention and perceptron.
-        heads: Number of attention heads.
-        mlp_width: Hidden size of the perceptrons; `2 * width` by default.
-        weight: Factor of the transport energy of each residual branch in the loss.
-        dropout: Rate of dropout inside the perceptrons.
+        classes: Positive int, number of outputs.
+        patch_size: Positive int, side of the square patches.
+        width: Positive int, size of the tokens.
+        blocks: Positive int, number of blocks of attention and perceptron.
+        heads: Positive int, number of attention heads.
+        mlp_width: Positive int, hidden size of the perceptrons; `2 * width` by default.
+        weight: Non-negative float, factor of the transport energy of each residual branch in the
+            loss.
+        dropout: Float from 0 to 1, rate of dropout inside the perceptrons.
 
     Returns:
         A `TransportTransformer`; `OTAD(parts.backbone, parts.head, embedding=parts.embedding)`.

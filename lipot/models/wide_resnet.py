@@ -3,17 +3,20 @@
 import keras
 
 from lipot.models.blocks import blocks_from, stack
+from lipot.models.builders import checked
 from lipot.models.resnet import preactivated_block
 
 
+@checked
 def wide_resnet(depth=34, width=10, input_shape=(32, 32, 3), classes=10, layers=None):
     """Builds a wide residual network, WRN-`depth`-`width`.
 
     Args:
-        depth: Number of convolutions on the longest path: 6 n + 4. The papers use 34 and 28.
-        width: Factor of the number of channels.
+        depth: Positive int, number of convolutions on the longest path: 6 n + 4. The papers use
+            34 and 28.
+        width: Positive int, factor of the number of channels.
         input_shape: Shape of one image.
-        classes: Number of classes.
+        classes: Positive int, number of classes.
         layers: `lipot` for the 1-Lipschitz twin; plain Keras layers by default.
 
     Returns:

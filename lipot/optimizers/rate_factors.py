@@ -38,6 +38,7 @@ class RateFactors(keras.optimizers.Optimizer):
     def __init__(self, optimizer, factors, name="rate_factors"):
         super().__init__(learning_rate=0.0, name=name)
         self.inner_optimizer = _checked(keras.optimizers.get(optimizer))
+        checks.array("factors", factors, "a list of positive finite numbers")
         self.factors = [checks.positive_float("factors", factor) for factor in factors]
 
     def build(self, variables):

@@ -31,8 +31,8 @@ class APEGAN(SavesRandomState, Purifier):
         discriminator: Built Keras model from images to one number, the logit of D.
         attack: A `lipot.attacks.Attack`, such as the paper's `FGSM`.
         classifier: Keras model that is attacked, from images to logits; `None` not to train.
-        pixel_weight: Factor $w_p$.
-        adversarial_weight: Factor $w_a$.
+        pixel_weight: Non-negative float, factor $w_p$.
+        adversarial_weight: Non-negative float, factor $w_a$.
         **kwargs: Arguments of `keras.Model`.
 
     Input shape:

@@ -26,9 +26,9 @@ class DefenseGAN(SavesRandomState, Purifier):
     Args:
         generator: Built Keras model from codes `(batch, code_size)` to images.
         critic: Built Keras model from images to one number.
-        steps: Steps of the descent.
-        restarts: Number of first codes for each image, of which the best end counts.
-        step_size: Length of a step per unit of the gradient of the mean square.
+        steps: Positive int, steps of the descent.
+        restarts: Positive int, number of first codes for each image, of which the best end counts.
+        step_size: Positive float, length of a step per unit of the gradient of the mean square.
         momentum: Share of the last step that is added to the next.
         seed: Integer, or `None` for one drawn from Keras' global generator.
         **kwargs: Arguments of `keras.Model`.
@@ -82,8 +82,8 @@ class DefenseGAN(SavesRandomState, Purifier):
         self.restarts = checks.positive_int("restarts", restarts)
         self.step_size = checks.positive_float("step_size", step_size)
         self.momentum = checks.probability("momentum", momentum)
-        self.seed = seed
-        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.seed = None if seed is None else checks.seed("seed", seed)
+        self.seed_generator = keras.random.SeedGenerator(self.seed)
         self._divergence = keras.metrics.Mean(name="divergence", dtype=wide_dtype())
         self.supports_jit = backend.compiles_loops_well() and backend.compiles_derivatives()
         self.built = True

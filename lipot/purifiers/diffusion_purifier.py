@@ -25,7 +25,7 @@ class DiffusionPurifier(SavesRandomState, Purifier):
     Args:
         network: Built Keras model from a pair, images in [-1, 1] `(batch, ...)` and steps
             `(batch,)`, to the noise in the images, such as `denoising_unet`.
-        steps: Steps from an image to noise.
+        steps: Positive int, steps from an image to noise.
         level: Share of the steps that an input is diffused, t* in the paper: more removes larger
             perturbations, and more of the image.
         clip: Whether each guess of the clean image is clipped to the range of images.
@@ -59,8 +59,8 @@ class DiffusionPurifier(SavesRandomState, Purifier):
         self.steps = checks.integer("steps", steps, "an integer of 25 or more", least=25)
         self.level = checks.positive_float("level", level, most=1.0)
         self.clip = checks.boolean("clip", clip)
-        self.seed = seed
-        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.seed = None if seed is None else checks.seed("seed", seed)
+        self.seed_generator = keras.random.SeedGenerator(self.seed)
         self.supports_jit = backend.compiles_loops_well()
         # A model that is no graph of layers states no shape.
         if getattr(network, "inputs", None):

@@ -6,15 +6,18 @@ import keras
 from keras import ops
 
 from lipot import checks, layers
+from lipot.models.builders import checked
 
 
+@checked
 def code_generator(image_shape=(28, 28, 1), code_size=64, filters=64):
     """Builds a generator from codes to images in [0, 1]: two transposed convolutions.
 
     Args:
         image_shape: Shape of one image, sides divisible by 4.
-        code_size: Dimension of the code.
-        filters: Channels after the first transposed convolution; twice as many before it.
+        code_size: Positive int, dimension of the code.
+        filters: Positive int, channels after the first transposed convolution; twice as many
+            before it.
 
     Returns:
         A `keras.Sequential` from codes to images.
@@ -27,7 +30,7 @@ def code_generator(image_shape=(28, 28, 1), code_size=64, filters=64):
     height, width, channels = _quarters(image_shape)
     return keras.Sequential(
         [
-            keras.Input((checks.positive_int("code_size", code_size),)),
+            keras.Input((code_size,)),
             keras.layers.Dense(height * width * 2 * filters, "relu"),
             keras.layers.Reshape((height, width, 2 * filters)),
             keras.layers.Conv2DTranspose(filters, 4, 2, padding="same", activation="relu"),
@@ -37,12 +40,14 @@ def code_generator(image_shape=(28, 28, 1), code_size=64, filters=64):
     )
 
 
+@checked
 def wasserstein_critic(image_shape=(28, 28, 1), filters=32):
     """Builds a 1-Lipschitz critic from images to one number: two convolutions and two layers.
 
     Args:
         image_shape: Shape of one image.
-        filters: Channels of the first convolution, an even number; twice as many after it.
+        filters: Positive int, channels of the first convolution, an even number; twice as many
+            after it.
 
     Returns:
         A `keras.Sequential` from images to one number.
@@ -69,12 +74,13 @@ def wasserstein_critic(image_shape=(28, 28, 1), filters=32):
     )
 
 
+@checked
 def image_autoencoder(image_shape=(28, 28, 1), filters=64):
     """Builds a network from images to images in [0, 1] through half and a quarter of the sides.
 
     Args:
         image_shape: Shape of one image, sides divisible by 4.
-        filters: Channels at half of the sides; twice as many at a quarter.
+        filters: Positive int, channels at half of the sides; twice as many at a quarter.
 
     Returns:
         A `keras.Sequential`.
@@ -99,12 +105,13 @@ def image_autoencoder(image_shape=(28, 28, 1), filters=64):
     )
 
 
+@checked
 def image_discriminator(image_shape=(28, 28, 1), filters=64):
     """Builds a network from images to the logit of their being clean.
 
     Args:
         image_shape: Shape of one image.
-        filters: Channels of the first convolution; twice as many after it.
+        filters: Positive int, channels of the first convolution; twice as many after it.
 
     Returns:
         A `keras.Sequential`.
@@ -129,12 +136,13 @@ def image_discriminator(image_shape=(28, 28, 1), filters=64):
     )
 
 
+@checked
 def denoising_unet(image_shape=(28, 28, 1), filters=32):
     """Builds a small U-Net from images and steps of a diffusion to the noise in the images.
 
     Args:
         image_shape: Shape of one image, sides divisible by 4.
-        filters: Channels at full size, a multiple of 8; twice as many below.
+        filters: Positive int, channels at full size, a multiple of 8; twice as many below.
 
     Returns:
         A functional `keras.Model` of a pair of inputs, `(batch, ...)` and `(batch,)`.
@@ -149,7 +157,7 @@ def denoising_unet(image_shape=(28, 28, 1), filters=32):
     (None, 28, 28, 1)
     """
     _, _, channels = _quarters(image_shape)
-    if checks.positive_int("filters", filters) % 8:
+    if filters % 8:
         raise checks.invalid("filters", "a multiple of 8", filters)
     images, steps = keras.Input(image_shape), keras.Input(())
     time = keras.layers.Dense(4 * filters, "swish")(StepEmbedding(2 * filters)(steps))
@@ -234,8 +242,8 @@ def _strided(filters):
 
 def _quarters(image_shape):
     """A quarter of the height, of the width, and the channels."""
-    whole = len(image_shape) == 3 and all(isinstance(side, int) for side in image_shape)
-    if not whole or image_shape[0] % 4 or image_shape[1] % 4 or min(image_shape) < 1:
+    known = len(image_shape) == 3 and None not in image_shape
+    if not known or image_shape[0] % 4 or image_shape[1] % 4:
         raise checks.invalid(
             "image_shape", "(height, width, channels) with sides divisible by 4", image_shape
         )

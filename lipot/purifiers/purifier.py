@@ -9,10 +9,11 @@ from lipot.backend.calls import stateless_call
 from lipot.losses.labels import weights_in_a_row
 from lipot.losses.weighted_loss import MeanLoss
 from lipot.models.first_batch import check_numbers, first_batch, one_array, parts_of
+from lipot.models.forgets_programs import ForgetsPrograms
 
 
 @keras.saving.register_keras_serializable(package="lipot")
-class Purifier(keras.Model):
+class Purifier(ForgetsPrograms, keras.Model):
     """A model from images in [0, 1] to cleaner ones that trains by the stock `fit(x)`.
 
     Called in inference mode it purifies. In `fit` it returns its inputs, which nothing there

@@ -19,12 +19,13 @@ class SparseTransform(Purifier):
     D is that of the objective at the minimizer. It draws no random numbers.
 
     Args:
-        atoms: Number of atoms, at most `size**2 * channels`; `None` for all of them.
-        size: Pixels along the side of an atom.
-        strides: Pixels from one place of an atom to the next, which must divide the sides of
-            the images; `size` codes separate patches.
-        weight: Factor of the l1 norm: larger ones leave less of the image and of a perturbation.
-        iterations: Steps of the solver.
+        atoms: Positive int, number of atoms, at most `size**2 * channels`; `None` for all of them.
+        size: Positive int, pixels along the side of an atom.
+        strides: Positive int, pixels from one place of an atom to the next, which must divide the
+            sides of the images; `size` codes separate patches.
+        weight: Non-negative float, factor of the l1 norm: larger ones leave less of the image and
+            of a perturbation.
+        iterations: Positive int, steps of the solver.
         **kwargs: Arguments of `keras.Model`.
 
     Input shape:

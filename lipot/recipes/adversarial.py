@@ -33,12 +33,13 @@ def train_fgsm_at(
 
     Args:
         data: A `lipot.datasets.Dataset` with classes.
-        epochs: Passes over the training points.
-        batch_size: Points in one step.
-        eps: l-infinity radius of the attack; by default a tenth of the range of the data, of
-            colour images 8/255, and of data without a range a tenth of their standard deviation.
+        epochs: Positive int, passes over the training points.
+        batch_size: Positive int, points in one step.
+        eps: Positive float, l-infinity radius of the attack; by default a tenth of the range of the
+            data, of colour images 8/255, and of data without a range a tenth of their standard
+            deviation.
         network: A classifier to train, of logits; `plain_classifier` where it is `None`.
-        learning_rate: Of Adam at the start; it falls as half a cosine.
+        learning_rate: Positive float, that of Adam at the start; it falls as half a cosine.
         callbacks: Keras callbacks.
         verbose: As in `keras.Model.fit`.
 
@@ -77,13 +78,14 @@ def train_pgd_at(
 
     Args:
         data: A `lipot.datasets.Dataset` with classes.
-        epochs: Passes over the training points.
-        batch_size: Points in one step.
-        eps: l-infinity radius of the attack; by default a tenth of the range of the data, of
-            colour images 8/255, and of data without a range a tenth of their standard deviation.
-        steps: Steps of the attack.
+        epochs: Positive int, passes over the training points.
+        batch_size: Positive int, points in one step.
+        eps: Positive float, l-infinity radius of the attack; by default a tenth of the range of the
+            data, of colour images 8/255, and of data without a range a tenth of their standard
+            deviation.
+        steps: Positive int, steps of the attack.
         network: A classifier to train, of logits; `plain_classifier` where it is `None`.
-        learning_rate: Of Adam at the start; it falls as half a cosine.
+        learning_rate: Positive float, that of Adam at the start; it falls as half a cosine.
         callbacks: Keras callbacks.
         verbose: As in `keras.Model.fit`.
 
@@ -122,13 +124,14 @@ def train_got_trades_lm(
 
     Args:
         data: A `lipot.datasets.Dataset` with classes.
-        epochs: Passes over the training points.
-        batch_size: Points in one step.
-        eps: l-infinity radius of the attack; by default a tenth of the range of the data, of
-            colour images 8/255, and of data without a range a tenth of their standard deviation.
-        steps: Steps of the attack.
+        epochs: Positive int, passes over the training points.
+        batch_size: Positive int, points in one step.
+        eps: Positive float, l-infinity radius of the attack; by default a tenth of the range of the
+            data, of colour images 8/255, and of data without a range a tenth of their standard
+            deviation.
+        steps: Positive int, steps of the attack.
         network: A classifier to train, of logits; `plain_classifier` where it is `None`.
-        learning_rate: Of Adam at the start; it falls as half a cosine.
+        learning_rate: Positive float, that of Adam at the start; it falls as half a cosine.
         callbacks: Keras callbacks.
         verbose: As in `keras.Model.fit`.
 
@@ -168,13 +171,14 @@ def train_otjr(
 
     Args:
         data: A `lipot.datasets.Dataset` with classes.
-        epochs: Passes over the training points.
-        batch_size: Points in one step.
-        eps: l-infinity radius of the attack; by default a tenth of the range of the data, of
-            colour images 8/255, and of data without a range a tenth of their standard deviation.
-        steps: Steps of the attack.
+        epochs: Positive int, passes over the training points.
+        batch_size: Positive int, points in one step.
+        eps: Positive float, l-infinity radius of the attack; by default a tenth of the range of the
+            data, of colour images 8/255, and of data without a range a tenth of their standard
+            deviation.
+        steps: Positive int, steps of the attack.
         network: A classifier to train, of logits; `plain_classifier` where it is `None`.
-        learning_rate: Of Adam at the start; it falls as half a cosine.
+        learning_rate: Positive float, that of Adam at the start; it falls as half a cosine.
         callbacks: Keras callbacks.
         verbose: As in `keras.Model.fit`.
 

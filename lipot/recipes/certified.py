@@ -55,7 +55,7 @@ def train_certified(
             In less than five minutes nothing is searched.
         folder: Where to keep each finished trial and epoch: a training that was stopped goes on
             when it is called again with the same folder and arguments. `None` keeps nothing.
-        batch_size: Points in one step.
+        batch_size: Positive int, points in one step.
         seed: Int, of the points held out, the weights and the order of the candidates.
         choices: List of `Candidate`, to try these alone; with a single one nothing is searched.
         callbacks: Keras callbacks of the last training.

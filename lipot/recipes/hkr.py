@@ -3,17 +3,19 @@
 import keras
 
 from lipot import layers, losses
+from lipot.models import builders
 from lipot.recipes.arguments import checked
 from lipot.recipes.defaults import spread, training_steps
 
 
+@builders.checked
 def hkr_network(input_shape, units):
     """Builds a 1-Lipschitz network for the hinge-KR loss: convolutions for images, else dense.
 
     Args:
         input_shape: Shape of one input, `(rows, columns, channels)` or `(features,)`. Rows and
             columns that 4 does not divide are padded with zeros.
-        units: Number of classes.
+        units: Positive int, number of classes.
 
     Returns:
         An uncompiled `keras.Sequential` whose `units` outputs are each 1-Lipschitz.
@@ -57,13 +59,15 @@ def train_hkr(
 
     Args:
         data: A `lipot.datasets.Dataset` with classes.
-        epochs: Passes over the training points.
-        batch_size: Points in one step.
-        alpha: Weight of the hinge term: larger is more accurate, smaller is more robust.
-        min_margin: Margin of the hinge term, in the l2 units of the inputs; 0.3 times the spread
-            of the training points where it is `None`.
+        epochs: Positive int, passes over the training points.
+        batch_size: Positive int, points in one step.
+        alpha: Non-negative float, weight of the hinge term: larger is more accurate, smaller is
+            more robust.
+        min_margin: Non-negative float, margin of the hinge term, in the l2 units of the inputs; 0.3
+            times the spread of the training points where it is `None`.
         network: A 1-Lipschitz classifier to train, of logits; `hkr_network` where it is `None`.
-        learning_rate: Of Adam at the start; it falls to a hundredth as half a cosine.
+        learning_rate: Positive float, that of Adam at the start; it falls to a hundredth as half a
+            cosine.
         callbacks: Keras callbacks.
         verbose: As in `keras.Model.fit`.
 

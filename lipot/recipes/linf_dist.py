@@ -4,18 +4,20 @@ import keras
 
 from lipot import callbacks as schedules
 from lipot import layers, losses
+from lipot.models import builders
 from lipot.recipes.arguments import checked
 from lipot.recipes.defaults import default_eps, training_steps
 
 
+@builders.checked
 def linf_distance_network(input_shape, units, width=256, depth=3):
     """Builds a network whose logits are 1-Lipschitz each from l-infinity.
 
     Args:
         input_shape: Shape of one input.
-        units: Number of classes.
-        width: Units of each hidden layer.
-        depth: Number of layers of distances.
+        units: Positive int, number of classes.
+        width: Positive int, units of each hidden layer.
+        depth: Positive int, number of layers of distances.
 
     Returns:
         An uncompiled `keras.Sequential`; the logits are negative distances.
@@ -57,13 +59,15 @@ def train_linf_dist(
 
     Args:
         data: A `lipot.datasets.Dataset` with classes.
-        epochs: Passes over the training points.
-        batch_size: Points in one step.
-        eps: l-infinity radius to prove; by default a tenth of the range of the data, of colour
-            images 8/255, and of data without a range a tenth of their standard deviation.
-        width: Units of each hidden layer.
-        depth: Number of layers of distances.
-        learning_rate: Of Adam at the start; it falls to a thousandth as half a cosine.
+        epochs: Positive int, passes over the training points.
+        batch_size: Positive int, points in one step.
+        eps: Positive float, l-infinity radius to prove; by default a tenth of the range of the
+            data, of colour images 8/255, and of data without a range a tenth of their standard
+            deviation.
+        width: Positive int, units of each hidden layer.
+        depth: Positive int, number of layers of distances.
+        learning_rate: Positive float, that of Adam at the start; it falls to a thousandth as half a
+            cosine.
         callbacks: Keras callbacks.
         verbose: As in `keras.Model.fit`.
 
@@ -98,7 +102,7 @@ def compile_linf_dist(model, eps, learning_rate):
 
     Args:
         model: What `linf_distance_network` made.
-        eps: l-infinity radius to prove.
+        eps: Positive float, l-infinity radius to prove.
         learning_rate: Float or schedule.
     """
     # A margin of 2 eps proves eps; a gradient of a high p-norm may be as small as 1e-10.

@@ -2,13 +2,16 @@
 
 import keras
 
+from lipot.models.builders import checked
 
+
+@checked
 def plain_classifier(input_shape, units):
     """Builds a small stock network: two convolutions for images, else dense layers.
 
     Args:
         input_shape: Shape of one input, `(rows, columns, channels)` or `(features,)`.
-        units: Number of classes.
+        units: Positive int, number of classes.
 
     Returns:
         An uncompiled `keras.Sequential` from inputs to logits.
@@ -28,6 +31,7 @@ def plain_classifier(input_shape, units):
     return keras.Sequential([keras.Input(input_shape), *hidden, head], name="classifier")
 
 
+@checked
 def dense_encoder(features, code_size):
     """Builds an encoder from vectors to codes, for data that are no images.
 

@@ -24,11 +24,11 @@ def train_ot_classifier(
 
     Args:
         data: A `lipot.datasets.Dataset` with classes.
-        epochs: Passes over the training points.
-        batch_size: Points in one step.
-        code_size: Numbers in a code.
-        weight: Factor of the Wasserstein distance of the codes from the prior.
-        learning_rate: Of Adam, from the first step to the last.
+        epochs: Positive int, passes over the training points.
+        batch_size: Positive int, points in one step.
+        code_size: Positive int, numbers in a code.
+        weight: Non-negative float, factor of the Wasserstein distance of the codes from the prior.
+        learning_rate: Positive float, that of Adam, from the first step to the last.
         callbacks: Keras callbacks.
         verbose: As in `keras.Model.fit`.
 

@@ -24,12 +24,12 @@ def train_otad(
 
     Args:
         data: A `lipot.datasets.Dataset` with classes.
-        epochs: Passes over the training points.
-        batch_size: Points in one step.
-        neighbors: Training points that answer a query.
-        smoothness: L of the interpolating function.
-        learning_rate: Of SGD with momentum 0.9, the paper's, at the start; it falls as half a
-            cosine. The paper names no rate.
+        epochs: Positive int, passes over the training points.
+        batch_size: Positive int, points in one step.
+        neighbors: Positive int, training points that answer a query.
+        smoothness: Positive float, L of the interpolating function.
+        learning_rate: Positive float, that of SGD with momentum 0.9, the paper's, at the start; it
+            falls as half a cosine. The paper names no rate.
         callbacks: Keras callbacks.
         verbose: As in `keras.Model.fit`.
 

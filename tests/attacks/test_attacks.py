@@ -1,3 +1,5 @@
+import warnings
+
 import keras
 import numpy as np
 import pytest
@@ -272,3 +274,15 @@ def test_arguments_in_another_order_and_too_few_labels_are_named():
         attack(model, x, np.zeros(5, "int32"))
     with pytest.raises(ValueError, match="`forward`. Expected a callable"):
         attack(x, model, np.zeros(10, "int32"))
+
+
+def test_a_radius_of_pixels_on_data_in_the_unit_cube_is_questioned():
+    with pytest.warns(UserWarning, match="eps=8 is more than all of that") as warned:
+        PGD(eps=8)
+    assert warned[0].filename == __file__
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        PGD(eps=8, clip_max=255.0)
+        PGD(eps=8, norm=2)
+        PGD(eps=8, clip_min=None, clip_max=None)
+        PGD(eps=1.0)

@@ -251,6 +251,11 @@ def test_tiny_radii_on_pixels_are_questioned():
         lipot.evaluate(model, 255 * X, Y, "inf", 8 / 255, ["fgsm"], **PIXELS)
 
 
+def test_radii_of_pixels_on_points_in_the_unit_cube_are_questioned():
+    with pytest.warns(UserWarning, match="eps=8 is more than all of that"):
+        lipot.evaluate(linear(np.eye(4, 2), [0, 0]), X, Y, "inf", 8, ["fgsm"], **QUIET)
+
+
 def test_nothing_is_proven_of_one_output_that_decides_at_a_half():
     # A certificate is about its sign.
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])

@@ -34,6 +34,14 @@ def test_a_frozen_layer_acts_as_at_inference(name):
         np.testing.assert_array_equal(now, then)
 
 
+@pytest.mark.parametrize("name", LAYERS)
+def test_a_layer_that_is_frozen_before_it_is_built_stays_so_in_its_model(name):
+    layer = make("layers", name)
+    layer.trainable = False
+    inputs = keras.Input((6, 8) if name in TOKENS else (8, 8, 8))
+    assert keras.Model(inputs, layer(inputs)).trainable_variables == []
+
+
 def test_fit_with_a_frozen_layer_reports_the_loss_of_evaluate():
     x, y = RNG.normal(size=(16, 6)).astype("float32"), RNG.normal(size=(16, 3)).astype("float32")
     frozen = with_foreign_weights(layers.SpectralDense(3), x)

@@ -89,6 +89,22 @@ def test_bad_arguments_are_named():
             LInfDistanceDense(2, p=p)
 
 
+def test_an_exponent_that_is_none_is_refused():
+    layer = LInfDistanceDense(2, p=8)
+    with pytest.raises(ValueError, match="has no weights yet"):
+        layer.set_exponent(8.0)
+    layer(np.ones((1, 3)))
+    for wrong in ("8", 0.5, float("nan")):
+        with pytest.raises(ValueError, match="argument `p`"):
+            layer.set_exponent(wrong)
+    plain = LInfDistanceDense(2)
+    plain(np.ones((1, 3)))
+    with pytest.raises(ValueError, match="made with `p`"):
+        plain.set_exponent(8.0)
+    with pytest.raises(ValueError, match="argument `first`"):
+        lipot.callbacks.DistanceNormScheduler(10, first=0.3)
+
+
 def test_training_measures_with_the_exponent_and_inference_with_infinity():
     x, layer = sample(6, 4), LInfDistanceDense(3, p=8, use_bias=False, k_coef_lip=0.5)
     shifts = np.abs(x[..., None] - to_numpy(layer.kernel if layer.built else _built(layer, 4)))

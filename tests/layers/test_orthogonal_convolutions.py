@@ -259,6 +259,8 @@ def test_unknown_image_size_is_bounded_for_every_size(padding):
         (lambda: layers.OrthogonalConv2D(0, 3), "filters"),
         (lambda: layers.OrthogonalConv2D(2, 3, padding="reflect"), "padding"),
         (lambda: layers.OrthogonalConv2D(2, 3, padding="causal"), "padding"),
+        (lambda: layers.OrthogonalConv1D(2, (3, 5)), "kernel_size"),
+        (lambda: layers.OrthogonalConv1D(2, 3, strides=[]), "strides"),
         (lambda: layers.OrthogonalConv2D(6, 3, groups=4), "groups"),
         (lambda: layers.OrthogonalConv2D(6, 3, groups=0), "groups"),
         (lambda: layers.OrthogonalConv2D(6, 3, groups=3).build((None, 8, 8, 4)), "groups"),
@@ -286,3 +288,10 @@ def test_unknown_image_size_is_bounded_for_every_size(padding):
 def test_impossible_arguments_are_named_with_the_reason(make, argument):
     with pytest.raises(ValueError, match=f"`{argument}`.*Expected.*Received"):
         make()
+
+
+def test_a_padding_that_is_refused_is_not_among_those_expected():
+    with pytest.raises(ValueError) as error:
+        layers.OrthogonalConv2D(2, 3, padding="reflect")
+    expected = str(error.value).partition("Expected")[2].partition("Received")[0]
+    assert "'circular'" in expected and "causal" not in expected

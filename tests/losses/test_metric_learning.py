@@ -158,3 +158,10 @@ def test_the_dtype_is_that_of_the_computation_and_is_saved(kind):
     loss = kind(dtype="float64")
     assert kind.from_config(loss.get_config()).dtype == "float64"
     assert keras.backend.standardize_dtype(kind()(*sample()).dtype) == "float32"
+
+
+@pytest.mark.parametrize("loss_class", [TripletLoss, ContrastiveLoss])
+def test_labels_and_codes_may_be_lists(loss_class):
+    codes, labels = [[0.0], [1.0], [1.5], [2.5]], [0, 0, 1, 1]
+    expected = loss_class()(np.array(labels), np.array(codes, "float32"))
+    assert float(loss_class()(labels, codes)) == pytest.approx(float(expected))

@@ -1,9 +1,11 @@
+import inspect
+
 import keras
 import numpy as np
 import pytest
 
 import lipot
-from lipot import models
+from lipot import models, purifiers, recipes
 
 NETWORKS = {
     "carlini_wagner": lambda layers: models.carlini_wagner((16, 16, 1), layers=layers),
@@ -89,3 +91,41 @@ def test_weights_of_a_clipped_discriminator_stay_clipped():
 def test_bad_arguments_are_named(create, name):
     with pytest.raises(ValueError, match=f"argument `{name}`"):
         create()
+
+
+# Whatever else a function of these rooms is, those that return a network are here.
+BUILDERS = {
+    name: function
+    for room in (models, purifiers, recipes)
+    for name, function in vars(room).items()
+    if hasattr(function, "__wrapped__") and not name.startswith("train_")
+}
+
+
+def test_every_function_that_builds_a_network_checks_its_arguments():
+    building = {
+        name
+        for room in (models, purifiers, recipes)
+        for name, function in vars(room).items()
+        if inspect.isfunction(function) and (function.__doc__ or "").startswith("Builds ")
+    }
+    assert building == set(BUILDERS) and len(building) > 20
+
+
+@pytest.mark.parametrize("name", BUILDERS)
+def test_an_argument_of_a_network_is_refused_by_its_own_name(name):
+    needed = {"dimension": 4, "input_shape": (8, 8, 1), "units": 3, "network": None}
+    parameters = inspect.signature(BUILDERS[name]).parameters
+    needed = {n: needed[n] for n, p in parameters.items() if p.default is p.empty}
+    for argument in parameters:
+        for wrong in (object(), "a", float("nan")):
+            with pytest.raises(ValueError) as error:
+                BUILDERS[name](**{**needed, argument: wrong})
+            assert f"argument `{argument}`" in str(error.value)
+
+
+def test_sizes_of_numpy_will_do():
+    labels = np.array([0, 1, 2])
+    network = models.carlini_wagner(np.array([16, 16, 1]), classes=labels.max() + 1)
+    assert network.output_shape == (None, 3)
+    assert recipes.hkr_network((np.int64(4),), labels.max() + 1).output_shape == (None, 3)

@@ -57,6 +57,15 @@ def test_mixed_target_has_the_gradient_of_the_mixed_loss(otad):
     np.testing.assert_allclose(2 * (answer - target), mixed, atol=1e-5)
 
 
+def test_its_parts_have_its_dtype_and_are_frozen_with_it():
+    net = CIPNet(neighbors=3, width=8, blocks=1, heads=2, dtype="float16")
+    net.trainable = False
+    answer = net([np.zeros((2, 5)), np.zeros((2, 3, 5)), np.zeros((2, 3, 5))])
+    assert keras.backend.standardize_dtype(answer.dtype) == "float16"
+    assert {weight.dtype for weight in net.weights} == {"float16"}
+    assert not any(weight.trainable for weight in net.weights)
+
+
 def test_data_covers_every_point_once(otad):
     model, x = otad
     data = InterpolationData(model, x, batch_size=64)

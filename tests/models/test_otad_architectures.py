@@ -88,6 +88,9 @@ def test_patch_embedding_round_trips_and_bounds_itself(tmp_path):
     image[0, 2:, 2:4] = steepest
     change = np.linalg.norm(to_numpy(model(image)) - to_numpy(model(0 * image)))
     np.testing.assert_allclose(change, layer.lipschitz_bound, rtol=1e-4)
+    for sides in ((None, 4), (3, 4)):
+        with pytest.raises(ValueError, match="multiples of patch_size=2"):
+            PatchEmbedding(2, 5).compute_output_shape((None, *sides, 1))
     with pytest.raises(ValueError, match="multiples of patch_size=2"):
         PatchEmbedding(2, 5)(np.zeros((1, 3, 4, 1), "float32"))
     with pytest.raises(ValueError, match="argument `width`.*width=0"):

@@ -120,16 +120,16 @@ class AutoAttack:
     targets, and a logits ratio with a simpler denominator (see `lipot.math.logits_ratio`).
 
     Args:
-        eps: Radius of the ball.
+        eps: Positive float, radius of the ball.
         norm: `"inf"` or 2.
-        steps: Steps of each gradient attack.
-        queries: Queries of Square.
-        restarts: Random starts of `apgd-ce` and `apgd-dlr`, each on the points that the last one
-            left. The standard version has one.
+        steps: Positive int, steps of each gradient attack.
+        queries: Positive int, queries of Square.
+        restarts: Positive int, random starts of `apgd-ce` and `apgd-dlr`, each on the points that
+            the last one left. The standard version has one.
         attacks: Names from the table, in the order they run.
-        clip_min: Smallest value of the data, or `None`.
-        clip_max: Largest value of the data, or `None`.
-        batch_size: Points of one call of the model.
+        clip_min: Float, smallest value of the data, or `None`.
+        clip_max: Float, largest value of the data, or `None`.
+        batch_size: Positive int, points of one call of the model.
         outputs: `"auto"` to refuse a model that seems to return probabilities, `"logits"` to
             take what it returns for logits.
         seed: Integer.
@@ -174,7 +174,7 @@ class AutoAttack:
         self.attacks = _check_attacks(attacks)
         self.batch_size = checks.positive_int("batch_size", batch_size)
         self.outputs = checks.choice("outputs", outputs, OUTPUTS)
-        self.seed = checks.nonnegative_int("seed", seed)
+        self.seed = checks.seed("seed", seed)
         self._victim = None
 
     def generate(self, model, x, y, *, verbose=False):
@@ -259,8 +259,14 @@ class AutoAttack:
 
 
 def _check_attacks(attacks):
-    names = (attacks,) if isinstance(attacks, str) else tuple(attacks)
-    if not names or len(set(names)) < len(names) or not set(names) <= set(_KINDS):
+    listed = isinstance(attacks, list | tuple)
+    names = tuple(attacks) if listed else (attacks,)
+    if (
+        not names
+        or not all(isinstance(name, str) for name in names)
+        or len(set(names)) < len(names)
+        or not set(names) <= set(_KINDS)
+    ):
         raise ValueError(
             "Invalid value received for argument `attacks`. Expected different names among "
             f"{', '.join(_KINDS)}. Received: attacks={attacks!r}"

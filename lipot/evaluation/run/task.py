@@ -146,10 +146,17 @@ def _points(model, x):
 
 
 def _warn_about_units(norm, eps, range_):
-    if norm == "inf" and eps[-1] < range_.width / 1000.0:
+    if norm != "inf":
+        return
+    found = None
+    if eps[-1] < range_.width / 1000.0:
+        found = "less than a thousandth of that"
+    elif eps[-1] > range_.width:
+        found = "more than all of that"
+    if found is not None:
         warnings.warn(
             f"The radii are in units of the points, which lie between {range_.low:g} and "
-            f"{range_.high:g}: eps={eps[-1]:g} is less than a thousandth of that.",
+            f"{range_.high:g}: eps={eps[-1]:g} is {found}.",
             stacklevel=4,
         )
 

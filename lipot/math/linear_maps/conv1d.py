@@ -5,6 +5,7 @@ import dataclasses
 from keras import ops
 
 from lipot import checks
+from lipot.math.frozen import set_fields
 from lipot.math.linear_maps.conv2d import ClosedConv2D
 from lipot.math.linear_maps.images import add_channel_bias
 from lipot.math.linear_maps.linear_map import LinearMap
@@ -33,15 +34,11 @@ class Conv1D(LinearMap):
     groups: int = 1
 
     def __post_init__(self):
-        for name in ("kernel_size", "strides", "dilation_rate"):
-            value = getattr(self, name)
-            # Keras writes an int of one dimension as a tuple, too.
-            value = value[0] if isinstance(value, tuple | list) else value
-            object.__setattr__(self, name, checks.positive_int(name, value))
+        lengths = ("kernel_size", "strides", "dilation_rate")
+        set_fields(self, **{name: _length(name, getattr(self, name)) for name in lengths})
         image = self.image
-        object.__setattr__(self, "filters", image.filters)
-        object.__setattr__(self, "padding", image.padding)
-        object.__setattr__(self, "data_format", image.data_format)
+        shared = ("filters", "padding", "data_format", "groups")
+        set_fields(self, **{name: getattr(image, name) for name in shared})
 
     @property
     def image(self):
@@ -123,3 +120,9 @@ class Conv1D(LinearMap):
         shape = list(self.image.output_shape(self.image_shape(input_shape)))
         shape.pop(self.width_axis)
         return tuple(shape)
+
+
+def _length(name, value):
+    """A positive int; Keras writes one of a single dimension as a tuple, too."""
+    alone = value[0] if isinstance(value, tuple | list) and len(value) == 1 else value
+    return checks.positive_int(name, alone)

@@ -8,6 +8,7 @@ from keras import ops
 from lipot import checks
 from lipot.math import convolution
 from lipot.math.block_orthogonal import autocorrelation_bound
+from lipot.math.frozen import set_fields
 from lipot.math.linear_maps.images import ImageMap, is_tight
 from lipot.math.norms import largest_sum
 from lipot.math.padding import explicit_amounts, explicit_widths, most_copied, pad_spatial
@@ -41,7 +42,7 @@ class Conv2D(ImageMap):
                 "Invalid value received for argument `groups`. Expected a divisor of `filters` "
                 f"= {self.filters}. Received: groups={groups}"
             )
-        object.__setattr__(self, "groups", groups)
+        set_fields(self, groups=groups)
 
     @property
     def pads(self):
@@ -208,10 +209,11 @@ class ClosedConv2D(Conv2D):
 
     def __post_init__(self):
         super().__post_init__()
-        if self.padding not in (*_ZEROS, "circular"):
+        closing = tuple(name for name in self.paddings if name in (*_ZEROS, "circular"))
+        if self.padding not in closing:
             raise ValueError(
                 "Invalid value received for argument `padding`. Expected one of "
-                f"{(*_ZEROS, 'circular')}: a padding that repeats values lengthens images, so no "
+                f"{closing}: a padding that repeats values lengthens images, so no "
                 f"kernel after it is orthogonal. Received: padding={self.padding!r}"
             )
         if self.dilation_rate != (1, 1) and self.strides != (1, 1):

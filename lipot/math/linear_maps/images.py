@@ -8,6 +8,7 @@ import numpy as np
 from keras import ops
 
 from lipot import checks
+from lipot.math.frozen import set_fields
 from lipot.math.linear_maps.linear_map import LinearMap
 from lipot.math.padding import PADDINGS
 
@@ -45,16 +46,15 @@ class ImageMap(LinearMap):
     paddings: ClassVar[tuple[str, ...]] = PADDINGS
 
     def __post_init__(self):
-        checked = {
-            "filters": checks.positive_int("filters", self.filters),
-            "kernel_size": checks.pair("kernel_size", self.kernel_size),
-            "strides": checks.pair("strides", self.strides),
-            "padding": checks.choice("padding", str(self.padding).lower(), self.paddings),
-            "data_format": checks.data_format("data_format", self.data_format),
-            "dilation_rate": checks.pair("dilation_rate", self.dilation_rate),
-        }
-        for name, value in checked.items():
-            object.__setattr__(self, name, value)
+        set_fields(
+            self,
+            filters=checks.positive_int("filters", self.filters),
+            kernel_size=checks.pair("kernel_size", self.kernel_size),
+            strides=checks.pair("strides", self.strides),
+            padding=checks.choice("padding", str(self.padding).lower(), self.paddings),
+            data_format=checks.data_format("data_format", self.data_format),
+            dilation_rate=checks.pair("dilation_rate", self.dilation_rate),
+        )
 
     @property
     def units(self):

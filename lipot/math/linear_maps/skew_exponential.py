@@ -7,6 +7,7 @@ from keras import ops
 
 from lipot import checks
 from lipot.math import skew
+from lipot.math.frozen import set_fields
 from lipot.math.linear_maps.conv2d import Conv2D
 from lipot.math.linear_maps.images import ImageMap
 from lipot.math.linear_maps.linear_map import partial_sums
@@ -42,8 +43,11 @@ class SkewExponential(ImageMap):
     def __post_init__(self):
         super().__post_init__()
         check_centered(self.kernel_size, self.padding)
-        checks.positive_int("terms", self.terms)
-        checks.positive_int("training_terms", self.training_terms)
+        set_fields(
+            self,
+            terms=checks.positive_int("terms", self.terms),
+            training_terms=checks.positive_int("training_terms", self.training_terms),
+        )
 
     def split_factor(self, factor):
         # It is a factor of the exponential, not of the kernel.
