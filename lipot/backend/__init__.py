@@ -25,6 +25,7 @@ from lipot.backend.devices import (
 )
 from lipot.backend.programs import (
     as_one_kernel,
+    at_once,
     compile,
     compile_over,
     compile_over_batches,

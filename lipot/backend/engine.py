@@ -55,6 +55,9 @@ class Engine:
     def traced_for_all_sizes(self, function):
         return function
 
+    def at_once(self, tensors):
+        return contextlib.nullcontext()
+
     def few_shapes(self, arrays):
         return arrays
 

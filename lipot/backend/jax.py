@@ -65,6 +65,11 @@ class JaxEngine(Engine):
 
         return call
 
+    def at_once(self, tensors):
+        if _keeps_assignments() or not all(map(self.is_concrete, tensors)):
+            return super().at_once(tensors)
+        return self.jax.ensure_compile_time_eval()
+
     def few_shapes(self, arrays):
         missing = (1 << (len(arrays[0]) - 1).bit_length()) - len(arrays[0])
         return [np.concatenate([a, np.repeat(a[-1:], missing, axis=0)]) for a in arrays]
@@ -95,6 +100,12 @@ class JaxEngine(Engine):
 
     def adjustable(self, number):
         return AdjustableOnHost(self.jax, number)
+
+
+def _keeps_assignments():
+    """Whether Keras carries what is assigned to variables along, as in its own programs."""
+    with keras.StatelessScope(initialize_variables=False) as scope:
+        return scope.original_scope is not None
 
 
 def _devices(distribution, axis):

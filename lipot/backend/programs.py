@@ -131,6 +131,27 @@ def traced_for_all_sizes(function):
     return engine.traced_for_all_sizes(function)
 
 
+def at_once(tensors):
+    """A context in which what is computed from some tensors has values, where they have.
+
+    A program of JAX computes nothing while it is traced, not even from constants. What is assigned
+    to a variable there has no value either, and is of no use once the program is traced: unless it
+    is one of Keras, which returns what is assigned.
+
+    Args:
+        tensors: List of all tensors that are read inside.
+
+    Example:
+
+    >>> from keras import ops
+    >>> one = ops.ones(())
+    >>> with at_once([one]):
+    ...     is_concrete(one + one)
+    True
+    """
+    return engine.at_once(tensors)
+
+
 def on_host(function, rows, outputs):
     """Calls a function of NumPy arrays, from inside a compiled program too.
 
