@@ -36,6 +36,8 @@ from lipot.backend.programs import (
     few_shapes,
     is_concrete,
     on_host,
+    repeat,
+    repeat_while,
     run_lite,
     traced_for_all_sizes,
     traced_once,

@@ -70,6 +70,12 @@ class Engine:
             state = iterate(*state)
         return state
 
+    def repeat(self, count, step, state):
+        return ops.fori_loop(0, count, step, state)
+
+    def repeat_while(self, unfinished, step, state):
+        return ops.while_loop(unfinished, step, tuple(state))
+
     def cond(self, condition, then, otherwise):
         if not self.is_concrete(condition):
             return ops.cond(condition, then, otherwise)

@@ -206,6 +206,39 @@ def while_loop(unfinished, iterate, state):
     return engine.while_loop(unfinished, iterate, state)
 
 
+def repeat(count, step, state):
+    """`ops.fori_loop` from 0, whose steps may call models.
+
+    A model may assign variables when it is called: the state of a random layer, a kernel that is
+    kept. On JAX these are handed from step to step; elsewhere they are anyway.
+
+    Args:
+        count: Int, the number of steps.
+        step: Function `(index, state) -> state`.
+        state: Nested tensors.
+
+    Example:
+
+    >>> from keras import ops
+    >>> float(repeat(3, lambda index, x: 2.0 * x, ops.ones(())))
+    8.0
+    """
+    return engine.repeat(count, step, state)
+
+
+def repeat_while(unfinished, step, state):
+    """`ops.while_loop` over a tuple, whose steps may call models as those of `repeat` may.
+
+    Example:
+
+    >>> from keras import ops
+    >>> (x,) = repeat_while(lambda x: x < 5.0, lambda x: (2.0 * x,), (ops.ones(()),))
+    >>> float(x)
+    8.0
+    """
+    return engine.repeat_while(unfinished, step, state)
+
+
 def cond(condition, then, otherwise):
     """`ops.cond`, or a choice of Python where the condition has a value."""
     return engine.cond(condition, then, otherwise)
