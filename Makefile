@@ -25,7 +25,7 @@ PARALLEL ?= -n 2 --dist loadfile --no-loadscope-reorder
 ON_EVERY_BACKEND := tests/test_backend.py tests/layers tests/losses tests/optimizers tests/certificates \
 	tests/interop/test_plain.py \
 	tests/models/test_adversarial_model.py tests/models/test_otad.py \
-	tests/models/test_otad_architectures.py tests/models/test_attacked_state.py \
+	tests/models/test_otad_architectures.py tests/models/test_attacked_state.py tests/purifiers \
 	tests/test_replicas.py tests/test_sharded.py
 
 export TF_CPP_MIN_LOG_LEVEL ?= 3

@@ -27,6 +27,24 @@ def test_the_classifier_is_attacked_and_not_trained(digits):
     assert all(np.array_equal(a, b) for a, b in zip(before, attacked.get_weights()))
 
 
+def test_the_classifier_is_attacked_as_it_is_by_then():
+    purifier = ape_gan(classifier())
+    # Nothing is trained: the distance is that of the attacked images.
+    purifier.compile(keras.optimizers.SGD(0.0))
+    x = np.random.default_rng(0).uniform(0.3, 0.7, size=(8, *SHAPE)).astype("float32")
+    y = np.arange(8)
+
+    def distance():
+        return purifier.test_on_batch(x, y, return_dict=True)["distance"]
+
+    before = distance()
+    weights = purifier.classifier.get_weights()
+    purifier.classifier.set_weights([-weight for weight in weights])
+    assert distance() != before
+    purifier.classifier.set_weights(weights)
+    assert distance() == before
+
+
 def test_it_says_that_it_needs_a_classifier(digits, tmp_path):
     purifier = ape_gan()
     purifier.save(tmp_path / "ape.keras")
