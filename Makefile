@@ -23,9 +23,10 @@ TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 PARALLEL ?= -n 2 --dist loadfile --no-loadscope-reorder
 # What runs on every backend. Doctests show values as TensorFlow prints them.
 ON_EVERY_BACKEND := tests/test_backend.py tests/layers tests/losses tests/optimizers tests/certificates \
-	tests/interop/test_plain.py \
+	tests/interop/test_plain.py tests/attacks/test_attacks.py tests/purifiers/test_ape_gan.py \
 	tests/models/test_adversarial_model.py tests/models/test_otad.py \
-	tests/models/test_otad_architectures.py tests/test_replicas.py tests/test_sharded.py
+	tests/models/test_otad_architectures.py tests/models/test_attacked_state.py \
+	tests/test_replicas.py tests/test_sharded.py
 
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 

@@ -88,6 +88,37 @@ def test_an_adjustable_number_is_seen_by_a_compiled_program():
         np.testing.assert_allclose(to_numpy(run(X)), value * X, rtol=1e-6)
 
 
+class Counting(keras.layers.Layer):
+    """Adds how often it has been called."""
+
+    def build(self, input_shape):
+        self.calls = self.add_weight(initializer="zeros", trainable=False)
+
+    def call(self, inputs):
+        self.calls.assign_add(1.0)
+        return inputs + self.calls.value
+
+
+LOOPS = {
+    "repeat": lambda call, x: backend.repeat(3, lambda _, z: call(z), x),
+    "once": lambda call, x: call(call(backend.repeat(1, lambda _, z: call(z), x))),
+    "while": lambda call, x: backend.repeat_while(
+        lambda z: ops.max(z) < 6.0, lambda z: (call(z),), (x,)
+    )[0],
+}
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_steps_of_a_loop_hand_on_what_a_model_assigns(loop):
+    model = keras.Sequential([keras.Input((1,)), Counting()])
+    run = lambda call, x: call(LOOPS[loop](call, x))  # noqa: E731
+    for program in (lambda x: run(model, x), backend.compile_over(model, run)):
+        model.layers[0].calls.assign(0.0)
+        found = program(ops.zeros((1, 1)))
+        assert float(found[0, 0]) == 1.0 + 2.0 + 3.0 + 4.0
+    assert float(model.layers[0].calls) in (0.0, 4.0)
+
+
 class Scaled:
     """A function that equals all others of its factor and counts how often it is run by Python."""
 

@@ -5,7 +5,7 @@ from keras import ops
 
 from lipot import checks
 from lipot.attacks.base import Attack
-from lipot.backend import value_and_input_gradient
+from lipot.backend import repeat, value_and_input_gradient
 from lipot.math.divergences import one_hot_labels, steep_crossentropy
 
 
@@ -62,7 +62,7 @@ class PGD(Attack):
             _, gradient = value_and_input_gradient(objective, x_adv)
             return self.project(x_adv + length * self.steepest(gradient), x)
 
-        return ops.fori_loop(0, self.steps, step, self.start(x))
+        return repeat(self.steps, step, self.start(x))
 
     def start(self, x):
         """Returns where the first gradient is taken."""

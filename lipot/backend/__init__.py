@@ -25,6 +25,7 @@ from lipot.backend.devices import (
 )
 from lipot.backend.programs import (
     as_one_kernel,
+    at_once,
     compile,
     compile_over,
     compile_over_batches,
@@ -35,6 +36,8 @@ from lipot.backend.programs import (
     few_shapes,
     is_concrete,
     on_host,
+    repeat,
+    repeat_while,
     run_lite,
     traced_for_all_sizes,
     traced_once,

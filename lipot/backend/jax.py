@@ -65,6 +65,43 @@ class JaxEngine(Engine):
 
         return call
 
+    def at_once(self, tensors):
+        if _keeps_assignments() or not all(map(self.is_concrete, tensors)):
+            return super().at_once(tensors)
+        return self.jax.ensure_compile_time_eval()
+
+    def repeat(self, count, step, state):
+        if count == 1:
+            return step(0, state)
+        variables = self._assigned(step, 0, state)
+
+        def carrying(index, pair):
+            with _InnerScope(zip(variables, pair[1])) as scope:
+                return step(index, pair[0]), scope.values(variables)
+
+        start = (state, _values(variables))
+        state, values = self.jax.lax.fori_loop(0, count, carrying, start)
+        _assign(variables, values)
+        return state
+
+    def repeat_while(self, unfinished, step, state):
+        variables = self._assigned(step, *state)
+
+        def carrying(pair):
+            with _InnerScope(zip(variables, pair[1])) as scope:
+                return tuple(step(*pair[0])), scope.values(variables)
+
+        start = (tuple(state), _values(variables))
+        state, values = self.jax.lax.while_loop(lambda pair: unfinished(*pair[0]), carrying, start)
+        _assign(variables, values)
+        return state
+
+    def _assigned(self, step, *state):
+        """The variables that a step of a loop assigns."""
+        with _InnerScope() as scope:
+            self.jax.eval_shape(step, *state)
+        return scope.assigned
+
     def few_shapes(self, arrays):
         missing = (1 << (len(arrays[0]) - 1).bit_length()) - len(arrays[0])
         return [np.concatenate([a, np.repeat(a[-1:], missing, axis=0)]) for a in arrays]
@@ -95,6 +132,47 @@ class JaxEngine(Engine):
 
     def adjustable(self, number):
         return AdjustableOnHost(self.jax, number)
+
+
+class _InnerScope(keras.StatelessScope):
+    """Keeps what is assigned to variables from the scope around it, whose values it reads.
+
+    What a loop of JAX assigns has no value outside of it. Losses of `add_loss` are dropped.
+    """
+
+    def __init__(self, values=()):
+        super().__init__(state_mapping=list(values), initialize_variables=False)
+        self.assigned = []
+
+    def get_current_value(self, variable):
+        value = super().get_current_value(variable)
+        if value is None and self.original_scope is not None:
+            return self.original_scope.get_current_value(variable)
+        return value
+
+    def add_update(self, update):
+        if all(update[0] is not variable for variable in self.assigned):
+            self.assigned.append(update[0])
+        super().add_update(update)
+
+    def values(self, variables):
+        return [self.get_current_value(variable) for variable in variables]
+
+
+def _values(variables):
+    # Where a layer computes in another type, it reads them in that one.
+    return [ops.cast(variable.value, variable.dtype) for variable in variables]
+
+
+def _assign(variables, values):
+    for variable, value in zip(variables, values):
+        variable.assign(value)
+
+
+def _keeps_assignments():
+    """Whether Keras carries what is assigned to variables along, as in its own programs."""
+    with keras.StatelessScope(initialize_variables=False) as scope:
+        return scope.original_scope is not None
 
 
 def _devices(distribution, axis):

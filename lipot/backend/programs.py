@@ -131,6 +131,27 @@ def traced_for_all_sizes(function):
     return engine.traced_for_all_sizes(function)
 
 
+def at_once(tensors):
+    """A context in which what is computed from some tensors has values, where they have.
+
+    A program of JAX computes nothing while it is traced, not even from constants. What is assigned
+    to a variable there has no value either, and is of no use once the program is traced: unless it
+    is one of Keras, which returns what is assigned.
+
+    Args:
+        tensors: List of all tensors that are read inside.
+
+    Example:
+
+    >>> from keras import ops
+    >>> one = ops.ones(())
+    >>> with at_once([one]):
+    ...     is_concrete(one + one)
+    True
+    """
+    return engine.at_once(tensors)
+
+
 def on_host(function, rows, outputs):
     """Calls a function of NumPy arrays, from inside a compiled program too.
 
@@ -183,6 +204,39 @@ def run_lite(path, inputs):
 def while_loop(unfinished, iterate, state):
     """`ops.while_loop`, or a loop of Python where the last of the state has a value."""
     return engine.while_loop(unfinished, iterate, state)
+
+
+def repeat(count, step, state):
+    """`ops.fori_loop` from 0, whose steps may call models.
+
+    A model may assign variables when it is called: the state of a random layer, a kernel that is
+    kept. On JAX these are handed from step to step; elsewhere they are anyway.
+
+    Args:
+        count: Int, the number of steps.
+        step: Function `(index, state) -> state`.
+        state: Nested tensors.
+
+    Example:
+
+    >>> from keras import ops
+    >>> float(repeat(3, lambda index, x: 2.0 * x, ops.ones(())))
+    8.0
+    """
+    return engine.repeat(count, step, state)
+
+
+def repeat_while(unfinished, step, state):
+    """`ops.while_loop` over a tuple, whose steps may call models as those of `repeat` may.
+
+    Example:
+
+    >>> from keras import ops
+    >>> (x,) = repeat_while(lambda x: x < 5.0, lambda x: (2.0 * x,), (ops.ones(()),))
+    >>> float(x)
+    8.0
+    """
+    return engine.repeat_while(unfinished, step, state)
 
 
 def cond(condition, then, otherwise):

@@ -32,13 +32,18 @@ class InferenceCache:
         return [self._value, *self._bits]
 
     def read(self, weights, compute):
-        """Returns the value for some weights.
+        """Returns the value for some weights, cut from differentiation.
 
         Args:
             weights: List of tensors, the weights as they are.
             compute: Hashable function of these that computes the value. Equal functions are
                 compiled once.
         """
+        with backend.at_once([*weights, *(variable.value for variable in self.variables)]):
+            # In here, since what a program makes of a weight has no value.
+            return self._read([ops.stop_gradient(weight) for weight in weights], compute)
+
+    def _read(self, weights, compute):
         bits = [ops.cast(backend.bits(w), b.dtype) for w, b in zip(weights, self._bits)]
         same = [ops.all(ops.equal(now, then.value)) for now, then in zip(bits, self._bits)]
         valid = same[0] if len(same) == 1 else ops.all(ops.stack(same))

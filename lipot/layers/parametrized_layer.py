@@ -121,9 +121,8 @@ class ParametrizedLayer(SavesComputedState, LipschitzLayer):
         """
         if training and self.trainable:
             return self._in_training(self.parametrization.train)
-        weights = map(ops.stop_gradient, self._values(self._sources).values())
         exact = ExactKernel(self.parametrization, self._site, tuple(self._sources))
-        return self._cache.read(list(weights), exact)
+        return self._cache.read(list(self._values(self._sources).values()), exact)
 
     def apply_in_training(self, inputs):
         """Outputs of the map with the kernel of a training step, without bias and activation."""

@@ -40,7 +40,7 @@ def descend_codes(
         velocity = momentum * velocity - step_size * slope
         return codes + velocity, velocity
 
-    return ops.fori_loop(0, steps, step, (codes, ops.zeros_like(codes)))[0]
+    return backend.repeat(steps, step, (codes, ops.zeros_like(codes)))[0]
 
 
 def nearest_generated(generator: Any, images: Any, codes: Any, **descent: Any) -> Any:

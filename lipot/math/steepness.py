@@ -2,7 +2,7 @@
 
 from keras import ops
 
-from lipot.backend import value_and_input_gradient
+from lipot.backend import repeat, value_and_input_gradient
 
 
 def steepest_change(function, inputs, shifts, steps):
@@ -43,7 +43,7 @@ def steepest_change(function, inputs, shifts, steps):
         shift = shift * (length / ops.maximum(_norm(shift), 1e-20))
         return shift, ops.maximum(best, moved(shift))
 
-    _, best = ops.fori_loop(0, steps, step, (shifts, moved(shifts)))
+    _, best = repeat(steps, step, (shifts, moved(shifts)))
     return best / ops.reshape(length, (-1,))
 
 

@@ -103,6 +103,15 @@ class APEGAN(SavesRandomState, Purifier):
         # What was compiled attacks the one before.
         self.train_function = self.test_function = None
 
+    @property
+    def non_trainable_variables(self):
+        """Those of the purifier, and those of the classifier, which programs of JAX are given."""
+        own, attacked = super().non_trainable_variables, self.classifier
+        held = {id(variable) for variable in self.variables}
+        # What is attacked may hold the purifier.
+        others = [] if attacked is None else attacked.variables
+        return own + [variable for variable in others if id(variable) not in held]
+
     def purify(self, inputs):
         return self.generator(inputs, training=False)
 

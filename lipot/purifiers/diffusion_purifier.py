@@ -86,7 +86,7 @@ class DiffusionPurifier(SavesRandomState, Purifier):
             before = diffusion.posterior(clean, state, **at)
             return before.mean + ops.sqrt(before.variance) * ops.take(noise, t, axis=0)
 
-        cleaned = ops.fori_loop(0, last + 1, back, start)
+        cleaned = backend.repeat(last + 1, back, start)
         return ops.cast(0.5 * (cleaned + 1.0), self.compute_dtype)
 
     def purification_losses(self, x, y, training):

@@ -1,5 +1,7 @@
 """The cache answers for the weights as they are, whoever changed them, and costs no second time."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -69,6 +71,20 @@ def test_arithmetic_on_all_variables_at_once_makes_no_wrong_pair_match(factor):
         variable.assign(np.clip(scaled, 0, None) if variable is not weight else scaled)
     expected = 2.0 * to_numpy(weight.value)
     np.testing.assert_array_equal(to_numpy(cache.read([weight.value], compute)), expected)
+
+
+# Neither the first call nor one after a change may keep what a program alone knows.
+def test_programs_of_ones_own_leave_a_cache_as_usable_as_it_was():
+    weight, cache = cache_of([1.0, -3.0])
+    zeros = keras.ops.zeros((2, 2))
+    for values in ([1.0, -3.0], [1.0, -2.0]):
+        weight.assign(values)
+
+        def shifted(x):
+            return x + cache.read([weight.value], Counted())
+
+        for run in (backend.compile(shifted), functools.partial(keras.ops.map, shifted), shifted):
+            np.testing.assert_array_equal(to_numpy(run(zeros)), [2.0 * np.array(values)] * 2)
 
 
 def test_bits_are_those_of_numpy():

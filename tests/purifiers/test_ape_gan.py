@@ -27,15 +27,34 @@ def test_the_classifier_is_attacked_and_not_trained(digits):
     assert all(np.array_equal(a, b) for a, b in zip(before, attacked.get_weights()))
 
 
+def test_the_classifier_is_attacked_as_it_is_by_then():
+    purifier = ape_gan(classifier())
+    # Nothing is trained: the distance is that of the attacked images.
+    purifier.compile(keras.optimizers.SGD(0.0))
+    x = np.random.default_rng(0).uniform(0.3, 0.7, size=(8, *SHAPE)).astype("float32")
+    y = np.arange(8)
+
+    def distance():
+        return purifier.test_on_batch(x, y, return_dict=True)["distance"]
+
+    before = distance()
+    weights = purifier.classifier.get_weights()
+    purifier.classifier.set_weights([-weight for weight in weights])
+    assert distance() != before
+    purifier.classifier.set_weights(weights)
+    assert distance() == before
+
+
 def test_it_says_that_it_needs_a_classifier(digits, tmp_path):
     purifier = ape_gan()
     purifier.save(tmp_path / "ape.keras")
     loaded = keras.saving.load_model(tmp_path / "ape.keras", safe_mode=True)
     assert loaded.classifier is None
+    x = keras.ops.convert_to_tensor(digits.x_train[:8])
     with pytest.raises(ValueError, match="argument `classifier`"):
-        loaded.purification_losses(digits.x_train[:8], None, True)
+        loaded.purification_losses(x, None, True)
     loaded.train_against(classifier())
-    assert np.all(to_numpy(loaded.purification_losses(digits.x_train[:8], None, True)) > 0.0)
+    assert np.all(to_numpy(loaded.purification_losses(x, None, True)) > 0.0)
     with pytest.raises(ValueError, match="argument `classifier`"):
         loaded.train_against("digits")
 

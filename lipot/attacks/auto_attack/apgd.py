@@ -109,7 +109,7 @@ class APGD:
             return step + 1, *state
 
         start = (ops.convert_to_tensor(0, "int32"), *state)
-        return APGDState(*ops.while_loop(runs, body, start)[1:])
+        return APGDState(*backend.repeat_while(runs, body, start)[1:])
 
     def _step(self, logits, state, eps, pace):
         step_size = beside(state.step_size, state.x)

@@ -86,7 +86,7 @@ class FAB:
             return step + 1, *self._step(logits, FABState(*state), eps[0])
 
         count = ops.convert_to_tensor(0, "int32")
-        return FABState(*ops.while_loop(runs, body, (count, *state))[1:])
+        return FABState(*backend.repeat_while(runs, body, (count, *state))[1:])
 
     def _step(self, logits, state, eps):
         forward, back = self._shifts(*self._boundary(logits, state), state)

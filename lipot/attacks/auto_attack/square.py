@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from keras import ops
 
+from lipot import backend
 from lipot.attacks.auto_attack.image import ImageView
 from lipot.attacks.auto_attack.pursuit import beside, parts, pursue, setting
 from lipot.math.attack_schedules import square_share
@@ -94,7 +95,7 @@ class Square:
             return query + 1, *self._query(logits, SquareState(*state), eps[0], query, stage)
 
         start = (ops.convert_to_tensor(0, "int32"), *state)
-        return SquareState(*ops.while_loop(runs, body, start)[1:])
+        return SquareState(*backend.repeat_while(runs, body, start)[1:])
 
     def sides(self, share, height, width):
         """Sides of the window that changes a share of the pixels."""
