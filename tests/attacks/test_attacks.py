@@ -118,6 +118,7 @@ def test_steep_crossentropy_has_the_direction_of_the_crossentropy():
     logits = np.random.default_rng(5).normal(size=(6, 4)).astype("float32")
 
     def gradients(labels):
+        labels = ops.convert_to_tensor(labels)
         return [
             ops.convert_to_numpy(
                 backend.value_and_input_gradient(lambda z: ops.sum(function(labels, z)), logits)[1]  # noqa: B023

@@ -32,10 +32,11 @@ def test_it_says_that_it_needs_a_classifier(digits, tmp_path):
     purifier.save(tmp_path / "ape.keras")
     loaded = keras.saving.load_model(tmp_path / "ape.keras", safe_mode=True)
     assert loaded.classifier is None
+    x = keras.ops.convert_to_tensor(digits.x_train[:8])
     with pytest.raises(ValueError, match="argument `classifier`"):
-        loaded.purification_losses(digits.x_train[:8], None, True)
+        loaded.purification_losses(x, None, True)
     loaded.train_against(classifier())
-    assert np.all(to_numpy(loaded.purification_losses(digits.x_train[:8], None, True)) > 0.0)
+    assert np.all(to_numpy(loaded.purification_losses(x, None, True)) > 0.0)
     with pytest.raises(ValueError, match="argument `classifier`"):
         loaded.train_against("digits")
 
