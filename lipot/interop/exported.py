@@ -78,8 +78,8 @@ def export(model: keras.Model, path: str | pathlib.Path, x: Any = None, y: Any =
     if path.suffix not in _FORMATS:
         raise checks.invalid("path", f"a path that ends in {known}, or has no suffix", str(path))
     if path.suffix != ".keras" and keras.backend.backend() == "torch":
-        expected = "a path that ends in .keras on PyTorch: load that on TensorFlow and export it"
-        raise checks.invalid("path", expected, str(path))
+        alone = "a path that ends in .keras on PyTorch: load that on TensorFlow and export it"
+        raise checks.invalid("path", alone, str(path))
     format_ = _FORMATS[path.suffix]
     plain = to_keras(model)
     x = _points(plain) if x is None else checks.array("x", x, "an array of points")
