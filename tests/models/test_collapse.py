@@ -234,8 +234,7 @@ def test_weights_of_samples_neither_hide_a_collapse_nor_feign_one(weight, learns
 
 @pytest.mark.skipif(keras.backend.backend() != "torch", reason="PyTorch warns of it.")
 def test_numbers_that_could_be_differentiated_are_not_asked_for():
-    import torch
-
+    torch = pytest.importorskip("torch")
     robust = model_of([losses.AdversarialCrossentropy()], loss="mse")
     robust.classifier.layers[0].kernel.regularizer = keras.regularizers.L2(0.1)
     torch.set_warn_always(True)
