@@ -27,6 +27,9 @@ ON_EVERY_BACKEND := tests/test_backend.py tests/layers tests/losses tests/optimi
 	tests/models/test_adversarial_model.py tests/models/test_otad.py \
 	tests/models/test_otad_architectures.py tests/models/test_attacked_state.py \
 	tests/test_replicas.py tests/test_sharded.py
+# On PyTorch, which compiles nothing, more takes little time.
+ON_TORCH := tests/metrics tests/attacks tests/purifiers tests/interop tests/models \
+	tests/test_batches.py tests/test_callbacks.py tests/test_recipes.py
 
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
@@ -57,8 +60,9 @@ test-jax-slow: $(INSTALLED_JAX) ## train on 1, 2 and 4 devices of JAX, with ever
 test-jax-smoke: $(INSTALLED_JAX) ## run the dozen of them that CI runs on JAX
 	KERAS_BACKEND=jax $(BIN)/python -m pytest -rs -m smoke $(ON_EVERY_BACKEND)
 
-test-torch: $(INSTALLED_TORCH) ## the same on PyTorch
-	KERAS_BACKEND=torch $(VENV)-torch/bin/python -m pytest -rs $(PARALLEL) $(ON_EVERY_BACKEND)
+test-torch: $(INSTALLED_TORCH) ## the same on PyTorch, and those of attacks, purifiers and all models
+	KERAS_BACKEND=torch $(VENV)-torch/bin/python -m pytest -rs $(PARALLEL) \
+		$(ON_EVERY_BACKEND) $(ON_TORCH)
 
 test-keras: $(INSTALLED_OLDEST) $(INSTALLED_NEWEST) ## run the tests of graphs and certificates on the oldest and newest Keras
 	$(VENV)-keras-newest/bin/python -m pip install --quiet --upgrade "$(ADMITTED_KERAS)"

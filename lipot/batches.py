@@ -9,8 +9,11 @@ import numpy as np
 from lipot import backend, checks
 
 _INFINITE = -1
-# What is said where inputs are none of these, such as a PyTorch DataLoader.
-INPUTS = "an array of inputs, such as NumPy's, a tf.data.Dataset or a keras.utils.PyDataset"
+# What is said where inputs are none of these, such as a generator.
+INPUTS = (
+    "an array of inputs, such as NumPy's, a tf.data.Dataset, a keras.utils.PyDataset or a "
+    "torch.utils.data.DataLoader"
+)
 
 
 class Points:
@@ -21,9 +24,9 @@ class Points:
     batch of the source and one of what is asked for.
 
     Args:
-        x: Array or memory map `(n, ...)`; or a `tf.data.Dataset` or `keras.utils.PyDataset` of
-            batches `x`, `(x, y)` or `(x, y, sample_weight)`, the weights ignored; each may be the
-            only entry of a dictionary by name.
+        x: Array or memory map `(n, ...)`; or a `tf.data.Dataset`, a `keras.utils.PyDataset` or a
+            `torch.utils.data.DataLoader` of batches `x`, `(x, y)` or `(x, y, sample_weight)`, the
+            weights ignored; each may be the only entry of a dictionary by name.
         y: Labels `(n, ...)` of an array of inputs; a data set brings its own.
 
     Raises:
@@ -84,6 +87,8 @@ class Points:
                 _unload(self._x)
         elif isinstance(self._x, keras.utils.PyDataset):
             yield from _of_py_dataset(self._x)
+        elif _is_loader(self._x):
+            yield from _counted(self._x, _length(self._x))
         else:
             yield from _of_tf_dataset(self._x)
 
@@ -116,16 +121,15 @@ def batch_slices(count, size):
 
 
 def is_dataset(x):
-    """Whether points come from a `tf.data.Dataset` or a `keras.utils.PyDataset`.
+    """Whether points come from a data set of TensorFlow or Keras, or from PyTorch's `DataLoader`.
 
     Example:
 
     >>> is_dataset(np.ones((3, 2))), is_dataset(keras.utils.PyDataset())
     (False, True)
     """
-    return isinstance(x, keras.utils.PyDataset) or (
-        hasattr(x, "element_spec") and hasattr(x, "as_numpy_iterator")
-    )
+    of_tensorflow = hasattr(x, "element_spec") and hasattr(x, "as_numpy_iterator")
+    return isinstance(x, keras.utils.PyDataset) or of_tensorflow or _is_loader(x)
 
 
 def predict(model, x, batch_size=None, **settings):
@@ -199,13 +203,32 @@ def _of_tf_dataset(data):
     count = int(data.cardinality())
     if count == _INFINITE:
         raise checks.refused("x", "a data set that ends", "one that repeats without end")
+    # Unknown cardinalities are below infinite ones.
+    yield from _counted(data.as_numpy_iterator(), count)
+
+
+def _is_loader(x):
+    """Whether this is a `DataLoader`, known as Keras knows one, whatever framework it runs on."""
+    places = {(kind.__name__, kind.__module__.partition(".")[0]) for kind in type(x).__mro__}
+    return ("DataLoader", "torch") in places
+
+
+def _length(loader):
+    """How many batches a `DataLoader` says it has; 0 where its data set tells none."""
+    try:
+        return len(loader)
+    except TypeError:
+        return 0
+
+
+def _counted(elements, least):
+    """Pairs of batches, of which there must be so many at least."""
     index = 0
-    for element in data.as_numpy_iterator():
+    for element in elements:
         yield _pair(element, index)
         index += 1
-    # Unknown cardinalities are below infinite ones.
-    if index < count:
-        raise _ended(index, count)
+    if index < least:
+        raise _ended(index, least)
 
 
 def _pair(element, index):

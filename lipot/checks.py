@@ -263,6 +263,8 @@ def array(name: str, value: Any, expected: str) -> np.ndarray:
     >>> array("x", [[0.5, 1.0]], "an array of points").shape
     (1, 2)
     """
+    # Those of PyTorch may lie on another device, or be part of a differentiation.
+    value = keras.ops.convert_to_numpy(value) if keras.ops.is_tensor(value) else value
     try:
         found = np.asarray(value)
     except ValueError as error:  # Rows of different lengths.

@@ -47,6 +47,7 @@ from lipot.backend.tensors import (
     adjustable,
     bits,
     bits_dtype,
+    full_precision,
     is_sparse,
     positive_definite,
     sort_pairs,

@@ -108,6 +108,9 @@ class Engine:
     def replica(self):
         return Replica(0, 1)
 
+    def full_precision(self):
+        return contextlib.nullcontext()
+
     def adjustable(self, number):
         return AdjustableVariable(number)
 

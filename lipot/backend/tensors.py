@@ -54,6 +54,15 @@ def adjustable(number):
     return engine.adjustable(float(number))
 
 
+def full_precision():
+    """A context in which tensors are multiplied in the type that they have.
+
+    It is for what outlives the surroundings that it is computed in: inside `torch.autocast`
+    products of float32 tensors are made in half precision.
+    """
+    return engine.full_precision()
+
+
 def positive_definite(real, imag):
     """Whether Hermitian matrices are all positive definite, by Cholesky factorizations.
 

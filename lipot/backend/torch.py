@@ -1,5 +1,6 @@
 """PyTorch's derivatives and compiled calls."""
 
+import contextlib
 import functools
 
 from keras import ops
@@ -75,6 +76,13 @@ class TorchEngine(Engine):
 
     def bits(self, tensor, dtype):
         return tensor.detach().view(getattr(self.torch, dtype))
+
+    def full_precision(self):
+        kind = ops.zeros(()).device.type
+        # Keras computes shapes on the device "meta", which has no values and no autocast.
+        if kind == "meta":
+            return contextlib.nullcontext()
+        return self.torch.autocast(kind, enabled=False)
 
     def positive_definite(self, real, imag):
         factors, failed = self.torch.linalg.cholesky_ex(self.torch.complex(real, imag))

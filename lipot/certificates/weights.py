@@ -62,14 +62,29 @@ def _has_adapters(layer):
 
 
 def check_finite(model):
-    """Raises for a model with weights that are NaN or infinite."""
+    """Raises for a model with weights that are NaN or infinite, or of a type not their own."""
     for weight in model.weights:
+        _check_type(weight)
         values = ops.convert_to_numpy(ops.cast(weight, widest_float()))
         if not np.all(np.isfinite(values)):
             raise ValueError(
                 "Invalid value received for argument `model`. Expected finite weights. "
                 f"Received: {np.sum(~np.isfinite(values))} values of '{weight.path}' not finite"
             )
+
+
+def _check_type(weight):
+    """Raises for a weight that PyTorch has moved to another type than Keras believes it has."""
+    held = keras.backend.standardize_dtype(weight.value.dtype)
+    # On JAX Keras itself holds float64 in float32, on PyTorch integers in others.
+    narrowed = weight.dtype == "float64" and held == widest_float()
+    if "float" in weight.dtype and held != weight.dtype and not narrowed:
+        raise ValueError(
+            "Invalid value received for argument `model`. Expected weights of the types that Keras "
+            "gave them: make the layers with a `dtype`, since `model.half()` or `model.double()` "
+            f"of PyTorch leaves it in ignorance. Received: '{weight.path}' of {weight.dtype}, in "
+            f"{held}"
+        )
 
 
 def check_weights_are_cast(layer):

@@ -53,7 +53,8 @@ def export(model: keras.Model, path: str | pathlib.Path, x: Any = None, y: Any =
     Args:
         model: Built Keras model with one input.
         path: `.keras`, `.onnx` (needs tf2onnx, and onnxruntime to run it) or `.tflite` (needs
-            TensorFlow); without a suffix, the folder of a SavedModel.
+            TensorFlow); without a suffix, the folder of a SavedModel. On PyTorch `.keras` alone,
+            which TensorFlow loads and exports.
         x: Points to check and certify; 16 random ones in [0, 1] by default.
         y: Labels of the points, for the certified accuracy.
 
@@ -76,6 +77,9 @@ def export(model: keras.Model, path: str | pathlib.Path, x: Any = None, y: Any =
     known = ", ".join(sorted(filter(None, _FORMATS)))
     if path.suffix not in _FORMATS:
         raise checks.invalid("path", f"a path that ends in {known}, or has no suffix", str(path))
+    if path.suffix != ".keras" and keras.backend.backend() == "torch":
+        alone = "a path that ends in .keras on PyTorch: load that on TensorFlow and export it"
+        raise checks.invalid("path", alone, str(path))
     format_ = _FORMATS[path.suffix]
     plain = to_keras(model)
     x = _points(plain) if x is None else checks.array("x", x, "an array of points")

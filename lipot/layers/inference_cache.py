@@ -53,7 +53,8 @@ class InferenceCache:
             return value
         # Outside compiled code JAX would compile the condition anew at each call.
         if not valid:
-            self._keep(compute(*weights), bits)
+            with backend.full_precision():
+                self._keep(compute(*weights), bits)
         # The kept value even when it was just computed: PyTorch adds up a product with a transposed
         # matrix in another order, and a later call must give the same bits.
         return self._kept()

@@ -142,7 +142,8 @@ class ParametrizedLayer(SavesComputedState, LipschitzLayer):
     def inference_kernel(self):
         """The kernel applied at inference, rounded to the compute dtype as `call` does."""
         self.check_built()
-        return ops.cast(self.effective_kernel(training=False), self.compute_dtype)
+        # A copy: on PyTorch a tensor may be the memory of the kernel that calls apply.
+        return ops.copy(ops.cast(self.effective_kernel(training=False), self.compute_dtype))
 
     def applied_kernel(self):
         """`inference_kernel` as an array in float64; raises where it is not finite."""

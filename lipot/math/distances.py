@@ -54,7 +54,7 @@ def linf_distances(points, centers):
 
         return found, gradient
 
-    return distances(points, centers)
+    return distances(*_in_one_type(points, centers))
 
 
 def p_distances(points, centers, p):
@@ -95,7 +95,16 @@ def p_distances(points, centers, p):
 
         return found, gradient
 
-    return distances(points, centers, p)
+    return distances(*_in_one_type(points, centers), p)
+
+
+def _in_one_type(points, centers):
+    """Both in the type that maxima come in: Keras casts those of float64 on JAX and PyTorch.
+
+    A distance that was rounded is that of no feature, and none would get a gradient.
+    """
+    dtype = keras.backend.result_type(points.dtype, centers.dtype)
+    return ops.cast(points, dtype), ops.cast(centers, dtype)
 
 
 def _once(name, *tensors):

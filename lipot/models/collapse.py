@@ -75,7 +75,7 @@ def _warn(message):
 def _penalty(model):
     """What the weights cost beside the losses; constant logits would pay it as well."""
     variables = [v for v in model.trainable_variables if v.regularizer is not None]
-    return float(sum(variable.regularizer(variable) for variable in variables))
+    return sum(_mean(variable.regularizer(variable)) for variable in variables)
 
 
 def _constant_costs(model):
@@ -108,8 +108,13 @@ def _costs(model, x, labels):
     )
     # Inside, nothing that is drawn moves the random state of the training on.
     with keras.StatelessScope():
-        costs = {term.name: float(ops.mean(term(batch))) for term in model.terms}
+        costs = {term.name: _mean(term(batch)) for term in model.terms}
         compiled = 0.0
         if model.loss is not None:
-            compiled = float(ops.mean(keras.losses.get(model.loss)(labels, logits)))
+            compiled = _mean(keras.losses.get(model.loss)(labels, logits))
     return compiled, costs
+
+
+def _mean(values):
+    # PyTorch warns of numbers that could still be differentiated.
+    return float(ops.stop_gradient(ops.mean(values)))

@@ -105,8 +105,9 @@ class NeighborModel(keras.Model):
         places among the K.
 
         Args:
-            x: Training inputs: an array or memory map `(n, ...)`, or a `tf.data.Dataset` or
-                `keras.utils.PyDataset` of batches of them, whose labels are ignored. Beside what
+            x: Training inputs: an array or memory map `(n, ...)`, or a `tf.data.Dataset`,
+                `keras.utils.PyDataset` or `torch.utils.data.DataLoader` of batches of them, whose
+                labels are ignored. Beside what
                 is stored, memory is that of a batch.
             y: Ignored; taken so that the call looks like `fit`.
             batch_size: Points sent through the networks at once.

@@ -327,3 +327,12 @@ def test_a_subclass_that_calls_otherwise_is_kept_by_vanilla_export():
     plain, x = model.vanilla_export(), sample((2,))
     np.testing.assert_allclose(array(plain(x)), array(model(x)), atol=1e-5)
     assert [type(layer) for layer in plain.layers] == [Tenfold, keras.layers.Dense]
+
+
+@pytest.mark.skipif(keras.backend.backend() != "torch", reason="Others export more.")
+def test_pytorch_writes_files_of_keras_alone(tmp_path):
+    model = keras.Sequential([keras.Input((4,)), layers.SpectralDense(4), layers.GroupSort2()])
+    for name in ("folder", "a.onnx", "a.tflite"):
+        with pytest.raises(ValueError, match=r"ends in \.keras on PyTorch"):
+            lipot.interop.export(model, tmp_path / name)
+    assert lipot.interop.export(model, tmp_path / "a.keras").difference < 1e-6

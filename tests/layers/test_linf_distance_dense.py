@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import lipot
+from lipot.backend import value_and_input_gradient
 from lipot.layers import BatchCentering, LInfDistanceDense
 from lipot.math.precision import widest_float
 from tests.helpers import check_layer, to_numpy
@@ -24,6 +25,19 @@ def test_it_is_numpy():
     w, b = to_numpy(layer.kernel), to_numpy(layer.bias)
     expected = 0.5 * np.abs(x[..., None] - w).max(axis=-2) + b
     np.testing.assert_allclose(y, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_farthest_feature_gets_the_gradient(dtype):
+    x = sample(5, 7)
+    layer = LInfDistanceDense(4, dtype=dtype)
+    inputs = keras.ops.convert_to_tensor(x.astype(dtype))
+    layer(inputs)
+    _, gradient = value_and_input_gradient(lambda z: keras.ops.sum(layer(z)), inputs)
+    shifts = x[..., None] - to_numpy(layer.kernel).astype("float32")
+    farthest = np.arange(7)[:, None] == np.abs(shifts).argmax(axis=1)[:, None]
+    expected = np.sum(farthest * np.sign(shifts), axis=-1)
+    np.testing.assert_array_equal(to_numpy(gradient), expected)
 
 
 def test_the_bound_is_attained_far_out_and_never_beaten():

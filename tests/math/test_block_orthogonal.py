@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 from keras import ops
+from keras.ops import convert_to_tensor as tensor
 
 from lipot.math import block_orthogonal as block
 from tests.helpers import to_numpy
@@ -21,8 +22,8 @@ def drawn_kernel(kernel_size, strides, channels, filters, groups=1, seed=0):
     pairs = sum(shape.pairs)
     bases = None
     if pairs * shape.rank:
-        bases = orthonormal(rng, pairs, groups, shape.width, shape.rank)
-    ends = [s and orthonormal(rng, groups, *s) for s in (shape.embedding, shape.reduction)]
+        bases = tensor(orthonormal(rng, pairs, groups, shape.width, shape.rank))
+    ends = [s and tensor(orthonormal(rng, groups, *s)) for s in (shape.embedding, shape.reduction)]
     return to_numpy(block.block_orthogonal_kernel(shape, bases, *ends))
 
 
@@ -55,7 +56,7 @@ def test_pair_is_the_block_convolution_by_the_pair():
         for swapped in (False, True):
             steps = expected[::-1, ::-1].copy() if swapped else expected
             np.testing.assert_allclose(
-                to_numpy(block.append_pair(kernel, projector, axis, swapped)),
+                to_numpy(block.append_pair(tensor(kernel), tensor(projector), axis, swapped)),
                 to_numpy(block.block_convolution(kernel, steps)),
                 atol=1e-5,
             )

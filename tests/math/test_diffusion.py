@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from keras import ops
 
 from lipot.math import diffusion
 from tests.helpers import to_numpy
@@ -27,8 +28,9 @@ def test_the_posterior_is_that_of_gaussian_conditioning(t):
 def test_the_noise_gives_the_image_back():
     rng = np.random.default_rng(0)
     x, noise = rng.normal(size=(3, 4)).astype("float32"), rng.normal(size=(3, 4)).astype("float32")
-    diffused = diffusion.diffuse(x, noise, np.float32(0.3))
-    assert np.allclose(to_numpy(diffusion.denoised(diffused, noise, np.float32(0.3))), x, atol=1e-5)
+    tensor, kept = ops.convert_to_tensor(noise), ops.convert_to_tensor(np.float32(0.3))
+    diffused = diffusion.diffuse(ops.convert_to_tensor(x), tensor, kept)
+    assert np.allclose(to_numpy(diffusion.denoised(diffused, tensor, kept)), x, atol=1e-5)
 
 
 @pytest.mark.parametrize("steps", [25, 100, 1000])

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from keras import ops
 
 from lipot.math.hyperplane import to_hyperplane_in_box
 from tests.helpers import to_numpy
@@ -17,8 +18,10 @@ def problem(seed, dimension, reach):
 
 
 def shift(x, normal, offset, norm, low=0.0, high=1.0):
-    arrays = (np.array([values], "float32") for values in (x, normal))
-    found = to_hyperplane_in_box(*arrays, np.array([offset], "float32"), low, high, norm)
+    tensors = (
+        ops.convert_to_tensor(np.array([values], "float32")) for values in (x, normal, offset)
+    )
+    found = to_hyperplane_in_box(*tensors, low, high, norm)
     return to_numpy(found)[0].astype("float64")
 
 
@@ -74,7 +77,7 @@ def test_the_scale_of_the_hyperplane_does_not_matter(norm):
 @pytest.mark.parametrize("norm", NORMS)
 def test_rows_do_not_see_each_other(norm):
     problems = [problem(seed, 7, reach) for seed, reach in ((7, 0.1), (8, 0.95), (9, 2.0))]
-    x, normal, offset = (np.array(values, "float32") for values in zip(*problems))
-    together = to_numpy(to_hyperplane_in_box(x, normal, offset, 0.0, 1.0, norm))
+    tensors = (ops.convert_to_tensor(np.array(values, "float32")) for values in zip(*problems))
+    together = to_numpy(to_hyperplane_in_box(*tensors, 0.0, 1.0, norm))
     alone = [shift(*values, norm) for values in problems]
     np.testing.assert_allclose(together, alone, atol=1e-6)

@@ -54,7 +54,8 @@ def test_few_classes_have_a_simpler_denominator(logits, targeted, untargeted):
 
 def test_equal_logits_give_finite_values_and_gradients():
     def total(logits):
-        return ops.sum(targeted_logits_ratio(rows(1), rows(0), logits))
+        label, target = (ops.convert_to_tensor(rows(i)) for i in (1, 0))
+        return ops.sum(targeted_logits_ratio(label, target, logits))
 
     value, gradient = backend.value_and_input_gradient(total, np.zeros((1, 5), "float32"))
     assert float(value) == 0.0 and np.all(np.isfinite(to_numpy(gradient)))

@@ -38,7 +38,8 @@ def test_it_is_the_lasso_of_scikit_learn():
     lasso = sklearn.linear_model.Lasso(
         alpha=weight / 25, fit_intercept=False, max_iter=100_000, tol=1e-10
     )
-    found = to_numpy(sparse_coding.objective(x, codes, atoms, **how))
+    tensors = (ops.convert_to_tensor(part) for part in (x, codes, atoms))
+    found = to_numpy(sparse_coding.objective(*tensors, **how))
     for image, code, value in zip(x, to_numpy(codes), found):
         best = lasso.fit(dictionary, image.ravel()).coef_
         least = 0.5 * np.sum((image.ravel() - dictionary @ best) ** 2) + weight * np.abs(best).sum()
@@ -67,7 +68,7 @@ def test_with_orthonormal_patches_it_shrinks_their_coefficients():
     x = np.random.default_rng(3).uniform(size=(1, 4, 4, 1)).astype("float32")
     coefficients = atoms.reshape(16, 16).T @ x.ravel()
     expected = np.sign(coefficients) * np.maximum(np.abs(coefficients) - 0.1, 0.0)
-    codes = sparse_coding.sparse_codes(x, atoms, weight=0.1, strides=4, iterations=60)
+    codes = solved(x, atoms, weight=0.1, strides=4, iterations=60)
     assert np.allclose(to_numpy(codes).ravel(), expected, atol=1e-4)
 
 

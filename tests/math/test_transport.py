@@ -77,7 +77,7 @@ def test_movement_directions_have_norm_one_or_zero():
 def test_sinkhorn_equals_pot(eps, iterations):
     ot = pytest.importorskip("ot")
     cost = numpy(squared_euclidean_cost(points(8), points(9, n=7)))
-    result = transport.sinkhorn(cost, eps=eps, iterations=iterations)
+    result = transport.sinkhorn(ops.convert_to_tensor(cost), eps=eps, iterations=iterations)
     a, b = np.full(12, 1 / 12), np.full(7, 1 / 7)
     plan = ot.sinkhorn(a, b, cost, eps, numItermax=5000, stopThr=1e-12)
     np.testing.assert_allclose(numpy(result.plan), plan, atol=1e-4)
@@ -183,21 +183,23 @@ def test_sinkhorn_gradient_is_the_plan():
 
 def test_sinkhorn_divergence_vanishes_on_equal_measures_and_is_finite_for_one_point():
     x = points(13)
-    same = transport.sinkhorn_divergence(x, x[::-1].copy(), eps=1.0, iterations=50)
+    first, turned = (ops.convert_to_tensor(part) for part in (x, x[::-1].copy()))
+    same = transport.sinkhorn_divergence(first, turned, eps=1.0, iterations=50)
     assert float(ops.mean(same)) == pytest.approx(0.0, abs=1e-4)
     # Between two Diracs every plan is the same, so the divergence is the squared distance.
-    one = transport.sinkhorn_divergence(x[:1], x[1:2], eps=1.0, iterations=50)
+    one = transport.sinkhorn_divergence(first[:1], first[1:2], eps=1.0, iterations=50)
     assert float(one[0]) == pytest.approx(float(np.sum((x[0] - x[1]) ** 2)), rel=1e-5)
 
 
 def maximize_semi_dual(cost, theta, mask=None):
     """Ascends the semi-dual over a free potential with SciPy's L-BFGS."""
     minimize = pytest.importorskip("scipy.optimize").minimize
+    costs, same = (part if part is None else ops.convert_to_tensor(part) for part in (cost, mask))
 
     @backend.compile
     def negative(potential):
         def value(phi):
-            transformed = transport.soft_c_transform(cost, phi, theta=theta, mask=mask)
+            transformed = transport.soft_c_transform(costs, phi, theta=theta, mask=same)
             return -(ops.mean(transformed) + ops.mean(phi))
 
         return backend.value_and_input_gradient(value, potential)

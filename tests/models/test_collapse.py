@@ -230,3 +230,18 @@ def test_weights_of_samples_neither_hide_a_collapse_nor_feign_one(weight, learns
         robust.fit(x, y, class_weight=weights, epochs=2, verbose=0)
     said = any("nothing has been learned" in str(warning.message) for warning in caught)
     assert said != learns
+
+
+@pytest.mark.skipif(keras.backend.backend() != "torch", reason="PyTorch warns of it.")
+def test_numbers_that_could_be_differentiated_are_not_asked_for():
+    torch = pytest.importorskip("torch")
+    robust = model_of([losses.AdversarialCrossentropy()], loss="mse")
+    robust.classifier.layers[0].kernel.regularizer = keras.regularizers.L2(0.1)
+    torch.set_warn_always(True)
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            robust.fit(X, np.eye(3)[Y], verbose=0)
+    finally:
+        torch.set_warn_always(False)
+    assert not [warning for warning in caught if "requires_grad" in str(warning.message)]

@@ -152,7 +152,9 @@ def test_only_the_first_single_batch_costs_a_pass_more(digits):
     first = len(passes)
     robust.train_on_batch(x, y)
     robust.train_on_batch(x, y)
-    assert first > 0 and len(passes) == first
+    # Where steps are no programs each is a pass of its own.
+    steps = 2 if keras.backend.backend() == "torch" else 0
+    assert first > steps // 2 and len(passes) == first + steps
 
 
 def robust_classifier():

@@ -7,7 +7,7 @@ import lipot
 from lipot import models
 from lipot.attacks import PGD
 from lipot.models import OTClassifier, StandardNormal
-from tests.helpers import check_serializable
+from tests.helpers import check_serializable, to_numpy
 from tests.models.linear_ot_classifier import OnesPrior
 
 
@@ -302,7 +302,7 @@ def test_self_ensemble_averages_probabilities():
     ensemble = models.SelfEnsemble(network, members=3)
     # Without noise the average is the network itself.
     expected = keras.ops.log_softmax(network(x))
-    np.testing.assert_allclose(np.array(ensemble(x)), np.array(expected), atol=1e-5)
+    np.testing.assert_allclose(to_numpy(ensemble(x)), to_numpy(expected), atol=1e-5)
     check_serializable(ensemble)
 
 

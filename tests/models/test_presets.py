@@ -2,6 +2,7 @@
 
 import pathlib
 
+import keras
 import pytest
 
 from benchmarks.measure.training import presets as maker
@@ -12,11 +13,16 @@ from lipot.models.presets import _FOLDER
 
 @pytest.mark.parametrize("name", models.presets())
 def test_a_card_is_what_the_network_gives(name):
-    card = models.preset_card(name)
+    card = dict(models.preset_card(name))
     # Not to be fetched for a test.
     if card["data"] == "mnist" and not datasets.reading.local("mnist.npz"):
         pytest.skip("MNIST is not in LIPOT_DATA_DIR.")
-    assert maker.card(name, models.from_preset(name)) == card
+    found = maker.card(name, models.from_preset(name))
+    if keras.backend.backend() != "tensorflow" and "attacked" in card:
+        # Each framework draws the starts of an attack in a way of its own.
+        drawn = [made.pop("attacked") for made in (found, card)]
+        assert abs(drawn[0]["accuracy"] - drawn[1]["accuracy"]) < 0.01
+    assert found == card
 
 
 def test_each_is_small_and_has_a_command():

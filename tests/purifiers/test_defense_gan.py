@@ -39,7 +39,7 @@ def test_its_exact_derivative_is_the_projection():
     purifier, kernel = linear_gan(restarts=1)
     x = np.random.default_rng(1).uniform(size=(2, 2, 2, 1)).astype("float32")
     weights = np.arange(4.0, dtype="float32").reshape(2, 2, 1)
-    value = lambda z: ops.sum(weights * purifier(z, training=False))  # noqa: E731
+    value = lambda z: ops.sum(ops.multiply(weights, purifier(z, training=False)))  # noqa: E731
     gradient = backend.compile(lambda z: backend.value_and_input_gradient(value, z)[1])
     found = gradient(ops.convert_to_tensor(x))
     projection = kernel.T @ np.linalg.pinv(kernel.T)

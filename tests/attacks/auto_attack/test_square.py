@@ -26,7 +26,8 @@ def proposals(attack, rows, stage, seed=0):
     start = attack.first_shift(rows, EPS, rng).astype("float32")
     places = rng.random((rows, 5), dtype="float32")
     signs = (rng.integers(0, 2, (rows, 1, 1, view.channels)) * 2 - 1).astype("float32")
-    return start, to_numpy(attack.propose(x, start, EPS, np.int32(stage), places, signs))
+    arrays = (x, start, EPS, np.int32(stage), places, signs)
+    return start, to_numpy(attack.propose(*map(keras.ops.convert_to_tensor, arrays)))
 
 
 @pytest.mark.parametrize("shape", SHAPES)
