@@ -266,8 +266,7 @@ def certify(model, x, y=None, norm=2, *, batch_size=256, workers=None, **setting
             `OTAD`. One output unit must be linear or the sigmoid of what is.
         x: `(n, ...)` array or memory map of finite inputs, or a `tf.data.Dataset`,
             `keras.utils.PyDataset` or `torch.utils.data.DataLoader` of batches of them, with or
-            without labels. Beside the
-            certificate itself, memory is that of a batch.
+            without labels. Beside the certificate itself, memory is that of a batch.
         y: Labels: class numbers, one-hot rows, or for one output unit {0, 1} or {-1, 1}. A data
             set brings its own.
         norm: `2` or `"inf"`, the norm of the perturbation; `"l2"`, `"linf"` and `np.inf` will do.

@@ -63,8 +63,8 @@ def evaluate(
             whatever preprocessing inside.
         x: Points `(n, ...)`, as the model takes them: an array or a memory map, or a
             `tf.data.Dataset`, `keras.utils.PyDataset` or `torch.utils.data.DataLoader` of batches
-            `(x, y)`. What is in no memory
-            is read in parts; a data set is copied to a temporary file first.
+            `(x, y)`. What is in no memory is read in parts; a data set is copied to a temporary
+            file first.
         y: Labels: class numbers, or one-hot rows; `None` for a data set, which brings its own.
         norm: `2` or `"inf"`; `"l2"`, `"linf"` and `np.inf` will do.
         eps: Radius or list of radii, in units of `x`.
