@@ -207,7 +207,8 @@ def _margin_motion(model, x, head, features, behind, batch_size):
     in the feature: it is off by at most $\sqrt{2 M \delta}$. Inner products of the data that are
     off by a relative $d\,u$ do the same, and sums of K of them along a path. Nothing is proven
     where the solver left a larger gap than rounding can make, nor where last bits decide how far
-    the conditions (15) are relaxed: another program of the same model may have other ones.
+    the conditions (15) are relaxed: another program of the same model may have other ones. That
+    it leaves no larger gap at a moved point is assumed.
     """
     layer = model.interpolation
     queries = model.queries(x, batch_size=batch_size).astype("float64")

@@ -223,6 +223,25 @@ def float_format(dtype):
     return found._replace(roundoff=_observed_roundoff()) if dtype == "float32" else found
 
 
+def convolutions_are_sums():
+    """Whether convolutions on this machine are sums of products of the values that they read.
+
+    That is what bounds of their rounding count. Where tiles are transformed first, by Winograd's
+    method or Fourier's, each output is rounded as its whole tile is: a kernel that is zero but for
+    a one no longer returns small values next to large ones.
+    """
+    image = np.where(np.add.outer(np.arange(16), 2 * np.arange(16)) % 3 == 0, 2.0**20, 1.0)
+    # Libraries transform images of batches and channels such as these.
+    images = np.tile(image.astype("float32")[:, :, None], (16, 1, 1, 16))
+    for size in (3, 5):
+        kernel = np.zeros((size, size, 16, 16), "float32")
+        kernel[size // 2, size // 2] = np.eye(16)
+        found = ops.conv(images, kernel, padding="same", data_format="channels_last")
+        if np.any(ops.convert_to_numpy(found) != images):
+            return False
+    return True
+
+
 def values_in(shape):
     """Number of values in one sample; sizes that are not known count as one."""
     return int(np.prod([n or 1 for n in shape[1:]], initial=1.0))

@@ -139,10 +139,12 @@ def _start_at_best_vertex(linear, gram):
 def _exchange(state, enough, smallest_pivot):
     """Raises the entering weight until the face optimum or a zero weight; swaps that index."""
     entering, running = _choose_entering(state, enough)
-    column = _apply(state.tableau, entering)
     slope = ops.sum(state.rhs * entering, axis=-1)
+    alone = ops.sum(ops.cast(state.basic, slope.dtype), axis=-1) < 1.5
+    tableau = _curved(state.tableau, entering, ops.maximum(slope, enough), alone)
+    column = _apply(tableau, entering)
     curvature = ops.sum(column * entering, axis=-1)
-    flat = curvature <= smallest_pivot
+    flat = ops.logical_and(curvature <= smallest_pivot, ops.logical_not(alone))
     infinite = ops.full_like(slope, float("inf"))
     to_optimum = ops.where(flat, infinite, slope / ops.where(flat, 1.0, curvature))
     falls = ops.logical_and(state.basic, column > 0.0)
@@ -151,7 +153,7 @@ def _exchange(state, enough, smallest_pivot):
     blocked = to_zero < to_optimum
     leaving = ops.one_hot(ops.argmin(ratios, axis=-1), entering.shape[-1], dtype=column.dtype)
     swapped = ops.where(blocked[:, None], leaving, entering)
-    tableau, rhs = _swap(state.tableau, state.rhs, swapped, running)
+    tableau, rhs = _swap(tableau, state.rhs, swapped, running)
     live = running[:, None]
     still_entering = ops.logical_and(running, blocked)
     return _State(
@@ -162,6 +164,18 @@ def _exchange(state, enough, smallest_pivot):
         level=ops.where(still_entering, to_zero, 0.0),
         running=running,
     )
+
+
+def _curved(tableau, entering, least, alone):
+    """The tableau with so much curvature, at least, between a vertex that is `alone` and another.
+
+    No vertex is better than the best, so that an edge is climbed to its end by rounding alone, and
+    what is missing there is rounding too. The end would leave no basic weight, nor a pivot.
+    """
+    pairs = entering[:, :, None] * entering[:, None, :]
+    curvature = ops.sum(tableau * pairs, axis=(1, 2))
+    missing = ops.where(alone, ops.maximum(least - curvature, 0.0), 0.0)
+    return tableau + missing[:, None, None] * pairs
 
 
 def _choose_entering(state, enough):

@@ -243,6 +243,36 @@ def test_products_with_fewer_bits_are_noticed(monkeypatch):
         assert np.all(lipot.certify(model, x).radius < full)
 
 
+def fourier(images):
+    """A convolution with a kernel that has a single one in it, by transforms."""
+    return np.fft.irfft2(np.fft.rfft2(images, axes=(1, 2)), axes=(1, 2)).astype("float32")
+
+
+def test_convolutions_through_transforms_are_refused(monkeypatch):
+    assert rounding.convolutions_are_sums()
+    flat = keras.Sequential([keras.Input((2,)), layers.Dense(2)])
+    images = [keras.Input((4, 4, 1)), layers.Conv2D(2, 3), layers.Flatten(), layers.Dense(2)]
+    images = keras.Sequential(images)
+    monkeypatch.setattr(rounding.ops, "conv", lambda images, *_, **__: fourier(images))
+    monkeypatch.setattr(rounding, "_products_keep", lambda value: True)
+    assert not rounding.convolutions_are_sums()
+    lipot.certify(flat, np.ones((1, 2)))
+    lipot.lipschitz_constant(images)
+    with pytest.raises(ValueError, match="cannot be certified on this machine"):
+        lipot.certify(images, np.ones((1, 4, 4, 1)))
+
+
+@pytest.mark.skipif(keras.backend.backend() != "torch", reason="NNPACK is a library of PyTorch")
+def test_convolutions_of_nnpack_are_noticed():
+    torch = pytest.importorskip("torch")
+    if not torch.backends.nnpack.is_available():
+        pytest.skip("PyTorch was built without NNPACK")
+    with torch.backends.mkldnn.flags(enabled=False):
+        assert not rounding.convolutions_are_sums()
+        with torch.backends.nnpack.flags(enabled=False):
+            assert rounding.convolutions_are_sums()
+
+
 def test_unknown_formats_are_refused():
     with pytest.raises(ValueError, match="dtype=int8"):
         float_format("int8")

@@ -5,6 +5,7 @@ import pytest
 from keras import ops
 
 from lipot import backend
+from lipot.math.precision import resolution, widest_float
 from lipot.math.simplex import maximize_on_simplex
 
 
@@ -114,3 +115,15 @@ def test_equal_points_stop_at_once():
     solution = maximize_on_simplex(ops.zeros((2, 4)), ops.zeros((2, 4, 4)))
     np.testing.assert_allclose(np.asarray(solution.weights).sum(1), 1.0)
     assert np.all(np.asarray(solution.gap) == 0.0)
+
+
+@pytest.mark.parametrize("curvature, slope", [(128.0, 48.0), (255.0, 33.0), (70.0, 34.0)])
+def test_an_edge_that_is_nearly_flat_is_climbed_to_its_optimum(curvature, slope):
+    unit = resolution(ops.zeros((), widest_float()))
+    gram = np.diag([0.0, curvature * unit, 1.0])[None]
+    linear = np.array([[0.0, slope * unit, -1.0]])
+    arguments = (ops.convert_to_tensor(part, dtype=widest_float()) for part in (linear, gram))
+    weights = np.asarray(maximize_on_simplex(*arguments).weights)[0]
+    np.testing.assert_allclose(
+        weights, [1.0 - slope / curvature, slope / curvature, 0.0], rtol=1e-5
+    )
