@@ -54,6 +54,18 @@ def test_what_takes_three_inputs_refuses_those_that_do_not_belong_together():
     for wrong in (((2, 5), (2, 4, 3), (2, 4, 3)), ((2, 3), (2, 4, 3), (2, 5, 3)), ((2, 3),)):
         with pytest.raises(ValueError, match=r"Expected inputs of shapes \(batch, d\)"):
             layer([_half(shape) for shape in wrong])
+    with pytest.raises(ValueError, match=r"Expected inputs of shapes \(batch, d\)"):
+        layer(_half((2, 4, 3)))
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_a_layer_that_is_not_built_answers_or_refuses_inputs_of_any_rank(name):
+    for shape in ((2,), (2, 8), (2, 8, 8), (2, 8, 8, 8), (2, 4, 8, 8, 8)):
+        layer = make("layers", name)
+        try:
+            assert layer(_half(shape)).shape == layer.compute_output_shape(shape)
+        except ValueError as error:
+            assert "xpected" in str(error)
 
 
 @pytest.mark.parametrize("metric", [None, keras.layers.Flatten])

@@ -26,6 +26,7 @@ from lipot.backend.devices import (
 from lipot.backend.programs import (
     as_one_kernel,
     at_once,
+    can_assign,
     compile,
     compile_over,
     compile_over_batches,

@@ -58,6 +58,9 @@ class Engine:
     def at_once(self, tensors):
         return contextlib.nullcontext()
 
+    def can_assign(self, variable):
+        return True
+
     def few_shapes(self, arrays):
         return arrays
 

@@ -22,6 +22,7 @@ class JaxEngine(Engine):
         import jax.experimental
 
         self.jax = jax
+        self._inlined = jax.jit(lambda tensor: tensor, inline=True)
 
     def value_and_input_gradient(self, function, inputs):
         value, gradient = self.jax.value_and_grad(function)(self.jax.lax.stop_gradient(inputs))
@@ -66,9 +67,17 @@ class JaxEngine(Engine):
         return call
 
     def at_once(self, tensors):
-        if _keeps_assignments() or not all(map(self.is_concrete, tensors)):
+        # Keras carries along what is assigned in its scopes, as in its own programs.
+        if _scope() is not None or not all(map(self.is_concrete, tensors)):
             return super().at_once(tensors)
         return self.jax.ensure_compile_time_eval()
+
+    def can_assign(self, variable):
+        value = variable.value
+        if self.is_concrete(value) or isinstance(_scope(), _AssignedScope):
+            return True
+        # An inner program has its own copy of what comes from outside.
+        return self._inlined(value) is value
 
     def repeat(self, count, step, state):
         if count == 1:
@@ -98,7 +107,7 @@ class JaxEngine(Engine):
 
     def _assigned(self, step, *state):
         """The variables that a step of a loop assigns."""
-        with _InnerScope() as scope:
+        with _AssignedScope() as scope:
             self.jax.eval_shape(step, *state)
         return scope.assigned
 
@@ -142,7 +151,6 @@ class _InnerScope(keras.StatelessScope):
 
     def __init__(self, values=()):
         super().__init__(state_mapping=list(values), initialize_variables=False)
-        self.assigned = []
 
     def get_current_value(self, variable):
         value = super().get_current_value(variable)
@@ -150,13 +158,20 @@ class _InnerScope(keras.StatelessScope):
             return self.original_scope.get_current_value(variable)
         return value
 
+    def values(self, variables):
+        return [self.get_current_value(variable) for variable in variables]
+
+
+class _AssignedScope(_InnerScope):
+    """Lists the variables that are assigned, and drops what: it may come from any inner program."""
+
+    def __init__(self):
+        super().__init__()
+        self.assigned = []
+
     def add_update(self, update):
         if all(update[0] is not variable for variable in self.assigned):
             self.assigned.append(update[0])
-        super().add_update(update)
-
-    def values(self, variables):
-        return [self.get_current_value(variable) for variable in variables]
 
 
 def _values(variables):
@@ -169,10 +184,10 @@ def _assign(variables, values):
         variable.assign(value)
 
 
-def _keeps_assignments():
-    """Whether Keras carries what is assigned to variables along, as in its own programs."""
+def _scope():
+    """The scope of Keras that takes what is assigned to variables, or None."""
     with keras.StatelessScope(initialize_variables=False) as scope:
-        return scope.original_scope is not None
+        return scope.original_scope
 
 
 def _devices(distribution, axis):

@@ -152,6 +152,22 @@ def at_once(tensors):
     return engine.at_once(tensors)
 
 
+def can_assign(variable):
+    """Whether what is computed here may be assigned to a variable.
+
+    On JAX it may not inside of a loop or a branch, which is a program of its own within that of a
+    model, such as the steps of `keras.layers.RNN`: nothing leaves it but what it returns. The loops
+    of `repeat` and `repeat_while` return what is assigned.
+
+    Example:
+
+    >>> import keras
+    >>> can_assign(keras.Variable([1.0]))
+    True
+    """
+    return engine.can_assign(variable)
+
+
 def on_host(function, rows, outputs):
     """Calls a function of NumPy arrays, from inside a compiled program too.
 

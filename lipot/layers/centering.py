@@ -8,6 +8,7 @@ from keras import ops
 
 from lipot import backend, checks
 from lipot.layers.base import LipschitzLayer
+from lipot.layers.training_state import hand_on
 from lipot.math.rounding import applied_wide, channelwise
 from lipot.math.scaling import at_least_float32, scale
 
@@ -187,7 +188,7 @@ class BatchCentering(CenteringLayer):
         moved = kept + (1.0 - self.momentum) * ops.cast(mean, kept.dtype)
         # The mean over the replicas, so that all answer alike at inference.
         with backend.replicas_take_turns():
-            self.moving_mean.assign(moved)
+            hand_on(self, "moving_mean", moved)
         return self.broadcast(mean, inputs)
 
     def bound(self, input_shape, norm=2):

@@ -121,7 +121,8 @@ class ConvexInterpolation(FixedArguments, keras.layers.Layer):
 
 def _check_shapes(given):
     """Raises unless these are the shapes of a query, its neighbors and their features."""
-    if isinstance(given, list | tuple) and len(given) == 3:
+    # The shape of one tensor may have three entries too.
+    if len(given) == 3 and all(isinstance(shape, list | tuple) for shape in given):
         query, neighbors, features = given
         alike = len(neighbors) == 3 and checks.fits(neighbors, features)
         # (batch, K, d) without the K.

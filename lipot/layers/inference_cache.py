@@ -49,7 +49,8 @@ class InferenceCache:
         valid = same[0] if len(same) == 1 else ops.all(ops.stack(same))
         if not backend.is_concrete(valid):
             value = ops.cond(valid, self._kept, lambda: backend.traced_once(compute)(*weights))
-            self._keep(value, bits)
+            if all(map(backend.can_assign, self.variables)):
+                self._keep(value, bits)
             return value
         # Outside compiled code JAX would compile the condition anew at each call.
         if not valid:

@@ -76,7 +76,7 @@ class LipschitzResidual(Branched, LipschitzLayer):
     @property
     def factors(self):
         """Bounds of the factors of the input and of the branch, two floats."""
-        alpha = ops.sigmoid(ops.convert_to_tensor(self.alpha_logit))
+        alpha = ops.stop_gradient(ops.sigmoid(ops.convert_to_tensor(self.alpha_logit)))
         raised = self.applied_factor * _SIGMOID
         # A difference of numbers near one is wrong by what they are, not by what it is.
         lost = self.applied_factor * 2.0**-22

@@ -13,6 +13,7 @@ from lipot.layers.base import LipschitzLayer, arguments_of
 from lipot.layers.inference_cache import InferenceCache
 from lipot.layers.parametrizations import ExactKernel, Site
 from lipot.layers.trained_weights import DrawnWide, Projection
+from lipot.layers.training_state import hand_on
 
 
 class ParametrizedLayer(SavesComputedState, LipschitzLayer):
@@ -130,9 +131,11 @@ class ParametrizedLayer(SavesComputedState, LipschitzLayer):
 
     def _in_training(self, step):
         """What a step makes of weights and states; keeps the states it leaves."""
-        result, states = step(self._values(self._sources), self._values(self._states), self._site)
-        for name, value in states.items():
-            getattr(self, name).assign(value)
+        before = self._values(self._states)
+        result, after = step(self._values(self._sources), before, self._site)
+        for name, value in after.items():
+            if value is not before[name]:
+                hand_on(self, name, value)
         return result
 
     def _values(self, names):

@@ -122,6 +122,7 @@ class SelfAttention(keras.layers.Layer):
         super().__init__(**kwargs)
         self.heads = checks.positive_int("heads", heads)
         self.normalize = checks.boolean("normalize", normalize)
+        self.input_spec = keras.layers.InputSpec(min_ndim=3)
         self.supports_masking = True
 
     def build(self, input_shape):

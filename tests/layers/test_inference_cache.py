@@ -87,6 +87,52 @@ def test_programs_of_ones_own_leave_a_cache_as_usable_as_it_was():
             np.testing.assert_array_equal(to_numpy(run(zeros)), [2.0 * np.array(values)] * 2)
 
 
+class Cell(keras.layers.Layer):
+    """A recurrent cell of layers that keep their kernels."""
+
+    state_size = 4
+
+    def __init__(self):
+        super().__init__()
+        self.inner, self.outer = layers.SpectralDense(4), layers.SpectralDense(4)
+
+    def build(self, input_shape):
+        self.inner.build(input_shape)
+        self.outer.build((None, 4))
+        self.built = True
+
+    def call(self, inputs, states, training=False):
+        outputs = self.inner(inputs, training=training) + self.outer(states[0], training=training)
+        return outputs, [outputs]
+
+
+def test_a_recurrent_cell_reads_the_cache_in_each_step():
+    cell = Cell()
+    cell.build((None, 2))
+    x = np.random.default_rng(0).normal(size=(2, 3, 2)).astype("float32")
+    expected = 0.0
+    for step in range(3):
+        (expected, _) = cell(x[:, step], [expected + np.zeros((2, 4), "float32")])
+    model = keras.Sequential([keras.Input((3, 2)), keras.layers.RNN(cell)])
+    for cache in (cell.inner._cache, cell.outer._cache):
+        cache.variables[1].assign(np.ones_like(to_numpy(cache.variables[1].value)))
+    for found in (model.predict(x, verbose=0), model(x), model.predict(x, verbose=0)):
+        np.testing.assert_allclose(to_numpy(found), to_numpy(expected), atol=1e-5)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "jax", reason="Others assign anywhere.")
+def test_a_training_step_says_where_it_cannot_keep_its_state():
+    layer = layers.BatchCentering()
+    layer.build((None, 2))
+
+    def train(values, x):
+        with keras.StatelessScope(list(zip(layer.variables, values))):
+            return keras.ops.map(lambda rows: layer(rows, training=True), x)
+
+    with pytest.raises(ValueError, match="cannot keep its `moving_mean`.*unroll=True"):
+        backend.compile(train)([v.value for v in layer.variables], keras.ops.ones((3, 4, 2)))
+
+
 def test_bits_are_those_of_numpy():
     for dtype, integer in (("float32", "uint32"), ("float16", "uint16")):
         values = np.random.default_rng(0).normal(size=(3, 4)).astype(dtype)
