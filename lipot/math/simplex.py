@@ -141,9 +141,10 @@ def _exchange(state, enough, smallest_pivot):
     entering, running = _choose_entering(state, enough)
     slope = ops.sum(state.rhs * entering, axis=-1)
     alone = ops.sum(ops.cast(state.basic, slope.dtype), axis=-1) < 1.5
-    tableau = _curved(state.tableau, entering, ops.maximum(slope, enough), alone)
-    column = _apply(tableau, entering)
+    column = _apply(state.tableau, entering)
     curvature = ops.sum(column * entering, axis=-1)
+    missing = _missing_curvature(curvature, ops.maximum(slope, enough), alone)
+    column, curvature = column + missing[:, None] * entering, curvature + missing
     flat = ops.logical_and(curvature <= smallest_pivot, ops.logical_not(alone))
     infinite = ops.full_like(slope, float("inf"))
     to_optimum = ops.where(flat, infinite, slope / ops.where(flat, 1.0, curvature))
@@ -153,6 +154,8 @@ def _exchange(state, enough, smallest_pivot):
     blocked = to_zero < to_optimum
     leaving = ops.one_hot(ops.argmin(ratios, axis=-1), entering.shape[-1], dtype=column.dtype)
     swapped = ops.where(blocked[:, None], leaving, entering)
+    pairs = entering[:, :, None] * entering[:, None, :]
+    tableau = state.tableau + missing[:, None, None] * pairs
     tableau, rhs = _swap(tableau, state.rhs, swapped, running)
     live = running[:, None]
     still_entering = ops.logical_and(running, blocked)
@@ -166,16 +169,13 @@ def _exchange(state, enough, smallest_pivot):
     )
 
 
-def _curved(tableau, entering, least, alone):
-    """The tableau with so much curvature, at least, between a vertex that is `alone` and another.
+def _missing_curvature(curvature, least, alone):
+    """What an edge from a vertex that is `alone` basic lacks of so much curvature.
 
     No vertex is better than the best, so that an edge is climbed to its end by rounding alone, and
     what is missing there is rounding too. The end would leave no basic weight, nor a pivot.
     """
-    pairs = entering[:, :, None] * entering[:, None, :]
-    curvature = ops.sum(tableau * pairs, axis=(1, 2))
-    missing = ops.where(alone, ops.maximum(least - curvature, 0.0), 0.0)
-    return tableau + missing[:, None, None] * pairs
+    return ops.where(alone, ops.maximum(least - curvature, 0.0), 0.0)
 
 
 def _choose_entering(state, enough):

@@ -25,6 +25,7 @@ CHEAP = {
     "iterations",
     "keeps_constant",
     "learning_rate",
+    "non_trainable_variables",
     "purification_steps",
     "query_lipschitz_bound",
     "spatial_axes",
