@@ -51,6 +51,10 @@ COMMANDS = {
     ),
     "pyramid_cifar10_recipe": "measure.training.timed_cifar10 pyramid --minutes 14.8",
     "purifiers": "measure.training.purifiers --minutes MINUTES --only NAME --points IMAGES",
+    "purifiers_l2": (
+        "measure.training.purifiers --norm l2 --eps 0.14 --attacks bpda --minutes 12 "
+        "--only none DefenseGAN --points 100"
+    ),
     "shared_evaluation": "measure.attacks.shared_evaluation",
     "soundness": "measure.attacks.soundness",
     "streamed_certify": "measure.speed.streamed_certify",

@@ -319,7 +319,7 @@ def test_what_is_no_array_is_told_apart_from_an_array_of_another_shape(stream):
     x = np.eye(2, dtype="float32")
     given = iter(x) if stream == "iterator" else _Dataset(x)
     kind = type(given).__name__
-    expected = f"`x`. Expected an array of inputs, .*or a keras.utils.PyDataset. Received: a {kind}"
+    expected = f"`x`. Expected an array of inputs, .*DataLoader. Received: a {kind}"
     with pytest.raises(ValueError, match=expected):
         lipot.certify(linear_model(np.eye(2)), given)
     with pytest.raises(ValueError, match="`y`. Expected an array of labels. Received: a"):

@@ -9,7 +9,7 @@ command goes on where it was stopped, inside a purifier too. A row is written af
 `--attacks` names some, and a later command adds the others to it, on as many points. `--small` runs
 everything in small on a few points and writes no result.
 
-Three attacks in l-infinity, each on every point that is classified rightly:
+Three attacks, in l-infinity by default, each on every point that is classified rightly:
 
 - `bpda`: PGD of 40 steps, the purifier taken for the identity on the way back;
 - `eot_pgd`: PGD of 40 steps, through the purifier for those that `--exact` names; elsewhere as
@@ -18,6 +18,7 @@ Three attacks in l-infinity, each on every point that is classified rightly:
   on the cross-entropy and on the logits ratio; of a certain one the whole.
 
 A random purifier is attacked along the mean of `--eot-samples` draws, which also decides.
+`--norm l2` attacks in l2 instead, into a result of its own.
 """
 
 import argparse
@@ -195,7 +196,7 @@ def measured(name, model_of, data, options, figures):
             model_of(backward),
             x,
             y,
-            "inf",
+            options.norm,
             options.eps,
             [spec],
             clip_values=(0, 1),
@@ -203,7 +204,7 @@ def measured(name, model_of, data, options, figures):
             batch_size=options.batch_size,
             sanity=False,
             views=False,
-            resume=options.folder / f"{name}-{row}",
+            resume=options.folder / f"{name}-{row}{_beside(options)}",
             eot_samples=options.eot_samples if name in RANDOM else None,
         )
         (found,) = report.evaluations
@@ -226,6 +227,7 @@ def arguments():
     add("--minutes", type=float, default=15.0, help="of training for each purifier")
     add("--attacks", nargs="+", choices=ATTACKS, default=list(ATTACKS))
     add("--points", type=int, default=500)
+    add("--norm", choices=["inf", "l2"], default="inf")
     add("--eps", type=float, nargs="+", default=[0.1, 0.3])
     add("--eot-samples", type=int, default=8)
     add("--pgd-steps", type=int, default=40)
@@ -251,7 +253,7 @@ def main():
     data = lipot.datasets.load("mnist")
     classifier = classifier_of(data, options)
     for name in options.only:
-        file = options.folder / f"{name}.json"
+        file = file_of(name, options)
         row = json.loads(file.read_text()) if file.exists() else {}
         if row.keys() >= set(options.attacks):
             continue
@@ -267,22 +269,33 @@ def main():
             file.write_text(json.dumps(figures, indent=1))
             if not options.small:
                 keep(name, figures, options)
-    print(table(rows_of(options.folder)))
+    print(table(rows_of(options)))
 
 
-def rows_of(folder):
+def file_of(name, options):
+    """Where the row of a purifier is kept."""
+    return options.folder / f"{name}{_beside(options)}.json"
+
+
+def _beside(options):
+    """What names in l2 end in, beside those of l-infinity."""
+    return "_l2" if options.norm == "l2" else ""
+
+
+def rows_of(options):
     """The rows known so far by name, in the order of the purifiers."""
-    files = {name: folder / f"{name}.json" for name in ["none", *MADE]}
+    files = {name: file_of(name, options) for name in ["none", *MADE]}
     return {name: json.loads(f.read_text()) for name, f in files.items() if f.exists()}
 
 
 def keep(name, row, options):
     """Puts a row beside those of the stored result, which other commands may have made."""
-    stored = read_result("purifiers")
+    result = f"purifiers{_beside(options)}"
+    stored = read_result(result)
     rows = {**(stored["figures"] if stored else {}), name: row}
     figures = {known: rows[known] for known in ["none", *MADE] if known in rows}
     settings = {key: value for key, value in vars(options).items() if key != "folder"}
-    write_result("purifiers", figures, seed=options.seed, settings=settings)
+    write_result(result, figures, seed=options.seed, settings=settings)
 
 
 def table(figures):
