@@ -44,7 +44,7 @@ class Points:
         self.in_memory = not is_dataset(x)
         if self.in_memory:
             x = checks.array("x", x, INPUTS)
-            y = None if y is None else checks.array("y", y, "an array of labels")
+            y = checks.optional(checks.array, "y", y, "an array of labels")
         elif y is not None:
             raise checks.invalid("y", "None, since a data set `x` brings its own labels", y)
         self._x, self._y = x, y

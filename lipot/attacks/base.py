@@ -42,7 +42,7 @@ class Attack(FixedArguments, keras.layers.Layer):
         self.eps = checks.positive_float("eps", eps)
         self.norm, self.clip_min, self.clip_max = check_ball(norm, clip_min, clip_max)
         _warn_about_units(self.eps, self.ball)
-        self.seed = None if seed is None else checks.seed("seed", seed)
+        self.seed = checks.optional(checks.seed, "seed", seed)
         self.seed_generator = keras.random.SeedGenerator(self.seed)
         self.supports_jit = backend.compiles_loops_well() and backend.compiles_derivatives()
         self.built = True

@@ -46,7 +46,7 @@ class FeatureMonitor(Configurable):
 
     def __init__(self, points=None, layer=None):
         super().__init__()
-        self.points = None if points is None else checks.array("points", points, "an array")
+        self.points = checks.optional(checks.array, "points", points, "an array")
         self.layer = checks.instance("layer", layer, str | None, "the name of a layer or None")
         self._probe, self._warned = None, False
 

@@ -49,7 +49,7 @@ class GroupSort(ChannelLayer):
 
     def __init__(self, n=None, data_format="channels_last", k_coef_lip=1.0, **kwargs):
         super().__init__(data_format=data_format, k_coef_lip=k_coef_lip, **kwargs)
-        self.n = None if n is None else checks.positive_int("n", n)
+        self.n = checks.optional(checks.positive_int, "n", n)
 
     def build(self, input_shape):
         self._check_divides(input_shape)

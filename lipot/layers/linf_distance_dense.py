@@ -88,7 +88,7 @@ class LInfDistanceDense(LipschitzLayer):
     ):
         super().__init__(k_coef_lip=k_coef_lip, **kwargs)
         expected = f"None or a whole number from 2 to {LARGEST_P}"
-        self.p = None if p is None else checks.integer("p", p, expected, least=2, most=LARGEST_P)
+        self.p = checks.optional(checks.integer, "p", p, expected, least=2, most=LARGEST_P)
         self.units = checks.positive_int("units", units)
         self.use_bias = checks.boolean("use_bias", use_bias)
         self.kernel_initializer = keras.initializers.get(

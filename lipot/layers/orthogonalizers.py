@@ -120,13 +120,9 @@ class SpectralOnly(_InsideTheStep):
 NAMES = ("retraction", "bjorck", "cholesky")
 
 
-def _positive_or_none(name, value):
-    return None if value is None else checks.positive_float(name, value)
-
-
 _CHECKS = {
     "orthogonalizer": functools.partial(checks.choice, choices=NAMES),
-    "eps_bjorck": _positive_or_none,
+    "eps_bjorck": functools.partial(checks.optional, checks.positive_float),
     "beta_bjorck": functools.partial(checks.positive_float, most=0.5),
     "maxiter_spectral": checks.positive_int,
     "maxiter_bjorck": checks.positive_int,

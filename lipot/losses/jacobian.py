@@ -35,7 +35,7 @@ class RandomJacobian(PairedLoss):
 
     def __init__(self, weight=1.0, *, seed=None, name="random_jacobian", **kwargs):
         super().__init__(weight, name=name, **kwargs)
-        self.seed = None if seed is None else checks.seed("seed", seed)
+        self.seed = checks.optional(checks.seed, "seed", seed)
         self.seed_generator = keras.random.SeedGenerator(self.seed)
 
     def per_example(self, batch):
@@ -82,7 +82,7 @@ class OptimalJacobian(PairedLoss):
     def __init__(self, weight=1.0, projections=32, *, seed=None, name="optimal_jacobian", **kwargs):
         super().__init__(weight, name=name, **kwargs)
         self.projections = checks.positive_int("projections", projections)
-        self.seed = None if seed is None else checks.seed("seed", seed)
+        self.seed = checks.optional(checks.seed, "seed", seed)
         self.seed_generator = keras.random.SeedGenerator(self.seed)
 
     def per_example(self, batch):

@@ -38,7 +38,7 @@ class SlicedWasserstein(PairedLoss):
     ):
         super().__init__(weight, name=name, **kwargs)
         self.projections = checks.positive_int("projections", projections)
-        self.seed = None if seed is None else checks.seed("seed", seed)
+        self.seed = checks.optional(checks.seed, "seed", seed)
         self.seed_generator = keras.random.SeedGenerator(self.seed)
 
     def per_example(self, batch):

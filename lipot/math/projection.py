@@ -57,7 +57,7 @@ def check_settings(eps_spectral, eps_bjorck, beta_bjorck):
     """The three settings of `orthonormalize` as floats; raises where one is out of its range."""
     return (
         checks.positive_float("eps_spectral", eps_spectral),
-        None if eps_bjorck is None else checks.positive_float("eps_bjorck", eps_bjorck),
+        checks.optional(checks.positive_float, "eps_bjorck", eps_bjorck),
         checks.positive_float("beta_bjorck", beta_bjorck, most=0.5),
     )
 

@@ -1,43 +1,8 @@
 """What the arguments of functions that build networks may be: told before a layer is made."""
 
 import functools
-import inspect
 
 from lipot import checks
-
-
-def checked(build):
-    """Makes a function that builds a network check its arguments first, as `CHECKS` says.
-
-    Without it a layer inside would name an argument of its own. Sizes may be NumPy's, such as
-    `y.max() + 1`, which layers of Keras refuse. `None` passes where it is the default.
-
-    Args:
-        build: Function that returns a network or its parts.
-
-    Returns:
-        The same function with its checks.
-
-    Example:
-
-    >>> @checked
-    ... def wide(width):
-    ...     return 2 * width
-    >>> wide(3)
-    6
-    """
-    signature = inspect.signature(build)
-
-    @functools.wraps(build)
-    def run(*args, **kwargs):
-        given = signature.bind(*args, **kwargs)
-        for name, value in given.arguments.items():
-            default = signature.parameters[name].default
-            if name in CHECKS and (value is not None or default is not None):
-                given.arguments[name] = CHECKS[name](name, value)
-        return build(*given.args, **given.kwargs)
-
-    return run
 
 
 def _shape(name, value):
@@ -70,3 +35,7 @@ CHECKS = {
     "dropout": checks.probability,
     "units": _widths,
 }
+
+# Makes a function that builds a network check its arguments first: without it a layer inside
+# would name an argument of its own, and refuse a size of NumPy's such as `y.max() + 1`.
+checked = checks.checked(CHECKS)

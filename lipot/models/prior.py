@@ -22,7 +22,7 @@ class StandardNormal:
 
     def __init__(self, code_size, seed=None):
         self.code_size = checks.positive_int("code_size", code_size)
-        self.seed = None if seed is None else checks.seed("seed", seed)
+        self.seed = checks.optional(checks.seed, "seed", seed)
         self.seed_generator = keras.random.SeedGenerator(self.seed)
 
     def sample(self, count):

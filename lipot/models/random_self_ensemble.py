@@ -47,7 +47,7 @@ class RandomNoise(FixedArguments, keras.layers.Layer):
         super().__init__(**kwargs)
         self.stddev = checks.positive_float("stddev", stddev)
         self.supports_masking = True
-        self.seed = None if seed is None else checks.seed("seed", seed)
+        self.seed = checks.optional(checks.seed, "seed", seed)
         self.seed_generator = keras.random.SeedGenerator(self.seed)
 
     def call(self, inputs):

@@ -111,7 +111,7 @@ class ManifoldAdam(keras.optimizers.Adam):
         **kwargs,
     ):
         super().__init__(learning_rate, beta_1, beta_2, epsilon, name=name, **kwargs)
-        self.turn = None if turn is None else checks.positive_float("turn", turn)
+        self.turn = checks.optional(checks.positive_float, "turn", turn)
         self.drift = checks.positive_float("drift", drift, most=0.5)
 
     def build(self, var_list):

@@ -82,7 +82,7 @@ class DefenseGAN(SavesRandomState, Purifier):
         self.restarts = checks.positive_int("restarts", restarts)
         self.step_size = checks.positive_float("step_size", step_size)
         self.momentum = checks.probability("momentum", momentum)
-        self.seed = None if seed is None else checks.seed("seed", seed)
+        self.seed = checks.optional(checks.seed, "seed", seed)
         self.seed_generator = keras.random.SeedGenerator(self.seed)
         self._divergence = keras.metrics.Mean(name="divergence", dtype=wide_dtype())
         self.supports_jit = backend.compiles_loops_well() and backend.compiles_derivatives()

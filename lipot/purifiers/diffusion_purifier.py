@@ -59,7 +59,7 @@ class DiffusionPurifier(SavesRandomState, Purifier):
         self.steps = checks.integer("steps", steps, "an integer of 25 or more", least=25)
         self.level = checks.positive_float("level", level, most=1.0)
         self.clip = checks.boolean("clip", clip)
-        self.seed = None if seed is None else checks.seed("seed", seed)
+        self.seed = checks.optional(checks.seed, "seed", seed)
         self.seed_generator = keras.random.SeedGenerator(self.seed)
         self.supports_jit = backend.compiles_loops_well()
         # A model that is no graph of layers states no shape.

@@ -55,7 +55,7 @@ class SparseTransform(Purifier):
 
     def __init__(self, atoms=None, size=5, strides=1, weight=0.1, iterations=30, **kwargs):
         super().__init__(**kwargs)
-        self.atoms = None if atoms is None else checks.positive_int("atoms", atoms)
+        self.atoms = checks.optional(checks.positive_int, "atoms", atoms)
         self.size = checks.positive_int("size", size)
         self.strides = checks.positive_int("strides", strides)
         if self.strides > self.size:

@@ -1,7 +1,6 @@
 """What the arguments of the recipes may be: told before anything is built or trained."""
 
 import functools
-import inspect
 
 import keras
 
@@ -13,8 +12,7 @@ from lipot.recipes.certified_choices import ARCHITECTURES, LOSSES, Candidate
 def checked(recipe):
     """Makes a recipe check its arguments first, each by its name, as `CHECKS` says.
 
-    `None` passes where it is the default. A regression is refused, and a network or a choice that
-    does not fit the data.
+    A regression is refused, and a network or a choice that does not fit the data.
 
     Args:
         recipe: Function of a `Dataset` and keyword-only arguments.
@@ -22,19 +20,15 @@ def checked(recipe):
     Returns:
         The same function with its checks.
     """
-    signature = inspect.signature(recipe)
 
+    @checks.checked(CHECKS)
     @functools.wraps(recipe)
-    def run(*args, **kwargs):
-        given = signature.bind(*args, **kwargs).arguments
-        for name, value in given.items():
-            if value is not None or signature.parameters[name].default is not None:
-                CHECKS[name](name, value)
-        if given.get("network") is not None:
-            _check_fits(given["network"], given["data"])
-        for choice in given.get("choices") or ():
-            _check_choice(choice, given["data"])
-        return recipe(*args, **kwargs)
+    def run(data, **arguments):
+        if arguments.get("network") is not None:
+            _check_fits(arguments["network"], data)
+        for choice in arguments.get("choices") or ():
+            _check_choice(choice, data)
+        return recipe(data, **arguments)
 
     return run
 
@@ -43,20 +37,22 @@ def _data(name, value):
     checks.instance(name, value, Dataset, "a lipot.datasets.Dataset")
     if not value.classes:
         raise ValueError(f"`{value.name}` is a regression: it has no classes to tell apart.")
+    return value
 
 
 def _folder(name, value):
-    checks.folder(name, value, "the path of a folder, or None")
+    return checks.folder(name, value, "the path of a folder, or None")
 
 
 def _callbacks(name, value):
     callback = keras.callbacks.Callback
     if not isinstance(value, list | tuple) or not all(isinstance(c, callback) for c in value):
         raise checks.invalid(name, "a list of Keras callbacks", value)
+    return value
 
 
 def _verbose(name, value):
-    checks.choice(name, value, ("auto", 0, 1, 2))
+    return checks.choice(name, value, ("auto", 0, 1, 2))
 
 
 def _choices(name, value):
@@ -68,6 +64,7 @@ def _choices(name, value):
         raise checks.invalid(
             name, f"a list of Candidates of {[*ARCHITECTURES]} and {[*LOSSES]}", value
         )
+    return value
 
 
 def _check_fits(network, data):
