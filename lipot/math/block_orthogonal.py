@@ -86,24 +86,6 @@ def block_orthogonal_shape(kernel_size, strides, channels, filters):
     return BlockOrthogonalShape(width, patch, pairs, width // 2, (channels, width), reduction)
 
 
-def symmetric_projectors(bases):
-    r"""Orthogonal projectors $V V^\top$ onto the spans of orthonormal columns.
-
-    Args:
-        bases: `(..., m, r)` with orthonormal columns.
-
-    Returns:
-        `(..., m, m)`.
-
-    Example:
-
-    >>> import numpy as np
-    >>> symmetric_projectors(np.array([[0.6], [0.8]])).numpy().round(2).tolist()
-    [[0.36, 0.48], [0.48, 0.64]]
-    """
-    return ops.matmul(bases, transposed(bases))
-
-
 def block_convolution(first, second):
     """Kernel of the convolution by `first` followed by the convolution by `second`.
 
@@ -136,29 +118,77 @@ def block_convolution(first, second):
     return total
 
 
-def append_pair(kernel, projector, axis, swapped=False):
-    r"""Convolves by the pair `[P, I - P]`, or `[I - P, P]`, along one axis of the kernel.
-
-    One product is enough: $K[j] P$ leaves $K[j] - K[j] P$ for the other tap.
+def append_pair(kernel, basis, axis):
+    r"""Convolves by the pair `[P, I - P]` with $P = V V^\top$, along one axis of the kernel.
 
     Args:
         kernel: `(..., h, w, n, m)`.
-        projector: `(..., m, m)`, symmetric.
+        basis: $V$, `(..., m, r)` with orthonormal columns.
         axis: -4 for vertical, -3 for horizontal.
-        swapped: Whether `I - P` comes first.
 
     Returns:
         `kernel` with one more tap along `axis`.
+
+    Example:
+
+    >>> from keras import ops
+    >>> kernel, basis = ops.ones((1, 1, 1, 2)), ops.array([[1.0], [0.0]])
+    >>> ops.convert_to_numpy(append_pair(kernel, basis, -4)).reshape(2, 2).tolist()
+    [[1.0, 0.0], [0.0, 1.0]]
     """
-    size = kernel.shape[-1]
-    rows = ops.reshape(kernel, (*kernel.shape[:-4], -1, size))
-    inside = ops.reshape(ops.matmul(rows, projector), kernel.shape)
-    outside = kernel - inside
-    first, second = (outside, inside) if swapped else (inside, outside)
-    after = [[0, 0] for _ in kernel.shape]
-    after[axis][1] = 1
-    before = [pair[::-1] for pair in after]
-    return ops.pad(first, after) + ops.pad(second, before)
+    inside = _through(kernel, basis, transposed(basis))
+    return _one_tap_apart((inside, kernel - inside), axis)
+
+
+def append_two_pairs(kernel, first, second, axis):
+    r"""Convolves by `[P, I - P]` and then by `[I - Q, Q]`, along one axis of the kernel.
+
+    With $P = U U^\top$, $Q = V V^\top$ and $M = U^\top V$ the outer two of the three taps are
+
+    $$ P (I - Q) = U (U^\top - M V^\top), \qquad (I - P) Q = (V - U M) V^\top , $$
+
+    and all three add up to the identity: the middle one needs no product.
+
+    Args:
+        kernel: `(..., h, w, n, m)`.
+        first: $U$, `(..., m, r)` with orthonormal columns.
+        second: $V$, of the same shape.
+        axis: -4 for vertical, -3 for horizontal.
+
+    Returns:
+        `kernel` with two more taps along `axis`.
+
+    Example:
+
+    >>> from keras import ops
+    >>> kernel, basis = ops.ones((1, 1, 1, 2)), ops.array([[1.0], [0.0]])
+    >>> ops.convert_to_numpy(append_two_pairs(kernel, basis, basis, -4)).reshape(3, 2).tolist()
+    [[0.0, 0.0], [1.0, 1.0], [0.0, 0.0]]
+    """
+    mixed = ops.matmul(transposed(first), second)
+    before = _through(kernel, first, transposed(first - ops.matmul(second, transposed(mixed))))
+    after = _through(kernel, second - ops.matmul(first, mixed), transposed(second))
+    return _one_tap_apart((before, kernel - before - after, after), axis)
+
+
+def _through(kernel, *matrices):
+    """Multiplies the channels after a kernel by one matrix after the other."""
+    rows = ops.reshape(kernel, (*kernel.shape[:-4], -1, kernel.shape[-1]))
+    for matrix in matrices:
+        rows = ops.matmul(rows, matrix)
+    return ops.reshape(rows, kernel.shape)
+
+
+def _one_tap_apart(kernels, axis):
+    """Adds up kernels, each shifted by one tap along an axis against the one before."""
+    if kernels[0].shape[axis] == 1:
+        return ops.concatenate(kernels, axis=axis)
+    total, last = 0.0, len(kernels) - 1
+    for index, kernel in enumerate(kernels):
+        margins = [(0, 0)] * len(kernel.shape)
+        margins[axis] = (index, last - index)
+        total = total + ops.pad(kernel, margins)
+    return total
 
 
 def block_orthogonal_kernel(shape, bases=None, embedding=None, reduction=None):
@@ -198,15 +228,15 @@ def block_orthogonal_kernel(shape, bases=None, embedding=None, reduction=None):
 
 
 def _append_pairs(shape, bases, kernel):
-    """Convolves a kernel `(groups, h, w, n, width)` by all pairs of a chain."""
+    """Convolves a kernel `(groups, h, w, n, width)` by all pairs of a chain, two at a time."""
     vertical, horizontal = shape.pairs
-    places = [(-4, i) for i in range(vertical)] + [(-3, i) for i in range(horizontal)]
     if bases is None:
-        projectors = [ops.zeros((1, shape.width, shape.width), kernel.dtype)] * len(places)
-    else:
-        projectors = symmetric_projectors(bases)
-    for index, (axis, place) in enumerate(places):
-        kernel = append_pair(kernel, projectors[index], axis, swapped=place % 2 == 1)
+        bases = ops.zeros((vertical + horizontal, 1, shape.width, 1), kernel.dtype)
+    for axis, start, count in ((-4, 0, vertical), (-3, vertical, horizontal)):
+        for index in range(start, start + count - 1, 2):
+            kernel = append_two_pairs(kernel, bases[index], bases[index + 1], axis)
+        if count % 2 == 1:
+            kernel = append_pair(kernel, bases[start + count - 1], axis)
     return kernel
 
 

@@ -47,19 +47,28 @@ def test_block_convolution_is_one_convolution_after_the_other():
     np.testing.assert_allclose(to_numpy(once), to_numpy(twice), atol=1e-4)
 
 
-def test_pair_is_the_block_convolution_by_the_pair():
+@pytest.mark.parametrize("axis", [-4, -3])
+@pytest.mark.parametrize("taps", [(2, 2), (1, 1)])
+def test_pairs_are_block_convolutions_by_their_projectors(axis, taps):
     rng = np.random.default_rng(1)
-    kernel = rng.normal(size=(2, 2, 3, 4)).astype("float32")
-    projector = to_numpy(block.symmetric_projectors(orthonormal(rng, 4, 2)))
-    pair = np.stack([projector, np.eye(4) - projector]).astype("float32")
-    for axis, expected in ((-4, pair[:, None]), (-3, pair[None])):
-        for swapped in (False, True):
-            steps = expected[::-1, ::-1].copy() if swapped else expected
-            np.testing.assert_allclose(
-                to_numpy(block.append_pair(tensor(kernel), tensor(projector), axis, swapped)),
-                to_numpy(block.block_convolution(kernel, steps)),
-                atol=1e-5,
-            )
+    kernel = rng.normal(size=(*taps, 3, 4)).astype("float32")
+    first, second = orthonormal(rng, 2, 4, 2)
+    inside, of_second = first @ first.T, second @ second.T
+    identity = np.eye(4, dtype="float32")
+
+    def convolved(kernel, *pair):
+        pair = np.stack(pair)[:, None] if axis == -4 else np.stack(pair)[None]
+        return to_numpy(block.block_convolution(kernel, pair))
+
+    once = convolved(kernel, inside, identity - inside)
+    np.testing.assert_allclose(
+        to_numpy(block.append_pair(tensor(kernel), tensor(first), axis)), once, atol=1e-5
+    )
+    np.testing.assert_allclose(
+        to_numpy(block.append_two_pairs(tensor(kernel), tensor(first), tensor(second), axis)),
+        convolved(once, identity - of_second, of_second),
+        atol=1e-5,
+    )
 
 
 @pytest.mark.parametrize("channels,filters", [(1, 1), (1, 5), (3, 3), (4, 3), (3, 13), (5, 2)])
