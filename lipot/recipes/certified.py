@@ -4,13 +4,12 @@ import contextlib
 import pathlib
 import tempfile
 import time
-import warnings
 
 import keras
 import numpy as np
 
 from lipot import callbacks as lipot_callbacks
-from lipot import certificates
+from lipot import certificates, notices
 from lipot.recipes.arguments import checked
 from lipot.recipes.certified_choices import ARCHITECTURES, LOSSES, Candidate, candidates
 from lipot.recipes.defaults import default_radius
@@ -170,11 +169,10 @@ class _Search:
             choices, lambda rung, choice: self._score(rung, choice, rung_minutes[rung])
         )
         if all(line["score"] <= 0.0 for line in self._journal.lines):
-            warnings.warn(
+            notices.warn(
                 f"None of the {len(choices)} candidates proved anything at eps={self._eps:.3g} in "
                 "its short trial, so that the choice says nothing. Give more minutes, or a smaller "
                 "eps.",
-                stacklevel=4,
             )
         return best
 

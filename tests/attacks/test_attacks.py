@@ -278,9 +278,10 @@ def test_arguments_in_another_order_and_too_few_labels_are_named():
 
 
 def test_a_radius_of_pixels_on_data_in_the_unit_cube_is_questioned():
-    with pytest.warns(UserWarning, match="eps=8 is more than all of that") as warned:
-        PGD(eps=8)
-    assert warned[0].filename == __file__
+    for attack in (PGD, FGSM, TRADESPGD):
+        with pytest.warns(UserWarning, match="eps=8 is more than all of that") as warned:
+            attack(eps=8)
+        assert warned[0].filename == __file__
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         PGD(eps=8, clip_max=255.0)
