@@ -87,11 +87,11 @@ def print_certificate(console, model, certificate, radii):
     import numpy as np
     from rich.table import Table
 
-    from lipot.math.norms import norm_name
+    from lipot.math.norms import norm_name, radius_name
     from lipot.math.proportions import in_words
 
     # Before anything is shown: a radius that is none raises here.
-    shares = [(f"{r:g}", certificate.accuracy(r)) for r in sorted(set(radii) - {0.0})]
+    shares = [(radius_name(r), certificate.accuracy(r)) for r in sorted(set(radii) - {0.0})]
     constant = _constant(model, certificate)
     if constant is not None:
         console.print(

@@ -208,13 +208,14 @@ def _report(options, model, data):
     from rich.console import Console
 
     from lipot import certify
+    from lipot.math.proportions import in_percent
     from lipot_cli.training_data import parts_at_random
 
     console = Console(markup=False)
     console.print(f"Saved {options.out}", soft_wrap=True)
     predictions = np.argmax(model.predict(data.x_test, batch_size=256, verbose=0), axis=1)
-    accuracy = 100 * np.mean(predictions == data.y_test)
-    console.print(f"Accuracy on {len(data.x_test)} test points: {accuracy:.2f} %", highlight=False)
+    accuracy = in_percent(np.mean(predictions == data.y_test))
+    console.print(f"Accuracy on {len(data.x_test)} test points: {accuracy} %", highlight=False)
     norm = "inf" if options.method in _LINF else 2
     try:
         certificate = certify(model, data.x_test, data.y_test, norm=norm)
@@ -249,12 +250,13 @@ def _evaluation(options, data):
 
 def _certified(certificate, eps, data):
     """The certified accuracy at the radius that was trained for, with its confidence interval."""
+    from lipot.math.norms import radius_name
     from lipot.math.proportions import in_words
     from lipot.recipes import default_radius
 
     eps = default_radius(data) if eps is None else eps
     percent, interval = in_words(certificate.accuracy(eps), len(certificate))
-    return f"Certified at l2 {eps:.4g}: {percent}, 95 % confidence interval {interval}"
+    return f"Certified at l2 {radius_name(eps)}: {percent}, 95 % confidence interval {interval}"
 
 
 def _settings(options, recipe):

@@ -5,6 +5,7 @@ import numpy as np
 
 from lipot import checks, notices
 from lipot.callbacks.configurable import Configurable
+from lipot.math.proportions import in_percent
 
 # A feature is dead where it varies by less than this share of its size over all points.
 _RESOLUTION = 1e-6
@@ -71,9 +72,9 @@ class FeatureMonitor(Configurable):
         if dead > _MANY and not self._warned:
             self._warned = True
             notices.warn(
-                f"Epoch {epoch + 1}: {dead:.0%} of the features are the same for all points. A "
-                "smaller learning rate, weights that rise slowly, or unit_features=True in GOT "
-                "keep them alive.",
+                f"Epoch {epoch + 1}: {in_percent(dead, 0)} % of the features are the same for "
+                "all points. A smaller learning rate, weights that rise slowly, or "
+                "unit_features=True in GOT keep them alive.",
             )
 
     def get_config(self):

@@ -10,6 +10,7 @@ import numpy as np
 
 from lipot import callbacks as lipot_callbacks
 from lipot import certificates, notices
+from lipot.math.proportions import in_percent
 from lipot.recipes.arguments import checked
 from lipot.recipes.certified_choices import ARCHITECTURES, LOSSES, Candidate, candidates
 from lipot.recipes.defaults import default_radius
@@ -188,7 +189,7 @@ class _Search:
         score = trial.score(*self._held_out, self._eps)
         seconds = time.monotonic() - began
         if self._verbose:
-            shown = f"{100 * score:.2f} % certified" if score >= 0.0 else "diverged"
+            shown = f"{in_percent(score)} % certified" if score >= 0.0 else "diverged"
             print(f"Rung {rung + 1}: {candidate}: {shown}, {seconds:.0f} s", flush=True)
         line = {"rung": rung, "candidate": list(candidate), "score": score, "seconds": seconds}
         self._journal.add(line)

@@ -12,6 +12,7 @@ from lipot.evaluation.page.views.spec import ViewSpec
 from lipot.evaluation.page.views.subject import lengths, telling_rows
 from lipot.evaluation.record.view import DoesNotApply, View
 from lipot.math.norms import norm_name, order
+from lipot.math.proportions import in_percent
 
 _SHOWN = 6
 # Above 1 by what training and float32 leave of an orthonormal kernel.
@@ -166,7 +167,7 @@ def _examples(view):
             for numbers in (view.seen_clean, view.seen_adversarial, view.seen_counterfactual)
         )
         sure, sure_after = (
-            f"{100 * shares[row]:.0f}{_GLUE}%"
+            f"{in_percent(shares[row], 0)}{_GLUE}%"
             for shares in (view.confidences, view.confidences_adversarial)
         )
         attack, far = _attack(view, row), f"l2{_GLUE}{view.distances[row]:.2f}"
