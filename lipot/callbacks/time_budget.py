@@ -73,7 +73,7 @@ class TimeBudget(Configurable):
         if self.spent >= self.minutes:
             notices.warn(
                 f"The {self.minutes:g} minutes of this TimeBudget are used up: nothing is trained. "
-                "A new one trains on.",
+                "Make a new TimeBudget to train longer.",
             )
         for name, (fp, _) in self.loss_params.items():
             check_course(loss_parameter(self.model, name), name, fp)

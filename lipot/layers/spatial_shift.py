@@ -16,7 +16,7 @@ class SpatialShift2D(LipschitzLayer):
     """Moves four groups of channels by one pixel: down, up, right and left.
 
     Between two dense layers along the channels it does what a convolution does, for the price of a
-    copy. A depthwise convolution that keeps every norm is nothing else than such a move.
+    copy. A depthwise convolution that keeps every norm is nothing but such a move.
 
     Args:
         fraction: Share of the channels that moves, in (0, 1]; a quarter of it in each direction.
