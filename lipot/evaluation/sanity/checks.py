@@ -189,7 +189,10 @@ def _unbounded(probe):
         standing[rows] = ~_ascend(probe, loss, diameter, step, probe.rows[rows])
     left = int(standing.sum())
     if left <= 0.01 * len(probe.rows):
-        return True, f"Without a bound on the change, PGD breaks all but {left} points."
+        broken = len(probe.rows) - left
+        return True, (
+            f"Without a bound on the change, PGD breaks {broken} of {len(probe.rows)} points."
+        )
     return (
         False,
         f"Without a bound on the change, PGD still leaves {left} of {len(probe.rows)} points, "
