@@ -86,6 +86,17 @@ def ball(eps, norm):
     return f"{radius_name(eps)} in {norm_name(norm)}"
 
 
+def attack_of(eps):
+    """An attack of a radius in words.
+
+    Example:
+
+    >>> attack_of(8 / 255)
+    'under attack of 8/255'
+    """
+    return f"under attack of {radius_name(eps)}"
+
+
 def attacks_in_words(evaluation):
     """Names the attacks where they are few, counts them where they are many.
 

@@ -234,7 +234,7 @@ def _curves(evaluations):
 
 
 def _readable(evaluations, key):
-    """The values behind curves as JSON, for the script."""
+    """What the script reads off curves, as JSON: radii, and the words for what holds there."""
     reach = max(evaluation.eps[-1] for evaluation in evaluations)
     models = []
     for evaluation, (color, sign, name) in zip(evaluations, key):
@@ -247,8 +247,9 @@ def _readable(evaluations, key):
                 "color": color,
                 "name": name,
                 "eps": [0, *evaluation.eps],
-                "held": [round(share, 4) for share in held],
-                "proven": None if None in proven else [round(share, 4) for share in proven],
+                "attacks": ["without attack", *map(prose.attack_of, evaluation.eps)],
+                "held": list(map(prose.percent, held)),
+                "proven": None if None in proven else list(map(prose.percent, proven)),
             }
         )
     norm = norm_name(evaluations[0].norm)
