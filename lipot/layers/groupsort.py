@@ -11,7 +11,7 @@ from lipot.math.sorting import sort_groups
 
 @keras.saving.register_keras_serializable(package="lipot")
 class GroupSort(ChannelLayer):
-    r"""Sorts the channels in groups of `n` neighbours, in ascending order.
+    r"""Sorts the channels in groups of `n` neighbors, in ascending order.
 
     `output = k_coef_lip * sort(input)`. Its Jacobian is a permutation matrix times
     `k_coef_lip`, at ties as well: it keeps the norm of every gradient.
@@ -68,8 +68,8 @@ class GroupSort(ChannelLayer):
     def call(self, inputs, training=False):
         self._check_divides(inputs.shape)
         size = self.n or inputs.shape[self.channel_axis]
-        neighbours = backend.sort_pairs_fused if training else backend.sort_pairs
-        outputs = sort_groups(inputs, size, axis=self.channel_axis, neighbours=neighbours)
+        neighbors = backend.sort_pairs_fused if training else backend.sort_pairs
+        outputs = sort_groups(inputs, size, axis=self.channel_axis, neighbors=neighbors)
         return scale(outputs, self.k_coef_lip)
 
     def bound(self, input_shape, norm=2):
@@ -86,7 +86,7 @@ class GroupSort(ChannelLayer):
 
 @keras.saving.register_keras_serializable(package="lipot")
 class GroupSort2(GroupSort):
-    """Sorts the channels in pairs of neighbours: `GroupSort(2)`.
+    """Sorts the channels in pairs of neighbors: `GroupSort(2)`.
 
     `output = k_coef_lip * (min(x_0, x_1), max(x_0, x_1), min(x_2, x_3), ...)`
 

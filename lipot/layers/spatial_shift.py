@@ -1,4 +1,4 @@
-"""Mixing of neighbouring pixels without a convolution: groups of channels move by one pixel."""
+"""Mixing of neighboring pixels without a convolution: groups of channels move by one pixel."""
 
 import keras
 
