@@ -7,6 +7,9 @@ from keras import ops
 
 from lipot import checks, notices
 
+# Of the range of the data: a smaller radius says nothing of a model that it is measured at.
+LEAST_MEASURED = 1e-3
+
 
 class Ball(NamedTuple):
     """Geometry of an attack: a norm and the range of the data.

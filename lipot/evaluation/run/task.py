@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from lipot import checks
-from lipot.attacks.ball import warn_about_units
+from lipot.attacks.ball import LEAST_MEASURED, warn_about_units
 from lipot.certificates.input_scale import input_scale
 from lipot.evaluation.run.moves import move
 from lipot.evaluation.run.outputs import Outputs, find_outputs
@@ -16,9 +16,6 @@ from lipot.evaluation.run.ranges import Range, find_range
 from lipot.evaluation.run.storage import held, in_parts
 from lipot.interop import art
 from lipot.interop.art import heads
-
-# Of the range of the data: a largest radius below this share of it is questioned.
-_LEAST_SHARE = 1e-3
 
 
 class Task(NamedTuple):
@@ -101,7 +98,7 @@ def make_task(
     x, y = held(x, y)
     x = _points(model, x)
     range_ = find_range(x, clip_values, input_scale(model, x))
-    warn_about_units(eps[-1], norm, range_.low, range_.high, _LEAST_SHARE)
+    warn_about_units(eps[-1], norm, range_.low, range_.high, LEAST_MEASURED)
     random = is_random(model, x, batch_size)
     eot_samples = draws(eot_samples, random)
     values = mean_prediction(model, x, batch_size, eot_samples)
