@@ -106,7 +106,7 @@ def check_ball(norm, clip_min, clip_max):
 
 
 def warn_about_units(eps, norm, low, high, least_share=0.0):
-    """Warns of an l-infinity radius that is no likely one in the units of the data.
+    """Warns of an l-infinity radius that seems to be in other units than the data.
 
     Most often 8 was given for 8/255, or 8/255 for pixels from 0 to 255. Of an l2 radius nothing
     is said: how far apart two inputs can be in l2 grows with their size.

@@ -138,7 +138,7 @@ class _Trial:
         )
 
     def score(self, x, y, eps):
-        """Certified accuracy; of what diverged less than any."""
+        """Certified accuracy; -1, below that of any other, for a network that diverged."""
         finite = [np.all(np.isfinite(weight)) for weight in self.network.get_weights()]
         return certificates.certify(self.network, x, y).accuracy(eps) if all(finite) else -1.0
 
@@ -208,7 +208,7 @@ def _augmentation(shape):
 
 @contextlib.contextmanager
 def _kept(folder):
-    """The folder, or one that is forgotten afterwards."""
+    """The folder as a path, or a temporary one where it is `None`."""
     if folder is not None:
         yield pathlib.Path(folder)
         return

@@ -28,7 +28,7 @@ def verdict(evaluation):
 
 
 def standing(evaluation):
-    """How far the accuracy under attack may be trusted: the page's class of that sentence."""
+    """How far the accuracy under attack may be trusted: the CSS class of what `trust` says."""
     results = {verdict.passed for verdict in evaluation.sanity}
     if False in results or evaluation.misses_randomness:
         return "suspicious"
