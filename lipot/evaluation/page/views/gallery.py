@@ -167,8 +167,7 @@ def _examples(view):
             for numbers in (view.seen_clean, view.seen_adversarial, view.seen_counterfactual)
         )
         sure, sure_after = (
-            f"{in_percent(shares[row], 0)}{_GLUE}%"
-            for shares in (view.confidences, view.confidences_adversarial)
+            _in_words(shares[row]) for shares in (view.confidences, view.confidences_adversarial)
         )
         attack, far = _attack(view, row), f"l2{_GLUE}{view.distances[row]:.2f}"
         yield (
@@ -189,6 +188,19 @@ def _examples(view):
                 f"seen as {other}, {far}",
             ),
         )
+
+
+def _in_words(confidence):
+    """A confidence in whole percent; 100 only where nothing is missing.
+
+    Example:
+
+    >>> _in_words(0.42), _in_words(1.0 - 1e-12)
+    ('42\\xa0%', 'over 99\\xa0%')
+    """
+    # All the nines that a softmax comes near to one by would break the caption.
+    shown = "over 99" if 0.995 <= confidence < 1.0 else in_percent(confidence, 0)
+    return f"{shown}{_GLUE}%"
 
 
 def _attack(view, row):
