@@ -43,8 +43,8 @@ class GroupSort(ChannelLayer):
     Example:
 
     >>> import numpy as np
-    >>> GroupSort(3)(np.array([[3.0, 1.0, 2.0, 9.0, 8.0, 7.0]])).numpy().tolist()
-    [[1.0, 2.0, 3.0, 7.0, 8.0, 9.0]]
+    >>> [float(v) for v in GroupSort(3)(np.array([[3.0, 1.0, 2.0, 9.0, 8.0, 7.0]]))[0]]
+    [1.0, 2.0, 3.0, 7.0, 8.0, 9.0]
     """
 
     def __init__(self, n=None, data_format="channels_last", k_coef_lip=1.0, **kwargs):
@@ -115,8 +115,8 @@ class GroupSort2(GroupSort):
     Example:
 
     >>> import numpy as np
-    >>> GroupSort2()(np.array([[3.0, 1.0, -2.0, 5.0]])).numpy().tolist()
-    [[1.0, 3.0, -2.0, 5.0]]
+    >>> [float(v) for v in GroupSort2()(np.array([[3.0, 1.0, -2.0, 5.0]]))[0]]
+    [1.0, 3.0, -2.0, 5.0]
     """
 
     def __init__(self, data_format="channels_last", k_coef_lip=1.0, **kwargs):
@@ -151,8 +151,8 @@ class FullSort(GroupSort):
     Example:
 
     >>> import numpy as np
-    >>> FullSort()(np.array([[3.0, 1.0, -2.0, 5.0]])).numpy().tolist()
-    [[-2.0, 1.0, 3.0, 5.0]]
+    >>> [float(v) for v in FullSort()(np.array([[3.0, 1.0, -2.0, 5.0]]))[0]]
+    [-2.0, 1.0, 3.0, 5.0]
     """
 
     def __init__(self, data_format="channels_last", k_coef_lip=1.0, **kwargs):

@@ -44,7 +44,8 @@ class SpatialShift2D(LipschitzLayer):
 
     >>> import numpy as np
     >>> image = np.arange(12.0).reshape(1, 3, 1, 4)
-    >>> SpatialShift2D(fraction=1.0)(image).numpy()[0, :, 0].tolist()
+    >>> moved = SpatialShift2D(fraction=1.0)(image)
+    >>> [[float(v) for v in pixel] for pixel in moved[0, :, 0]]
     [[8.0, 5.0, 2.0, 3.0], [0.0, 9.0, 6.0, 7.0], [4.0, 1.0, 10.0, 11.0]]
     """
 

@@ -98,7 +98,8 @@ def symmetric_projectors(bases):
     Example:
 
     >>> import numpy as np
-    >>> symmetric_projectors(np.array([[0.6], [0.8]])).numpy().round(2).tolist()
+    >>> projector = symmetric_projectors(np.array([[0.6], [0.8]]))
+    >>> [[round(float(entry), 2) for entry in row] for row in projector]
     [[0.36, 0.48], [0.48, 0.64]]
     """
     return ops.matmul(bases, transposed(bases))
