@@ -25,9 +25,7 @@ def on_files(files, config):
         title = re.search(r"^# (.*)$", text, flags=re.MULTILINE)[1]
         listed = _ENTRY.sub(_link, text + "\n")
         # Lists of one item each become one list.
-        _ROOMS[f"api/{room.name}"] = re.sub(
-            r"^(- .*)\n\n(?=- )", r"\1\n", listed, flags=re.MULTILINE
-        )
+        _ROOMS[f"api/{room.name}"] = _GAP.sub(r"\1\n", listed)
         for name, options in _ENTRY.findall(text + "\n"):
             page = _page(name, options, room.name, title)
             files.append(File.generated(config, f"api/{name}.md", content=page))

@@ -1,4 +1,4 @@
-"""Processes that share work on one model, by Ray: here only what is asked of it."""
+"""Worker processes that share work on one model, run by Ray."""
 
 import contextlib
 import os

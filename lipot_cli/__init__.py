@@ -61,8 +61,9 @@ def _start_again(_):
 def _parser():
     parser = Parser(
         prog="lipot",
-        description="Classifiers that stay right when their input is pushed, and the proof.",
-        epilog="Start with `lipot demo`. Each command explains itself: lipot train --help.",
+        description="Robust classifiers: train them, prove how far their inputs may change, attack "
+        "them.",
+        epilog="Start with `lipot demo`. `lipot COMMAND --help` explains a command.",
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")

@@ -5,6 +5,7 @@ import pathlib
 from lipot_cli.options import (
     RADII,
     RADII_HELP,
+    WORKERS_HELP,
     HelpFormatter,
     add_points,
     check_output,
@@ -18,16 +19,17 @@ def add_to(commands):
     command = commands.add_parser(
         "certify",
         help="prove how far inputs can move without changing a prediction",
-        description="Prints the accuracy that no change of the inputs within a radius can "
-        "break. It is computed from the weights; nothing is attacked.",
+        description="Prints the proven accuracy: the share of the points that are classified "
+        "rightly, and stay so whatever changes their inputs within a radius. It is computed from "
+        "the weights; nothing is attacked.",
         formatter_class=HelpFormatter,
     )
     add_points(command, "scaled as the model was trained")
     add = command.add_argument
-    radii = f"radii, such as 0.5 or 36/255; {RADII_HELP}"
-    add("--eps", type=nonnegative_float, nargs="+", help=radii)
-    add("--workers", type=workers, metavar="N", help="processes, or ray://host:port of a cluster")
-    add("--out", metavar="FILE", help="a .csv file with the radius of each point")
+    radii = f"radii to state the proven accuracy at, such as 0.5 or 36/255; {RADII_HELP}"
+    add("--eps", type=nonnegative_float, nargs="+", metavar="RADIUS", help=radii)
+    add("--workers", type=workers, metavar="N", help=WORKERS_HELP)
+    add("--out", metavar="FILE", help="a .csv file to write the radius of each point to")
     command.set_defaults(run=_run, how_to_go_on=_how_to_go_on)
 
 
@@ -87,11 +89,11 @@ def print_certificate(console, model, certificate, radii):
     import numpy as np
     from rich.table import Table
 
-    from lipot.math.norms import norm_name
+    from lipot.math.norms import norm_name, radius_name
     from lipot.math.proportions import in_words
 
     # Before anything is shown: a radius that is none raises here.
-    shares = [(f"{r:g}", certificate.accuracy(r)) for r in sorted(set(radii) - {0.0})]
+    shares = [(radius_name(r), certificate.accuracy(r)) for r in sorted(set(radii) - {0.0})]
     constant = _constant(model, certificate)
     if constant is not None:
         console.print(

@@ -3,8 +3,11 @@
 import pathlib
 
 from lipot_cli.options import (
+    ATTACKS,
     RADII,
     RADII_HELP,
+    SUITES,
+    WORKERS_HELP,
     HelpFormatter,
     add_points,
     check_attacks,
@@ -27,54 +30,64 @@ def add_to(commands):
         description="Attacks a Keras classifier, yours or lipot's, and counts the points that "
         "every attack leaves standing; proves what can be proven; checks itself for masked "
         "gradients. Prints a table and writes a page.",
-        epilog="Stopped before the end? Started again with the same --resume FOLDER it goes on.",
+        epilog="An evaluation that was stopped goes on with the same --resume FOLDER and options.",
         formatter_class=HelpFormatter,
     )
     add_points(command, "as the model takes them")
-    add = command.add_argument
-    radii = f"radii, such as 0.5 or 8/255, in units of x; {RADII_HELP}"
-    add("--eps", type=positive_float, nargs="+", help=radii)
+    _add_how_to_attack(command.add_argument)
+    _add_what_to_keep(command.add_argument)
+    command.set_defaults(run=_run, how_to_go_on=_how_to_go_on)
+
+
+def _add_how_to_attack(add):
+    radii = f"radii of the attacks in the units of x, such as 0.5 or 8/255; {RADII_HELP}"
+    add("--eps", type=positive_float, nargs="+", metavar="RADIUS", help=radii)
     add(
         "--attacks",
         nargs="+",
         default=["quick"],
         metavar="NAME",
-        help="quick, standard or exhaustive; or names of attacks, such as pgd square",
+        help=f"a suite: {', '.join(SUITES)}; or attacks among: {', '.join(ATTACKS)}",
     )
     add(
         "--range",
         type=finite_float,
         nargs=2,
         metavar=("LOW", "HIGH"),
-        help="least and greatest input",
+        help="least and greatest value of an input; if left out, recognized of images in [0, 1], "
+        "and in [0, 255] where the model itself scales them",
     )
     add(
         "--outputs",
         choices=["auto", "logits", "probabilities"],
         default="auto",
-        help="what the model returns; auto finds out",
+        help="what the model returns; auto tells it by the values",
     )
-    add("--batch-size", type=positive_int, default=256, help="points attacked at once")
-    add("--seed", type=seed, default=0, help="of everything random")
-    add("--out", default="report.html", metavar="FILE", help="the page")
-    add("--json", metavar="FILE", help="the report as data, for lipot report")
-    add(
-        "--note",
-        nargs=2,
-        action="append",
-        metavar=("NAME", "TEXT"),
-        help="for a leaderboard, such as: --note training '12 min on one GPU'",
-    )
+    add("--batch-size", type=positive_int, default=256, metavar="N", help="points attacked at once")
+    add("--seed", type=seed, default=0, metavar="N", help="seed of everything random")
     add("--no-sanity", action="store_true", help="leave out the checks for masked gradients")
     add(
         "--eot-samples",
         type=positive_int,
         metavar="N",
-        help="draws of a random model whose mean decides and is attacked; 16 where it is random",
+        help="draws of a random model whose mean decides and is attacked; if left out, 16 where "
+        "the model answers differently when asked again, else 1",
     )
-    add("--workers", type=workers, metavar="N", help="processes, or ray://host:port of a cluster")
-    add("--resume", metavar="FOLDER", help="keeps what was found, to go on after a stop")
-    command.set_defaults(run=_run, how_to_go_on=_how_to_go_on)
+    add("--workers", type=workers, metavar="N", help=WORKERS_HELP)
+
+
+def _add_what_to_keep(add):
+    add("--out", default="report.html", metavar="FILE", help="where to write the page")
+    add("--json", metavar="FILE", help="where to store the evaluation for `lipot report`")
+    add(
+        "--note",
+        nargs=2,
+        action="append",
+        metavar=("NAME", "TEXT"),
+        help="what a leaderboard shows of the model, such as: --note training '12 min on one "
+        "GPU'; may be given several times",
+    )
+    add("--resume", metavar="FOLDER", help="where to keep what was found, to go on after a stop")
 
 
 def _how_to_go_on(options):
@@ -97,10 +110,22 @@ def _run(options):
     points = read_points(options.data, options.limit)
     x = np.asarray(points.x, "float32")
     model = read_model(options.model, x)
+    report = _evaluated(options, points, x, model)
+    print(report.table("terminal"))
+    (found,) = report.evaluations
+    if hint := labels_hint(found.predictions, found.labels):
+        print(hint)
+    if options.json:
+        report.to_json(options.json)
+        print(f"Data: {options.json}")
+    print(f"Page: {report.save_html(options.out)}")
+
+
+def _evaluated(options, points, x, model):
     # The attacks take a while to import: errors of the arguments come before.
     from lipot import checks, evaluation
 
-    report = evaluation.evaluate(
+    return evaluation.evaluate(
         model,
         x,
         points.y,
@@ -118,14 +143,6 @@ def _run(options):
         workers=options.workers,
         eot_samples=options.eot_samples,
     )
-    print(report.table("terminal"))
-    (found,) = report.evaluations
-    if hint := labels_hint(found.predictions, found.labels):
-        print(hint)
-    if options.json:
-        report.to_json(options.json)
-        print(f"Data: {options.json}")
-    print(f"Page: {report.save_html(options.out)}")
 
 
 def _clip_values(options, points, x, model):

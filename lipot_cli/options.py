@@ -31,6 +31,8 @@ RADII_HELP = "if left out, " + " or ".join(
     f"{' '.join(f'{radius:g}' for radius in radii)} in l{norm}" for norm, radii in RADII.items()
 )
 
+WORKERS_HELP = "processes to work with, or ray://host:port of a cluster (default: this one alone)"
+
 
 class Misuse(ValueError):
     """Options that cannot be, whatever the files that they name hold."""
@@ -51,10 +53,10 @@ def add_points(command, data_is):
         data_is: How its help says in which units the points are.
     """
     add = command.add_argument
-    add("model", help="a .keras file, or preset:NAME, such as preset:digits-hkr")
-    add("data", help=f"{data_is}: {DATA_HELP}")
+    add("model", metavar="MODEL", help="a .keras file, or preset:NAME, such as preset:digits-hkr")
+    add("data", metavar="DATA", help=f"points {data_is}: {DATA_HELP}")
     add("--norm", type=str.lower, choices=NORMS, default="2", help="norm of the radii")
-    add("--limit", type=positive_int, help="only the first so many points")
+    add("--limit", type=positive_int, metavar="N", help="take the first N points (default: all)")
 
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from lipot import datasets, models
-from lipot.math.proportions import share_interval
+from lipot.math.proportions import in_percent, share_interval
 from lipot_cli.options import check_input
 
 _PRESET = "preset:"
@@ -174,8 +174,9 @@ def labels_hint(predictions, labels):
         if right < 1.0 / classes and shifted > enough and certain:
             how = f"one {how}" if classes > 2 else "the other one"
             return (
-                f"Hint: {100 * right:.1f} % are right, but {100 * shifted:.1f} % would be if every "
-                f"label were {how}. Do the labels count the classes as the model does, from 0?"
+                f"Hint: {in_percent(right, 1)} % are right, but {in_percent(shifted, 1)} % would "
+                f"be if every label were {how}. Do the labels count the classes as the model "
+                "does, from 0?"
             )
     return None
 

@@ -7,19 +7,19 @@ def add_to(commands):
     """Adds the command."""
     command = commands.add_parser(
         "report",
-        help="make a page or a table of stored evaluations",
-        description="Reads what `lipot evaluate --json` stored, of one model or of several, and "
-        "puts it on one page.",
+        help="make a page and a table of stored evaluations",
+        description="Reads what `lipot evaluate --json` stored, of one model or of several, "
+        "prints the accuracies as a table and writes one page of them all.",
         formatter_class=HelpFormatter,
     )
     add = command.add_argument
-    add("reports", nargs="+", metavar="FILE", help="a .json file; several are put side by side")
-    add("--out", default="report.html", metavar="FILE", help="the page")
+    add("reports", nargs="+", metavar="FILE", help="what `lipot evaluate --json FILE` stored")
+    add("--out", default="report.html", metavar="FILE", help="where to write the page")
     add(
         "--table",
         choices=["terminal", "markdown", "latex"],
         default="terminal",
-        help="how to print the accuracies",
+        help="format in which the accuracies are printed",
     )
     command.set_defaults(run=_run)
 

@@ -40,23 +40,28 @@ _DATA_HELP = (
     ", ".join(DATA_SETS)
     + "; or an .npz file with arrays x_train, y_train, x_test and y_test, or x and y"
 )
+_METHOD_HELP = "one of those listed below (default: hkr)"
+_ITS_OWN = "(default: the method's own)"
 _METHODS = """methods:
-  hkr            1-Lipschitz network, hinge-KR loss: proven radii (--alpha, --margin)
-  certified      1-Lipschitz network; finds loss, architecture and learning rate itself, on training
-                 points held out: proven accuracy at one radius (--eps, --minutes)
-  fgsm-at        adversarial training on one step from a random start (--eps)
+  hkr            1-Lipschitz network with the hinge-KR loss: proven l2 radii (--alpha, --margin)
+  certified      1-Lipschitz network for proven accuracy at one l2 radius; finds loss, architecture
+                 and learning rate itself, on training points held out (--eps, --minutes)
+  fgsm-at        adversarial training on one gradient step from a random start (--eps)
   pgd-at         adversarial training on ten steps of projected gradient (--eps)
-  got-trades-lm  TRADES and transport within each label, against l-infinity attacks (--eps)
-  otjr           adversarial training, sliced transport, Jacobian regularizer (--eps)
-  ot-classifier  codes kept near a normal prior by a critic (--weight)
-  otad           residual network answered by convex integration (--smoothness)
-  linf-dist      l-infinity distances and nothing else: proven radii in l-infinity (--eps)
+  got-trades-lm  TRADES with optimal transport within each label (--eps)
+  otjr           adversarial training with sliced Wasserstein distance and Jacobian regularizer
+                 (--eps)
+  ot-classifier  classifier of codes that a critic keeps near a normal prior (--weight)
+  otad           residual network, whose answers convex integration interpolates between near
+                 training points (--smoothness)
+  linf-dist      network of l-infinity distances: proven l-infinity radii (--eps)
 
-An option of another method is an error. The model of fgsm-at, pgd-at, got-trades-lm, otjr and
-ot-classifier is made of stock Keras layers; loading that of the others needs `import lipot`.
+The spread of points is their root mean squared distance from their mean. An option of another
+method is an error. The model of fgsm-at, pgd-at, got-trades-lm, otjr and ot-classifier is made of
+stock Keras layers; loading that of the others needs `import lipot`.
 
 A training that was stopped goes on with --resume: each epoch, and each trial of certified, is kept
-in a folder beside the model, FILE without .keras and with .training, until the model is saved."""
+in a folder beside the model until the model is saved, model.training for model.keras."""
 
 
 def add_to(commands):
@@ -69,44 +74,73 @@ def add_to(commands):
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = command.add_argument
-    add("--method", choices=METHODS, default="hkr", help="how (default: hkr)")
-    add("--data", default="digits", help=f"on what (default: digits): {_DATA_HELP}")
-    add("--epochs", type=positive_int, help=f"passes over the data (default: {_EPOCHS})")
-    add("--minutes", type=positive_float, help="for search and training (default: 10)")
-    add("--batch-size", type=positive_int, help="points in one step (default: the method's)")
-    add("--learning-rate", type=positive_float, help="at the start (default: the method's)")
+    add("--method", choices=METHODS, metavar="METHOD", default="hkr", help=_METHOD_HELP)
+    add("--data", default="digits", help=f"data set, one of: {_DATA_HELP} (default: digits)")
+    add("--batch-size", type=positive_int, metavar="N", help=f"points in one step {_ITS_OWN}")
+    add("--learning-rate", type=positive_float, metavar="RATE", help=f"rate at first {_ITS_OWN}")
     add(
-        "--alpha",
-        type=weight_or_infinity,
-        help="weight of the hinge: larger is more accurate (default: 20)",
+        "--seed", type=seed, default=0, metavar="N", help="seed of weights and batches (default: 0)"
     )
-    add(
-        "--margin",
-        type=nonnegative_float,
-        help="margin of the hinge in l2 units of the inputs (default: 0.3 of their spread)",
-    )
-    add(
-        "--eps",
-        type=positive_float,
-        help="radius trained against (default: a tenth of the range, of colour images 8/255, of "
-        "tables a tenth of the standard deviation; of certified, in l2, a tenth of the spread)",
-    )
-    add("--weight", type=nonnegative_float, help="of the distance from the prior (default: 0.01)")
-    add("--smoothness", type=positive_float, help="L of the interpolating function (default: 2)")
-    add("--seed", type=seed, default=0, help="of the weights and the batches (default: 0)")
     add(
         "--out",
         default="model.keras",
         metavar="FILE",
-        help="the trained model (default: model.keras)",
+        help="where to save the trained model (default: model.keras)",
     )
     add(
         "--devices",
         type=positive_int,
+        metavar="N",
         help="devices of TensorFlow that share each batch (default: the first alone)",
     )
     add("--resume", action="store_true", help="go on with a training that was stopped")
+    _add_those_of_some_methods(command.add_argument_group("options of some methods"))
     command.set_defaults(run=_run, how_to_go_on=_how_to_go_on)
+
+
+def _add_those_of_some_methods(group):
+    add = group.add_argument
+    add(
+        "--epochs",
+        type=positive_int,
+        metavar="N",
+        help=f"passes over the training points, of all but certified (default: {_EPOCHS})",
+    )
+    add(
+        "--minutes",
+        type=positive_float,
+        help="wall-clock time of search and training, of certified (default: 10)",
+    )
+    add(
+        "--eps",
+        type=positive_float,
+        metavar="RADIUS",
+        help="radius to train for (default of certified, in l2: a tenth of the spread of the "
+        "points; of the others, in l-infinity: a tenth of the range, 8/255 of it for colour "
+        "images, a tenth of the standard deviation for tables)",
+    )
+    add(
+        "--alpha",
+        type=weight_or_infinity,
+        help="weight of the hinge of hkr: larger is more accurate (default: 20)",
+    )
+    add(
+        "--margin",
+        type=nonnegative_float,
+        help="margin of the hinge of hkr, an l2 distance of inputs (default: 0.3 of the spread of "
+        "the points)",
+    )
+    add(
+        "--weight",
+        type=nonnegative_float,
+        help="weight of the codes' distance from the prior in ot-classifier (default: 0.01)",
+    )
+    add(
+        "--smoothness",
+        type=positive_float,
+        metavar="L",
+        help="Lipschitz constant of the map that otad interpolates with (default: 2)",
+    )
 
 
 def _how_to_go_on(options):
@@ -208,13 +242,14 @@ def _report(options, model, data):
     from rich.console import Console
 
     from lipot import certify
+    from lipot.math.proportions import in_percent
     from lipot_cli.training_data import parts_at_random
 
     console = Console(markup=False)
     console.print(f"Saved {options.out}", soft_wrap=True)
     predictions = np.argmax(model.predict(data.x_test, batch_size=256, verbose=0), axis=1)
-    accuracy = 100 * np.mean(predictions == data.y_test)
-    console.print(f"Accuracy on {len(data.x_test)} test points: {accuracy:.2f} %", highlight=False)
+    accuracy = in_percent(np.mean(predictions == data.y_test))
+    console.print(f"Accuracy on {len(data.x_test)} test points: {accuracy} %", highlight=False)
     norm = "inf" if options.method in _LINF else 2
     try:
         certificate = certify(model, data.x_test, data.y_test, norm=norm)
@@ -249,12 +284,13 @@ def _evaluation(options, data):
 
 def _certified(certificate, eps, data):
     """The certified accuracy at the radius that was trained for, with its confidence interval."""
+    from lipot.math.norms import radius_name
     from lipot.math.proportions import in_words
     from lipot.recipes import default_radius
 
     eps = default_radius(data) if eps is None else eps
     percent, interval = in_words(certificate.accuracy(eps), len(certificate))
-    return f"Certified at l2 {eps:.4g}: {percent}, 95 % confidence interval {interval}"
+    return f"Certified at l2 {radius_name(eps)}: {percent}, 95 % confidence interval {interval}"
 
 
 def _settings(options, recipe):

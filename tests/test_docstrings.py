@@ -68,6 +68,13 @@ def test_what_is_allowed_is_there_and_lacks_something():
     assert all(found[name] for name in ALLOWED)
 
 
+def test_examples_are_for_every_backend():
+    # Tensors of JAX have no such method.
+    lines = [line for file in LIPOT.glob("**/*.py") for line in file.read_text().splitlines()]
+    examples = [line for line in lines if line.lstrip().startswith((">>> ", "... "))]
+    assert len(examples) > 500 and [line for line in examples if ".numpy()" in line] == []
+
+
 def test_a_section_that_is_missing_is_seen():
     source = '''
 @keras.saving.register_keras_serializable(package="lipot")

@@ -112,10 +112,10 @@ def test_every_method_takes_the_common_arguments_and_is_explained(capsys):
 
 def test_the_radius_follows_the_range_of_the_data():
     moons = datasets.load("two_moons")
-    assert recipes.defaults.default_eps(moons) == pytest.approx(0.1 * moons.x_train.std(), rel=1e-6)
+    assert recipes.default_eps(moons) == pytest.approx(0.1 * moons.x_train.std(), rel=1e-6)
     assert recipes.defaults.attack_range(moons) == {"clip_min": None, "clip_max": None}
     digits = datasets.load("digits")
     assert recipes.defaults.attack_range(digits) == {"clip_min": 0.0, "clip_max": 1.0}
-    assert recipes.defaults.default_eps(digits) == pytest.approx(0.1)
+    assert recipes.default_eps(digits) == pytest.approx(0.1)
     colour = digits._replace(x_train=np.repeat(digits.x_train, 3, axis=-1))
-    assert recipes.defaults.default_eps(colour) == pytest.approx(8 / 255)
+    assert recipes.default_eps(colour) == pytest.approx(8 / 255)

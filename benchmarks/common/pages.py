@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from lipot.math.proportions import in_percent
+
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
@@ -27,4 +29,4 @@ def cores(record):
 
 def percent(share):
     """A share in [0, 1] as a page shows it."""
-    return f"{100 * share:.2f} %"
+    return f"{in_percent(share)} %"

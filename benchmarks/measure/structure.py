@@ -186,10 +186,9 @@ def _definitions(module, tree):
         if isinstance(node, ast.ClassDef | ast.FunctionDef):
             found[node.name] = Definition(module, node.name, node)
         elif isinstance(node, ast.Assign):
-            for target in node.targets:
-                for name in ast.walk(target):
-                    if isinstance(name, ast.Name):
-                        found[name.id] = Definition(module, name.id, node)
+            parts = [part for target in node.targets for part in ast.walk(target)]
+            names = [part.id for part in parts if isinstance(part, ast.Name)]
+            found |= {name: Definition(module, name, node) for name in names}
     return found
 
 

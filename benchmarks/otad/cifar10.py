@@ -11,6 +11,7 @@ part is stored when done, so that a run that is started again goes on.
 
 import argparse
 import time
+from functools import partial
 
 import keras
 import numpy as np
@@ -92,20 +93,20 @@ class Measurements:
         self.tag = "_".join(map(str, sizes))
 
     def of(self, part):
-        """Yields labels and functions of a part, smallest unit to store."""
-        if part == "network":
-            yield "network", self.network_alone
-        elif part == "neighbors":
-            for count in (5, 10, 15):
-                yield f"l2, K = {count}", lambda count=count: self.without_metric(count)
-        elif part == "metrics":
-            for name in METRICS:
-                yield f"metric {name}", lambda name=name: self.with_metric(name)
-        elif part == "solvers":
-            for alpha in (1.0, 0.5, 0.0):
-                yield f"CIPNet, alpha = {alpha}", lambda alpha=alpha: self.with_cip_net(alpha)
-        else:
-            yield "seconds a query", self.seconds
+        """Pairs of a label and a function of a part, the smallest unit to store."""
+        units = {
+            "network": {"network": self.network_alone},
+            "metrics": {f"metric {name}": partial(self.with_metric, name) for name in METRICS},
+            "solvers": {
+                f"CIPNet, alpha = {alpha}": partial(self.with_cip_net, alpha)
+                for alpha in (1.0, 0.5, 0.0)
+            },
+            "time": {"seconds a query": self.seconds},
+            "neighbors": {
+                f"l2, K = {count}": partial(self.without_metric, count) for count in (5, 10, 15)
+            },
+        }
+        return units[part].items()
 
     def network_alone(self):
         accuracy = shared.accuracy(self.network(), self.data.x_test, self.data.y_test)

@@ -9,6 +9,7 @@ estimates robust accuracies on 1000 test points; `--points`, `--square-points` a
 """
 
 import argparse
+from functools import partial
 
 import keras
 import numpy as np
@@ -84,31 +85,31 @@ class Measurements:
         self._networks = {}
 
     def of(self, part):
-        """Yields labels and functions of a part, smallest unit to store."""
-        if part == "backbone":
-            yield "backbone", self.backbone
-        elif part == "standard accuracy":
-            yield "standard accuracy", self.standard
-        elif part == "neighbors":
-            for count in (5, 10, 15):
-                yield f"K = {count}", lambda count=count: self.against_nearest_mean(count)
-        elif part == "gradients":
-            for eps in (1.0, 2.0, 3.0):
-                yield f"gradient attacks, eps = {eps}", lambda eps=eps: self.gradients(eps)
-        elif part == "square":
-            for eps in (2.0, 3.0):
-                yield f"Square, eps = {eps}", lambda eps=eps: self.square("resnet", eps)
-        elif part == "ngopt":
-            for sigma in (0.1, 0.15, 0.2):
-                yield f"NGOpt, sigma = {sigma}", lambda sigma=sigma: self.ngopt(sigma)
-        elif part == "sweep":
-            for value in SMOOTHNESSES:
-                yield f"L - l = {value}", lambda value=value: self.sweep(value)
-        elif part == "plain":
-            for kind in ("resnet", "plain"):
-                yield f"{kind}, Square with 500 queries", lambda kind=kind: self.twin(kind)
-        else:
-            yield "certificate", self.certificate
+        """Pairs of a label and a function of a part, the smallest unit to store."""
+        units = {
+            "backbone": {"backbone": self.backbone},
+            "standard accuracy": {"standard accuracy": self.standard},
+            "neighbors": {
+                f"K = {count}": partial(self.against_nearest_mean, count) for count in (5, 10, 15)
+            },
+            "gradients": {
+                f"gradient attacks, eps = {eps}": partial(self.gradients, eps)
+                for eps in (1.0, 2.0, 3.0)
+            },
+            "square": {
+                f"Square, eps = {eps}": partial(self.square, "resnet", eps) for eps in (2.0, 3.0)
+            },
+            "ngopt": {
+                f"NGOpt, sigma = {sigma}": partial(self.ngopt, sigma) for sigma in (0.1, 0.15, 0.2)
+            },
+            "sweep": {f"L - l = {value}": partial(self.sweep, value) for value in SMOOTHNESSES},
+            "plain": {
+                f"{kind}, Square with 500 queries": partial(self.twin, kind)
+                for kind in ("resnet", "plain")
+            },
+            "certificate": {"certificate": self.certificate},
+        }
+        return units[part].items()
 
     def backbone(self):
         network = self.network("resnet")

@@ -42,7 +42,7 @@ class Parts:
         return self.figures[part]
 
     def run_all(self, measurements, parts):
-        """Runs what `measurements.of(part)` yields, `(label, function)`, for each part."""
+        """Runs what `measurements.of(part)` gives, pairs of label and function, for each part."""
         for part in parts:
             for label, function in measurements.of(part):
                 self.run(label, function)

@@ -16,6 +16,7 @@ from benchmarks.common import (
     read_result,
 )
 from benchmarks.render import figures as read_in
+from lipot.math.proportions import in_percent
 
 README = ROOT / "README.md"
 # What the README has no room for.
@@ -93,11 +94,12 @@ def _gloro_here(read):
 
 
 def _spread(row):
-    return f"{percent(row['mean'])} ({100 * row['least']:.2f} to {100 * row['most']:.2f})"
+    least, most = in_percent(row["least"]), in_percent(row["most"])
+    return f"{percent(row['mean'])} ({least} to {most})"
 
 
 def _rounded(share):
-    return f"{100 * share:.1f} %"
+    return f"{in_percent(share, 1)} %"
 
 
 def _certified_cifar10(record):

@@ -5,7 +5,10 @@ from typing import NamedTuple
 import numpy as np
 from keras import ops
 
-from lipot import checks
+from lipot import checks, notices
+
+# Of the range of the data: a smaller radius says nothing of a model that it is measured at.
+LEAST_MEASURED = 1e-3
 
 
 class Ball(NamedTuple):
@@ -100,6 +103,34 @@ def check_ball(norm, clip_min, clip_max):
             f"Received: clip_min={clip_min}, clip_max={clip_max}"
         )
     return Ball(norm, clip_min, clip_max)
+
+
+def warn_about_units(eps, norm, low, high, least_share=0.0):
+    """Warns of an l-infinity radius that seems to be in other units than the data.
+
+    Most often 8 was given for 8/255, or 8/255 for pixels from 0 to 255. Of an l2 radius nothing
+    is said: how far apart two inputs can be in l2 grows with their size.
+
+    Args:
+        eps: Positive float, the radius.
+        norm: `"inf"` or 2.
+        low: Smallest value of the data, or `None`.
+        high: Largest value of the data, or `None`.
+        least_share: Share of `high - low` below which a radius is questioned too.
+    """
+    if norm != "inf" or low is None or high is None:
+        return
+    width = high - low
+    if eps > width:
+        found = "more than all of that"
+    elif eps < least_share * width:
+        found = f"less than {least_share:g} of that"
+    else:
+        return
+    notices.warn(
+        f"A radius is in the units of the data, which lie between {low:g} and {high:g}: "
+        f"eps={eps:g} is {found}; 8/255 of it would be {8 / 255 * width:g}.",
+    )
 
 
 def _end(name, value):

@@ -1,13 +1,11 @@
 """What every in-graph attack has in common."""
 
-import warnings
-
 import keras
 import numpy as np
 from keras import ops
 
 from lipot import backend, checks
-from lipot.attacks.ball import Ball, check_ball, example_norm
+from lipot.attacks.ball import Ball, check_ball, example_norm, warn_about_units
 from lipot.layers.base import FixedArguments
 from lipot.losses.parameter import positive
 from lipot.math import replicas
@@ -41,7 +39,7 @@ class Attack(FixedArguments, keras.layers.Layer):
         self.share = 1.0
         self.eps = checks.positive_float("eps", eps)
         self.norm, self.clip_min, self.clip_max = check_ball(norm, clip_min, clip_max)
-        _warn_about_units(self.eps, self.ball)
+        warn_about_units(self.eps, *self.ball)
         self.seed = checks.optional(checks.seed, "seed", seed)
         self.seed_generator = keras.random.SeedGenerator(self.seed)
         self.supports_jit = backend.compiles_loops_well() and backend.compiles_derivatives()
@@ -139,17 +137,6 @@ class Attack(FixedArguments, keras.layers.Layer):
             "clip_max": self.clip_max,
             "seed": self.seed,
         }
-
-
-def _warn_about_units(eps, ball):
-    """Warns where each value of the data is allowed any other: 8 was given for 8/255, say."""
-    if ball.norm == "inf" and None not in ball[1:] and eps > ball.clip_max - ball.clip_min:
-        warnings.warn(
-            "The radius of an attack is in units of the data, which lie between "
-            f"clip_min={ball.clip_min:g} and clip_max={ball.clip_max:g}: eps={eps:g} is more than "
-            "all of that.",
-            stacklevel=4,
-        )
 
 
 def _check_labels(x, y):

@@ -84,7 +84,7 @@ def positive_definite(real, imag):
 
 
 def sort_pairs(inputs):
-    """Sorts each pair of neighbours along the last axis, the smaller one first.
+    """Sorts each pair of neighbors along the last axis, the smaller one first.
 
     Args:
         inputs: Tensor with an even length along its last axis.

@@ -1,12 +1,11 @@
 """Whether the features of a network still tell its inputs apart, while it trains."""
 
-import warnings
-
 import keras
 import numpy as np
 
-from lipot import checks
+from lipot import checks, notices
 from lipot.callbacks.configurable import Configurable
+from lipot.math.proportions import in_percent
 
 # A feature is dead where it varies by less than this share of its size over all points.
 _RESOLUTION = 1e-6
@@ -72,12 +71,10 @@ class FeatureMonitor(Configurable):
         logs["feature_norm"] = float(np.mean(np.linalg.norm(features, axis=1)))
         if dead > _MANY and not self._warned:
             self._warned = True
-            warnings.warn(
-                f"Epoch {epoch + 1}: {dead:.0%} of the features are the same for all points. A "
-                "smaller learning rate, weights that rise slowly, or unit_features=True in GOT "
-                "keep them alive.",
-                UserWarning,
-                stacklevel=2,
+            notices.warn(
+                f"Epoch {epoch + 1}: {in_percent(dead, 0)} % of the features are the same for "
+                "all points. A smaller learning rate, weights that rise slowly, or "
+                "unit_features=True in GOT keep them alive.",
             )
 
     def get_config(self):

@@ -2,12 +2,11 @@
 
 import math
 import time
-import warnings
 
 import keras
 import numpy as np
 
-from lipot import checks
+from lipot import checks, notices
 from lipot.callbacks.configurable import Configurable
 from lipot.callbacks.loss_parameters import check_course, loss_parameter, read_course
 
@@ -72,11 +71,9 @@ class TimeBudget(Configurable):
             rate = float(self.model.optimizer.learning_rate)
             self.learning_rate = checks.positive_float("learning_rate", rate)
         if self.spent >= self.minutes:
-            warnings.warn(
+            notices.warn(
                 f"The {self.minutes:g} minutes of this TimeBudget are used up: nothing is trained. "
-                "A new one trains on.",
-                UserWarning,
-                stacklevel=2,
+                "Make a new TimeBudget to train longer.",
             )
         for name, (fp, _) in self.loss_params.items():
             check_course(loss_parameter(self.model, name), name, fp)

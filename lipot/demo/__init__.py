@@ -14,6 +14,7 @@ from lipot.certificates import certify
 from lipot.demo import figures, measure, training
 from lipot.evaluation.page.views.counterfactual import step_across
 from lipot.interop import art
+from lipot.math.proportions import in_percent
 from lipot.progress import Bar
 
 
@@ -110,10 +111,10 @@ def _table(report, settings):
     table.add_column("1-Lipschitz\nproven", justify="right", style="bold")
     proven = report.evaluations[0].certified_accuracy
     clean = [found.clean_accuracy for found in report.evaluations]
-    table.add_row("0.00", *(f"{100 * cell:.1f}" for cell in [*clean, proven(0.0)]))
+    table.add_row("0.00", *(in_percent(cell, 1) for cell in [*clean, proven(0.0)]))
     for eps in settings.eps:
         cells = [found.robust_accuracy(eps) for found in report.evaluations]
-        table.add_row(f"{eps:.2f}", *(f"{100 * cell:.1f}" for cell in [*cells, proven(eps)]))
+        table.add_row(f"{eps:.2f}", *(in_percent(cell, 1) for cell in [*cells, proven(eps)]))
     return table
 
 

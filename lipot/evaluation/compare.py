@@ -6,6 +6,7 @@ import itertools
 import keras
 
 from lipot import checks
+from lipot.batches import is_dataset
 from lipot.evaluation.evaluate import evaluate
 from lipot.evaluation.record.report import RobustnessReport
 
@@ -16,8 +17,8 @@ def compare(models, x=None, y=None, norm=None, eps=None, attacks="standard", **s
     Args:
         models: List of reports of `lipot.evaluate`, or a list of models, or a dictionary from
             name to model.
-        x: Points, for models.
-        y: Labels, for models.
+        x: Points as in `lipot.evaluate`, for models.
+        y: Labels, for models; `None` for a data set, which brings its own.
         norm: As in `lipot.evaluate`, for models.
         eps: Radius or list of radii, for models.
         attacks: As in `lipot.evaluate`, for models.
@@ -54,9 +55,11 @@ def compare(models, x=None, y=None, norm=None, eps=None, attacks="standard", **s
         raise checks.refused(
             "models", "all reports or all models", f"a {type(models).__name__} of {kinds}"
         )
-    missing = [
-        key for key, value in (("x", x), ("y", y), ("norm", norm), ("eps", eps)) if value is None
-    ]
+    needed = {"x": x, "y": y, "norm": norm, "eps": eps}
+    if is_dataset(x):
+        # It brings its own labels.
+        del needed["y"]
+    missing = [name for name, value in needed.items() if value is None]
     if missing:
         raise checks.refused(
             "models", f"{', '.join(missing)} as well, to evaluate models on", "models alone"

@@ -2,12 +2,11 @@
 
 import contextlib
 import importlib.metadata
-import warnings
 
 import keras
 import numpy as np
 
-from lipot import checks
+from lipot import checks, notices
 from lipot.evaluation.attacks import suite
 from lipot.evaluation.page import views as page_views
 from lipot.evaluation.record.about import about, circumstances
@@ -227,7 +226,7 @@ def _views(task, outcome, seed):
     try:
         return page_views.compute(task, outcome.x_adv[task.middle], **shown)
     except NotFinite as error:
-        warnings.warn(f"The report has no pictures. {error}", stacklevel=3)
+        notices.warn(f"The report has no pictures. {error}")
         return {}
 
 

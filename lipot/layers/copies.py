@@ -25,8 +25,8 @@ def copied(layer, without=(), **changes):
     >>> import keras, numpy as np
     >>> layer = keras.layers.Normalization()
     >>> layer.adapt(np.array([[1.0], [3.0]]))
-    >>> copied(layer)(np.array([[3.0]])).numpy().tolist()
-    [[1.0]]
+    >>> float(copied(layer)(np.array([[3.0]]))[0, 0])
+    1.0
     """
     left_out = {*_ADAPTERS, *without}
     config = {key: value for key, value in layer.get_config().items() if key not in left_out}

@@ -9,7 +9,7 @@ from lipot.math import linear_maps
 
 @keras.saving.register_keras_serializable(package="lipot")
 class FrobeniusConv2D(KernelLayer):
-    r"""2D convolution whose kernel is divided by its Frobenius norm and how often a pixel is read.
+    r"""2D convolution whose kernel is divided by its Frobenius norm, and more if patches overlap.
 
     A convolution's norm is at most $\sqrt{D}\,\|W\|_F$, where $D$ counts the patches one input
     value enters: `ceil(kh / sh) * ceil(kw / sw)`. For reflect and symmetric padding, which
@@ -41,8 +41,7 @@ class FrobeniusConv2D(KernelLayer):
         `(batch, new_height, new_width, filters)`, or with the channels first.
 
     Lipschitz bound:
-        As `SpectralConv2D`: the norm of the kernel's circular convolution on a grid that
-        contains the padded image, by one SVD per frequency in float64.
+        As `SpectralConv2D`, from the kernel that is applied.
 
     Raises:
         ValueError: An argument out of its range, named in the message.

@@ -11,7 +11,7 @@ from lipot.math.sorting import sort_groups
 
 @keras.saving.register_keras_serializable(package="lipot")
 class GroupSort(ChannelLayer):
-    r"""Sorts the channels in groups of `n` neighbours, in ascending order.
+    r"""Sorts the channels in groups of `n` neighbors, in ascending order.
 
     `output = k_coef_lip * sort(input)`. Its Jacobian is a permutation matrix times
     `k_coef_lip`, at ties as well: it keeps the norm of every gradient.
@@ -43,8 +43,8 @@ class GroupSort(ChannelLayer):
     Example:
 
     >>> import numpy as np
-    >>> GroupSort(3)(np.array([[3.0, 1.0, 2.0, 9.0, 8.0, 7.0]])).numpy().tolist()
-    [[1.0, 2.0, 3.0, 7.0, 8.0, 9.0]]
+    >>> [float(v) for v in GroupSort(3)(np.array([[3.0, 1.0, 2.0, 9.0, 8.0, 7.0]]))[0]]
+    [1.0, 2.0, 3.0, 7.0, 8.0, 9.0]
     """
 
     def __init__(self, n=None, data_format="channels_last", k_coef_lip=1.0, **kwargs):
@@ -68,8 +68,8 @@ class GroupSort(ChannelLayer):
     def call(self, inputs, training=False):
         self._check_divides(inputs.shape)
         size = self.n or inputs.shape[self.channel_axis]
-        neighbours = backend.sort_pairs_fused if training else backend.sort_pairs
-        outputs = sort_groups(inputs, size, axis=self.channel_axis, neighbours=neighbours)
+        neighbors = backend.sort_pairs_fused if training else backend.sort_pairs
+        outputs = sort_groups(inputs, size, axis=self.channel_axis, neighbors=neighbors)
         return scale(outputs, self.k_coef_lip)
 
     def bound(self, input_shape, norm=2):
@@ -86,7 +86,7 @@ class GroupSort(ChannelLayer):
 
 @keras.saving.register_keras_serializable(package="lipot")
 class GroupSort2(GroupSort):
-    """Sorts the channels in pairs of neighbours: `GroupSort(2)`.
+    """Sorts the channels in pairs of neighbors: `GroupSort(2)`.
 
     `output = k_coef_lip * (min(x_0, x_1), max(x_0, x_1), min(x_2, x_3), ...)`
 
@@ -115,8 +115,8 @@ class GroupSort2(GroupSort):
     Example:
 
     >>> import numpy as np
-    >>> GroupSort2()(np.array([[3.0, 1.0, -2.0, 5.0]])).numpy().tolist()
-    [[1.0, 3.0, -2.0, 5.0]]
+    >>> [float(v) for v in GroupSort2()(np.array([[3.0, 1.0, -2.0, 5.0]]))[0]]
+    [1.0, 3.0, -2.0, 5.0]
     """
 
     def __init__(self, data_format="channels_last", k_coef_lip=1.0, **kwargs):
@@ -151,8 +151,8 @@ class FullSort(GroupSort):
     Example:
 
     >>> import numpy as np
-    >>> FullSort()(np.array([[3.0, 1.0, -2.0, 5.0]])).numpy().tolist()
-    [[-2.0, 1.0, 3.0, 5.0]]
+    >>> [float(v) for v in FullSort()(np.array([[3.0, 1.0, -2.0, 5.0]]))[0]]
+    [-2.0, 1.0, 3.0, 5.0]
     """
 
     def __init__(self, data_format="channels_last", k_coef_lip=1.0, **kwargs):

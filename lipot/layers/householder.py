@@ -48,8 +48,8 @@ class Householder(ChannelLayer):
     Example:
 
     >>> import numpy as np
-    >>> Householder()(np.array([[3.0, 7.0, 1.0, 8.0]])).numpy().round(4).tolist()
-    [[1.0, 7.0, 3.0, 8.0]]
+    >>> [round(float(v), 4) for v in Householder()(np.array([[3.0, 7.0, 1.0, 8.0]]))[0]]
+    [1.0, 7.0, 3.0, 8.0]
     """
 
     def __init__(

@@ -43,8 +43,8 @@ class InvertibleDownSampling(ImageLayer):
 
     >>> import numpy as np
     >>> image = np.arange(4.0).reshape(1, 2, 2, 1)
-    >>> InvertibleDownSampling(2)(image).numpy().tolist()
-    [[[[0.0, 1.0, 2.0, 3.0]]]]
+    >>> [float(v) for v in InvertibleDownSampling(2)(image)[0, 0, 0]]
+    [0.0, 1.0, 2.0, 3.0]
     """
 
     def __init__(self, pool_size, data_format="channels_last", k_coef_lip=1.0, **kwargs):
@@ -119,7 +119,7 @@ class InvertibleUpSampling(ImageLayer):
 
     >>> import numpy as np
     >>> pixel = np.arange(4.0).reshape(1, 1, 1, 4)
-    >>> InvertibleUpSampling(2)(pixel).numpy()[0, :, :, 0].tolist()
+    >>> [[float(v) for v in row] for row in InvertibleUpSampling(2)(pixel)[0, :, :, 0]]
     [[0.0, 1.0], [2.0, 3.0]]
     """
 

@@ -36,8 +36,8 @@ class LipschitzResidual(Branched, LipschitzLayer):
     Lipschitz bound:
         $k (\alpha + (1 - \alpha) G)$ with $G$ the bound of the branch, by the triangle inequality:
         $|y - y'| \le k \alpha |x - x'| + k (1 - \alpha) |g(x) - g(x')|$. At most `k_coef_lip` for a
-        1-Lipschitz branch, whatever $w$. The property needs lipot layers in the branch;
-        `lipot.lipschitz_constant` walks every branch that it can walk as a model.
+        1-Lipschitz branch, whatever $w$. `lipschitz_bound` multiplies bounds, of layers in a row;
+        `lipot.lipschitz_constant` walks a branch with any graph, as it walks a model.
 
     Raises:
         ValueError: A branch that is no layer, or that changes the shape of its input.

@@ -36,8 +36,8 @@ class MaxMin(ChannelLayer):
     Example:
 
     >>> import numpy as np
-    >>> MaxMin()(np.array([[2.0, -3.0]])).numpy().tolist()
-    [[2.0, 0.0, 0.0, 3.0]]
+    >>> [float(v) for v in MaxMin()(np.array([[2.0, -3.0]]))[0]]
+    [2.0, 0.0, 0.0, 3.0]
     """
 
     def build(self, input_shape):

@@ -158,8 +158,8 @@ class Spectral(Parametrization):
 
     Args:
         orthogonalizer: `"retraction"`, `"bjorck"` or `"cholesky"`.
-        eps_spectral: Kept for configurations of deel-lip; the power iterations of a training step
-            are counted by `maxiter_spectral`.
+        eps_spectral: Without effect, kept for configurations of deel-lip: power iterations are
+            counted by `maxiter_spectral`.
         eps_bjorck: Residual `|W^T W - I|` at which the inference kernel is orthonormal; `None`
             switches orthonormalization off and leaves spectral normalization.
         beta_bjorck: Step of the Björck iteration, in `(0, 0.5]`.

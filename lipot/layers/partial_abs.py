@@ -40,8 +40,8 @@ class PartialAbs(ChannelLayer):
     Example:
 
     >>> import numpy as np
-    >>> PartialAbs(0.5)(np.array([[-1.0, 2.0, -3.0, 4.0]])).numpy().tolist()
-    [[1.0, 2.0, -3.0, 4.0]]
+    >>> [float(v) for v in PartialAbs(0.5)(np.array([[-1.0, 2.0, -3.0, 4.0]]))[0]]
+    [1.0, 2.0, -3.0, 4.0]
     """
 
     def __init__(self, fraction=0.5, data_format="channels_last", k_coef_lip=1.0, **kwargs):

@@ -35,8 +35,8 @@ class PositionEmbedding(LipschitzLayer):
     Example:
 
     >>> import numpy as np
-    >>> PositionEmbedding("ones")(np.array([[1.0, 2.0]])).numpy().tolist()
-    [[2.0, 3.0]]
+    >>> [float(v) for v in PositionEmbedding("ones")(np.array([[1.0, 2.0]]))[0]]
+    [2.0, 3.0]
     """
 
     def __init__(self, embedding_initializer="zeros", k_coef_lip=1.0, **kwargs):

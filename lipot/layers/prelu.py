@@ -40,8 +40,8 @@ class PReLUlip(LipschitzLayer, keras.layers.PReLU):
 
     >>> import numpy as np
     >>> layer = PReLUlip(alpha_initializer="ones")
-    >>> layer(np.array([[3.0, -2.0]])).numpy().tolist(), layer.lipschitz_bound
-    ([[3.0, -2.0]], 1.0)
+    >>> [float(v) for v in layer(np.array([[3.0, -2.0]]))[0]], layer.lipschitz_bound
+    ([3.0, -2.0], 1.0)
     """
 
     def __init__(self, k_coef_lip=1.0, **kwargs):

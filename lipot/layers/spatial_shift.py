@@ -1,4 +1,4 @@
-"""Mixing of neighbouring pixels without a convolution: groups of channels move by one pixel."""
+"""Mixing of neighboring pixels without a convolution: groups of channels move by one pixel."""
 
 import keras
 
@@ -16,7 +16,7 @@ class SpatialShift2D(LipschitzLayer):
     """Moves four groups of channels by one pixel: down, up, right and left.
 
     Between two dense layers along the channels it does what a convolution does, for the price of a
-    copy. A depthwise convolution that keeps every norm is nothing else than such a move.
+    copy. A depthwise convolution that keeps every norm is nothing but such a move.
 
     Args:
         fraction: Share of the channels that moves, in (0, 1]; a quarter of it in each direction.
@@ -44,7 +44,8 @@ class SpatialShift2D(LipschitzLayer):
 
     >>> import numpy as np
     >>> image = np.arange(12.0).reshape(1, 3, 1, 4)
-    >>> SpatialShift2D(fraction=1.0)(image).numpy()[0, :, 0].tolist()
+    >>> moved = SpatialShift2D(fraction=1.0)(image)
+    >>> [[float(v) for v in pixel] for pixel in moved[0, :, 0]]
     [[8.0, 5.0, 2.0, 3.0], [0.0, 9.0, 6.0, 7.0], [4.0, 1.0, 10.0, 11.0]]
     """
 

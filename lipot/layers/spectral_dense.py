@@ -28,7 +28,8 @@ class SpectralDense(KernelLayer):
             the layer's own projection.
         bias_constraint: Constraint of the bias.
         k_coef_lip: Positive float, the Lipschitz constant to ensure.
-        eps_spectral: Kept for compatibility of configurations.
+        eps_spectral: Positive float without effect, kept for configurations of deel-lip: power
+            iterations are counted by `maxiter_spectral`.
         eps_bjorck: Residual at which the inference kernel counts as orthonormal; `None` for
             spectral normalization alone.
         beta_bjorck: Step of the Björck iteration, in `(0, 0.5]`.

@@ -28,9 +28,12 @@ class AdversarialCrossentropy(PairedLoss):
 
     Example:
 
-    >>> from lipot.losses import AdversarialCrossentropy
-    >>> AdversarialCrossentropy(alpha=2.0, clean_weight=0.5).clean_weight
-    0.5
+    >>> import numpy as np
+    >>> from lipot.losses import AdversarialCrossentropy, PairedBatch
+    >>> x, x_adv = np.array([[2.0, 0.0]]), np.array([[0.0, 0.0]])
+    >>> batch = PairedBatch(lambda inputs: (inputs, None), x, [0], x_adv)
+    >>> [round(float(value), 4) for value in AdversarialCrossentropy()(batch)]   # log(2)
+    [0.6931]
     """
 
     def __init__(

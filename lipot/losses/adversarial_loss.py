@@ -26,9 +26,13 @@ class AdversarialLoss(PairedLoss):
 
     Example:
 
-    >>> from lipot.losses import AdversarialLoss, MulticlassHKR
-    >>> AdversarialLoss(MulticlassHKR(alpha=10.0, min_margin=0.5)).name
-    'adversarial_loss'
+    >>> import numpy as np
+    >>> from lipot.losses import AdversarialLoss, CategoricalHinge, PairedBatch
+    >>> x, x_adv = np.array([[2.0, 0.0]]), np.array([[0.5, 0.0]])
+    >>> batch = PairedBatch(lambda inputs: (inputs, None), x, np.array([[1, 0]]), x_adv)
+    >>> loss = AdversarialLoss(CategoricalHinge(min_margin=2.0))
+    >>> [float(value) for value in loss(batch)]   # 2 - (0.5 - 0)
+    [1.5]
     """
 
     def __init__(self, loss, *, clean_weight=0.0, weight=1.0, name="adversarial_loss", **kwargs):

@@ -26,9 +26,13 @@ class ALP(PairedLoss):
 
     Example:
 
-    >>> from lipot.losses import ALP
-    >>> ALP(alpha=0.5, lambda_=0.5).name
-    'alp'
+    >>> import numpy as np
+    >>> from lipot.losses import ALP, PairedBatch
+    >>> x, x_adv = np.array([[3.0, 4.0]]), np.array([[0.0, 0.0]])
+    >>> batch = PairedBatch(lambda inputs: (inputs, None), x, [0], x_adv)
+    >>> loss = ALP(alpha=1.0, lambda_=0.5)
+    >>> [round(float(value), 4) for value in loss(batch)]   # log(2) + 0.5 * 5
+    [3.1931]
     """
 
     lambda_ = non_negative()

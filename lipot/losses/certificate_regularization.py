@@ -8,7 +8,7 @@ from keras import ops
 from lipot.losses.labels import read_one_hot
 from lipot.losses.parameter import non_negative, positive
 from lipot.losses.weighted_loss import REDUCTION, WeightedLoss
-from lipot.math.margins import true_class
+from lipot.math.margins import top_margin
 
 
 @keras.saving.register_keras_serializable(package="lipot")
@@ -22,7 +22,7 @@ class CertificateRegularizedCrossentropy(WeightedLoss):
 
     The fraction is the l2 radius of outputs that are `lipschitz`-Lipschitz together, as those of
     `SkewOrthogonalConv2D` networks: with these layers, this loss and Householder activations it is
-    SOC+. The cross-entropy alone stops to move a sample that is sure, whatever its radius.
+    SOC+. The cross-entropy alone stops moving a sample that is sure, whatever its radius.
     `gamma` and `lipschitz` may change while training runs.
 
     Args:
@@ -68,9 +68,8 @@ class CertificateRegularizedCrossentropy(WeightedLoss):
         self.lipschitz = lipschitz
 
     def sample_losses(self, labels, scores, weights):
-        lead = ops.sum(labels * scores, axis=-1)
-        lead = lead - ops.max(ops.where(true_class(labels), -float("inf"), scores), axis=-1)
-        radius = ops.relu(lead) / (math.sqrt(2.0) * self.current(self.lipschitz))
+        lead = ops.relu(top_margin(labels, scores))
+        radius = lead / (math.sqrt(2.0) * self.current(self.lipschitz))
         crossentropy = ops.categorical_crossentropy(labels, scores, from_logits=True)
         return crossentropy - self.current(self.gamma) * radius
 

@@ -45,7 +45,8 @@ class ClippedHingeCrossentropy(MarginLoss):
     >>> import numpy as np
     >>> loss = ClippedHingeCrossentropy(min_margin=1.0, weight=0.0, reduction="none")
     >>> labels = np.array([[1, 0], [1, 0], [1, 0]])
-    >>> loss(labels, np.array([[2.0, 0.0], [0.5, 0.0], [0.0, 2.0]])).numpy().tolist()
+    >>> logits = np.array([[2.0, 0.0], [0.5, 0.0], [0.0, 2.0]])
+    >>> [float(value) for value in loss(labels, logits)]
     [0.0, 0.5, 1.0]
     """
 

@@ -43,9 +43,15 @@ class GOT(PairedLoss):
 
     Example:
 
-    >>> from lipot.losses import GOT
-    >>> GOT(feature_cost="l2", label_matching=True).theta
-    0.1
+    >>> import numpy as np
+    >>> from lipot.losses import GOT, PairedBatch
+    >>> x, x_adv = np.array([[3.0, 3.0]]), np.array([[0.0, 0.0]])
+    >>> batch = PairedBatch(lambda inputs: (inputs, inputs), x, [0], x_adv)
+    >>> loss = GOT(feature_cost="l2")
+    >>> loss.build((None, 2))
+    >>> # From a potential of zero: the cost sqrt(18) of the features, and of equal predictions.
+    >>> [round(float(value), 3) for value in loss(batch)]
+    [4.243]
     """
 
     needs_features = True

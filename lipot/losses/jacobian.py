@@ -28,9 +28,11 @@ class RandomJacobian(PairedLoss):
 
     Example:
 
-    >>> from lipot.losses import RandomJacobian
-    >>> RandomJacobian(weight=0.02).name
-    'random_jacobian'
+    >>> from lipot.losses import PairedBatch, RandomJacobian
+    >>> x = ops.convert_to_tensor([[1.0, 0.0]])
+    >>> batch = PairedBatch(lambda inputs: (2.0 * inputs, None), x, [0], x)
+    >>> [round(float(value), 4) for value in RandomJacobian()(batch)]   # |2 I|_F^2
+    [8.0]
     """
 
     def __init__(self, weight=1.0, *, seed=None, name="random_jacobian", **kwargs):
@@ -74,9 +76,11 @@ class OptimalJacobian(PairedLoss):
 
     Example:
 
-    >>> from lipot.losses import OptimalJacobian
-    >>> OptimalJacobian(weight=0.002).projections
-    32
+    >>> from lipot.losses import OptimalJacobian, PairedBatch
+    >>> x, x_adv = (ops.convert_to_tensor(rows) for rows in ([[1.0, 0.0]], [[0.0, 0.0]]))
+    >>> batch = PairedBatch(lambda inputs: (2.0 * inputs, None), x, [0], x_adv)
+    >>> [round(float(value), 4) for value in OptimalJacobian()(batch)]   # 2 classes times 2^2
+    [8.0]
     """
 
     def __init__(self, weight=1.0, projections=32, *, seed=None, name="optimal_jacobian", **kwargs):

@@ -20,7 +20,7 @@ class MarginCategoricalCrossentropy(TemperatureLoss):
     \qquad m = \texttt{min\_margin}
     $$
 
-    A sample stops to matter when its true logit leads by `min_margin` and a few units of
+    A sample stops mattering when its true logit leads by `min_margin` and a few units of
     $1 / \tau$ more. Outputs that are 1-Lipschitz together certify a radius of $m / \sqrt 2$ from
     a lead of $m$. Almost-orthogonal layers were trained with $m = \sqrt 2$ and $\tau = 4$. `tau`
     and `min_margin` may change while training runs.

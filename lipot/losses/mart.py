@@ -30,9 +30,12 @@ class MART(PairedLoss):
 
     Example:
 
-    >>> from lipot.losses import MART
-    >>> MART(lambda_=5.0).name
-    'mart'
+    >>> import numpy as np
+    >>> from lipot.losses import MART, PairedBatch
+    >>> x = np.array([[0.0, 0.0]])
+    >>> batch = PairedBatch(lambda inputs: (inputs, None), x, [0], x)
+    >>> [round(float(value), 4) for value in MART()(batch)]   # -log(1/2) - log(1 - 1/2)
+    [1.3863]
     """
 
     lambda_ = non_negative()

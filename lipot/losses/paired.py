@@ -196,7 +196,7 @@ class PairedLoss(FixedArguments, keras.layers.Layer):
     ...         return ops.sum(ops.abs(batch.logits_adv - batch.logits), axis=-1)
     >>> x, x_adv = ops.convert_to_tensor([[1.0, 0.0]]), ops.convert_to_tensor([[0.5, 0.25]])
     >>> batch = lipot.losses.PairedBatch(lambda inputs: (inputs, None), x, [0], x_adv)
-    >>> Shift(weight=2.0)(batch).numpy().tolist()   # before its weight
+    >>> [float(value) for value in Shift(weight=2.0)(batch)]   # before its weight
     [0.75]
     """
 

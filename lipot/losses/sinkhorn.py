@@ -29,9 +29,12 @@ class SinkhornDivergence(PairedLoss):
 
     Example:
 
-    >>> from lipot.losses import SinkhornDivergence
-    >>> SinkhornDivergence(weight=2.0).iterations
-    50
+    >>> import numpy as np
+    >>> from lipot.losses import PairedBatch, SinkhornDivergence
+    >>> x, x_adv = np.array([[0.0, 0.0]]), np.array([[3.0, 4.0]])
+    >>> batch = PairedBatch(lambda inputs: (inputs, None), x, [0], x_adv)
+    >>> [round(float(value), 3) for value in SinkhornDivergence()(batch)]   # 3^2 + 4^2
+    [25.0]
     """
 
     def __init__(self, weight=1.0, *, eps=1.0, iterations=50, name="sinkhorn_divergence", **kwargs):

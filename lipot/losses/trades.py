@@ -32,9 +32,13 @@ class TRADES(PairedLoss):
 
     Example:
 
-    >>> from lipot.losses import TRADES
-    >>> TRADES(alpha=6.0).name
-    'trades'
+    >>> import numpy as np
+    >>> from lipot.losses import PairedBatch, TRADES
+    >>> x, x_adv = np.log([[0.5, 0.5]]), np.log([[0.75, 0.25]])
+    >>> batch = PairedBatch(lambda inputs: (inputs, None), x, [0], x_adv)
+    >>> loss = TRADES(alpha=2.0)
+    >>> [round(float(value), 4) for value in loss(batch)]   # log(2) + log(4 / 3)
+    [0.9808]
     """
 
     alpha = non_negative()

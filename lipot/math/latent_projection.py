@@ -35,7 +35,10 @@ def descend_codes(
 
     def step(_, state):
         codes, velocity = state
-        distance = lambda z: mean_squares(generator(z), images)  # noqa: E731
+
+        def distance(z):
+            return mean_squares(generator(z), images)
+
         _, slope = backend.vjp(distance, codes, ops.ones_like(codes[:, 0]))
         velocity = momentum * velocity - step_size * slope
         return codes + velocity, velocity

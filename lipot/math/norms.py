@@ -16,6 +16,19 @@ def norm_name(norm: int | str) -> str:
     return "l-infinity" if norm == "inf" else f"l{norm}"
 
 
+def radius_name(radius: float) -> str:
+    """A radius as its user thinks of it: in levels of an 8-bit image where it is some.
+
+    Example:
+
+    >>> radius_name(8 / 255), radius_name(0.2), radius_name(2.0)
+    ('8/255', '0.2', '2')
+    """
+    text, levels = f"{radius:g}", round(255 * radius)
+    is_short = float(text) == radius
+    return f"{levels}/255" if not is_short and levels / 255 == radius else text
+
+
 def order(norm: int | str) -> float:
     """A norm as NumPy and ART take it.
 

@@ -16,7 +16,7 @@ class Interval(NamedTuple):
 
 
 class InWords(NamedTuple):
-    """A share in percent, and its confidence interval in brackets."""
+    """A share in percent, and the ends of its confidence interval in brackets."""
 
     percent: str
     interval: str
@@ -73,7 +73,27 @@ def share_interval(share: float, total: int) -> Interval:
     return confidence_interval(round(share * total), total)
 
 
-def in_words(share: float, total: int) -> InWords:
+def in_percent(share: float, decimals: int = 2) -> str:
+    """A share in percent, which is 0 or 100 only where the share is none or all.
+
+    Args:
+        share: From 0 to 1.
+        decimals: How many to show; where they would round to 0 or 100, as many as it takes.
+
+    Example:
+
+    >>> in_percent(0.125), in_percent(1.0), in_percent(0.99996), in_percent(4e-5, 0)
+    ('12.50', '100.00', '99.996', '0.004')
+    """
+    percent = 100.0 * share
+    text = f"{percent:.{decimals}f}"
+    while 0.0 < percent < 100.0 and float(text) in (0.0, 100.0):
+        decimals += 1
+        text = f"{percent:.{decimals}f}"
+    return text
+
+
+def in_words(share: float, total: int, decimals: int = 2) -> InWords:
     """A share of so many points with its `share_interval`, as a reader is told it.
 
     Example:
@@ -81,8 +101,8 @@ def in_words(share: float, total: int) -> InWords:
     >>> " ".join(in_words(0.95, 100))
     '95.00 % [88.72, 98.36]'
     """
-    low, high = share_interval(share, total)
-    return InWords(f"{100 * share:.2f} %", f"[{100 * low:.2f}, {100 * high:.2f}]")
+    low, high = (in_percent(end, decimals) for end in share_interval(share, total))
+    return InWords(f"{in_percent(share, decimals)} %", f"[{low}, {high}]")
 
 
 def at_least(count: int, total: int, share: float) -> float:

@@ -29,8 +29,8 @@ def max_min(x, axis=-1):
     return ops.concatenate([ops.relu(x), ops.relu(-x)], axis=axis)
 
 
-def sort_pairs(x, axis=-1, neighbours=backend.sort_pairs):
-    """Sorts each pair of neighbours, the smaller one first.
+def sort_pairs(x, axis=-1, neighbors=backend.sort_pairs):
+    """Sorts each pair of neighbors, the smaller one first.
 
     Each value is compared with its partner and one of the two is kept. The Jacobian is then a
     permutation matrix everywhere: a minimum and a maximum would send both derivatives of a tie
@@ -39,7 +39,7 @@ def sort_pairs(x, axis=-1, neighbours=backend.sort_pairs):
     Args:
         x: Tensor with an even length along `axis`.
         axis: Axis of the pairs.
-        neighbours: What sorts pairs along the last axis, `lipot.backend.sort_pairs` or
+        neighbors: What sorts pairs along the last axis, `lipot.backend.sort_pairs` or
             `sort_pairs_fused`.
 
     Returns:
@@ -53,15 +53,15 @@ def sort_pairs(x, axis=-1, neighbours=backend.sort_pairs):
     """
     axis = axis % len(x.shape) - len(x.shape)
     if axis == -1 and not keras.utils.is_keras_tensor(x):
-        return neighbours(x)
+        return neighbors(x)
     partner = _ungroup(ops.flip(_group(x, 2, axis), axis=axis), x, axis)
     first = (np.arange(x.shape[axis]) % 2 == 0).reshape((-1,) + (1,) * (-1 - axis))
     keep = ops.where(first, ops.less_equal(x, partner), ops.greater_equal(x, partner))
     return ops.where(keep, x, partner)
 
 
-def sort_groups(x, size, axis=-1, neighbours=backend.sort_pairs):
-    """Sorts each group of `size` neighbours in ascending order.
+def sort_groups(x, size, axis=-1, neighbors=backend.sort_pairs):
+    """Sorts each group of `size` neighbors in ascending order.
 
     Sorting is 1-Lipschitz: by the rearrangement inequality sorted vectors are at least as close
     as unsorted ones. It moves floats and computes none, so it is exact in every precision.
@@ -70,7 +70,7 @@ def sort_groups(x, size, axis=-1, neighbours=backend.sort_pairs):
         x: Tensor whose length along `axis` is a multiple of `size`.
         size: Positive int, length of a group.
         axis: Axis of the groups.
-        neighbours: As for `sort_pairs`.
+        neighbors: As for `sort_pairs`.
 
     Returns:
         Tensor shaped like `x`.
@@ -90,7 +90,7 @@ def sort_groups(x, size, axis=-1, neighbours=backend.sort_pairs):
     if size == 1:
         return x
     if size == 2:
-        return sort_pairs(x, axis, neighbours)
+        return sort_pairs(x, axis, neighbors)
     if size == x.shape[axis]:
         return ops.sort(x, axis=axis)
     return _ungroup(ops.sort(_group(x, size, axis), axis=axis), x, axis)

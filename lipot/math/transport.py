@@ -1,12 +1,11 @@
 """Optimal transport between two batches: sliced, entropic, and in semi-dual form."""
 
-import warnings
 from typing import NamedTuple
 
 import keras
 from keras import ops
 
-from lipot import backend
+from lipot import backend, notices
 from lipot.math.divergences import safe_norm, squared_euclidean_cost
 
 
@@ -203,11 +202,10 @@ def _potentials(cost, eps, iterations):
 
 def _warn_unless_converged(error, eps, iterations):
     if backend.is_concrete(error) and not float(ops.stop_gradient(error)) <= 0.01:
-        warnings.warn(
+        notices.warn(
             f"Sinkhorn has not converged: after {iterations} iterations with eps={eps:g} the "
             f"marginals of the plan are off by {float(ops.stop_gradient(error)):.2g} of the mass. "
             "The value is a lower bound of the right one; take more iterations or a larger eps.",
-            stacklevel=3,
         )
 
 

@@ -2,12 +2,11 @@
 
 import functools
 import math
-import warnings
 
 import keras
 from keras import ops
 
-from lipot import checks
+from lipot import checks, notices
 from lipot.attacks.base import Attack
 from lipot.backend import compiles_derivatives
 from lipot.backend.keras_graph import all_layers, with_mask_of
@@ -254,11 +253,10 @@ def _probe(classifier, features):
 def _warn_of_augmentation(classifier):
     names = [layer.name for layer in all_layers(classifier) if is_augmentation(layer)]
     if names:
-        warnings.warn(
+        notices.warn(
             f"The classifier augments its inputs ({', '.join(names)}). Each pass draws anew: clean "
             "and attacked logits are of two different images, and the attack is made on a third. "
             "Augment in the data set instead, as in `dataset.map(lambda x, y: (augment(x), y))`",
-            stacklevel=3,
         )
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 
 from lipot import checks, extras
+from lipot.math.proportions import in_percent
 
 
 def intrinsic_dimension(x, *, neighbors=10, samples=1000, seed=0):
@@ -80,7 +81,9 @@ def plot_codes(model, x, y, x_adv, *, seed=0):
                 vmin=0,
                 vmax=max(9, y.max()),
             )
-        panel.set(title=f"{title} codes: {right.mean():.1%} right", xticks=[], yticks=[])
+        panel.set(
+            title=f"{title} codes: {in_percent(right.mean(), 1)} % right", xticks=[], yticks=[]
+        )
         panel.legend(loc="upper right")
     figure.colorbar(dots, ax=panels, label="class", shrink=0.8)
     return figure

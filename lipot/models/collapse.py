@@ -1,11 +1,10 @@
 """Says when a training would do as well, or better, with logits that are all alike."""
 
-import warnings
-
 import keras
 import numpy as np
 from keras import ops
 
+from lipot import notices
 from lipot.losses.paired import PairedBatch
 
 # An objective so near to that of constant logits has learned nothing.
@@ -69,7 +68,7 @@ class WarnsOfCollapse(keras.callbacks.Callback):
 
 
 def _warn(message):
-    warnings.warn(f"AdversarialModel, {message}.", UserWarning, stacklevel=2)
+    notices.warn(f"AdversarialModel, {message}.")
 
 
 def _penalty(model):

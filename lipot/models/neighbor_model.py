@@ -166,7 +166,6 @@ class NeighborModel(keras.Model):
         Returns:
             Array `(n, d)`.
         """
-
         return self._over_batches("features", lambda _, b: self._feature_of(b), x, batch_size)
 
     def network_features(self, x, *, batch_size=256):
@@ -374,7 +373,11 @@ class NeighborModel(keras.Model):
         codes = embedded if self.metric is None else self.metric(batch, training=False)
         rows = [flat_rows(part) for part in (embedded, features, codes)]
         if not all(np.all(np.isfinite(part)) for part in rows):
-            raise ValueError("The backbone or the metric returns values that are not finite.")
+            raise checks.refused(
+                "x",
+                "points from which embedding, backbone and metric compute finite numbers",
+                "points that give NaN or infinite ones",
+            )
         return rows, shape
 
     def _over_batches(self, name, answer, x, batch_size, check=None):

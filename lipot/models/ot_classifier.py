@@ -211,7 +211,10 @@ class OTClassifier(
 
     def _min_max(self, codes, training, kept):
         """`weight` times the gap, which the encoder descends and the discriminator ascends."""
-        score = lambda z: self.discriminator(z, training=training)  # noqa: E731
+
+        def score(z):
+            return self.discriminator(z, training=training)
+
         # Reversed once for the discriminator, which ascends, and twice for the encoder.
         gap = self._gap(score, reversed_gradient(codes), kept)
         self._divergence.update_state(replicas.total(gap))
@@ -239,7 +242,9 @@ class OTClassifier(
         return ops.concatenate([x, x_adv]), (self.clean_share, 1.0 - self.clean_share)
 
     def _attacked(self, x, y):
-        attacked = lambda: self.attack(self._classify, x, y)  # noqa: E731
+        def attacked():
+            return self.attack(self._classify, x, y)
+
         if self._steps is None:
             return attacked()
         begun = self._steps.count >= self.attack_delay

@@ -189,7 +189,10 @@ class OTAD(NeighborModel):
         """
         self._check_adapted()
         if self.memory.size < 2:
-            raise ValueError("A point has no neighbors beside itself: this model stores only one.")
+            raise ValueError(
+                "A point has no neighbors beside itself. Expected a model that was adapted to two "
+                "points or more. Received: one that stores a single point"
+            )
 
         def answer(_, batch):
             embedded = self._embed(batch)

@@ -97,7 +97,9 @@ def random_self_ensemble(network, *, first_stddev=0.2, stddev=0.1):
         layers.append(type(layer).from_config(layer.get_config()))
     if not any(isinstance(layer, RandomNoise) for layer in layers):
         raise checks.refused(
-            "network", "a keras.Sequential with convolutions, which noise is put before", "none"
+            "network",
+            "a keras.Sequential with convolutions, which noise is put before",
+            f"'{network.name}' without any",
         )
     return keras.Sequential([keras.Input(network.input_shape[1:]), *layers])
 

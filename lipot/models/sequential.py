@@ -1,10 +1,8 @@
 """`Sequential` and `Model` with the conveniences of 1-Lipschitz networks."""
 
-import warnings
-
 import keras
 
-from lipot import checks
+from lipot import checks, notices
 from lipot.backend.keras_graph import graph_core
 from lipot.layers.base import condense
 from lipot.layers.copies import copied, says_its_export
@@ -83,11 +81,10 @@ class Sequential(Exportable, keras.Sequential):
             rebuild: As in `keras.Sequential.add`.
         """
         if not one_lipschitz.is_known(layer):
-            warnings.warn(
+            notices.warn(
                 f"Layer '{getattr(layer, 'name', layer)}' of class {type(layer).__name__} is not "
                 f"known to be 1-Lipschitz, so `k_coef_lip` promises nothing of model '{self.name}'."
                 " lipot.lipschitz_constant(model) says what holds.",
-                stacklevel=2,
             )
         self._warn_of_change(layer)
         super().add(layer, rebuild=rebuild)
@@ -101,12 +98,11 @@ class Sequential(Exportable, keras.Sequential):
 
     def _warn_of_change(self, layer):
         if self._is_made and self.k_coef_lip != 1.0 and one_lipschitz.takes_constant(layer):
-            warnings.warn(
+            notices.warn(
                 f"k_coef_lip={self.k_coef_lip} of model '{self.name}' was spread over the layers "
                 f"that it was made of: with or without '{layer.name}' the product is another one. "
                 "Give all layers to the constructor as a list, or call set_klip_factor before the "
                 "layers are built. lipot.lipschitz_constant(model) says what holds.",
-                stacklevel=3,
             )
 
     def set_klip_factor(self, klip_factor):

@@ -1,4 +1,4 @@
-"""Adam for orthonormal kernels: steps that stay on their manifold, for little."""
+"""Adam for orthonormal kernels, whose steps stay on their manifold at little cost."""
 
 from typing import Any, NamedTuple
 

@@ -134,7 +134,10 @@ class APEGAN(SavesRandomState, Purifier):
                 "attack: a purifier that was loaded has none until `train_against` names it. "
                 "Received: classifier=None"
             )
-        forward = lambda z: classifier(z, training=False)  # noqa: E731
+
+        def forward(z):
+            return classifier(z, training=False)
+
         labels = ops.argmax(forward(x), axis=-1) if y is None else y
         return self.attack(forward, x, labels)
 

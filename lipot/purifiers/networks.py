@@ -42,10 +42,10 @@ def code_generator(image_shape=(28, 28, 1), code_size=64, filters=64):
 
 @checked
 def wasserstein_critic(image_shape=(28, 28, 1), filters=32):
-    """Builds a 1-Lipschitz critic from images to one number: two convolutions and two layers.
+    """Builds a 1-Lipschitz critic from images to one number: two convolutions and two dense layers.
 
     Args:
-        image_shape: Shape of one image.
+        image_shape: Shape of one image, sides divisible by 4.
         filters: Positive int, channels of the first convolution, an even number; twice as many
             after it.
 
@@ -110,7 +110,7 @@ def image_discriminator(image_shape=(28, 28, 1), filters=64):
     """Builds a network from images to the logit of their being clean.
 
     Args:
-        image_shape: Shape of one image.
+        image_shape: Shape of one image, sides divisible by 4.
         filters: Positive int, channels of the first convolution; twice as many after it.
 
     Returns:

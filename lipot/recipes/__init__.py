@@ -8,7 +8,7 @@ from lipot.recipes.adversarial import (
 )
 from lipot.recipes.certified import train_certified
 from lipot.recipes.certified_choices import Candidate
-from lipot.recipes.defaults import default_radius, spread
+from lipot.recipes.defaults import default_eps, default_radius, spread
 from lipot.recipes.hkr import hkr_network, train_hkr
 from lipot.recipes.linf_dist import linf_distance_network, train_linf_dist
 from lipot.recipes.networks import plain_classifier

@@ -9,7 +9,8 @@ from lipot import attacks, losses
 from lipot.callbacks import RadiusSchedule, WeightSchedule
 from lipot.models import AdversarialModel
 from lipot.recipes.arguments import checked
-from lipot.recipes.defaults import attack_range, default_eps, training_steps
+from lipot.recipes.defaults import attack_range, default_eps
+from lipot.recipes.fitting import Fitting
 from lipot.recipes.networks import plain_classifier
 
 # Share of the epochs in which the radius grows from a third of itself: a network that meets a large
@@ -35,9 +36,8 @@ def train_fgsm_at(
         data: A `lipot.datasets.Dataset` with classes.
         epochs: Positive int, passes over the training points.
         batch_size: Positive int, points in one step.
-        eps: Positive float, l-infinity radius of the attack; by default a tenth of the range of the
-            data, of colour images 8/255, and of data without a range a tenth of their standard
-            deviation.
+        eps: Positive float, l-infinity radius of the attack; that of `default_eps` where it is
+            `None`.
         network: A classifier to train, of logits; `plain_classifier` where it is `None`.
         learning_rate: Positive float, that of Adam at the start; it falls as half a cosine.
         callbacks: Keras callbacks.
@@ -56,9 +56,8 @@ def train_fgsm_at(
     eps = default_eps(data) if eps is None else eps
     attack = attacks.FGSM(eps, random_start=True, step_size=1.25 * eps, **attack_range(data))
     terms = [losses.AdversarialCrossentropy()]
-    return _trained(
-        data, network, attack, terms, epochs, batch_size, learning_rate, callbacks, verbose
-    )
+    fitting = Fitting(data, epochs, batch_size, callbacks, verbose)
+    return _trained(fitting, network, attack, terms, learning_rate)
 
 
 @checked
@@ -80,9 +79,8 @@ def train_pgd_at(
         data: A `lipot.datasets.Dataset` with classes.
         epochs: Positive int, passes over the training points.
         batch_size: Positive int, points in one step.
-        eps: Positive float, l-infinity radius of the attack; by default a tenth of the range of the
-            data, of colour images 8/255, and of data without a range a tenth of their standard
-            deviation.
+        eps: Positive float, l-infinity radius of the attack; that of `default_eps` where it is
+            `None`.
         steps: Positive int, steps of the attack.
         network: A classifier to train, of logits; `plain_classifier` where it is `None`.
         learning_rate: Positive float, that of Adam at the start; it falls as half a cosine.
@@ -102,9 +100,8 @@ def train_pgd_at(
     eps = default_eps(data) if eps is None else eps
     attack = attacks.PGD(eps, steps=steps, **attack_range(data))
     terms = [losses.AdversarialCrossentropy()]
-    return _trained(
-        data, network, attack, terms, epochs, batch_size, learning_rate, callbacks, verbose
-    )
+    fitting = Fitting(data, epochs, batch_size, callbacks, verbose)
+    return _trained(fitting, network, attack, terms, learning_rate)
 
 
 @checked
@@ -126,9 +123,8 @@ def train_got_trades_lm(
         data: A `lipot.datasets.Dataset` with classes.
         epochs: Positive int, passes over the training points.
         batch_size: Positive int, points in one step.
-        eps: Positive float, l-infinity radius of the attack; by default a tenth of the range of the
-            data, of colour images 8/255, and of data without a range a tenth of their standard
-            deviation.
+        eps: Positive float, l-infinity radius of the attack; that of `default_eps` where it is
+            `None`.
         steps: Positive int, steps of the attack.
         network: A classifier to train, of logits; `plain_classifier` where it is `None`.
         learning_rate: Positive float, that of Adam at the start; it falls as half a cosine.
@@ -149,9 +145,8 @@ def train_got_trades_lm(
     eps = default_eps(data) if eps is None else eps
     attack = attacks.TRADESPGD(eps, steps=steps, **attack_range(data))
     terms = [losses.TRADES(alpha=6.0), losses.GOT(weight=10.0, label_matching=True)]
-    return _trained(
-        data, network, attack, terms, epochs, batch_size, learning_rate, callbacks, verbose
-    )
+    fitting = Fitting(data, epochs, batch_size, callbacks, verbose)
+    return _trained(fitting, network, attack, terms, learning_rate)
 
 
 @checked
@@ -173,9 +168,8 @@ def train_otjr(
         data: A `lipot.datasets.Dataset` with classes.
         epochs: Positive int, passes over the training points.
         batch_size: Positive int, points in one step.
-        eps: Positive float, l-infinity radius of the attack; by default a tenth of the range of the
-            data, of colour images 8/255, and of data without a range a tenth of their standard
-            deviation.
+        eps: Positive float, l-infinity radius of the attack; that of `default_eps` where it is
+            `None`.
         steps: Positive int, steps of the attack.
         network: A classifier to train, of logits; `plain_classifier` where it is `None`.
         learning_rate: Positive float, that of Adam at the start; it falls as half a cosine.
@@ -202,25 +196,15 @@ def train_otjr(
         losses.OptimalJacobian(weight=0.002),
     ]
     warm_up = WeightSchedule("sliced_wasserstein", [0.0, 64.0], [0.0, epochs / 2], unit="epochs")
-    callbacks = [warm_up, *callbacks]
-    return _trained(
-        data, network, attack, terms, epochs, batch_size, learning_rate, callbacks, verbose
-    )
+    fitting = Fitting(data, epochs, batch_size, callbacks, verbose)
+    return _trained(fitting, network, attack, terms, learning_rate, warm_up)
 
 
-def _trained(data, network, attack, terms, epochs, batch_size, learning_rate, callbacks, verbose):
+def _trained(fitting, network, attack, terms, learning_rate, *schedules):
+    data = fitting.data
     classifier = network or plain_classifier(data.x_train.shape[1:], len(data.classes))
     robust = AdversarialModel(classifier, attack, terms)
-    steps = training_steps(data, epochs, batch_size)
-    rate = keras.optimizers.schedules.CosineDecay(learning_rate, steps)
-    robust.compile(keras.optimizers.Adam(rate))
-    grown = RadiusSchedule([1 / 3, 1.0], [0.0, _GROWS * epochs], unit="epochs")
-    robust.fit(
-        data.x_train,
-        data.y_train,
-        batch_size=batch_size,
-        epochs=epochs,
-        callbacks=[grown, *callbacks],
-        verbose=verbose,
-    )
+    robust.compile(keras.optimizers.Adam(fitting.cosine(learning_rate)))
+    grown = RadiusSchedule([1 / 3, 1.0], [0.0, _GROWS * fitting.epochs], unit="epochs")
+    fitting.fit(robust, data.y_train, grown, *schedules)
     return classifier

@@ -4,13 +4,13 @@ import contextlib
 import pathlib
 import tempfile
 import time
-import warnings
 
 import keras
 import numpy as np
 
 from lipot import callbacks as lipot_callbacks
-from lipot import certificates
+from lipot import certificates, notices
+from lipot.math.proportions import in_percent
 from lipot.recipes.arguments import checked
 from lipot.recipes.certified_choices import ARCHITECTURES, LOSSES, Candidate, candidates
 from lipot.recipes.defaults import default_radius
@@ -138,7 +138,7 @@ class _Trial:
         )
 
     def score(self, x, y, eps):
-        """Certified accuracy; of what diverged less than any."""
+        """Certified accuracy; -1, below that of any other, for a network that diverged."""
         finite = [np.all(np.isfinite(weight)) for weight in self.network.get_weights()]
         return certificates.certify(self.network, x, y).accuracy(eps) if all(finite) else -1.0
 
@@ -170,11 +170,10 @@ class _Search:
             choices, lambda rung, choice: self._score(rung, choice, rung_minutes[rung])
         )
         if all(line["score"] <= 0.0 for line in self._journal.lines):
-            warnings.warn(
+            notices.warn(
                 f"None of the {len(choices)} candidates proved anything at eps={self._eps:.3g} in "
                 "its short trial, so that the choice says nothing. Give more minutes, or a smaller "
                 "eps.",
-                stacklevel=4,
             )
         return best
 
@@ -190,7 +189,7 @@ class _Search:
         score = trial.score(*self._held_out, self._eps)
         seconds = time.monotonic() - began
         if self._verbose:
-            shown = f"{100 * score:.2f} % certified" if score >= 0.0 else "diverged"
+            shown = f"{in_percent(score)} % certified" if score >= 0.0 else "diverged"
             print(f"Rung {rung + 1}: {candidate}: {shown}, {seconds:.0f} s", flush=True)
         line = {"rung": rung, "candidate": list(candidate), "score": score, "seconds": seconds}
         self._journal.add(line)
@@ -209,7 +208,7 @@ def _augmentation(shape):
 
 @contextlib.contextmanager
 def _kept(folder):
-    """The folder, or one that is forgotten afterwards."""
+    """The folder as a path, or a temporary one where it is `None`."""
     if folder is not None:
         yield pathlib.Path(folder)
         return

@@ -34,9 +34,13 @@ def attack_range(data):
 
 
 def default_eps(data):
-    """The l-infinity radius to train against: a tenth of the range, or of the spread, of data.
+    """The l-infinity radius to train against where none is given: a tenth of the range of data.
 
-    Of colour images 8/255 of the range, as the field takes it: a tenth hides what is on them.
+    Of colour images it is 8/255 of the range, as the field takes it: a tenth hides what is on
+    them. Of data without a range, such as tables, it is a tenth of their standard deviation.
+
+    Args:
+        data: A `lipot.datasets.Dataset`.
 
     Example:
 
@@ -49,16 +53,3 @@ def default_eps(data):
         colour = data.x_train.ndim == 4 and data.x_train.shape[-1] == 3
         return (8 / 255 if colour else 0.1) * (high - low)
     return 0.1 * float(np.std(data.x_train))
-
-
-def training_steps(data, epochs, batch_size):
-    """How many steps a training has, the last one of each epoch of fewer points.
-
-    Example:
-
-    >>> from lipot import datasets
-    >>> digits = datasets.load("digits")
-    >>> len(digits.x_train), training_steps(digits, epochs=2, batch_size=64)
-    (1437, 46)
-    """
-    return epochs * -(-len(data.x_train) // batch_size)

@@ -5,7 +5,8 @@ import keras
 from lipot import layers, losses
 from lipot.models import builders
 from lipot.recipes.arguments import checked
-from lipot.recipes.defaults import spread, training_steps
+from lipot.recipes.defaults import spread
+from lipot.recipes.fitting import Fitting
 
 
 @builders.checked
@@ -85,24 +86,14 @@ def train_hkr(
     >>> model is network, float(model.loss.alpha)
     (True, 20.0)
     """
-    labels = data.y_train_onehot
     model = network or hkr_network(data.x_train.shape[1:], len(data.classes))
-    steps = training_steps(data, epochs, batch_size)
+    fitting = Fitting(data, epochs, batch_size, callbacks, verbose)
     if min_margin is None:
         min_margin = 0.3 * spread(data.x_train)
     model.compile(
-        keras.optimizers.Adam(
-            keras.optimizers.schedules.CosineDecay(learning_rate, steps, alpha=0.01)
-        ),
+        keras.optimizers.Adam(fitting.cosine(learning_rate, last=0.01)),
         losses.MulticlassHKR(alpha=alpha, min_margin=min_margin),
         metrics=["accuracy"],
     )
-    model.fit(
-        data.x_train,
-        labels,
-        batch_size=batch_size,
-        epochs=epochs,
-        callbacks=list(callbacks),
-        verbose=verbose,
-    )
+    fitting.fit(model, data.y_train_onehot)
     return model

@@ -6,7 +6,8 @@ from lipot import callbacks as schedules
 from lipot import layers, losses
 from lipot.models import builders
 from lipot.recipes.arguments import checked
-from lipot.recipes.defaults import default_eps, training_steps
+from lipot.recipes.defaults import default_eps
+from lipot.recipes.fitting import Fitting
 
 
 @builders.checked
@@ -61,9 +62,7 @@ def train_linf_dist(
         data: A `lipot.datasets.Dataset` with classes.
         epochs: Positive int, passes over the training points.
         batch_size: Positive int, points in one step.
-        eps: Positive float, l-infinity radius to prove; by default a tenth of the range of the
-            data, of colour images 8/255, and of data without a range a tenth of their standard
-            deviation.
+        eps: Positive float, l-infinity radius to prove; that of `default_eps` where it is `None`.
         width: Positive int, units of each hidden layer.
         depth: Positive int, number of layers of distances.
         learning_rate: Positive float, that of Adam at the start; it falls to a thousandth as half a
@@ -82,18 +81,12 @@ def train_linf_dist(
     """
     eps = default_eps(data) if eps is None else eps
     model = linf_distance_network(data.x_train.shape[1:], len(data.classes), width, depth)
-    steps = training_steps(data, epochs, batch_size)
-    rate = keras.optimizers.schedules.CosineDecay(learning_rate, steps, alpha=1e-3)
-    compile_linf_dist(model, eps, rate)
-    fading = schedules.LossParamScheduler("weight", fp=[1.0, 0.0], xp=[0, max(1, 7 * steps // 8)])
-    model.fit(
-        data.x_train,
-        data.y_train_onehot,
-        batch_size=batch_size,
-        epochs=epochs,
-        callbacks=[schedules.DistanceNormScheduler(steps), fading, *callbacks],
-        verbose=verbose,
-    )
+    fitting = Fitting(data, epochs, batch_size, callbacks, verbose)
+    compile_linf_dist(model, eps, fitting.cosine(learning_rate, last=1e-3))
+    faded = max(1, 7 * fitting.steps // 8)
+    fading = schedules.LossParamScheduler("weight", fp=[1.0, 0.0], xp=[0, faded])
+    exponent = schedules.DistanceNormScheduler(fitting.steps)
+    fitting.fit(model, data.y_train_onehot, exponent, fading)
     return model
 
 

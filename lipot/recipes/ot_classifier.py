@@ -5,6 +5,7 @@ import keras
 import lipot.layers
 from lipot import models
 from lipot.recipes.arguments import checked
+from lipot.recipes.fitting import Fitting
 from lipot.recipes.networks import dense_encoder
 
 
@@ -54,12 +55,5 @@ def train_ot_classifier(
     )
     # With momentum the two sides of a min-max run in circles.
     model.compile(keras.optimizers.Adam(learning_rate, beta_1=0.5))
-    model.fit(
-        data.x_train,
-        data.y_train,
-        batch_size=batch_size,
-        epochs=epochs,
-        callbacks=list(callbacks),
-        verbose=verbose,
-    )
+    Fitting(data, epochs, batch_size, callbacks, verbose).fit(model, data.y_train)
     return model.inference_model()

@@ -5,7 +5,7 @@ import numpy as np
 
 from lipot.models import OTAD, transport_resnet
 from lipot.recipes.arguments import checked
-from lipot.recipes.defaults import training_steps
+from lipot.recipes.fitting import Fitting
 
 
 @checked
@@ -50,19 +50,11 @@ def train_otad(
     model = OTAD(backbone, head, neighbors, smoothness, embedding=embedding)
     parts = [keras.Input(shape), *([embedding] if embedding else []), backbone, head]
     network = keras.Sequential(parts)
-    steps = training_steps(data, epochs, batch_size)
-    rate = keras.optimizers.schedules.CosineDecay(learning_rate, steps)
+    fitting = Fitting(data, epochs, batch_size, callbacks, verbose)
     network.compile(
-        keras.optimizers.SGD(rate, momentum=0.9),
+        keras.optimizers.SGD(fitting.cosine(learning_rate), momentum=0.9),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
     )
-    network.fit(
-        data.x_train,
-        data.y_train,
-        batch_size=batch_size,
-        epochs=epochs,
-        callbacks=list(callbacks),
-        verbose=verbose,
-    )
+    fitting.fit(network, data.y_train)
     return model.adapt(data.x_train)

@@ -127,7 +127,7 @@ class Journal:
 
 
 def _replace(file, text):
-    """Writes a text file that is whole whenever it is there."""
+    """Writes a text file in one step, so that a kill leaves the old one or the new one."""
     draft = file.with_name(f"{file.name}.draft")
     draft.write_text(text)
     os.replace(draft, file)

@@ -278,12 +278,17 @@ def test_arguments_in_another_order_and_too_few_labels_are_named():
 
 
 def test_a_radius_of_pixels_on_data_in_the_unit_cube_is_questioned():
-    with pytest.warns(UserWarning, match="eps=8 is more than all of that") as warned:
-        PGD(eps=8)
-    assert warned[0].filename == __file__
+    for attack in (PGD, FGSM, TRADESPGD, AutoAttack):
+        with pytest.warns(UserWarning, match="eps=8 is more than all of that") as warned:
+            attack(eps=8)
+        assert warned[0].filename == __file__
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         PGD(eps=8, clip_max=255.0)
         PGD(eps=8, norm=2)
         PGD(eps=8, clip_min=None, clip_max=None)
         PGD(eps=1.0)
+        PGD(eps=8 / 255, clip_max=255.0)
+    # What measures would find such a radius harmless.
+    with pytest.warns(UserWarning, match="less than 0.001 of that; 8/255 of it would be 8"):
+        AutoAttack(eps=8 / 255, clip_max=255.0)

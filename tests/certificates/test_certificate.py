@@ -228,7 +228,7 @@ def test_weights_that_are_not_finite_are_named():
     model = linear_model([[1.0, np.nan], [0.0, 0.0]])
     with pytest.raises(ValueError, match="Expected finite weights.*kernel"):
         lipot.certify(model, np.ones((1, 2)))
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="Expected finite weights.*kernel"):
         lipot.lipschitz_constant(model)
 
 

@@ -27,6 +27,19 @@ def test_models_and_reports(tmp_path):
     assert joined.table()["model"].tolist() == together.table()["model"].tolist()
 
 
+class InOneBatch(keras.utils.PyDataset):
+    def __len__(self):
+        return 1
+
+    def __getitem__(self, _):
+        return X, Y
+
+
+def test_a_data_set_brings_the_labels_of_all_models():
+    together = lipot.compare([network(), network()], InOneBatch(), **SETTINGS, **QUIET)
+    assert [list(found.labels) for found in together.evaluations] == [Y.tolist()] * 2
+
+
 def test_names_of_reports_are_told_apart_within_a_norm():
     model = network()
     first, third = (

@@ -247,7 +247,7 @@ def test_a_model_without_gradients_is_refused():
 
 def test_tiny_radii_on_pixels_are_questioned():
     model = linear(np.eye(4, 2), [0, 0], keras.layers.Rescaling(1 / 255))
-    with pytest.warns(UserWarning, match="radii are in units of the points"):
+    with pytest.warns(UserWarning, match="255: eps=0.0313725 is less than 0.001 of that"):
         lipot.evaluate(model, 255 * X, Y, "inf", 8 / 255, ["fgsm"], **PIXELS)
 
 

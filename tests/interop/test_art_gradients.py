@@ -197,7 +197,7 @@ def test_declared_probabilities_become_logarithms():
 def test_a_keras_loss_reads_the_outputs_of_the_model():
     model = keras.Sequential([keras.Input((6,)), keras.layers.Dense(1, "sigmoid")])
     loss = keras.losses.BinaryCrossentropy()
-    with pytest.warns(UserWarning):
+    with pytest.warns(UserWarning, match="ends in probabilities"):
         estimator = classifier(model, loss=loss)
     x = np.random.default_rng(0).normal(size=(5, 6)).astype("float32")
     y = np.array([0, 1, 1, 0, 1])

@@ -96,7 +96,7 @@ def test_other_files_and_unbuilt_models_are_refused(tmp_path):
     for name in ("text.h5", "other.h5"):
         with pytest.raises(ValueError, match="Expected a .keras or .h5 file"):
             deel_lip.load_weights(dense(), tmp_path / name)
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileNotFoundError, match="missing.h5"):
         deel_lip.load_weights(dense(), tmp_path / "missing.h5")
     with pytest.raises(ValueError, match="`model`. Expected a built model"):
         deel_lip.load_weights(keras.Sequential([layers.SpectralDense(2)]), DATA / "dense.h5")

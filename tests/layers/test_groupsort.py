@@ -30,14 +30,6 @@ def test_the_shortcuts_are_groupsort():
     np.testing.assert_array_equal(FullSort()(x), GroupSort(6)(x))
 
 
-@pytest.mark.parametrize("n", [2, 3, None])
-def test_channels_first_is_channels_last_transposed(n):
-    x = _random(3, 6, 4, 5)
-    first = GroupSort(n, data_format="channels_first")(x)
-    last = GroupSort(n)(np.moveaxis(x, 1, -1))
-    np.testing.assert_array_equal(np.moveaxis(np.asarray(first), 1, -1), last)
-
-
 @pytest.mark.parametrize("layer_class, n", [(GroupSort, 2), (GroupSort, 3), (GroupSort, None)])
 @pytest.mark.parametrize("k_coef_lip", [1.0, 0.7])
 def test_no_attack_beats_the_bound(layer_class, n, k_coef_lip):

@@ -67,16 +67,6 @@ def test_half_precision_keeps_the_bound():
     check_half_precision(_with_angles([0.3, 2.0, 4.0], k_coef_lip=0.3), (6,))
 
 
-def test_channels_first_is_channels_last_transposed():
-    x, theta = _random(3, 6, 4, 5), [0.3, 2.0, 4.0]
-    last = _with_angles(theta)
-    first = Householder(data_format="channels_first")
-    first.build(x.shape)
-    first.theta.assign(theta)
-    expected = _numpy(last(np.moveaxis(x, 1, -1)))
-    np.testing.assert_allclose(np.moveaxis(_numpy(first(x)), 1, -1), expected, atol=1e-6)
-
-
 @pytest.mark.parametrize("theta_initializer", [None, "random_normal"])
 def test_round_trips(theta_initializer, tmp_path):
     layer = Householder(k_coef_lip=0.5, theta_initializer=theta_initializer)

@@ -17,13 +17,6 @@ def test_values_by_hand():
     np.testing.assert_array_equal(MaxMin(k_coef_lip=3.0)(x), [[3, 0, 0, 0, 6, 0]])
 
 
-def test_channels_first_is_channels_last_transposed():
-    x = _random(3, 6, 4, 5)
-    first = MaxMin(data_format="channels_first")(x)
-    last = MaxMin()(np.moveaxis(x, 1, -1))
-    np.testing.assert_array_equal(np.moveaxis(np.asarray(first), 1, -1), last)
-
-
 def test_the_norm_is_kept():
     x = _random(20, 9)
     np.testing.assert_allclose(

@@ -81,14 +81,6 @@ def test_the_bound_holds_for_every_size_of_one_layer():
             np.testing.assert_allclose(ratio, full / size, rtol=1e-6)
 
 
-def test_channels_first_is_channels_last_transposed():
-    x = _random(3, 2, 6, 5)
-    for make in (ScaledAveragePooling2D, ScaledGlobalAveragePooling2D):
-        first = np.asarray(make(data_format="channels_first")(x))
-        last = make()(np.moveaxis(x, 1, -1))
-        np.testing.assert_allclose(np.moveaxis(first, 1, -1), last, rtol=1e-6)
-
-
 def test_half_precision_keeps_the_bound():
     check_half_precision(_built(ScaledAveragePooling2D(3), (7, 6, 2)), (7, 6, 2))
     check_half_precision(_built(ScaledGlobalAveragePooling2D(), (7, 6, 2)), (7, 6, 2))

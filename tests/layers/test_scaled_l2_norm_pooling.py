@@ -156,14 +156,6 @@ def test_training_survives_blank_images():
     assert all(np.all(np.isfinite(w)) for w in model.get_weights())
 
 
-def test_channels_first_is_channels_last_transposed():
-    x = _random(3, 2, 6, 5)
-    for make in (ScaledL2NormPooling2D, ScaledGlobalL2NormPooling2D):
-        first = np.asarray(make(data_format="channels_first")(x))
-        last = make()(np.moveaxis(x, 1, -1))
-        np.testing.assert_allclose(np.moveaxis(first, 1, -1), last, rtol=1e-5)
-
-
 def test_half_precision_keeps_the_bound():
     check_half_precision(_built(ScaledL2NormPooling2D(3), (7, 6, 2)), (7, 6, 2))
     check_half_precision(_built(ScaledGlobalL2NormPooling2D(), (7, 6, 2)), (7, 6, 2))

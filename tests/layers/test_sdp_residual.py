@@ -7,7 +7,7 @@ import pytest
 import lipot
 from lipot.layers import SDPResidualConv2D, SDPResidualDense
 from lipot.math import sdp
-from tests.helpers import apply_kernel, check_layer, convolves_channels_first, to_numpy
+from tests.helpers import apply_kernel, check_layer, to_numpy
 from tests.lipschitz import ROUNDING, check_bound, jacobians, nasty_points
 
 
@@ -137,19 +137,6 @@ def test_a_network_of_blocks_trains_certifies_and_exports():
     plain = lipot.to_keras(model)
     np.testing.assert_allclose(plain.predict(x, verbose=0), model.predict(x, verbose=0), atol=1e-5)
     assert "lipot" not in plain.to_json()
-
-
-@pytest.mark.skipif(
-    not convolves_channels_first(), reason="The framework has none with the channels first here."
-)
-def test_channels_first_is_channels_last_transposed():
-    last = built(SDPResidualConv2D(5, 3, padding="circular"), (4, 5, 2))
-    first = SDPResidualConv2D(5, 3, padding="circular", data_format="channels_first")
-    first.build((None, 2, 4, 5))
-    first.set_weights(last.get_weights())
-    x = sample(3, 4, 5, 2)
-    moved = to_numpy(first(np.moveaxis(x, -1, 1)))
-    np.testing.assert_allclose(np.moveaxis(moved, 1, -1), to_numpy(last(x)), atol=1e-5)
 
 
 def test_half_precision_keeps_the_bound():

@@ -8,7 +8,7 @@ from scipy.linalg import expm
 import lipot
 from lipot.layers import GroupSort2, SkewOrthogonalConv2D
 from lipot.math import skew
-from tests.helpers import apply_kernel, check_layer, convolves_channels_first, to_numpy
+from tests.helpers import apply_kernel, check_layer, to_numpy
 from tests.lipschitz import check_bound, jacobians
 
 
@@ -147,20 +147,6 @@ def test_certificates_and_exports():
     plain = lipot.to_keras(model)
     np.testing.assert_allclose(plain.predict(x, verbose=0), model.predict(x, verbose=0), atol=1e-5)
     assert "lipot" not in plain.to_json()
-
-
-@pytest.mark.skipif(
-    not convolves_channels_first(), reason="The framework has none with the channels first here."
-)
-def test_channels_first_is_channels_last_transposed():
-    arguments = {"filters": 5, "kernel_size": 3, "strides": 2, "padding": "circular"}
-    last = built(SkewOrthogonalConv2D(**arguments), (4, 6, 1))
-    first = SkewOrthogonalConv2D(**arguments, data_format="channels_first")
-    first.build((None, 1, 4, 6))
-    first.set_weights(last.get_weights())
-    x = sample(3, 4, 6, 1)
-    moved = to_numpy(first(np.moveaxis(x, -1, 1)))
-    np.testing.assert_allclose(np.moveaxis(moved, 1, -1), to_numpy(last(x)), atol=1e-5)
 
 
 def test_round_trips(tmp_path):

@@ -42,23 +42,12 @@ def test_gives_all_points_where_there_are_too_few():
     np.testing.assert_array_equal(np.asarray(found.distances), [[0.0, 2.0], [0.0, 2.0]])
 
 
-@pytest.mark.parametrize("block", [3, 64, 499])
-def test_points_in_blocks_give_what_all_at_once_give(block, monkeypatch):
+@pytest.mark.parametrize(
+    ("parts", "block"), [(1, 3), (1, 64), (1, 499), (2, 1000), (4, 64), (250, 1000)]
+)
+def test_points_in_parts_and_blocks_give_what_all_at_once_give(parts, block, monkeypatch):
     rng = np.random.default_rng(1)
     # Whole numbers: no rounding, and many equal distances, whose order is that of the points.
-    points = rng.integers(0, 4, size=(500, 6)).astype("float32")
-    queries = rng.integers(0, 4, size=(30, 6)).astype("float32")
-    arrays = *map(ops.convert_to_tensor, (queries, points, np.sum(points**2, axis=1))), 7
-    expected = nearest_neighbors(*arrays)
-    monkeypatch.setattr(neighbors, "_BLOCK", block)
-    found = nearest_neighbors(*arrays)
-    for ours, theirs in zip(found, expected):
-        np.testing.assert_array_equal(np.asarray(ours), np.asarray(theirs))
-
-
-@pytest.mark.parametrize(("parts", "block"), [(2, 1000), (4, 64), (250, 1000)])
-def test_points_in_parts_give_what_all_at_once_give(parts, block, monkeypatch):
-    rng = np.random.default_rng(1)
     points = rng.integers(0, 4, size=(500, 6)).astype("float32")
     queries = rng.integers(0, 4, size=(30, 6)).astype("float32")
     arrays = *map(ops.convert_to_tensor, (queries, points, np.sum(points**2, axis=1))), 7
@@ -67,8 +56,12 @@ def test_points_in_parts_give_what_all_at_once_give(parts, block, monkeypatch):
     found = nearest_neighbors(*arrays, parts)
     for ours, theirs in zip(found, expected):
         np.testing.assert_array_equal(np.asarray(ours), np.asarray(theirs))
+
+
+def test_parts_that_do_not_divide_the_points_are_refused():
+    points = ops.ones((500, 6))
     with pytest.raises(ValueError, match="argument `parts`. Expected a divisor of 500"):
-        nearest_neighbors(*arrays, 3)
+        nearest_neighbors(points, points, 6.0 * ops.ones((500,)), 7, 3)
 
 
 @pytest.mark.slow

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from lipot.math.proportions import at_least, confidence_interval, in_words
+from lipot.math.proportions import at_least, confidence_interval, in_percent, in_words
 
 
 @pytest.mark.parametrize(
@@ -30,6 +30,17 @@ def test_all_and_half_of_the_points_in_words():
     # 0.025 ** (1 / 50), and ends of one half that mirror each other.
     assert in_words(1.0, 50) == ("100.00 %", "[92.89, 100.00]")
     assert in_words(0.5, 2) == ("50.00 %", "[1.26, 98.74]")
+
+
+@pytest.mark.parametrize("decimals", [0, 1, 2])
+@pytest.mark.parametrize("total", [25_000, 10**9])
+def test_nothing_and_everything_are_shown_where_they_are_meant(total, decimals):
+    shown = [float(in_percent(count / total, decimals)) for count in (0, 1, total - 1, total)]
+    assert shown[0] == 0.0 < shown[1] and shown[2] < 100.0 == shown[3]
+
+
+def test_an_interval_of_all_but_one_point_ends_below_all():
+    assert in_words(24_999 / 25_000, 25_000) == ("99.996 %", "[99.98, 99.9999]")
 
 
 @pytest.mark.parametrize("share", [0.03, 0.5, 0.98])

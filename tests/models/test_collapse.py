@@ -180,7 +180,7 @@ def test_dead_features_are_counted_and_named():
     norm = np.linalg.norm(features, axis=1).mean()
     assert history["feature_norm"] == [pytest.approx(norm, rel=1e-4)]
     hidden.set_weights([np.zeros((5, 10)), np.full(10, 0.5)])
-    with pytest.warns(UserWarning, match="100% of the features are the same"):
+    with pytest.warns(UserWarning, match="100 % of the features are the same"):
         robust.fit(X, Y, verbose=0, callbacks=[FeatureMonitor(X, layer="hidden")])
     subclassed = type("Own", (keras.Model,), {"call": lambda self, x: x})()
     subclassed.compile("sgd", "mse")

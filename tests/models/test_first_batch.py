@@ -220,7 +220,7 @@ def test_an_adversarial_loss_of_probabilities_is_refused():
     losses.AdversarialLoss(keras.losses.SparseCategoricalCrossentropy(from_logits=True))
 
 
-def test_augmentation_inside_the_classifier_is_told(digits):
+def test_augmentation_inside_the_classifier_is_told():
     inside = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.RandomFlip(), classifier()])
     with pytest.warns(UserWarning, match="random_flip.*Augment in the data set"):
         AdversarialModel(inside, None, [losses.TRADES()])

@@ -106,6 +106,6 @@ def test_training_killed_by_signal_9_ends_as_if_it_had_not_been(tmp_path):
 
 
 @pytest.mark.slow
-def test_two_replicas_train_like_one_device(tmp_path):
+def test_two_replicas_train_like_one_device():
     pytest.importorskip("tensorflow")
     assert "equal" in finish(start(REPLICAS))

@@ -287,7 +287,7 @@ def test_bad_arguments_are_named(create, name):
         create()
 
 
-def test_random_noise_is_drawn_at_inference(tmp_path):
+def test_random_noise_is_drawn_at_inference():
     layer = models.RandomNoise(0.5, seed=0)
     x = np.zeros((2000, 2), "float32")
     first, second = (np.array(layer(x, training=False)) for _ in range(2))
@@ -306,7 +306,7 @@ def test_self_ensemble_averages_probabilities():
     check_serializable(ensemble)
 
 
-def test_random_self_ensemble_keeps_the_network_and_adds_noise(digits):
+def test_random_self_ensemble_keeps_the_network_and_adds_noise():
     plain = models.carlini_wagner((16, 16, 1))
     noisy = models.random_self_ensemble(plain)
     assert noisy.count_params() == plain.count_params()

@@ -124,7 +124,7 @@ def test_a_model_without_a_network_of_its_own_needs_a_surrogate():
         StraightThrough(keras.layers.Flatten())
 
 
-def test_the_twin_has_the_dtype(x):
+def test_the_twin_has_the_dtype():
     model = Purified(MedianFilter(3), small_classifier(), dtype="float64")
     assert model.with_backward("exact").dtype == "float64"
 

@@ -33,53 +33,59 @@ BATCH = 256
 
 def art_attack(name, model, eps, settings):
     """One attack of the suite as ART has it, in l2."""
-    target = arts_estimator(model)
-    if name == "autoattack":
-        return _auto_attack(target, eps, **settings)
-    if name == "square":
-        return evasion.SquareAttack(
-            target, norm=2, eps=eps, max_iter=settings["queries"], batch_size=BATCH, verbose=False
-        )
-    if name == "mim":
-        # ART's TensorFlow version of projected gradient has no momentum.
-        steps = settings["steps"]
-        return ProjectedGradientDescentNumpy(
-            target,
-            norm=2,
-            eps=eps,
-            eps_step=2.5 * eps / steps,
-            decay=1.0,
-            max_iter=steps,
-            batch_size=BATCH,
-            verbose=False,
-        )
     if name == "simba":
-        softmax = keras.Sequential([model, keras.layers.Softmax()])
-        softmax.build((None, *model.input_shape[1:]))
-        return evasion.SimBA(
-            arts_estimator(softmax),
-            attack="px",
-            max_iter=settings["steps"],
-            epsilon=settings["step_size"],
-            verbose=False,
-        )
-    if name == "hopskipjump":
-        return evasion.HopSkipJump(
-            target,
-            norm=2,
-            max_iter=settings["steps"],
-            max_eval=settings["queries"],
-            init_eval=min(100, settings["queries"]),
-            batch_size=BATCH,
-            verbose=False,
-        )
-    if name == "pgd":
-        # lipot's goes on with the margin, a loss that ART's estimator has not.
-        attack = pgd.ascent(target, 2, eps, settings["steps"])
-    else:
-        attack = ATTACKS[name].build(target, 2, eps, **settings)
+        # ART's asks for probabilities.
+        model = keras.Sequential([model, keras.layers.Softmax()])
+        model.build((None, *model.input_shape[1:]))
+    target = arts_estimator(model)
+    if name in _OF_ART:
+        return _OF_ART[name](target, eps, **settings)
+    attack = ATTACKS[name].build(target, 2, eps, **settings)
     attack.set_params(batch_size=BATCH)
     return attack
+
+
+def _pgd(target, eps, *, steps, losses):
+    # lipot's goes on with the margin, a loss that ART's estimator has not.
+    attack = pgd.ascent(target, 2, eps, steps)
+    attack.set_params(batch_size=BATCH)
+    return attack
+
+
+def _square(target, eps, *, queries):
+    return evasion.SquareAttack(
+        target, norm=2, eps=eps, max_iter=queries, batch_size=BATCH, verbose=False
+    )
+
+
+def _mim(target, eps, *, steps):
+    # ART's TensorFlow version of projected gradient has no momentum.
+    return ProjectedGradientDescentNumpy(
+        target,
+        norm=2,
+        eps=eps,
+        eps_step=2.5 * eps / steps,
+        decay=1.0,
+        max_iter=steps,
+        batch_size=BATCH,
+        verbose=False,
+    )
+
+
+def _simba(target, eps, *, steps, step_size):
+    return evasion.SimBA(target, attack="px", max_iter=steps, epsilon=step_size, verbose=False)
+
+
+def _hop_skip_jump(target, eps, *, steps, queries):
+    return evasion.HopSkipJump(
+        target,
+        norm=2,
+        max_iter=steps,
+        max_eval=queries,
+        init_eval=min(100, queries),
+        batch_size=BATCH,
+        verbose=False,
+    )
 
 
 def _auto_attack(target, eps, *, steps, queries):
@@ -111,6 +117,16 @@ def _auto_attack(target, eps, *, steps, queries):
         attacks=gradient_attacks + others,
         batch_size=BATCH,
     )
+
+
+_OF_ART = {
+    "autoattack": _auto_attack,
+    "hopskipjump": _hop_skip_jump,
+    "mim": _mim,
+    "pgd": _pgd,
+    "simba": _simba,
+    "square": _square,
+}
 
 
 def one_by_one(model, x, y, eps, seed, attacks):

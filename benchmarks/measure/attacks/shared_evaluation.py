@@ -12,6 +12,7 @@ two processors of a machine may be one core. Needs `pip install 'lipot[ray]'`.
 """
 
 import argparse
+import contextlib
 import os
 import pathlib
 import resource
@@ -135,15 +136,14 @@ def workers_of(parent):
     """Processes of Ray that hold a model, below a process."""
     above, named = {}, []
     for entry in pathlib.Path("/proc").iterdir():
-        try:
-            if entry.name.isdigit():
-                above[int(entry.name)] = int(
-                    (entry / "stat").read_text().rpartition(")")[2].split()[1]
-                )
-                if (entry / "cmdline").read_bytes().startswith(b"ray::_Worker"):
-                    named.append(int(entry.name))
-        except OSError:
+        if not entry.name.isdigit():
             continue
+        # A process may end while it is looked at.
+        with contextlib.suppress(OSError):
+            stat = (entry / "stat").read_text().rpartition(")")[2].split()
+            above[int(entry.name)] = int(stat[1])
+            if (entry / "cmdline").read_bytes().startswith(b"ray::_Worker"):
+                named.append(int(entry.name))
     return [process for process in named if parent in ancestors(process, above)]
 
 

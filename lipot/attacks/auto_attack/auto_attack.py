@@ -14,7 +14,7 @@ from lipot.attacks.auto_attack.progress import Progress
 from lipot.attacks.auto_attack.sequence import Search, run_in_turn
 from lipot.attacks.auto_attack.square import SquareInf, SquareL2
 from lipot.attacks.auto_attack.victim import OUTPUTS, Victim, check_logits
-from lipot.attacks.ball import Ball, check_ball
+from lipot.attacks.ball import LEAST_MEASURED, Ball, check_ball, warn_about_units
 from lipot.math.divergences import crossentropy
 from lipot.math.logits_ratio import difference_logits_ratio, targeted_logits_ratio
 from lipot.progress import Bar, Silence
@@ -168,6 +168,7 @@ class AutoAttack:
     ):
         self.eps = checks.positive_float("eps", eps)
         self.norm, self.clip_min, self.clip_max = check_ball(norm, clip_min, clip_max)
+        warn_about_units(self.eps, *self._ball, LEAST_MEASURED)
         self.steps = checks.positive_int("steps", steps)
         self.queries = checks.positive_int("queries", queries)
         self.restarts = checks.positive_int("restarts", restarts)

@@ -20,11 +20,11 @@ class CodeAttack(EvasionAttack):
     Args:
         estimator: ART classifier of the model under attack, which gives the range of the inputs.
         metric: Keras model psi from inputs to codes.
-        eps: l2 radius.
-        eps_step: Length of a step.
-        max_iter: Number of steps.
+        eps: Positive float, l2 radius.
+        eps_step: Positive float, length of a step.
+        max_iter: Positive int, number of steps.
         seed: Seed of the random start.
-        batch_size: Inputs attacked at once.
+        batch_size: Positive int, inputs attacked at once.
 
     Reference:
         Gai, Wang and Zhang, "OTAD", section V.E, "DML attack".
@@ -92,8 +92,11 @@ class CodeAttack(EvasionAttack):
         return moved.astype("float32")
 
     def _check_params(self):
-        for name in ("eps", "eps_step", "max_iter"):
+        for name in ("eps", "eps_step"):
             checks.positive_float(name, getattr(self, name))
+        for name in ("max_iter", "batch_size"):
+            checks.positive_int(name, getattr(self, name))
+        checks.seed("seed", self.seed)
 
 
 def _distance_and_gradient(codes, moved, x):

@@ -25,10 +25,10 @@ class NGOptCarlini(EvasionAttack):
 
     Args:
         estimator: ART classifier, as from `lipot.interop.art.classifier`.
-        sigma: Standard deviation of the mutations.
-        budget: Queries for each input.
-        constant: c, the weight of the misclassification.
-        confidence: kappa, the margin to misclassify by.
+        sigma: Positive float, standard deviation of the mutations.
+        budget: Positive int, queries for each input.
+        constant: Positive float c, the weight of the misclassification.
+        confidence: Non-negative float kappa, the margin to misclassify by.
         seed: Seed of the optimizers.
 
     Reference:
@@ -112,8 +112,11 @@ class NGOptCarlini(EvasionAttack):
         return np.clip(x, *self.estimator.clip_values).astype("float32")
 
     def _check_params(self):
-        for name in ("sigma", "budget", "constant"):
+        for name in ("sigma", "constant"):
             checks.positive_float(name, getattr(self, name))
+        checks.nonnegative_float("confidence", self.confidence)
+        checks.positive_int("budget", self.budget)
+        checks.seed("seed", self.seed)
 
 
 def _build(target, norm, eps, *, budget, sigma):

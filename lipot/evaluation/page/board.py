@@ -2,8 +2,7 @@
 
 from typing import NamedTuple
 
-from lipot.evaluation.page.prose import headline_eps, percent, standing
-from lipot.math.norms import norm_name
+from lipot.evaluation.page.prose import ball, headline_eps, percent, percents, standing
 
 # What is known of a model besides its accuracies, in this order; other notes come after.
 _FIRST = ("architecture", "parameters", "training")
@@ -72,7 +71,7 @@ def _board(norm, eps, members):
         for own, (anchor, evaluation) in zip(orders, ranked)
     )
     columns = ("clean", "robust", "proven", "checks", *facts)
-    return Board(f"{eps:g} in {norm_name(norm)}", columns, tuple(rows))
+    return Board(ball(eps, norm), columns, tuple(rows))
 
 
 def _order(evaluation, eps):
@@ -109,8 +108,7 @@ def share_cell(evaluation, share):
     """The `Cell` of an accuracy: itself, and below it its interval."""
     if share is None:
         return Cell("–", "", "-1")
-    low, high = evaluation.interval(share)
-    return Cell(percent(share), f"{100 * low:.1f} – {100 * high:.1f}", f"{share:.6f}")
+    return Cell(percent(share), percents(evaluation.interval(share)), f"{share:.6f}")
 
 
 def _fact(text):

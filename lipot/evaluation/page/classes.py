@@ -7,6 +7,7 @@ from lipot.evaluation.page.section import Drawing, Section
 from lipot.evaluation.page.svg import WIDE, drawing
 from lipot.evaluation.record.palette import ACCENT, FAINT, INK
 from lipot.evaluation.record.per_class import PerClass, per_class
+from lipot.math.norms import radius_name
 
 _MOST_CLASSES = 20
 
@@ -15,7 +16,7 @@ def section(evaluation, prefix):
     """Returns the `Section` of an `Evaluation`; `prefix` starts every id."""
     eps = headline_eps(evaluation)
     shown = per_class(evaluation, eps)
-    text = f"Bars: what stands under every attack of {eps:g}. "
+    text = f"Bars: what stands under every attack of {radius_name(eps)}. "
     if shown.certified is not None:
         text += "Narrow bars: what is proven to stand. "
     text += "Strokes: what is right without an attack."

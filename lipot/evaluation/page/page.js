@@ -17,7 +17,6 @@ for (const figure of document.querySelectorAll("figure[data-curves]")) {
   const svg = figure.querySelector("svg"), said = figure.querySelector(".readout");
   const [left, top, right, bottom] = svg.dataset.axes.split(" ").map(Number);
   const size = svg.viewBox.baseVal, line = document.createElementNS(svg.namespaceURI, "line");
-  const percent = (share) => `${(100 * share).toFixed(1)} %`;
   let at = 0;
   const draw = (eps) => {
     at = Math.min(Math.max(eps, 0), reach);
@@ -25,13 +24,13 @@ for (const figure of document.querySelectorAll("figure[data-curves]")) {
     for (const [name, value] of [["x1", x], ["x2", x], ["y1", size.height * top], ["y2", size.height * bottom],
       ["stroke", "currentColor"], ["stroke-width", 0.8]]) line.setAttribute(name, value);
     svg.append(line);
-    const rows = models.map(({sign, color, name, eps, held, proven}) => {
+    const rows = models.map(({sign, color, name, eps, attacks, held, proven}) => {
       const place = eps.findLastIndex((radius) => radius <= at + 1e-12 * reach);
       const row = document.createElement("li"), mark = document.createElement("span");
       mark.style.color = color, mark.className = "sign", mark.textContent = sign;
-      const stands = `${percent(held[place])} ${eps[place] ? `under attack of ${eps[place]}` : "without attack"}`;
+      const stands = `${held[place]} ${attacks[place]}`;
       // Between two radii of the list the larger one counts: what is proven there is proven here.
-      const sure = proven ? `, ${percent(proven[Math.ceil(at / reach * (proven.length - 1) - 1e-9)])} proven` : "";
+      const sure = proven ? `, ${proven[Math.ceil(at / reach * (proven.length - 1) - 1e-9)]} proven` : "";
       row.append(mark, `${name}: ${stands}${sure}`);
       return row;
     });

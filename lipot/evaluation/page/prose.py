@@ -1,6 +1,7 @@
 """The sentences of the page: what the numbers say, in plain words."""
 
-from lipot.math.norms import norm_name
+from lipot.math.norms import norm_name, radius_name
+from lipot.math.proportions import in_percent
 
 
 def verdict(evaluation):
@@ -15,7 +16,7 @@ def verdict(evaluation):
     eps = headline_eps(evaluation)
     sentence = (
         f"{evaluation.name} gets {percent(evaluation.clean_accuracy)} of {len(evaluation)} points "
-        f"right. When an attacker may move each input by {eps:g} in {norm_name(evaluation.norm)}, "
+        f"right. When an attacker may move each input by {ball(eps, evaluation.norm)}, "
         f"{percent(evaluation.robust_accuracy(eps))} stay right under "
         f"{attacks_in_words(evaluation)}"
     )
@@ -27,7 +28,7 @@ def verdict(evaluation):
 
 
 def standing(evaluation):
-    """How far the accuracy under attack may be trusted: the page's class of that sentence."""
+    """How far the accuracy under attack may be trusted: the CSS class of what `trust` says."""
     results = {verdict.passed for verdict in evaluation.sanity}
     if False in results or evaluation.misses_randomness:
         return "suspicious"
@@ -74,6 +75,28 @@ def headline_eps(evaluation):
     return evaluation.eps[len(evaluation.eps) // 2]
 
 
+def ball(eps, norm):
+    """A radius and its norm in words.
+
+    Example:
+
+    >>> ball(8 / 255, "inf")
+    '8/255 in l-infinity'
+    """
+    return f"{radius_name(eps)} in {norm_name(norm)}"
+
+
+def attack_of(eps):
+    """An attack of a radius in words.
+
+    Example:
+
+    >>> attack_of(8 / 255)
+    'under attack of 8/255'
+    """
+    return f"under attack of {radius_name(eps)}"
+
+
 def attacks_in_words(evaluation):
     """Names the attacks where they are few, counts them where they are many.
 
@@ -108,10 +131,21 @@ def percent(share):
 
     Example:
 
-    >>> percent(0.1234)
-    '12.3 %'
+    >>> percent(0.1234), percent(0.9999)
+    ('12.3 %', '99.99 %')
     """
-    return f"{100 * share:.1f} %"
+    return f"{in_percent(share, 1)} %"
+
+
+def percents(interval):
+    """The ends of an `Interval` as percentages.
+
+    Example:
+
+    >>> percents((0.1234, 0.5))
+    '12.3 – 50.0'
+    """
+    return " – ".join(in_percent(end, 1) for end in interval)
 
 
 def describe_curve(evaluation):
@@ -120,5 +154,5 @@ def describe_curve(evaluation):
     for eps in evaluation.eps:
         proven = evaluation.certified_accuracy(eps)
         more = "" if proven is None else f", {percent(proven)} proven"
-        points.append(f"{percent(evaluation.robust_accuracy(eps))} at {eps:g}{more}")
+        points.append(f"{percent(evaluation.robust_accuracy(eps))} at {radius_name(eps)}{more}")
     return f"{evaluation.name}: {'; '.join(points)}."

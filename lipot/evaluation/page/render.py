@@ -187,7 +187,7 @@ def _range(evaluation):
 
 def _cards(evaluation):
     eps = prose.headline_eps(evaluation)
-    reach = f"{eps:g} in {norm_name(evaluation.norm)}"
+    reach = prose.ball(eps, evaluation.norm)
     accuracies = (
         ("clean", evaluation.clean_accuracy, "right without an attack"),
         ("robust", evaluation.robust_accuracy(eps), f"no attack of {reach} broke; at most this"),
@@ -199,8 +199,7 @@ def _cards(evaluation):
 def _card(evaluation, title, share, note):
     if share is None:
         return _Card(title, "–", "", "no certificate of this model")
-    low, high = evaluation.interval(share)
-    interval = f"95 % interval {100 * low:.1f} – {100 * high:.1f}"
+    interval = f"95 % interval {prose.percents(evaluation.interval(share))}"
     return _Card(title, prose.percent(share), interval, note)
 
 
@@ -235,7 +234,7 @@ def _curves(evaluations):
 
 
 def _readable(evaluations, key):
-    """The values behind curves as JSON, for the script."""
+    """What the script reads off curves, as JSON: radii, and the words for what holds there."""
     reach = max(evaluation.eps[-1] for evaluation in evaluations)
     models = []
     for evaluation, (color, sign, name) in zip(evaluations, key):
@@ -248,8 +247,9 @@ def _readable(evaluations, key):
                 "color": color,
                 "name": name,
                 "eps": [0, *evaluation.eps],
-                "held": [round(share, 4) for share in held],
-                "proven": None if None in proven else [round(share, 4) for share in proven],
+                "attacks": ["without attack", *map(prose.attack_of, evaluation.eps)],
+                "held": list(map(prose.percent, held)),
+                "proven": None if None in proven else list(map(prose.percent, proven)),
             }
         )
     norm = norm_name(evaluations[0].norm)
@@ -270,7 +270,7 @@ def _table(evaluations):
             rows.append(
                 (
                     Cell(evaluation.name, "", evaluation.name),
-                    Cell(f"{eps:g} in {norm_name(evaluation.norm)}", "", f"{eps:.9f}"),
+                    Cell(prose.ball(eps, evaluation.norm), "", f"{eps:.9f}"),
                     *(share_cell(evaluation, share) for share in shares),
                     Cell(first, "", f"{sum(broken.values())}"),
                 )

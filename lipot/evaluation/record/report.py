@@ -139,7 +139,7 @@ class RobustnessReport:
 
 
 def _in_words(source: str | pathlib.Path, content: bytes) -> str:
-    """What a source is that is no report."""
+    """A source that is no report, in words for an error."""
     if isinstance(source, str) and content == source.encode():
         return f"{source[:60]!r}"
     return f"the file {source}, {len(content)} bytes of something else"

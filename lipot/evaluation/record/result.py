@@ -8,8 +8,8 @@ import numpy as np
 from lipot.attacks.auto_attack import STANDS
 from lipot.certificates import holds_within
 from lipot.evaluation.record.view import View
-from lipot.math.norms import norm_name
-from lipot.math.proportions import Interval, share_interval
+from lipot.math.norms import norm_name, radius_name
+from lipot.math.proportions import Interval, in_percent, share_interval
 
 
 class Verdict(NamedTuple):
@@ -191,10 +191,13 @@ class Evaluation:
         return cls(**fields)
 
     def __repr__(self) -> str:
-        robust = ", ".join(f"{self.robust_accuracy(eps):.1%} at {eps:g}" for eps in self.eps)
+        robust = ", ".join(
+            f"{in_percent(self.robust_accuracy(eps), 1)} % at {radius_name(eps)}"
+            for eps in self.eps
+        )
         return (
             f"<Evaluation of {self.name!r} on {len(self)} points, norm {self.norm}: "
-            f"clean {self.clean_accuracy:.1%}, robust {robust}>"
+            f"clean {in_percent(self.clean_accuracy, 1)} %, robust {robust}>"
         )
 
     def _at(self, eps: float) -> np.ndarray:

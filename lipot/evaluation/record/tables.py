@@ -9,6 +9,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from lipot import checks
+from lipot.math.norms import radius_name
+from lipot.math.proportions import in_percent
 
 FORMATS = ("pandas", "terminal", "markdown", "latex")
 COLUMNS = ("main", "all")
@@ -111,9 +113,9 @@ def _text(row, column, between=" "):
     if pandas.isna(value):
         return "-"
     if column in _SHARES:
-        low, high = (100.0 * row[f"{column} {end}"] for end in ("low", "high"))
-        return f"{100.0 * value:.1f}{between}[{low:.1f}, {high:.1f}]"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+        low, high = (in_percent(row[f"{column} {end}"], 1) for end in ("low", "high"))
+        return f"{in_percent(value, 1)}{between}[{low}, {high}]"
+    return radius_name(value) if column == "eps" else str(value)
 
 
 def _headers(shown):

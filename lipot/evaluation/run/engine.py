@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lipot import checks
+from lipot import checks, notices
 from lipot.attacks.auto_attack import STANDS, WRONG
 from lipot.attacks.survivors import survivors
 from lipot.evaluation.run import storage
@@ -195,10 +195,9 @@ def _record(outcome, index, name, rows, found):
     outcome.seconds[name] += float(found["seconds"])
     # Steps that an older version stored do not say it.
     if lost := int(found.get("broken_off", 0)):
-        warnings.warn(
+        notices.warn(
             f"The attack '{name}' broke off at {lost} points, where it met outputs of the model "
             "or inputs that are not finite. It counts as having found nothing there.",
-            stacklevel=5,
         )
     broken = found["level"] < len(outcome.broken_by)
     for row, level, x_adv in zip(rows[broken], found["level"][broken], found["x_adv"]):

@@ -45,7 +45,7 @@ def move(attack, x, labels):
 
 
 def _nearest(x, points):
-    """The one of some points that is nearest to the only one in `x`, which stays where none are."""
+    """The point nearest to the single one in `x`, or that one itself where there are none."""
     if points is None:
         return x
     shifts = np.max(np.abs(points - x).reshape(len(points), -1), axis=1)

@@ -1,10 +1,10 @@
 """The range of the data: found or asked for, and the way into [0, 1] where attacks work."""
 
-import warnings
 from typing import NamedTuple
 
 import numpy as np
 
+from lipot import notices
 from lipot.certificates.input_scale import are_images, pixels_untold
 
 # Data whose largest value lies in a part of the range only are too dark to be recognized.
@@ -144,12 +144,11 @@ def _given(x, clip_values, scale):
         )
     if scale is None:
         if high == _TOPS[-1]:
-            warnings.warn(pixels_untold(), stacklevel=5)
+            notices.warn(pixels_untold())
         return Range(low, high, "given")
     if not scale.fits:
-        warnings.warn(
+        notices.warn(
             f"The points lie between {np.min(x):.4g} and {np.max(x):.4g}, and {_brings_to(scale)}: "
             "it was probably trained on points of another scale.",
-            stacklevel=5,
         )
     return Range(low, high, f"given, and {_brings_to(scale)}")

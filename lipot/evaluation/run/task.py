@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from lipot import checks
+from lipot.attacks.ball import LEAST_MEASURED, warn_about_units
 from lipot.certificates.input_scale import input_scale
 from lipot.evaluation.run.moves import move
 from lipot.evaluation.run.outputs import Outputs, find_outputs
@@ -97,7 +98,7 @@ def make_task(
     x, y = held(x, y)
     x = _points(model, x)
     range_ = find_range(x, clip_values, input_scale(model, x))
-    _warn_about_units(norm, eps, range_)
+    warn_about_units(eps[-1], norm, range_.low, range_.high, LEAST_MEASURED)
     random = is_random(model, x, batch_size)
     eot_samples = draws(eot_samples, random)
     values = mean_prediction(model, x, batch_size, eot_samples)
@@ -143,22 +144,6 @@ def _points(model, x):
     if missing:
         raise checks.refused("x", "finite numbers", f"{missing} that are not")
     return x if isinstance(x, np.memmap) else x.astype("float32")
-
-
-def _warn_about_units(norm, eps, range_):
-    if norm != "inf":
-        return
-    found = None
-    if eps[-1] < range_.width / 1000.0:
-        found = "less than a thousandth of that"
-    elif eps[-1] > range_.width:
-        found = "more than all of that"
-    if found is not None:
-        warnings.warn(
-            f"The radii are in units of the points, which lie between {range_.low:g} and "
-            f"{range_.high:g}: eps={eps[-1]:g} is {found}.",
-            stacklevel=4,
-        )
 
 
 def _target(model, x, range_, outputs, eot_samples):

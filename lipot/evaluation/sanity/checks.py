@@ -20,7 +20,8 @@ from lipot.evaluation.run.randomness import drawn_from
 from lipot.evaluation.run.task import recipe, remake
 from lipot.evaluation.sanity import surrogate
 from lipot.evaluation.sanity.gradients import vanishes
-from lipot.math.norms import order
+from lipot.math.norms import order, radius_name
+from lipot.math.proportions import in_percent
 from lipot.models import Purified
 
 _POINTS = 100
@@ -134,7 +135,7 @@ def _same_answer_twice(probe):
     counts = int(probe.broken_by_pgd(eps).sum()), int(finer.broken_by_pgd(eps).sum())
     seen = (
         f"{seen}. PGD along the mean of {task.eot_samples} draws breaks {counts[0]} of "
-        f"{len(probe.rows)} points at {eps:g}, of {more} draws {counts[1]}"
+        f"{len(probe.rows)} points at {radius_name(eps)}, of {more} draws {counts[1]}"
     )
     if counts[1] <= counts[0] + probe.slack:
         return True, f"{seen}: more draws do no better."
@@ -144,12 +145,12 @@ def _same_answer_twice(probe):
 def _gradients_there(probe):
     share = float(np.mean(vanishes(probe.task, probe.rows, "crossentropy")))
     if share <= _SLACK:
-        return True, f"The gradient of the loss vanishes at {share:.0%} of the points."
+        return True, f"The gradient of the loss vanishes at {in_percent(share, 0)} % of the points."
     return (
         False,
-        f"The gradient of the loss is exactly zero at {share:.0%} of the points: attacks that "
-        "climb it stand still there. Saturated outputs or an operation without a derivative "
-        "mask it.",
+        f"The gradient of the loss is exactly zero at {in_percent(share, 0)} % of the points: "
+        "attacks that climb it stand still there. Saturated outputs or an operation without a "
+        "derivative mask it.",
     )
 
 
@@ -158,7 +159,7 @@ def _more_steps(probe):
     few, many = _STEPS // 4, _STEPS * 3
     counts = [int(probe.broken_by_pgd(eps, steps).sum()) for steps in (few, many)]
     seen = (
-        f"PGD of {few} steps breaks {counts[0]} of {len(probe.rows)} points at {eps:g}, "
+        f"PGD of {few} steps breaks {counts[0]} of {len(probe.rows)} points at {radius_name(eps)}, "
         f"of {many} steps {counts[1]}"
     )
     if counts[1] >= counts[0] - probe.slack:
@@ -170,7 +171,7 @@ def _larger_radius(probe):
     sizes = [probe.task.eps[0], probe.task.eps[-1], 2.0 * probe.task.eps[-1]]
     sizes = list(dict.fromkeys(sizes))
     counts = [int(probe.broken_by_pgd(eps).sum()) for eps in sizes]
-    listed = ", ".join(f"{count} at {eps:g}" for eps, count in zip(sizes, counts))
+    listed = ", ".join(f"{count} at {radius_name(eps)}" for eps, count in zip(sizes, counts))
     seen = f"PGD breaks of {len(probe.rows)} points {listed}"
     if all(b >= a - probe.slack for a, b in zip(counts, counts[1:])):
         return True, f"A larger radius does not help the model: {seen}."
@@ -188,7 +189,10 @@ def _unbounded(probe):
         standing[rows] = ~_ascend(probe, loss, diameter, step, probe.rows[rows])
     left = int(standing.sum())
     if left <= 0.01 * len(probe.rows):
-        return True, f"Without a bound on the change, PGD breaks all but {left} points."
+        broken = len(probe.rows) - left
+        return True, (
+            f"Without a bound on the change, PGD breaks {broken} of {len(probe.rows)} points."
+        )
     return (
         False,
         f"Without a bound on the change, PGD still leaves {left} of {len(probe.rows)} points, "
@@ -221,8 +225,8 @@ def _black_box(probe):
     counts = int(probe.broken_by_pgd(eps).sum()), int(blind.sum())
     late = _broken_blindly(probe)
     seen = (
-        f"of {len(probe.rows)} points PGD breaks {counts[0]} at {eps:g}, {spec.name} {counts[1]}; "
-        f"in the suite, attacks without gradients broke {late} that PGD leaves"
+        f"of {len(probe.rows)} points PGD breaks {counts[0]} at {radius_name(eps)}, {spec.name} "
+        f"{counts[1]}; in the suite, attacks without gradients broke {late} that PGD leaves"
     )
     if counts[1] <= counts[0] + probe.slack and late <= probe.slack:
         return True, f"Attacks without gradients do no better than those with them: {seen}."
@@ -258,8 +262,9 @@ def _left_standing(probe):
         found.append((by_pgd - min(by_suite, few), by_pgd, by_suite, eps))
     missed, by_pgd, by_suite, eps = max(found)
     seen = (
-        f"of {len(probe.rows)} points that the checks attack, plain PGD breaks {by_pgd} at {eps:g} "
-        f"that the attacks of the suite leave, and leaves {by_suite} that they break"
+        f"of {len(probe.rows)} points that the checks attack, plain PGD breaks {by_pgd} at "
+        f"{radius_name(eps)} that the attacks of the suite leave, and leaves {by_suite} that "
+        "they break"
     )
     if missed <= probe.slack:
         return True, f"The suite is no weaker than PGD: {seen}."
@@ -276,9 +281,9 @@ def _transfer(probe):
 
     counts = int(probe.broken_by_pgd(eps).sum()), int(probe.broken(build, eps).sum())
     seen = (
-        f"of {len(probe.rows)} points PGD breaks {counts[0]} at {eps:g} through the model's own "
-        f"gradients, {counts[1]} through those of a stock network that agrees with it on "
-        f"{agreement:.0%} of the points"
+        f"of {len(probe.rows)} points PGD breaks {counts[0]} at {radius_name(eps)} through the "
+        f"model's own gradients, {counts[1]} through those of a stock network that agrees "
+        f"with it on {in_percent(agreement, 0)} % of the points"
     )
     if counts[1] > counts[0] + probe.slack:
         return False, f"Another network's gradients do better, so its own mislead: {seen}."
@@ -294,8 +299,8 @@ def _other_derivative(probe):
     other = probe._replace(task=task._replace(target=twin.target), known={})
     counts = int(probe.broken_by_pgd(eps).sum()), int(other.broken_by_pgd(eps).sum())
     seen = (
-        f"of {len(probe.rows)} points PGD breaks {counts[0]} at {eps:g} through the purifier, "
-        f"{counts[1]} with the identity in its place"
+        f"of {len(probe.rows)} points PGD breaks {counts[0]} at {radius_name(eps)} through the "
+        f"purifier, {counts[1]} with the identity in its place"
     )
     if counts[1] <= counts[0] + probe.slack:
         return True, f"The purifier's gradient leads attacks as far as the identity does: {seen}."

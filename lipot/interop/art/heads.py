@@ -4,14 +4,13 @@ An attack that climbs a softmax stops where the softmax saturates, and reports a
 is not there. So a final softmax or sigmoid is taken off here, or refused.
 """
 
-import warnings
 from collections.abc import Callable
 from typing import NamedTuple
 
 import keras
 from keras import ops
 
-from lipot import checks
+from lipot import checks, notices
 from lipot.backend.squashing import before_squashing
 from lipot.math.classes import as_two_classes
 from lipot.math.probabilities import may_be_probabilities
@@ -80,9 +79,8 @@ def _log_odds(values):
 def _without_probabilities(model, sample):
     stripped = before_squashing(model)
     if stripped is not None:
-        warnings.warn(
+        notices.warn(
             f"Model '{model.name}' ends in probabilities; attacks get the logits before them.",
-            stacklevel=4,
         )
         return stripped
     values = ops.convert_to_numpy(_as_float(model(sample, training=False)))

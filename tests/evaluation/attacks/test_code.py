@@ -25,3 +25,5 @@ def test_code_attack_moves_codes_more_than_chance(setting):
     assert np.max(np.linalg.norm((attacked - x).reshape(len(x), -1), axis=1)) < 0.401
     with pytest.raises(ValueError, match="`metric`"):
         CodeAttack(attack.estimator, "l2")
+    with pytest.raises(ValueError, match="`max_iter`. Expected a positive integer"):
+        CodeAttack(attack.estimator, metric, max_iter=1.5)

@@ -23,3 +23,5 @@ def test_ngopt_finds_near_misclassified_points(setting):
     np.testing.assert_array_equal(again, attacked)
     with pytest.raises(ValueError, match="`sigma`.*sigma=0"):
         NGOptCarlini(estimator, sigma=0)
+    with pytest.raises(ValueError, match="`budget`. Expected a positive integer"):
+        NGOptCarlini(estimator, budget=0.5)

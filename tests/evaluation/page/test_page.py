@@ -4,6 +4,7 @@ import base64
 import dataclasses
 import html.parser
 import io
+import json
 import pathlib
 import re
 
@@ -220,6 +221,16 @@ def test_compared_models_stand_side_by_side_in_their_colours(evaluation):
     curves = re.search(r'data-figure="curves".*?</figure>', text, flags=re.DOTALL)[0]
     assert "var(--series-1)" in re.search(r"<svg.*?</svg>", curves, flags=re.DOTALL)[0]
     assert text.count("Each row: an image") == 1
+
+
+def test_the_script_reads_the_words_of_the_page(evaluation):
+    text = page.render(RobustnessReport([evaluation]))
+    curves = re.search('data-curves="(.*?)">', text)[1]
+    (read,) = json.loads(html.unescape(curves))["models"]
+    assert read["attacks"][:2] == ["without attack", f"under attack of {evaluation.eps[0]:g}"]
+    robust = map(evaluation.robust_accuracy, evaluation.eps)
+    assert read["held"] == [*map(prose.percent, (evaluation.clean_accuracy, *robust))]
+    assert read["proven"][-1] == prose.percent(evaluation.certified_accuracy(evaluation.eps[-1]))
 
 
 def test_many_classes_show_the_weakest(evaluation):

@@ -1,5 +1,6 @@
 """The report of evaluations made by hand: its numbers, tables, curves and JSON."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -152,3 +153,14 @@ def test_names_are_text_not_markup(name):
     report.plot().figure.canvas.draw()
     with Bar(name) as bar:
         bar.plan("pgd", [1.0])
+
+
+def test_radii_and_shares_are_shown_as_they_are_meant():
+    eps, count = 8 / 255, 25_000
+    all_but_one = np.full(count, -1)
+    all_but_one[0] = 0
+    zeros = np.zeros(count, int)
+    found = made(eps=(eps,), labels=zeros, predictions=zeros, broken_by={eps: all_but_one})
+    found = RobustnessReport([dataclasses.replace(found, certified_radius=None)])
+    assert "| 8/255 | 25000 | 100.0 [99.99, 100.0] | 99.996 [" in found.table("markdown")
+    assert "robust 99.996 % at 8/255" in repr(found.evaluations[0])

@@ -89,7 +89,7 @@ def test_saturated_logits_are_flagged(trained, digits):
     saturated.build((None, 8, 8, 1))
     found = verdicts(saturated, digits, "inf", [0.05, 0.1])
     assert "gradients" in failed(found)
-    assert "exactly zero at 100%" in found["gradients"].explanation
+    assert "exactly zero at 100 %" in found["gradients"].explanation
 
 
 def test_a_quantizer_is_flagged(trained, digits):

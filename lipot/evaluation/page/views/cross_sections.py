@@ -9,7 +9,7 @@ from lipot.evaluation.page.svg import PANEL, drawing, pale
 from lipot.evaluation.page.views.spec import ViewSpec
 from lipot.evaluation.page.views.subject import lengths, margins_and_gradients, telling_rows
 from lipot.evaluation.record.view import DoesNotApply, View
-from lipot.math.norms import order
+from lipot.math.norms import order, radius_name
 
 _SHOWN = 4
 _GRID = 61
@@ -120,15 +120,16 @@ def section(view, prefix):
         distance = f"another at {free:.2g}" if np.isfinite(free) else "no other in sight"
         alt = (
             f"Decision regions around a point of class {label}: {distance} on this plane, attack "
-            f"radius {view.eps:g}."
+            f"radius {radius_name(view.eps)}."
         )
         svg = _draw_cross_section(f"{prefix}-{index}", view, index)
         drawings.append(Drawing(svg, alt, f"class {label}, {distance}"))
     text = (
         "The class the network sees on planes through test points (the cross). To the right goes "
         "the direction in which its class loses ground fastest, upwards a random one at right "
-        f"angles. Full line: what an attack of {view.eps:g} can reach. Dotted circle: how far the "
-        "region of the class reaches on this plane in l2. Points may leave the range of the data."
+        f"angles. Full line: what an attack of {radius_name(view.eps)} can reach. Dotted circle: "
+        "how far the region of the class reaches on this plane in l2. Points may leave the range "
+        "of the data."
     )
     numbers = np.unique(view.classes)
     key = tuple((_css(pale(number)), f"class {number}") for number in numbers)

@@ -12,6 +12,7 @@ from lipot.evaluation.page.views.spec import ViewSpec
 from lipot.evaluation.page.views.subject import lengths, telling_rows
 from lipot.evaluation.record.view import DoesNotApply, View
 from lipot.math.norms import norm_name, order
+from lipot.math.proportions import in_percent
 
 _SHOWN = 6
 # Above 1 by what training and float32 leave of an orthonormal kernel.
@@ -166,8 +167,7 @@ def _examples(view):
             for numbers in (view.seen_clean, view.seen_adversarial, view.seen_counterfactual)
         )
         sure, sure_after = (
-            f"{100 * shares[row]:.0f}{_GLUE}%"
-            for shares in (view.confidences, view.confidences_adversarial)
+            _in_words(shares[row]) for shares in (view.confidences, view.confidences_adversarial)
         )
         attack, far = _attack(view, row), f"l2{_GLUE}{view.distances[row]:.2f}"
         yield (
@@ -188,6 +188,19 @@ def _examples(view):
                 f"seen as {other}, {far}",
             ),
         )
+
+
+def _in_words(confidence):
+    """A confidence in whole percent; 100 only where nothing is missing.
+
+    Example:
+
+    >>> _in_words(0.42), _in_words(1.0 - 1e-12)
+    ('42\\xa0%', 'over 99\\xa0%')
+    """
+    # All the nines that a softmax comes near to one by would break the caption.
+    shown = "over 99" if 0.995 <= confidence < 1.0 else in_percent(confidence, 0)
+    return f"{shown}{_GLUE}%"
 
 
 def _attack(view, row):
