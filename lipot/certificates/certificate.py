@@ -16,7 +16,7 @@ from lipot.batches import Points, is_dataset
 from lipot.certificates.input_scale import warn_of_pixels
 from lipot.certificates.shared import by_workers, joined
 from lipot.math.norms import norm_name
-from lipot.math.proportions import in_words
+from lipot.math.proportions import in_percent, in_words
 from lipot.workers import check_workers
 
 _CERTIFIERS: dict[type, Callable] = {}
@@ -127,7 +127,7 @@ class Certificate:
             f"{len(self.radius)} points{map_}",
             f"{norm_name(self.norm)} radius: median {np.median(self.radius):.4g}, "
             f"mean {np.mean(self.radius):.4g}, largest {np.max(self.radius):.4g}",
-            f"certified at some radius: {100 * certified.mean():.2f} %",
+            f"certified at some radius: {in_percent(certified.mean())} %",
         ]
         if self.neighbors is not None:
             lines.append(self.neighbors.summary())
@@ -138,7 +138,7 @@ class Certificate:
         finite = certified & np.isfinite(self.radius)
         if np.any(finite):
             share = np.median(self.rounding[finite] / (self.radius + self.rounding)[finite])
-            lines.append(f"taken by floating point: {100 * share:.2f} %")
+            lines.append(f"taken by floating point: {in_percent(share)} %")
         return "\n".join(lines)
 
     def __len__(self):
@@ -154,7 +154,7 @@ class Certificate:
     def __repr__(self):
         facts = [f"{len(self)} points"]
         if self.correct is not None:
-            facts.append(f"clean accuracy {100 * self.correct.mean():.2f} %")
+            facts.append(f"clean accuracy {in_percent(self.correct.mean())} %")
         facts.append(f"median {norm_name(self.norm)} radius {np.median(self.radius):.4g}")
         return f"<Certificate of {', '.join(facts)}>"
 

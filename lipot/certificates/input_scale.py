@@ -1,12 +1,12 @@
 """The scale of the inputs that a model was trained on, as far as its own first layers tell."""
 
-import warnings
 from typing import NamedTuple
 
 import keras
 import numpy as np
 from keras import ops
 
+from lipot import notices
 from lipot.backend.keras_graph import steps
 from lipot.certificates.graph import graph_of
 
@@ -133,7 +133,7 @@ def warn_of_pixels(model: keras.Model, x: object) -> None:
     seen = np.asarray(x[:_POINTS])
     bytes_ = seen.dtype.kind in "uif" and seen.min() >= 0 and _BYTES / 2 <= seen.max() <= _BYTES
     if bytes_ and input_scale(model, seen) is None:
-        warnings.warn(pixels_untold(), stacklevel=4)
+        notices.warn(pixels_untold())
 
 
 def pixels_untold() -> str:

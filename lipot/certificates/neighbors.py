@@ -25,6 +25,7 @@ from lipot.layers.convex_interpolation import ConvexInterpolation
 from lipot.layers.layer_bounds import check_unreplaced
 from lipot.layers.model_calls import changes_of_the_call, check_model
 from lipot.math.precision import widest_float
+from lipot.math.proportions import in_percent
 from lipot.math.rounding import SINGLE, float_format, rounded_down
 from lipot.models.neighbor_memory import NeighborMemory
 from lipot.models.otad import OTAD
@@ -184,7 +185,8 @@ def _check_search(model, x, batch_size):
         raise ValueError(
             "Invalid value received for argument `model`. Expected an OTAD whose search misses no "
             'neighbor, such as model.with_search("exact"). Received: one with '
-            f"search={model.search!r}, which finds {found:.1%} of the neighbors of these points."
+            f"search={model.search!r}, which finds {in_percent(found, 1)} % of the neighbors of "
+            "these points."
         )
 
 

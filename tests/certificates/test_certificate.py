@@ -286,7 +286,7 @@ def test_a_certificate_describes_and_draws_itself():
     assert "50 points, features 1-Lipschitz" in summary
     marks = [float(mark) for mark in re.findall(r"certified at ([\d.e+-]+):", summary)]
     np.testing.assert_allclose(marks, np.quantile(certificate.radius, [0.25, 0.5, 0.75]), rtol=0.05)
-    assert "taken by floating point: 0.00 %" in summary
+    assert "taken by floating point: 0.00" in summary
     # 0.025 ** (1 / 50)
     assert "clean accuracy: 100.00 % [92.89, 100.00]" in summary
     page = certificate._repr_html_()
