@@ -30,7 +30,7 @@ from lipot.certificates.node import (
     input_node,
     joint_lipschitz,
 )
-from lipot.certificates.operations import BROADCASTING, operation_node
+from lipot.certificates.operations import BROADCASTING, NO_PRODUCT, operation_node
 from lipot.certificates.sizes import (
     Sizes,
     broadcast_shape,
@@ -316,10 +316,7 @@ def _layer_node(layer, nodes, output):
     if type(layer) in _JOINS and layer.axis % len(output.shape) != 0:
         return after_concatenation(nodes, layer.compute_dtype, output)
     if isinstance(layer, keras.layers.Multiply | keras.layers.Dot):
-        raise ValueError(
-            f"Layer '{layer.name}' cannot be certified: a product of two tensors that depend on "
-            "the input has no Lipschitz constant on all inputs."
-        )
+        raise ValueError(f"Layer '{layer.name}' cannot be certified: {NO_PRODUCT}")
     if len(nodes) != 1:
         check_not_refused(layer)
         raise ValueError(

@@ -211,9 +211,16 @@ def after_choice(nodes, layer_dtype, output):
     return _after_selection(nodes, copies, layer_dtype, output)
 
 
-def after_move(node, dtype, output):
-    """Node after an operation that moves, drops or clips values and repeats none."""
-    return _after_selection([node], [1.0], dtype, output)
+def after_move(node, dtype, output, copies=1.0):
+    """Node after an operation that moves, drops or clips values.
+
+    Args:
+        node: A `Node`.
+        dtype: Float type of the output.
+        output: The output, symbolic or at the input zero.
+        copies: Norm of repeating values; 1 where none is.
+    """
+    return _after_selection([node], [copies], dtype, output)
 
 
 def joint_lipschitz(nodes):

@@ -7,6 +7,7 @@ from lipot.certificates.stock import (
     linear,
     pooling,
     reshaping,
+    resizing,
     volumes,
     wrappers,
 )

@@ -50,13 +50,8 @@ def upsampling_1d(layer, input_shape, norm):
     return LayerBound(norm_of_ones(layer.size, norm))
 
 
-@register_bound(layers.UpSampling2D, layers.UpSampling3D)
-def upsampling(layer, input_shape, norm):
-    if getattr(layer, "interpolation", "nearest") != "nearest":
-        raise ValueError(
-            f"Layer '{layer.name}' cannot be certified. Expected interpolation='nearest'. "
-            f"Received: interpolation={layer.interpolation!r}"
-        )
+@register_bound(layers.UpSampling3D)
+def upsampling_3d(layer, input_shape, norm):
     return LayerBound(norm_of_ones(math.prod(layer.size), norm))
 
 

@@ -1,0 +1,67 @@
+"""Bounds of layers that resize images."""
+
+import math
+
+import keras
+
+from lipot.certificates.weights import image_size
+from lipot.layers.layer_bounds import register_bound
+from lipot.math.norms import norm_of_ones
+from lipot.math.resizing import Interpolation, is_unambiguous, resizing_bound
+from lipot.math.rounding import LayerBound
+
+layers = keras.layers
+
+
+@register_bound(layers.UpSampling2D)
+def upsampling(layer, input_shape, norm):
+    if layer.interpolation == "nearest":
+        # By repetition, of images of any size.
+        return LayerBound(norm_of_ones(math.prod(layer.size), norm))
+    (height, width), channels = image_size(layer, input_shape)
+    sizes = (height, width), (height * layer.size[0], width * layer.size[1])
+    return resized(layer, *sizes, channels, norm, layer.compute_dtype)
+
+
+@register_bound(layers.Resizing)
+def resizing(layer, input_shape, norm):
+    size, channels = image_size(layer, input_shape)
+    return resized(layer, size, (layer.height, layer.width), channels, norm, layer.compute_dtype)
+
+
+@register_bound(layers.CenterCrop)
+def center_crop(layer, input_shape, norm):
+    size, _ = image_size(layer, input_shape)
+    if any(n < m for n, m in zip(size, (layer.height, layer.width))):
+        raise ValueError(
+            f"Layer '{layer.name}' cannot be certified: it enlarges images of {size} to "
+            f"{(layer.height, layer.width)}. Expected images that are no smaller: put a Resizing "
+            "before it."
+        )
+    return LayerBound(1.0)
+
+
+def resized(operation, size, output_size, channels, norm, dtype):
+    """Bound of a layer or operation that resizes images, or an error that says why it has none."""
+    if getattr(operation, "crop_to_aspect_ratio", False) or getattr(
+        operation, "pad_to_aspect_ratio", False
+    ):
+        raise ValueError(
+            f"'{operation.name}' cannot be certified: it crops or pads the images to another "
+            "aspect ratio first. Expected crop_to_aspect_ratio=False and "
+            "pad_to_aspect_ratio=False: use Cropping2D or ZeroPadding2D before it."
+        )
+    method = Interpolation(operation.interpolation, getattr(operation, "antialias", False))
+    if method.method not in ("nearest", "bilinear"):
+        raise ValueError(
+            f"'{operation.name}' cannot be certified. Expected interpolation='bilinear' or "
+            f"'nearest'. Received: interpolation={method.method!r}"
+        )
+    pairs = list(zip(size, output_size))
+    if method.method == "nearest" and not all(is_unambiguous(*pair) for pair in pairs):
+        raise ValueError(
+            f"'{operation.name}' cannot be certified: rounding may decide which pixel is the "
+            "nearest. Expected interpolation='bilinear', or sizes of which one is a multiple of "
+            f"the other. Received: {tuple(size)} resized to {tuple(output_size)}"
+        )
+    return resizing_bound(size, output_size, method, norm, dtype, channels)
