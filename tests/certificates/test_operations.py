@@ -6,14 +6,18 @@ import pytest
 from keras import layers, ops
 
 import lipot
+from lipot.certificates.graph import graph_of, walk
+from lipot.certificates.node import computed_input_node
+from lipot.math.norms import vector_norm
+from lipot.math.precision import widest_float
 from tests.certificates.jacobians import ERROR, largest_jacobian_norm
 from tests.certificates.test_layer_bounds import double_precision
 from tests.certificates.test_linf import largest_row_sum
-from tests.helpers import functional
+from tests.helpers import functional, to_numpy
 
 assert double_precision
 SHAPE = (4, 3, 2)
-MATRIX = np.random.default_rng(1).normal(size=(3, 4, 5))
+MATRIX = np.random.default_rng(1).normal(size=(3, 4, 5)).astype("float32")
 
 # Function, and the largest ratio of bound to observed norm: 1 where it is attained.
 OPERATIONS = {
@@ -72,7 +76,7 @@ OPERATIONS = {
     "split at places": (lambda x: ops.concatenate(ops.split(x, (1, 3), axis=1), axis=1), 1.8),
     "unstack": (lambda x: ops.unstack(x, axis=-1)[0], 1.0),
     "repeat": (lambda x: ops.repeat(x, 3, axis=1), 1.0),
-    "repeat some": (lambda x: ops.repeat(x, [1, 4, 0], axis=2), 1.0),
+    "repeat some": (lambda x: ops.repeat(x, np.array([1, 4, 0]), axis=2), 1.0),
     "tile": (lambda x: ops.tile(x, (2, 1, 3)), 1.0),
     "take": (lambda x: ops.take(x, [[0, 2], [-1, 1]], axis=1), 1.0),
     "take twice": (lambda x: ops.take(x, [0, 2, 0, -4], axis=1), 1.0),
@@ -111,6 +115,36 @@ def test_bounds_are_above_jacobians_and_close_in_both_norms(double_precision, na
         bound = lipot.lipschitz_constant(model, norm=norm)
         assert observed <= bound * (1 + ERROR)
         assert bound <= slack * observed * (1 + ERROR), (norm, bound, observed)
+
+
+# Those that round in a way of their own.
+ROUNDED = {
+    **{name: OPERATIONS[name][0] for name in ("average_pool", "logsumexp", "log_softmax", "celu")},
+    **{name: OPERATIONS[name][0] for name in ("matmul", "tensordot", "einsum", "soft_shrink")},
+    "log_softmax of all": lambda x: ops.log_softmax(ops.reshape(x, (-1, 24)) * 30.0),
+    "resize": lambda x: ops.image.resize(x, (9, 2)),
+    "resize without aliases": lambda x: ops.image.resize(x, (2, 2), antialias=True),
+    "pad": lambda x: ops.pad(x, ((0, 0), (1, 0), (0, 0), (0, 0)), constant_values=0.1),
+}
+
+
+@pytest.mark.skipif(widest_float() != "float64", reason="float64 is the exact map")
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16", "float64"])
+@pytest.mark.parametrize("name", ROUNDED)
+def test_what_operations_compute_stays_within_their_error(name, dtype):
+    model, exact = (functional(ROUNDED[name], SHAPE, t) for t in (dtype, "float64"))
+    rng, inputs = np.random.default_rng(0), model.inputs
+    points = rng.normal(size=(200, *SHAPE)) * 10.0 ** rng.uniform(-3, 2, size=(200, 1, 1, 1))
+    points += rng.uniform(-3.0, 3.0, size=(200, 1, 1, 1))
+    found = to_numpy(ops.cast(model(ops.cast(points, dtype)), "float64"))
+    lost = (found - to_numpy(ops.cast(exact(points), "float64"))).reshape(200, -1)
+    for norm in (2, "inf"):
+        nodes = walk(graph_of(model), [computed_input_node(t, t.shape, norm) for t in inputs])
+        bounds = nodes[id(model.outputs[0])].computed
+        sizes = vector_norm(points.reshape(200, -1), norm, axis=1)
+        assert np.all(vector_norm(lost, norm, axis=1) <= bounds.error(sizes))
+        assert np.all(vector_norm(found.reshape(200, -1), norm, axis=1) <= bounds.size(sizes))
+        assert dtype != "float32" or np.all(bounds.error(sizes) <= 1e-3 * bounds.size(sizes))
 
 
 def test_sums_and_means_have_the_norms_of_their_matrices():
