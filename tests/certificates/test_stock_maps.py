@@ -178,6 +178,13 @@ def test_what_cannot_be_proven_is_refused_with_a_reason(name):
         lipot.lipschitz_constant(model)
 
 
+@pytest.mark.parametrize("kind", [layers.Resizing, layers.CenterCrop])
+def test_a_batch_that_counts_as_the_rows_of_an_image_is_refused(kind):
+    inputs = keras.Input(batch_shape=(4, 5, 3))
+    with pytest.raises(ValueError, match="the batch for an axis of one image"):
+        lipot.lipschitz_constant(keras.Model(inputs, kind(4, 2)(inputs)))
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16", "mixed_float16"])
 @pytest.mark.parametrize("norm", [2, "inf"])
 def test_computed_features_stay_within_their_error(dtype, norm):

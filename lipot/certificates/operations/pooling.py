@@ -4,7 +4,7 @@ import keras
 
 from lipot.certificates.operations.registry import node_of
 from lipot.certificates.stock.pooling import averages, maxima, windows_of
-from lipot.certificates.stock.resizing import resized
+from lipot.certificates.stock.resizing import check_images, resized
 
 
 @node_of("maximum pooling", "average pooling")
@@ -20,11 +20,7 @@ def pooling(call):
 
 @node_of("resizing")
 def resizing(call):
-    if call.rank != 4:
-        raise call.refused(
-            "it takes the batch for an axis of one image. Expected images (batch, height, width, "
-            f"channels). Received: shape {tuple(call.node.shape)}"
-        )
+    check_images(call.operation, call.node.shape)
     size, channels = _image(call)
     operation, norm = call.operation, call.node.norm
     return call.after(resized(operation, size, operation.size, channels, norm, call.dtype))

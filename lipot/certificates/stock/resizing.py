@@ -25,12 +25,14 @@ def upsampling(layer, input_shape, norm):
 
 @register_bound(layers.Resizing)
 def resizing(layer, input_shape, norm):
+    check_images(layer, input_shape)
     size, channels = image_size(layer, input_shape)
     return resized(layer, size, (layer.height, layer.width), channels, norm, layer.compute_dtype)
 
 
 @register_bound(layers.CenterCrop)
 def center_crop(layer, input_shape, norm):
+    check_images(layer, input_shape)
     size, _ = image_size(layer, input_shape)
     if any(n < m for n, m in zip(size, (layer.height, layer.width))):
         raise ValueError(
@@ -39,6 +41,16 @@ def center_crop(layer, input_shape, norm):
             "before it."
         )
     return LayerBound(1.0)
+
+
+def check_images(operation, input_shape):
+    """Raises where the first axis would be the height of one image, or its channels."""
+    if len(input_shape) != 4:
+        raise ValueError(
+            f"'{operation.name}' cannot be certified: it takes the batch for an axis of one image. "
+            "Expected images (batch, height, width, channels). "
+            f"Received: shape {tuple(input_shape)}"
+        )
 
 
 def resized(operation, size, output_size, channels, norm, dtype):
@@ -56,6 +68,12 @@ def resized(operation, size, output_size, channels, norm, dtype):
         raise ValueError(
             f"'{operation.name}' cannot be certified. Expected interpolation='bilinear' or "
             f"'nearest'. Received: interpolation={method.method!r}"
+        )
+    if method.antialias and keras.backend.backend() == "torch" and 1 in (*size, *output_size):
+        raise ValueError(
+            f"'{operation.name}' cannot be certified: PyTorch may read other pixels of images that "
+            "are one pixel high or wide. Expected antialias=False. Received: antialias=True for "
+            f"{tuple(size)} resized to {tuple(output_size)}"
         )
     pairs = list(zip(size, output_size))
     if method.method == "nearest" and not all(is_unambiguous(*pair) for pair in pairs):
