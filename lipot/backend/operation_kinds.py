@@ -1,4 +1,6 @@
-"""What operations of `keras.ops` do, in words of lipot."""
+"""What operations of `keras.ops` do, in words of lipot, and layers that Keras does not show."""
+
+from typing import Any
 
 # By the name of the class that Keras has for each, one of its private names.
 KINDS = {
@@ -104,3 +106,10 @@ FAULTS = {
         "Trunc",
     ),
 }
+# Where the InceptionResNetV2 of `keras.applications` has the layer that ends its blocks.
+_SCALED_SUM = ("keras.src.applications.inception_resnet_v2", "CustomScaleLayer")
+
+
+def is_scaled_sum(layer: Any) -> bool:
+    """Whether a layer is that of Keras which gives `x + scale * y` for inputs `[x, y]`."""
+    return (type(layer).__module__, type(layer).__name__) == _SCALED_SUM

@@ -2,4 +2,4 @@
 
 from lipot.certificates.operations import activations, matrices, moves, pooling
 from lipot.certificates.operations.registry import NO_PRODUCT, operation_node
-from lipot.certificates.operations.sums import BROADCASTING, uniform_factor
+from lipot.certificates.operations.sums import BROADCASTING, largest_factor, uniform_factor

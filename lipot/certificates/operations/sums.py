@@ -32,26 +32,34 @@ def scaled(call):
             "it divides by a tensor that depends on the input, and is steep without end where "
             "that comes near zero. Divide by a constant."
         )
-    factor = _largest_factor(call, second if isinstance(first, Node) else first)
+    constant = second if isinstance(first, Node) else first
+    if not np.isrealobj(ops.convert_to_numpy(constant)):
+        raise call.unknown()
+    factor = largest_factor(call.operation, constant, call.dtype, call.kind == "quotient")
     return after_sum(call.nodes, [factor], call.dtype, call.output)
 
 
-def _largest_factor(call, constant):
-    given, dtype = np.asarray(ops.convert_to_numpy(constant)), call.dtype
-    if not np.isrealobj(given):
-        raise call.unknown()
+def largest_factor(operation, constant, dtype, inverse=False):
+    """The largest size of the numbers that a tensor is multiplied by, or divided by.
+
+    Args:
+        operation: The layer or operation that does it, for its name.
+        constant: The numbers, as they were written.
+        dtype: Float type in which they are applied.
+        inverse: Whether they are divided by.
+    """
+    given = np.asarray(ops.convert_to_numpy(constant))
     with np.errstate(over="ignore"):
         # As it was written and as the operation applies it: the larger counts.
         numbers = np.abs([given.astype("float64"), applied(constant, dtype)])
     # Machines may take what is smaller for zero.
     vanishing = (numbers > 0.0) & (numbers < float_format(dtype).smallest)
     with np.errstate(divide="ignore"):
-        inverse = call.kind == "quotient"
         factors = np.where(vanishing, np.inf, 1.0 / numbers if inverse else numbers)
     factor = float(np.max(factors))
     if not np.isfinite(factor):
         raise ValueError(
-            f"'{call.operation.name}' cannot be certified. Expected finite constants, none that is "
+            f"'{operation.name}' cannot be certified. Expected finite constants, none that is "
             f"zero in a denominator, and none below the smallest normal number of {dtype}. "
             f"Received: a factor of {factor}"
         )

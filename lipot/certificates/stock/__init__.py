@@ -6,6 +6,7 @@ from lipot.certificates.stock import (
     einsum,
     linear,
     pooling,
+    refusals,
     reshaping,
     resizing,
     volumes,
