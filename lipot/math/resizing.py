@@ -53,10 +53,6 @@ def is_unambiguous(size, output_size):
 def resizing_bound(size, output_size, method, norm, dtype, channels=1):
     """Bound of a resizing of images.
 
-    The map is a Kronecker product of one matrix for each axis, so its norm is the product of
-    theirs. Frameworks place the centers in float32, which moves each by at most `4 n` units of
-    roundoff, and so each weight; they interpolate in float32 at least, or in the type at hand.
-
     Args:
         size: Height and width of the images.
         output_size: Those that they get.
@@ -74,7 +70,18 @@ def resizing_bound(size, output_size, method, norm, dtype, channels=1):
     axes = list(zip(size, output_size))
     if method.method == "nearest":
         return LayerBound(norm_of_ones(math.prod(nearest_copies(*axis) for axis in axes), norm))
-    matrices = [bilinear_matrix(*axis, method.antialias) for axis in axes]
+    return _bilinear_bound(axes, method.antialias, norm, dtype, channels)
+
+
+def _bilinear_bound(axes, antialias, norm, dtype, channels):
+    """Bound of a linear interpolation of images with a size, and one of the output, for each axis.
+
+    The map is a Kronecker product of one matrix for each axis, so its norm is the product of
+    theirs. Frameworks place the centers in float32, which moves each of `n` pixels by at most
+    `4 n` units of roundoff, and so each weight. They interpolate in float32, or in a type that is
+    narrower.
+    """
+    matrices = [bilinear_matrix(*axis, antialias) for axis in axes]
     norms = [operator_norm(matrix, norm) for matrix in matrices]
     constant, largest = math.prod(norms) * UP, math.prod(max(1.0, length) for length in norms) * UP
     machine, single = float_format(dtype), float_format("float32")
@@ -83,7 +90,8 @@ def resizing_bound(size, output_size, method, norm, dtype, channels=1):
     moved = units * sum(_center_roundings(m, length) for m, length in zip(matrices, norms))
     added = max(1.0, units) * sum(2 * _terms(matrix, 1) + 8 for matrix in matrices)
     # There may be more values between the axes than in the end.
-    between = math.prod(map(max, axes)) / math.prod(output_size)
+    outputs = math.prod(m for _, m in axes)
+    between = math.prod(map(max, axes)) / outputs
     bound = LayerBound(
         constant,
         roundings=math.ceil(moved + added),
@@ -95,19 +103,20 @@ def resizing_bound(size, output_size, method, norm, dtype, channels=1):
         return bound
     # A float64 holds what float32 does not, on the way.
     return bound._replace(
-        offset=bound.growth
-        * norm_of_ones(channels * math.prod(output_size), norm)
-        * single.smallest
-        / SINGLE,
+        offset=bound.growth * norm_of_ones(channels * outputs, norm) * single.smallest / SINGLE,
         peak=largest * machine.largest / single.largest,
     )
 
 
 def _center_roundings(matrix, length):
     """Roundings, relative to the norm of a matrix, that the centers of its outputs are off by."""
+    output_size, size = matrix.shape
+    if math.frexp(size / output_size)[0] == 0.5:
+        # Of a power of two all centers are numbers of any type.
+        return 0.0
     terms, readers = _terms(matrix, 1), _terms(matrix, 0)
     # A change of each weight by d changes the norm by at most d times this, in either norm.
-    return 8 * matrix.shape[1] * max(terms, math.sqrt(terms * readers)) / length
+    return 4 * (size + 1) * max(terms, math.sqrt(terms * readers)) / length
 
 
 def _terms(matrix, axis):

@@ -14,7 +14,18 @@ from lipot.math.resizing import (
 )
 from tests.helpers import to_numpy
 
-SIZES = [(32, 224), (224, 97), (100, 33), (7, 300), (5, 5), (1, 4), (6, 1), (191, 192)]
+SIZES = [
+    (32, 224),
+    (224, 97),
+    (100, 33),
+    (7, 300),
+    (5, 5),
+    (1, 4),
+    (6, 12),
+    (48, 12),
+    (6, 1),
+    (191, 192),
+]
 
 
 def weights(size, output_size, **arguments):
@@ -29,7 +40,9 @@ def weights(size, output_size, **arguments):
 def test_weights_are_within_what_moved_centers_change(size, output_size, antialias):
     exact = bilinear_matrix(size, output_size, antialias)
     found = weights(size, output_size, antialias=antialias)
-    assert np.abs(found - exact).max() <= 8 * (size + 1) * 2.0**-24
+    assert np.abs(found - exact).max() <= 4 * (size + 1) * 2.0**-24
+    if (size / output_size).hex().startswith("0x1.0000000000000p") and not antialias:
+        np.testing.assert_array_equal(found, exact)
     np.testing.assert_allclose(exact.sum(axis=1), 1.0, rtol=1e-14)
 
 
