@@ -42,7 +42,7 @@ MAPS = {
     "resizing": (lambda: layers.Resizing(7, 3), IMAGE, 1, 1),
     "resizing without aliases": (lambda: layers.Resizing(4, 2, antialias=True), IMAGE, 1, 1),
     "nearest pixels": (lambda: layers.Resizing(3, 10, "nearest"), IMAGE, 1, 1),
-    "upsampling": (lambda: layers.UpSampling2D((2, 3), interpolation="bilinear"), IMAGE, 1, 1),
+    "upsampling": (lambda: layers.UpSampling2D((2, 4), interpolation="bilinear"), IMAGE, 1, 1),
     "center crop": (lambda: layers.CenterCrop(3, 4), IMAGE, 1, 1),
     "dense steps": (lambda: layers.TimeDistributed(layers.Dense(3)), TOKENS, 1, 1),
     "conv steps": (

@@ -64,22 +64,35 @@ def resized(operation, size, output_size, channels, norm, dtype):
             "pad_to_aspect_ratio=False: use Cropping2D or ZeroPadding2D before it."
         )
     method = Interpolation(operation.interpolation, getattr(operation, "antialias", False))
-    if method.method not in ("nearest", "bilinear"):
-        raise ValueError(
-            f"'{operation.name}' cannot be certified. Expected interpolation='bilinear' or "
-            f"'nearest'. Received: interpolation={method.method!r}"
-        )
-    if method.antialias and keras.backend.backend() == "torch" and 1 in (*size, *output_size):
-        raise ValueError(
-            f"'{operation.name}' cannot be certified: PyTorch may read other pixels of images that "
-            "are one pixel high or wide. Expected antialias=False. Received: antialias=True for "
-            f"{tuple(size)} resized to {tuple(output_size)}"
-        )
     pairs = list(zip(size, output_size))
-    if method.method == "nearest" and not all(is_unambiguous(*pair) for pair in pairs):
-        raise ValueError(
-            f"'{operation.name}' cannot be certified: rounding may decide which pixel is the "
-            "nearest. Expected interpolation='bilinear', or sizes of which one is a multiple of "
-            f"the other. Received: {tuple(size)} resized to {tuple(output_size)}"
-        )
+    _check_agreed(operation.name, method, pairs)
     return resizing_bound(size, output_size, method, norm, dtype, channels)
+
+
+def _check_agreed(name, method, pairs):
+    """Raises where a framework, or its compiler, may compute another map than is bounded."""
+    backend = keras.backend.backend()
+    if method.method not in ("nearest", "bilinear"):
+        raise _refused(name, "Expected interpolation='bilinear' or 'nearest'.", method, pairs)
+    if method.method == "nearest":
+        if not all(is_unambiguous(*pair) for pair in pairs):
+            why = "rounding may decide which pixel is the nearest. Expected "
+            why += "interpolation='bilinear', or sizes of which one is a multiple of the other."
+            raise _refused(name, why, method, pairs)
+    elif method.antialias:
+        if backend == "torch" and any(1 in pair for pair in pairs):
+            why = "PyTorch may read other pixels of images that are one pixel high or wide. "
+            raise _refused(name, why + "Expected antialias=False.", method, pairs)
+    elif backend == "tensorflow" and any(m % n == 0 and m // n % 2 and m > n for n, m in pairs):
+        why = "TensorFlow's compiler XLA enlarges images by odd factors otherwise than TensorFlow "
+        why += "does. Expected another size, or Resizing(..., antialias=True), which does the same "
+        why += "to images that grow."
+        raise _refused(name, why, method, pairs)
+
+
+def _refused(name, why, method, pairs):
+    size, output_size = zip(*pairs)
+    return ValueError(
+        f"'{name}' cannot be certified: {why} Received: interpolation={method.method!r}, "
+        f"antialias={method.antialias}, for {size} resized to {output_size}"
+    )
