@@ -93,6 +93,7 @@ OPERATIONS = {
     "max_pool": (lambda x: ops.max_pool(x, 2, 1), 2.0),
     "average_pool": (lambda x: ops.average_pool(x, (3, 2), 1, padding="same"), 1.0),
     "logsumexp": (lambda x: ops.logsumexp(x, axis=(1, 2)), 3.0),
+    "activations.log_softmax": (keras.activations.log_softmax, 1.6),
     "log_softmax": (lambda x: ops.log_softmax(x, axis=1), 1.6),
     "celu": (ops.celu, 1.0),
     "soft_shrink": (ops.soft_shrink, 1.0),
@@ -235,13 +236,38 @@ def test_rounding_of_operations_counts(name, size, dtype):
     assert dtype != "float32" or np.any(certified)
 
 
-@pytest.mark.parametrize("last", [ops.softmax, lambda x: ops.softmax(x / 3.0)])
+LAST = [
+    ops.softmax,
+    lambda x: ops.softmax(x / 3.0),
+    ops.log_softmax,
+    layers.Activation("log_softmax"),
+]
+
+
+@pytest.mark.parametrize("last", LAST)
 def test_a_softmax_that_is_an_operation_is_skipped_like_the_layer(last):
     x = np.random.default_rng(0).normal(size=(20, 4)).astype("float32")
     dense = layers.Dense(3)
     plain, squashed = functional(dense), functional(lambda x: last(dense(x)))
     radius, known = (lipot.certify(model, x).radius for model in (squashed, plain))
     np.testing.assert_allclose(radius, known, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_logits_that_a_log_softmax_makes_equal_are_not_certified(dtype):
+    model = functional(layers.Dense(3, "log_softmax", dtype=dtype), (2,), dtype)
+    model.layers[-1].set_weights([np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]), np.zeros(3)])
+    x = np.stack([2.0 ** -np.arange(2.0, 30.0), np.zeros(28)], axis=1).astype("float32")
+    found, outputs = lipot.certify(model, x), model.predict(x, verbose=0)
+    second = np.sort(outputs, axis=1)[:, 1]
+    certified = found.radius > 0.0
+    assert np.any(certified) and not np.all(certified)
+    assert np.all((outputs[:, 0] > second)[certified])
+
+
+def test_a_log_softmax_of_one_unit_is_refused():
+    with pytest.raises(ValueError, match="two units before a log_softmax"):
+        lipot.certify(functional(layers.Dense(1, "log_softmax")), np.ones((1, 4)))
 
 
 @pytest.mark.parametrize("kind", [keras.activations.sigmoid, ops.sigmoid])

@@ -8,12 +8,13 @@ from lipot.certificates.operations.registry import node_of
 from lipot.layers.activation_bounds import (
     activation_bound,
     elementary,
+    log_softmax_bound,
     piecewise_linear,
     softmax_bound,
     steepest_number,
 )
 from lipot.math.norms import norm_of_ones
-from lipot.math.rounding import UP, LayerBound, values_in
+from lipot.math.rounding import LayerBound, values_in
 
 # Arguments with which these are the functions of `keras.activations` that have a bound.
 _ARGUMENTS = {"celu": {"alpha": 1.0}, "soft_shrink": {"threshold": 0.5}, "squareplus": {"b": 4}}
@@ -78,17 +79,7 @@ def softmax(call):
 
 @node_of("log_softmax")
 def log_softmax(call):
-    r"""Bound of $x - \log \sum_i e^{x_i}$ over axes of $n$ values.
-
-    Its Jacobian is $I - 1 p^T$ with $p$ the softmax. Its norm is convex in $p$, hence largest where
-    one $p_i$ is 1: the root of $n$, and 2 in l-infinity. The logarithm lies within $\log n$ of the
-    largest value, so that no number on the way is larger than the differences to that.
-    """
-    node, count = call.node, _values_of(call)
-    constant = math.sqrt(count) * UP if node.norm == 2 else 2.0
-    offset = (2.0 * count + 16.0) * norm_of_ones(values_in(node.shape), node.norm)
-    bound = LayerBound(min(constant, 2.0 * (count - 1)), 16, 1.0 + constant, offset, 8)
-    return call.after(bound._replace(peak_offset=offset))
+    return call.after(log_softmax_bound(call.node.shape, _values_of(call), call.node.norm))
 
 
 @node_of("log_sum_exp")
