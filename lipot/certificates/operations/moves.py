@@ -38,8 +38,9 @@ def joined(call):
     return after_concatenation(call.nodes, call.dtype, call.output)
 
 
-@node_of("split", "flip", "roll")
+@node_of("split", "flip", "roll", "sort")
 def along_axes(call):
+    r"""Sorting brings no two vectors further apart: $\sum_i |x_{(i)} - y_{(i)}|^p$ is the least."""
     call.axes(call.operation.axis)
     return call.moved()
 
