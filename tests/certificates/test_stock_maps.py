@@ -47,6 +47,18 @@ MAPS = {
     "resizing without aliases": (lambda: layers.Resizing(4, 2, antialias=True), IMAGE, 1, 1),
     "nearest pixels": (lambda: layers.Resizing(3, 10, "nearest"), IMAGE, 1, 1),
     "upsampling": (lambda: layers.UpSampling2D((2, 4), interpolation="bilinear"), IMAGE, 1, 1),
+    "a ratio that is kept": (
+        lambda: layers.Resizing(9, 6, crop_to_aspect_ratio=True),
+        (6, 4, 2),
+        1,
+        1,
+    ),
+    "a ratio that is kept without bars": (
+        lambda: layers.Resizing(3, 2, pad_to_aspect_ratio=True),
+        (6, 4, 2),
+        1,
+        1,
+    ),
     "center crop": (lambda: layers.CenterCrop(3, 4), IMAGE, 1, 1),
     "dense steps": (lambda: layers.TimeDistributed(layers.Dense(3)), TOKENS, 1, 1),
     "conv steps": (

@@ -55,13 +55,15 @@ def check_images(operation, input_shape):
 
 def resized(operation, size, output_size, channels, norm, dtype):
     """Bound of a layer or operation that resizes images, or an error that says why it has none."""
-    if getattr(operation, "crop_to_aspect_ratio", False) or getattr(
-        operation, "pad_to_aspect_ratio", False
-    ):
+    fits = any(getattr(operation, f"{kind}_to_aspect_ratio", False) for kind in ("crop", "pad"))
+    products = size[0] * output_size[1], size[1] * output_size[0]
+    # Frameworks compare the ratios in float32.
+    if fits and (len(set(products)) > 1 or max(products) > 2**24):
         raise ValueError(
-            f"'{operation.name}' cannot be certified: it crops or pads the images to another "
-            "aspect ratio first. Expected crop_to_aspect_ratio=False and "
-            "pad_to_aspect_ratio=False: use Cropping2D or ZeroPadding2D before it."
+            f"'{operation.name}' cannot be certified: it crops or pads images of {tuple(size)} to "
+            f"the aspect ratio of {tuple(output_size)} first. Expected crop_to_aspect_ratio=False "
+            "and pad_to_aspect_ratio=False, or images of that ratio: use Cropping2D or "
+            "ZeroPadding2D before it."
         )
     method = Interpolation(operation.interpolation, getattr(operation, "antialias", False))
     pairs = list(zip(size, output_size))
