@@ -52,6 +52,8 @@ KINDS = {
     "Dot": "dot product",
     "Tensordot": "tensor product",
     "Einsum": "sum of products",
+    "Conv": "convolution",
+    "DepthwiseConv": "depthwise convolution",
     "MaxPool": "maximum pooling",
     "AveragePool": "average pooling",
     "Resize": "resizing",

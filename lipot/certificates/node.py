@@ -117,18 +117,17 @@ def after_cast(node, dtype):
 
 def after_layer(node, bound, layer, output):
     """Node after a layer with a `LayerBound`, in the norm of the node."""
-    if node.computed is not None:
-        _check_adds_up(layer)
+    if node.computed is not None and any(len(weight.shape) > 2 for weight in layer.weights):
+        check_adds_up(layer)
     bound = bound.with_factor(getattr(layer, "k_coef_lip", 1.0))
     return after_bound(node, bound, layer.compute_dtype, output)
 
 
-def _check_adds_up(layer):
+def check_adds_up(layer):
     """Raises for a convolution that this machine rounds otherwise than its bound counts."""
-    convolves = any(len(weight.shape) > 2 for weight in layer.weights)
-    if convolves and not convolutions_are_sums():
+    if not convolutions_are_sums():
         raise ValueError(
-            f"Layer '{layer.name}' cannot be certified on this machine: its backend transforms "
+            f"'{layer.name}' cannot be certified on this machine: its backend transforms "
             "images before it convolves them, and what that rounds has no bound here. Expected "
             "convolutions that add up products: on PyTorch's CPU call "
             "`torch.backends.nnpack.set_flags(False)`. Received: a kernel of a single one that "

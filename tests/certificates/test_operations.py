@@ -17,6 +17,8 @@ from tests.helpers import functional, to_numpy
 
 assert double_precision
 SHAPE = (4, 3, 2)
+# In eighths, which every type holds.
+KERNEL = np.round(8.0 * np.random.default_rng(2).normal(size=(3, 2, 2, 3))) / 8.0
 MATRIX = np.random.default_rng(1).normal(size=(3, 4, 5)).astype("float32")
 
 # Function, and the largest ratio of bound to observed norm: 1 where it is attained.
@@ -91,6 +93,16 @@ OPERATIONS = {
     "tensordot without a sum": (lambda x: ops.tensordot(x, MATRIX[0, 0], 0), 1.0),
     "einsum": (lambda x: ops.einsum("bijk,jil->bkl", x, MATRIX), 1.0),
     "einsum, constant first": (lambda x: ops.einsum("jil,bijk->bjkl", MATRIX, x), 1.0),
+    "conv": (lambda x: ops.conv(x, ops.cast(KERNEL, x.dtype), padding="same"), 1.0),
+    "conv of a sequence": (lambda x: ops.conv(x[:, 0], ops.cast(KERNEL[0], x.dtype), 2), 1.0),
+    "depthwise_conv": (
+        lambda x: ops.depthwise_conv(x, ops.cast(KERNEL, x.dtype), padding="same"),
+        1.0,
+    ),
+    "depthwise_conv with strides": (
+        lambda x: ops.depthwise_conv(x, ops.cast(KERNEL[:2, :, :, :1], x.dtype), strides=2),
+        1.0,
+    ),
     "max_pool": (lambda x: ops.max_pool(x, 2, 1), 2.0),
     "average_pool": (lambda x: ops.average_pool(x, (3, 2), 1, padding="same"), 1.0),
     "logsumexp": (lambda x: ops.logsumexp(x, axis=(1, 2)), 3.0),
@@ -122,7 +134,7 @@ def test_bounds_are_above_jacobians_and_close_in_both_norms(double_precision, na
 # Those that round in a way of their own.
 ROUNDED = {
     **{name: OPERATIONS[name][0] for name in ("average_pool", "logsumexp", "log_softmax", "celu")},
-    **{name: OPERATIONS[name][0] for name in ("matmul", "tensordot", "einsum", "soft_shrink")},
+    **{name: OPERATIONS[name][0] for name in ("matmul", "tensordot", "conv", "soft_shrink")},
     "log_softmax of all": lambda x: ops.log_softmax(ops.reshape(x, (-1, 24)) * 30.0),
     "resize": lambda x: ops.image.resize(x, (9, 2)),
     "resize without aliases": lambda x: ops.image.resize(x, (2, 2), antialias=True),
@@ -209,6 +221,13 @@ def test_what_joins_samples_or_repeats_values_is_refused(name):
     model = functional(MIXING[name], (4, 5))
     with pytest.raises(ValueError, match=r"cannot be certified|No Lipschitz bound"):
         lipot.lipschitz_constant(model)
+
+
+def test_a_kernel_that_depends_on_the_input_is_refused():
+    inputs = keras.Input(batch_shape=(3, 4, 4))
+    outputs = ops.conv(inputs, inputs, padding="same")
+    with pytest.raises(ValueError, match="a product of two tensors that depend on the input"):
+        lipot.lipschitz_constant(keras.Model(inputs, outputs))
 
 
 @pytest.mark.parametrize("op", [ops.sum, ops.mean])

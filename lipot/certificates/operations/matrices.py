@@ -17,7 +17,7 @@ def matrix_product(call):
     """The constant acts on the last axis of the tensor, or from the left on the one before it."""
     first, second = call.operands
     right = isinstance(first, Node)
-    kernel = _kernel(call, second if right else first)
+    kernel = constant_factor(call, second if right else first)
     if (
         kernel.ndim not in (1, 2)
         or call.rank < (2 if right else 3)
@@ -39,7 +39,7 @@ def matrix_product(call):
 @node_of("tensor product")
 def tensor_product(call):
     first, second = call.operands
-    kernel = _kernel(call, second if isinstance(first, Node) else first)
+    kernel = constant_factor(call, second if isinstance(first, Node) else first)
     if not isinstance(first, Node):
         raise call.refused(
             "its first axis is no longer that of the samples. Expected the constant second."
@@ -68,12 +68,12 @@ def sum_of_products(call):
         first, found, rest = equation.partition(",")
         second, arrow, result = rest.partition("->")
         equation = f"{second}{found}{first}{arrow}{result}"
-    kernel = _kernel(call, constant)
+    kernel = constant_factor(call, constant)
     name, node = call.operation.name, call.node
     return call.after(einsum_bound(name, equation, kernel, node.shape, node.norm))
 
 
-def _kernel(call, constant):
+def constant_factor(call, constant):
     """A constant factor as it is applied, in float64, or an error for one that is none."""
     if len(call.nodes) != 1:
         raise call.refused(NO_PRODUCT)
