@@ -91,8 +91,11 @@ OPERATIONS = {
     "tensordot": (lambda x: ops.tensordot(x, MATRIX, ((-2, 1), (0, 1))), 1.0),
     "tensordot of the last axes": (lambda x: ops.tensordot(x, MATRIX[:, :2], 2), 1.0),
     "tensordot without a sum": (lambda x: ops.tensordot(x, MATRIX[0, 0], 0), 1.0),
-    "einsum": (lambda x: ops.einsum("bijk,jil->bkl", x, MATRIX), 1.0),
-    "einsum, constant first": (lambda x: ops.einsum("jil,bijk->bjkl", MATRIX, x), 1.0),
+    "einsum": (lambda x: ops.einsum("bijk,jil->bkl", x, ops.cast(MATRIX, x.dtype)), 1.0),
+    "einsum, constant first": (
+        lambda x: ops.einsum("jil,bijk->bjkl", ops.cast(MATRIX, x.dtype), x),
+        1.0,
+    ),
     "conv": (lambda x: ops.conv(x, ops.cast(KERNEL, x.dtype), padding="same"), 1.0),
     "conv of a sequence": (lambda x: ops.conv(x[:, 0], ops.cast(KERNEL[0], x.dtype), 2), 1.0),
     "depthwise_conv": (
