@@ -1,6 +1,7 @@
 """The contract with Keras's inside: what fails here has moved in this version of Keras."""
 
 import inspect
+import itertools
 
 import keras
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from keras import layers, ops
 
 import lipot
-from lipot.backend import keras_graph
+from lipot.backend import keras_graph, operation_kinds
 from tests.helpers import to_numpy
 
 VERSION = f"Keras {keras.__version__}: adapt lipot/backend/keras_graph.py"
@@ -131,6 +132,18 @@ def test_the_kind_of_each_operation(kind, function):
     check(model, (2, 4))
     (operation,) = operations(model)
     assert keras_graph.operation_kind(operation) == kind, VERSION
+
+
+def test_no_name_of_a_kind_is_that_of_two_operations_of_keras():
+    def below(kind):
+        return {kind}.union(*map(below, kind.__subclasses__()))
+
+    stock = [c for c in below(keras.Operation) if keras_graph.is_stock(c)]
+    names = [c.__name__ for c in stock if not issubclass(c, layers.Layer)]
+    known = [*operation_kinds.KINDS, *itertools.chain(*operation_kinds.FAULTS.values())]
+    # A version of Keras may lack some.
+    assert {name: names.count(name) for name in known if names.count(name) > 1} == {}, VERSION
+    assert len(set(known)) == len(known)
 
 
 def test_the_axis_of_a_concatenation_and_the_index_of_a_slice():

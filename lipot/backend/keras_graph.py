@@ -13,7 +13,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from lipot.backend.operation_kinds import KINDS
+from lipot.backend.operation_kinds import FAULTS, KINDS
 from lipot.backend.private import inside
 
 
@@ -157,6 +157,21 @@ def operation_kind(operation: Any) -> str | None:
     if isinstance(operation, keras.layers.Layer) or not is_stock(operation):
         return None
     return KINDS.get(type(operation).__name__)
+
+
+def fault_of(operation: Any) -> str | None:
+    """Why an operation of `keras.ops` has no Lipschitz constant, in a word, or `None`.
+
+    Example:
+
+    >>> x = keras.Input((2,))
+    >>> [fault_of(producer(t).operation) for t in (x**2, ops.sqrt(x), x + 1.0)]
+    ['steep', 'vertical', None]
+    """
+    if isinstance(operation, keras.layers.Layer) or not is_stock(operation):
+        return None
+    name = type(operation).__name__
+    return next((fault for fault, names in FAULTS.items() if name in names), None)
 
 
 def set_argument(operation: Any, name: str, value: Any) -> None:

@@ -1,4 +1,6 @@
-"""What operations of `keras.ops` do, in words of lipot."""
+"""What operations of `keras.ops` do, in words of lipot, and layers that Keras does not show."""
+
+from typing import Any
 
 # By the name of the class that Keras has for each, one of its private names.
 KINDS = {
@@ -18,17 +20,49 @@ KINDS = {
     "GetItem": "slice",
     "Abs": "absolute",
     "Absolute": "absolute",
+    "Fabs": "absolute",
+    "Copy": "copy",
+    "StopGradient": "copy",
+    "Cast": "cast",
+    "ConvertToTensor": "cast",
     "Clip": "clip",
     "Transpose": "transposition",
+    "Swapaxes": "swap",
+    "Moveaxis": "axis move",
+    "Flip": "flip",
+    "Roll": "roll",
+    "Sort": "sort",
+    "Pad": "padding",
+    "Stack": "stack",
+    "Split": "split",
+    "ArraySplit": "split",
+    "Unstack": "split",
+    "Repeat": "repetition",
+    "Tile": "tiling",
+    "Take": "selection",
     "Squeeze": "squeeze",
     "ExpandDims": "expansion",
     "Sum": "total",
     "Mean": "mean",
     "Max": "extremum",
     "Min": "extremum",
+    "Amax": "extremum",
+    "Amin": "extremum",
+    "Matmul": "matrix product",
+    "Dot": "dot product",
+    "Tensordot": "tensor product",
+    "Einsum": "sum of products",
+    "Conv": "convolution",
+    "DepthwiseConv": "depthwise convolution",
+    "MaxPool": "maximum pooling",
+    "AveragePool": "average pooling",
+    "Resize": "resizing",
+    "Logsumexp": "log_sum_exp",
+    "LogSoftmax": "log_softmax",
     "Softmax": "softmax",
     "Sigmoid": "sigmoid",
     "Tanh": "tanh",
+    "Celu": "celu",
     "Elu": "elu",
     "Gelu": "gelu",
     "HardSigmoid": "hard_sigmoid",
@@ -39,7 +73,47 @@ KINDS = {
     "Relu6": "relu6",
     "Selu": "selu",
     "Silu": "silu",
+    "SoftShrink": "soft_shrink",
     "Softplus": "softplus",
     "Softsign": "softsign",
+    "SparsePlus": "sparse_plus",
+    "SparseSigmoid": "sparse_sigmoid",
+    "Squareplus": "squareplus",
     "TanhShrink": "tanh_shrink",
 }
+# What stands against a bound of others, in a word, and their names.
+FAULTS = {
+    "steep": ("Cosh", "Cumprod", "Exp", "Exp2", "Expm1", "Power", "Prod", "Sinh", "Square", "Tan"),
+    "vertical": ("Cbrt", "Log", "Log10", "Log1p", "Log2", "Reciprocal", "Rsqrt", "Sqrt"),
+    "product": ("DotProductAttention", "Glu"),
+    "statistic": ("LayerNorm", "Moments", "Normalize", "RMSNorm", "Var"),
+    "jump": (
+        "Argmax",
+        "Argmin",
+        "Argsort",
+        "Ceil",
+        "Equal",
+        "Floor",
+        "FloorDivide",
+        "Greater",
+        "GreaterEqual",
+        "HardShrink",
+        "Less",
+        "LessEqual",
+        "Mod",
+        "NotEqual",
+        "OneHot",
+        "Round",
+        "Sign",
+        "Sparsemax",
+        "Threshold",
+        "Trunc",
+    ),
+}
+# Where the InceptionResNetV2 of `keras.applications` has the layer that ends its blocks.
+_SCALED_SUM = ("keras.src.applications.inception_resnet_v2", "CustomScaleLayer")
+
+
+def is_scaled_sum(layer: Any) -> bool:
+    """Whether a layer is that of Keras which gives `x + scale * y` for inputs `[x, y]`."""
+    return (type(layer).__module__, type(layer).__name__) == _SCALED_SUM

@@ -8,6 +8,8 @@ from lipot.certificates.stock.augmentation import acts_in_calls
 from lipot.certificates.weights import check_weights_are_cast
 from lipot.layers.layer_bounds import layer_bound
 
+_SAME_IN_TRAINING = (keras.layers.Resizing, keras.layers.CenterCrop)
+
 
 def check_call(step, args, kwargs):
     """Raises for a layer that does not work on its input alone, or not in floating point."""
@@ -71,7 +73,8 @@ def check_not_training(layer, training):
 def check_off_by_default(layer, node):
     """Raises for a layer that acts as in training wherever nobody says that it should not."""
     for part in all_layers(layer):
-        if trains_by_default(part):
+        # Preprocessing that does the same in training.
+        if trains_by_default(part) and type(part) not in _SAME_IN_TRAINING:
             # There may be more against it: that it acts at inference too.
             layer_bound(layer, node.shape, node.norm)
             raise acts_in_calls(part)

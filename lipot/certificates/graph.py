@@ -11,6 +11,7 @@ from lipot.backend.keras_graph import (
     steps,
     takes_training,
 )
+from lipot.backend.operation_kinds import is_scaled_sum
 from lipot.certificates.calls import (
     check_call,
     check_no_mask,
@@ -30,7 +31,12 @@ from lipot.certificates.node import (
     input_node,
     joint_lipschitz,
 )
-from lipot.certificates.operations import BROADCASTING, operation_node
+from lipot.certificates.operations import (
+    BROADCASTING,
+    NO_PRODUCT,
+    largest_factor,
+    operation_node,
+)
 from lipot.certificates.sizes import (
     Sizes,
     broadcast_shape,
@@ -212,7 +218,7 @@ def _propagate(step, known, sizes):
         return [_residual_node(step, nodes, sizes, outputs[0])]
     if is_called_as(type(operation), keras.layers.SpectralNormalization):
         return _through_wrapper(step, nodes, sizes)
-    if type(operation) in _SUMS | _CHOICES or operation_kind(operation) in BROADCASTING:
+    if _broadcasts(operation):
         values = operands(operation, args, kwargs)
         _check_average(operation, values, nodes)
         outputs = _broadcast(step, values, nodes, sizes, outputs)
@@ -308,18 +314,19 @@ def _held(operation, step, nodes, sizes):
 
 
 def _layer_node(layer, nodes, output):
-    if type(layer) in _SUMS:
-        factor = 1.0 / len(nodes) if isinstance(layer, keras.layers.Average) else 1.0
-        return after_sum(nodes, [factor] * len(nodes), layer.compute_dtype, output)
+    if type(layer) in _SUMS or (is_scaled_sum(layer) and len(nodes) == 2):
+        return after_sum(nodes, _factors(layer, len(nodes)), layer.compute_dtype, output)
     if type(layer) in _CHOICES:
         return after_choice(nodes, layer.compute_dtype, output)
-    if type(layer) in _JOINS and layer.axis % len(output.shape) != 0:
+    if type(layer) in _JOINS:
+        if layer.axis % len(output.shape) == 0:
+            raise ValueError(
+                f"Layer '{layer.name}' cannot be certified: it joins the samples of a batch. "
+                f"Expected an axis other than 0. Received: axis={layer.axis}"
+            )
         return after_concatenation(nodes, layer.compute_dtype, output)
     if isinstance(layer, keras.layers.Multiply | keras.layers.Dot):
-        raise ValueError(
-            f"Layer '{layer.name}' cannot be certified: a product of two tensors that depend on "
-            "the input has no Lipschitz constant on all inputs."
-        )
+        raise ValueError(f"Layer '{layer.name}' cannot be certified: {NO_PRODUCT}")
     if len(nodes) != 1:
         check_not_refused(layer)
         raise ValueError(
@@ -329,6 +336,19 @@ def _layer_node(layer, nodes, output):
         )
     bound = layer_bound(layer, nodes[0].shape, nodes[0].norm)
     return after_layer(nodes[0], bound, layer, output)
+
+
+def _broadcasts(operation):
+    """Whether what a step calls repeats the smaller of its operands."""
+    merges = type(operation) in _SUMS | _CHOICES or is_scaled_sum(operation)
+    return merges or operation_kind(operation) in BROADCASTING
+
+
+def _factors(layer, count):
+    """Factor of each of some inputs in a sum."""
+    if is_scaled_sum(layer):
+        return [1.0, largest_factor(layer, layer.scale, layer.compute_dtype)]
+    return [1.0 / count if isinstance(layer, keras.layers.Average) else 1.0] * count
 
 
 def _run(operation, args, kwargs):

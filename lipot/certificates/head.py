@@ -23,7 +23,11 @@ from lipot.math.rounding import FloatFormat, float_format
 
 # The casts before and after it, of its factor too, a quotient's inverse, and the product itself.
 _OF_A_PRODUCT = 8
-_NAMES = {keras.activations.softmax: "softmax", keras.activations.sigmoid: "sigmoid"}
+_NAMES = {
+    keras.activations.softmax: "softmax",
+    keras.activations.log_softmax: "log_softmax",
+    keras.activations.sigmoid: "sigmoid",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +43,7 @@ class Head:
         roundoff: Unit roundoff of the last layer and of what follows it.
         smallest: Smallest normal number of the same.
         largest: What the norm of no logit may exceed, lest it overflow there or later.
-        squashed: Whether a softmax or a sigmoid follows.
+        squashed: Whether a softmax, its logarithm or a sigmoid follows.
         scale: What the logits are multiplied by before that, a positive float.
     """
 
@@ -250,7 +254,8 @@ def _check_rank(layer, tensor, what):
 
 def _final_function(operation):
     kind = operation_kind(operation)
-    if kind == "sigmoid" or (kind == "softmax" and operation.axis == -1):
+    over_classes = kind in ("softmax", "log_softmax") and operation.axis == -1
+    if kind == "sigmoid" or over_classes:
         return kind
     if type(operation) in TRANSPARENT:
         return "linear"
@@ -285,9 +290,9 @@ def _only_squasher(layer, function, units, later):
             f"argmax is then arbitrary. Received: last layer '{layer.name}' with a sigmoid of "
             f"{units} units. Leave the sigmoid out."
         )
-    if function == "softmax" and units == 1:
+    if function in ("softmax", "log_softmax") and units == 1:
         raise ValueError(
             "Invalid value received for argument `model`. Expected at least two units before a "
-            f"softmax. Received: last layer '{layer.name}' with a softmax of one unit"
+            f"{function}. Received: last layer '{layer.name}' with a {function} of one unit"
         )
     return layer

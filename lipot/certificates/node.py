@@ -117,18 +117,17 @@ def after_cast(node, dtype):
 
 def after_layer(node, bound, layer, output):
     """Node after a layer with a `LayerBound`, in the norm of the node."""
-    if node.computed is not None:
-        _check_adds_up(layer)
+    if node.computed is not None and any(len(weight.shape) > 2 for weight in layer.weights):
+        check_adds_up(layer)
     bound = bound.with_factor(getattr(layer, "k_coef_lip", 1.0))
     return after_bound(node, bound, layer.compute_dtype, output)
 
 
-def _check_adds_up(layer):
+def check_adds_up(layer):
     """Raises for a convolution that this machine rounds otherwise than its bound counts."""
-    convolves = any(len(weight.shape) > 2 for weight in layer.weights)
-    if convolves and not convolutions_are_sums():
+    if not convolutions_are_sums():
         raise ValueError(
-            f"Layer '{layer.name}' cannot be certified on this machine: its backend transforms "
+            f"'{layer.name}' cannot be certified on this machine: its backend transforms "
             "images before it convolves them, and what that rounds has no bound here. Expected "
             "convolutions that add up products: on PyTorch's CPU call "
             "`torch.backends.nnpack.set_flags(False)`. Received: a kernel of a single one that "
@@ -211,9 +210,16 @@ def after_choice(nodes, layer_dtype, output):
     return _after_selection(nodes, copies, layer_dtype, output)
 
 
-def after_move(node, dtype, output):
-    """Node after an operation that moves, drops or clips values and repeats none."""
-    return _after_selection([node], [1.0], dtype, output)
+def after_move(node, dtype, output, copies=1.0):
+    """Node after an operation that moves, drops or clips values.
+
+    Args:
+        node: A `Node`.
+        dtype: Float type of the output.
+        output: The output, symbolic or at the input zero.
+        copies: Norm of repeating values; 1 where none is.
+    """
+    return _after_selection([node], [copies], dtype, output)
 
 
 def joint_lipschitz(nodes):

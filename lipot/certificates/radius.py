@@ -20,7 +20,8 @@ from lipot.math.rounding import FLUSHED_WEIGHT, accumulated, rounded_down
 
 # The last product and the differences below are computed in float64 themselves.
 _FLOAT64 = 2.0**-50
-# A softmax or a sigmoid orders logits that differ by this many units of roundoff.
+# A softmax or a sigmoid orders logits that differ by this many units of roundoff, and so does the
+# logarithm of a softmax of n classes, which takes four for each unit of log(n).
 _SQUASH = 64.0
 
 

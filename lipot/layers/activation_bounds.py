@@ -10,7 +10,7 @@ from keras import activations, ops
 from lipot.backend.keras_graph import all_layers
 from lipot.layers.layer_bounds import layer_bound
 from lipot.math.norms import norm_of_ones
-from lipot.math.rounding import LayerBound, applied, values_in
+from lipot.math.rounding import UP, LayerBound, applied, values_in
 
 # max |f'| of each elementwise activation, by calculus; rounded up where irrational.
 _CONSTANTS = {
@@ -82,11 +82,13 @@ def activation_bound(activation, shape, norm=2, dtype=None):
         _check_computes_in(activation, dtype)
         _check_keeps(activation, shape)
         return _bound_of_layer(activation, shape, norm)
-    if activation is activations.softmax and len(shape) < 2:
+    if activation in (activations.softmax, activations.log_softmax) and len(shape) < 2:
         raise ValueError(
             "A softmax of tensors without an axis beside the batch joins its samples. Expected "
             f"tensors (batch, classes). Received: shape {tuple(shape)}"
         )
+    if activation is activations.log_softmax:
+        return log_softmax_bound(shape, shape[-1], norm)
     # What cannot be looked up is no function of Keras.
     constant = _CONSTANTS.get(activation) if isinstance(activation, Hashable) else None
     if constant is None:
@@ -188,6 +190,28 @@ def softmax_bound(shape, norm=2):
     bound = elementary(_CONSTANTS[activations.softmax], shape, norm)
     # It divides by a sum, of all values of a sample at most.
     return bound._replace(output_roundings=bound.output_roundings + values_in(shape))
+
+
+def log_softmax_bound(shape, count, norm=2):
+    r"""Bound of $x - \log \sum_i e^{x_i}$ over axes of $n$ values.
+
+    Its Jacobian is $I - 1 p^T$ with $p$ the softmax. Its norm is convex in $p$, hence largest where
+    one $p_i$ is 1: the root of $n$, and 2 in l-infinity. The logarithm lies within $\log n$ of the
+    largest value, so that no number on the way is larger than the differences to that.
+
+    Args:
+        shape: Shape of the values, `(None, ...)`.
+        count: The number $n$.
+        norm: `2` or `"inf"`.
+    """
+    if count is None:
+        raise ValueError(
+            "A log_softmax has no bound over nobody knows how many values. Expected axes of fixed "
+            f"size. Received: shape {tuple(shape)}"
+        )
+    constant = (math.sqrt(count) if norm == 2 else 2.0) * UP
+    offset = (2.0 * count + 16.0) * norm_of_ones(values_in(shape), norm)
+    return LayerBound(constant, 16, 1.0 + constant, offset, 8, peak_offset=offset)
 
 
 def steepest_number(operation, slope, dtype):

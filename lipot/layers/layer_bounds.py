@@ -19,6 +19,10 @@ from lipot.layers.base import LipschitzLayer, no_bound_in_linf
 from lipot.math.rounding import LayerBound, values_in
 
 _BOUNDS = {}
+_CALL_IT = (
+    " A Lambda holds Python code: call its function on the tensor itself, as in `x = function(x)`, "
+    "which puts its operations into the graph."
+)
 _REFUSED = {}
 # What makes, stores and exports a layer. A call does not come here, and a bound neither.
 _BESIDE_THE_CALL = {
@@ -114,11 +118,12 @@ def layer_bound(layer, input_shape, norm=2):
         _check_speaks_for(layer, _author(type(layer), known))
         bound = _asked(statement, layer, input_shape, norm)
         return _checked(bound, layer, input_shape)
+    advice = _CALL_IT if isinstance(layer, keras.layers.Lambda) else ""
     raise ValueError(
         f"No Lipschitz bound is known for layer '{layer.name}' of class {_full_name(layer)}. "
         "Expected a layer of lipot, a stock Keras layer with a finite constant, or one registered "
         f"with `@lipot.certificates.register_bound({type(layer).__name__})` on a function "
-        "`(layer, input_shape) -> bound`."
+        f"`(layer, input_shape) -> bound`.{advice}"
     )
 
 

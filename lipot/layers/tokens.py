@@ -160,7 +160,8 @@ class SelfAttention(keras.layers.Layer):
 
 
 NO_BOUND = (
-    "Attention multiplies parts of its input with each other, so it has no Lipschitz constant on "
-    "all inputs. See lipot.math.attention for one on a ball."
+    "Attention multiplies parts of its input with each other, so neither it nor a transformer has "
+    "a Lipschitz constant on all inputs. Take a network of convolutions, such as "
+    "lipot.models.lipnext; see lipot.math.attention for a constant on a ball."
 )
 refuse(SelfAttention, NO_BOUND)

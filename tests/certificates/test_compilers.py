@@ -190,3 +190,20 @@ def test_products_are_looked_at_in_the_format_that_every_machine_has():
         assert rounding._products_keep(np.float32(1.0))
     finally:
         keras.config.set_image_data_format("channels_last")
+
+
+RESIZED = [(2, 3), (2, 4), (4, 2), (4, 5), (3, 9), (2, 10), (5, 5)]
+
+
+@pytest.mark.parametrize("size, output_size", RESIZED)
+def test_a_compiler_resizes_as_the_framework_does_or_is_refused(size, output_size):
+    resize = layers.Resizing(2 * output_size, 2 * output_size)
+    images = np.random.default_rng(0).normal(size=(2, 2 * size, 2 * size, 1)).astype("float32")
+    model = keras.Sequential([keras.Input(images.shape[1:]), resize])
+    model.compile(jit_compile=keras.backend.backend() != "torch")
+    same = np.allclose(model.predict(images, verbose=0), to_numpy(model(images)), atol=1e-4)
+    if same:
+        assert lipot.lipschitz_constant(model) >= 0.5
+    else:
+        with pytest.raises(ValueError, match="XLA enlarges images by odd factors"):
+            lipot.lipschitz_constant(model)

@@ -1,5 +1,7 @@
 """Bounds of stock and lipot layers against the Jacobians of what they compute."""
 
+import importlib
+
 import keras
 import numpy as np
 import pytest
@@ -7,10 +9,10 @@ from keras import layers
 
 import lipot
 from lipot.layers.base import LipschitzLayer
-from lipot.layers.layer_bounds import layer_bound
+from lipot.layers.layer_bounds import _BOUNDS, _REFUSED, layer_bound
 from lipot.math.rounding import spectral_norm
 from tests.certificates.jacobians import ERROR, jacobian_norm, largest_jacobian_norm
-from tests.helpers import to_numpy
+from tests.helpers import functional, to_numpy
 
 IMAGE, SIGNAL, VECTOR, VOLUME = (6, 5, 2), (8, 3), (5,), (4, 3, 5, 2)
 
@@ -162,8 +164,11 @@ def test_activation_constants_against_slopes_on_a_grid(name):
         (layers.LayerNormalization(), "statistic"),
         (layers.UnitNormalization(), "statistic"),
         (layers.ReLU(threshold=0.5), "threshold"),
-        (layers.UpSampling2D(interpolation="bilinear"), "nearest"),
-        (layers.Lambda(lambda x: 3 * x, name="tripled"), "tripled.*register_bound"),
+        (layers.UpSampling2D(interpolation="bicubic"), "nearest"),
+        (
+            layers.Lambda(lambda x: 3 * x, name="tripled"),
+            "tripled.*register_bound.*call its function",
+        ),
         (layers.Activation(lambda x: x**2), "activation"),
         (layers.Activation("exponential"), "exponential"),
     ],
@@ -171,6 +176,54 @@ def test_activation_constants_against_slopes_on_a_grid(name):
 def test_layers_without_a_bound_are_named(layer, word):
     with pytest.raises(ValueError, match=f"(?s){word}"):
         lipot.lipschitz_constant(built_model(layer, IMAGE))
+
+
+# What lipot leaves to its user: code of theirs, cells, and what no image classifier has.
+LEFT = {
+    *("Layer", "Wrapper", "Lambda", "TFSMLayer", "JaxLayer", "FlaxLayer", "TorchModuleWrapper"),
+    *("LSTMCell", "GRUCell", "SimpleRNNCell", "StackedRNNCells", "MaxNumBoundingBoxes"),
+    *("Conv3DTranspose", "Convolution3DTranspose"),
+}
+# Those that a walk through a graph looks at.
+WALKED = {
+    *("Add", "Average", "Concatenate", "Dot", "Maximum", "Minimum", "Multiply", "Subtract"),
+    "SpectralNormalization",
+}
+
+
+def test_every_layer_of_keras_has_a_bound_or_a_reason_against_it():
+    named = {name: value for name, value in vars(layers).items() if isinstance(value, type)}
+    silent = {
+        name
+        for name, value in named.items()
+        if issubclass(value, layers.Layer) and not {*_BOUNDS, *_REFUSED} & set(value.__mro__)
+    }
+    assert silent - WALKED == LEFT & set(named)
+
+
+@pytest.mark.parametrize(
+    "layer, shape, advice",
+    [
+        (layers.LSTM(3), SIGNAL, "Use Conv1D"),
+        (layers.Bidirectional(layers.GRU(3)), SIGNAL, "Use Conv1D"),
+        (layers.Embedding(3, 2), VECTOR, "Certify the model from what comes after"),
+        (lambda x: layers.MultiHeadAttention(2, 2)(x, x), SIGNAL, "nor a transformer.*lipnext"),
+        (lambda x: layers.Multiply()([x, x]), VECTOR, "Squeeze-and-excitation.*register_bound"),
+        (lambda x: layers.Concatenate(axis=0)([x, x]), VECTOR, "axis other than 0"),
+        (layers.GroupNormalization(2), IMAGE, "Use BatchNormalization"),
+    ],
+)
+def test_a_refusal_says_what_to_do(layer, shape, advice):
+    with pytest.raises(ValueError, match=f"(?s){advice}"):
+        lipot.lipschitz_constant(functional(layer, shape))
+
+
+def test_the_scaled_sum_of_inception_resnet_has_the_constant_of_its_terms():
+    module = importlib.import_module("keras.src.applications.inception_resnet_v2")
+    scaled = module.CustomScaleLayer(0.25)
+    model = functional(lambda x: scaled([x, layers.Rescaling(-2.0)(x)]), VECTOR)
+    assert lipot.lipschitz_constant(model) == pytest.approx(1.5)
+    assert lipot.lipschitz_constant(model, "inf") == pytest.approx(1.5)
 
 
 OPEN = {

@@ -12,10 +12,18 @@ from tests.certificates.test_layer_bounds import built_model, double_precision
 from tests.helpers import explicit_matrix, functional, to_numpy
 
 assert double_precision
-VOLUME, TOKENS = (4, 3, 5, 2), (3, 4)
+VOLUME, TOKENS, IMAGE = (4, 3, 5, 2), (3, 4), (6, 5, 2)
 
+# A version of Keras may lack them.
+ADAPTIVE = {
+    "adaptive averages": (lambda: layers.AdaptiveAveragePooling1D(3), (7, 2), 1, 1),
+    "adaptive averages of images": (lambda: layers.AdaptiveAveragePooling2D((3, 4)), IMAGE, 1, 1),
+    "adaptive averages of volumes": (lambda: layers.AdaptiveAveragePooling3D(2), VOLUME, 1, 1),
+    "more averages than values": (lambda: layers.AdaptiveAveragePooling2D((8, 7)), IMAGE, 1, 1),
+}
 # Layer, input shape, and the largest ratios of bound to norm in l2 and in l-infinity.
 MAPS = {
+    **(ADAPTIVE if hasattr(layers, "AdaptiveAveragePooling1D") else {}),
     "tokens": (lambda: layers.EinsumDense("abc,cd->abd", (3, 5), bias_axes="d"), TOKENS, 1, 1),
     "heads": (lambda: layers.EinsumDense("abc,cde->abde", (3, 2, 3)), TOKENS, 1, 1),
     "heads joined": (lambda: layers.EinsumDense("abc,bcd->ad", 6), TOKENS, 1, 1),
@@ -35,6 +43,23 @@ MAPS = {
         1,
         1,
     ),
+    "resizing": (lambda: layers.Resizing(7, 3), IMAGE, 1, 1),
+    "resizing without aliases": (lambda: layers.Resizing(4, 2, antialias=True), IMAGE, 1, 1),
+    "nearest pixels": (lambda: layers.Resizing(3, 10, "nearest"), IMAGE, 1, 1),
+    "upsampling": (lambda: layers.UpSampling2D((2, 4), interpolation="bilinear"), IMAGE, 1, 1),
+    "a ratio that is kept": (
+        lambda: layers.Resizing(9, 6, crop_to_aspect_ratio=True),
+        (6, 4, 2),
+        1,
+        1,
+    ),
+    "a ratio that is kept without bars": (
+        lambda: layers.Resizing(3, 2, pad_to_aspect_ratio=True),
+        (6, 4, 2),
+        1,
+        1,
+    ),
+    "center crop": (lambda: layers.CenterCrop(3, 4), IMAGE, 1, 1),
     "dense steps": (lambda: layers.TimeDistributed(layers.Dense(3)), TOKENS, 1, 1),
     "conv steps": (
         lambda: layers.TimeDistributed(layers.Conv2D(2, 3, padding="same")),
@@ -74,6 +99,17 @@ def test_a_maximum_of_volumes_moves_by_every_window_that_holds_a_value(padding, 
     moved = np.linalg.norm(explicit_matrix(layer, VOLUME), axis=1).max()
     assert layer_bound(layer, (None, *VOLUME)).lipschitz == pytest.approx(moved)
     assert layer_bound(layer, (None, *VOLUME), "inf").lipschitz == 1.0
+
+
+@pytest.mark.skipif(not hasattr(layers, "AdaptiveMaxPooling2D"), reason="not in this Keras")
+@pytest.mark.parametrize("sizes", [((6, 5), 3), ((5, 7), (2, 4)), ((3, 4), (5, 4))], ids=str)
+def test_adaptive_maxima_move_by_every_window_that_holds_a_value(sizes):
+    size, output_size = sizes
+    layer = layers.AdaptiveMaxPooling2D(output_size)
+    built_model(layer, (*size, 1))
+    moved = np.linalg.norm(explicit_matrix(layer, (*size, 1)), axis=1).max()
+    assert layer_bound(layer, (None, *size, 1)).lipschitz == pytest.approx(moved)
+    assert layer_bound(layer, (None, *size, 1), "inf").lipschitz == 1.0
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
@@ -128,6 +164,19 @@ REFUSED = {
     ),
     "a normalization": (layers.TimeDistributed(layers.LayerNormalization()), TOKENS, "statistic"),
     "samples joined": (layers.TimeDistributed(layers.Softmax(axis=0)), TOKENS, "joins the samples"),
+    "an image of any size": (
+        layers.UpSampling2D(2, interpolation="bilinear"),
+        (None, 4, 1),
+        "one image size",
+    ),
+    "cubic curves": (layers.Resizing(3, 3, "bicubic"), (4, 4, 1), "interpolation='bilinear'"),
+    "another aspect ratio": (
+        layers.Resizing(3, 3, crop_to_aspect_ratio=True),
+        (4, 5, 1),
+        "Cropping2D or ZeroPadding2D",
+    ),
+    "pixels between two": (layers.Resizing(4, 4, "nearest"), (6, 6, 1), "a multiple of the other"),
+    "a crop that enlarges": (layers.CenterCrop(5, 3), (4, 4, 1), "put a Resizing before it"),
     "an axis of any size": (layers.Conv3D(2, 2), (None, 3, 3, 1), "one image size"),
 }
 
@@ -144,6 +193,13 @@ def test_what_cannot_be_proven_is_refused_with_a_reason(name):
         return
     with pytest.raises(ValueError, match=reason):
         lipot.lipschitz_constant(model)
+
+
+@pytest.mark.parametrize("kind", [layers.Resizing, layers.CenterCrop])
+def test_a_batch_that_counts_as_the_rows_of_an_image_is_refused(kind):
+    inputs = keras.Input(batch_shape=(4, 5, 3))
+    with pytest.raises(ValueError, match="the batch for an axis of one image"):
+        lipot.lipschitz_constant(keras.Model(inputs, kind(4, 2)(inputs)))
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16", "mixed_float16"])

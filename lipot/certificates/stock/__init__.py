@@ -6,7 +6,9 @@ from lipot.certificates.stock import (
     einsum,
     linear,
     pooling,
+    refusals,
     reshaping,
+    resizing,
     volumes,
     wrappers,
 )

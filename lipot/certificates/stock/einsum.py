@@ -17,21 +17,37 @@ _FORM = re.compile(r"(\.{3})?([a-zA-Z]+)(\.{3})?,([a-zA-Z]+)->(\.{3})?([a-zA-Z]+
 
 @register_bound(keras.layers.EinsumDense)
 def einsum_dense(layer, input_shape, norm):
+    check_not_quantized(layer)
+    kernel = applied_weight(layer, "kernel")
+    bound = einsum_bound(layer.name, layer.equation, kernel, input_shape, norm)
+    return finished(layer, bound, input_shape, norm)
+
+
+def einsum_bound(name, equation, kernel, input_shape, norm):
     """The largest bound of the matrices that the kernel holds, one for each shared index.
 
     Indices of input and kernel alone are summed over: they are the rows. Indices of kernel and
     output alone are the columns. An index of all three has a matrix of its own for each value,
     which acts on values of its own: of a block-diagonal matrix the largest norm counts, in either
     norm. Indices of input and output alone have one and the same matrix again.
+
+    Args:
+        name: What errors call it.
+        equation: Equation of the einsum, input first and kernel second.
+        kernel: Array in float64, as it is applied.
+        input_shape: Shape of the input, `(None, ...)`.
+        norm: `2` or `"inf"`.
     """
-    check_not_quantized(layer)
-    inputs, weights, outputs = _indices(layer, len(input_shape))
+    inputs, weights, outputs = _indices(name, equation, len(input_shape))
+    if len(weights) != kernel.ndim:
+        raise _no_map(name, equation)
     shared = [i for i in weights if i in inputs and i in outputs]
     rows = [i for i in weights if i in inputs and i not in outputs]
     columns = [i for i in weights if i not in inputs]
-    kernel = applied_weight(layer, "kernel")
     sizes = dict(zip(weights, kernel.shape))
-    _check_meets(layer, dict(zip(inputs, input_shape)), {i: sizes[i] for i in rows + shared})
+    _check_meets(
+        name, equation, dict(zip(inputs, input_shape)), {i: sizes[i] for i in rows + shared}
+    )
     shape = [math.prod(sizes[i] for i in part) for part in (shared, rows, columns)]
     kernel = kernel.transpose([weights.index(i) for i in (*shared, *rows, *columns)])
     bounds = [
@@ -39,20 +55,19 @@ def einsum_dense(layer, input_shape, norm):
         for matrix in kernel.reshape(shape)
     ]
     largest = max(bound.lipschitz for bound in bounds)
-    bound = bounds[0]._replace(lipschitz=largest, gain=max(bound.gain for bound in bounds))
-    return finished(layer, bound, input_shape, norm)
+    return bounds[0]._replace(lipschitz=largest, gain=max(bound.gain for bound in bounds))
 
 
-def _indices(layer, rank):
+def _indices(name, equation, rank):
     """Indices of input, kernel and output, with letters for an ellipsis."""
-    found = _FORM.fullmatch(layer.equation)
+    found = _FORM.fullmatch(equation)
     if found is None:
-        raise _no_map(layer)
+        raise _no_map(name, equation)
     left, inputs, right, weights, left_too, outputs, right_too = found.groups()
     unused = [i for i in string.ascii_letters if i not in inputs + weights + outputs]
     more = "".join(unused[: rank - len(inputs)])
     if (left, right) != (left_too, right_too) or (left and right) or (more and not (left or right)):
-        raise _no_map(layer)
+        raise _no_map(name, equation)
     if left:
         inputs, outputs = more + inputs, more + outputs
     else:
@@ -62,11 +77,11 @@ def _indices(layer, rank):
     # One that is in the input alone, or in the kernel alone, would be summed over.
     used = set(inputs) <= set(weights + outputs) and set(weights) <= set(inputs + outputs)
     if not (once and batch and used and len(inputs) == rank):
-        raise _no_map(layer)
+        raise _no_map(name, equation)
     return inputs, weights, outputs
 
 
-def _check_meets(layer, read, sizes):
+def _check_meets(name, equation, read, sizes):
     """Raises where an index has another size in the input than in the kernel.
 
     JAX and PyTorch repeat a single value on either side.
@@ -74,16 +89,16 @@ def _check_meets(layer, read, sizes):
     read = {i: read[i] for i in sizes}
     if read != sizes:
         raise ValueError(
-            f"Layer '{layer.name}' cannot be certified: its kernel or its input would be repeated. "
-            f"Expected sizes {sizes} for {layer.equation!r}, as it was built for. "
+            f"'{name}' cannot be certified: its kernel or its input would be repeated. "
+            f"Expected sizes {sizes} for {equation!r}, as it was built for. "
             f"Received: {read}"
         )
 
 
-def _no_map(layer):
+def _no_map(name, equation):
     return ValueError(
-        f"Layer '{layer.name}' cannot be certified: its equation is no product of each sample with "
+        f"'{name}' cannot be certified: its equation is no product of each sample with "
         "one matrix. Expected the batch as the first index of input and output and not in the "
         "kernel, no index twice in one place, and every index in two places. "
-        f"Received: equation={layer.equation!r}"
+        f"Received: equation={equation!r}"
     )

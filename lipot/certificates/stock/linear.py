@@ -25,7 +25,7 @@ def dense(layer, input_shape, norm):
 @register_bound(keras.layers.Conv2D, keras.layers.Conv1D)
 def convolution(layer, input_shape, norm):
     check_not_quantized(layer)
-    view = _as_image(layer, input_shape)
+    view = as_image(layer, input_shape)
     kernel = view.kernel(layer, "kernel")
     # Keras convolves with as many groups as the kernel leaves, whatever the layer says by now.
     groups = channels_read(layer, input_shape) // kernel.shape[2]
@@ -35,8 +35,8 @@ def convolution(layer, input_shape, norm):
 @register_bound(keras.layers.DepthwiseConv2D, keras.layers.DepthwiseConv1D)
 def depthwise_convolution(layer, input_shape, norm):
     check_not_quantized(layer)
-    view = _as_image(layer, input_shape)
-    kernel, groups = _of_groups(view.kernel(layer, "kernel"))
+    view = as_image(layer, input_shape)
+    kernel, groups = of_groups(view.kernel(layer, "kernel"))
     return _bound(layer, view.map(kernel, groups), kernel, input_shape, norm, view.shape)
 
 
@@ -44,11 +44,11 @@ def depthwise_convolution(layer, input_shape, norm):
 def separable_convolution(layer, input_shape, norm):
     """Two convolutions one after the other, with the norm of the one that they make together."""
     check_not_quantized(layer)
-    view = _as_image(layer, input_shape)
+    view = as_image(layer, input_shape)
     by_channel, mixing = (
         view.kernel(layer, name) for name in ("depthwise_kernel", "pointwise_kernel")
     )
-    kernel, groups = _of_groups(by_channel)
+    kernel, groups = of_groups(by_channel)
     depthwise = view.map(kernel, groups)
     pointwise = linear_maps.Conv2D(mixing.shape[3], 1, 1, "valid", layer.data_format)
     between = depthwise.output_shape(view.shape)
@@ -67,13 +67,13 @@ def separable_convolution(layer, input_shape, norm):
 @register_bound(keras.layers.Conv2DTranspose, keras.layers.Conv1DTranspose)
 def transposed_convolution(layer, input_shape, norm):
     check_not_quantized(layer)
-    view = _as_image(layer, _of_known_size(layer, input_shape))
+    view = as_image(layer, _of_known_size(layer, input_shape))
     kernel = view.kernel(layer, "kernel")
     linear_map = linear_maps.Conv2DTranspose(layer.filters, *view.geometry)
     return _bound(layer, linear_map, kernel, input_shape, norm, view.shape)
 
 
-class _Image(NamedTuple):
+class Image(NamedTuple):
     """What a convolution of Keras computes, as one of images; those of sequences are one wide.
 
     Attributes:
@@ -86,7 +86,10 @@ class _Image(NamedTuple):
 
     def kernel(self, layer, name):
         """A kernel of a layer as it is applied, `(kh, kw, ...)` in float64."""
-        kernel = applied_weight(layer, name)
+        return self.of_image(applied_weight(layer, name))
+
+    def of_image(self, kernel):
+        """The same kernel, with an axis of one for what is one wide."""
         return kernel if len(self.geometry[0]) == kernel.ndim - 2 else kernel[:, None]
 
     def map(self, kernel, groups):
@@ -95,7 +98,8 @@ class _Image(NamedTuple):
         return kind(kernel.shape[3], *self.geometry, groups)
 
 
-def _as_image(layer, input_shape):
+def as_image(layer, input_shape):
+    """The `Image` that a layer convolves, or what has its arguments."""
     taps, strides, dilation = layer.kernel_size, layer.strides, layer.dilation_rate
     shape, padding = list(input_shape), layer.padding
     axis = 1 if layer.data_format == "channels_last" else 2
@@ -106,10 +110,10 @@ def _as_image(layer, input_shape):
         taps, strides, dilation = ((*sizes, 1) for sizes in (taps, strides, dilation))
         shape.insert(axis + 1, 1)
     geometry = (tuple(taps), tuple(strides), padding, layer.data_format, tuple(dilation))
-    return _Image(tuple(shape), geometry)
+    return Image(tuple(shape), geometry)
 
 
-def _of_groups(kernel):
+def of_groups(kernel):
     """A kernel `(kh, kw, channels, multiplier)` as one of groups, and how many there are."""
     return kernel.reshape(*kernel.shape[:2], 1, -1), kernel.shape[2]
 

@@ -6,8 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from lipot.layers import tokens
-from lipot.layers.layer_bounds import check_not_repeated, refuse, register_bound
+from lipot.layers.layer_bounds import check_not_repeated, register_bound
 from lipot.math.norms import norm_of_ones
 from lipot.math.rounding import LayerBound, applied, applied_wide, channelwise, float_format
 
@@ -50,13 +49,8 @@ def upsampling_1d(layer, input_shape, norm):
     return LayerBound(norm_of_ones(layer.size, norm))
 
 
-@register_bound(layers.UpSampling2D, layers.UpSampling3D)
-def upsampling(layer, input_shape, norm):
-    if getattr(layer, "interpolation", "nearest") != "nearest":
-        raise ValueError(
-            f"Layer '{layer.name}' cannot be certified. Expected interpolation='nearest'. "
-            f"Received: interpolation={layer.interpolation!r}"
-        )
+@register_bound(layers.UpSampling3D)
+def upsampling_3d(layer, input_shape, norm):
     return LayerBound(norm_of_ones(math.prod(layer.size), norm))
 
 
@@ -150,30 +144,3 @@ def _divisor(layer, numbers, dtype, power=1.0):
             "as zero. Expected a larger variance or epsilon."
         )
     return numbers
-
-
-for _layer in (
-    layers.LayerNormalization,
-    layers.GroupNormalization,
-    layers.RMSNormalization,
-    layers.UnitNormalization,
-):
-    refuse(
-        _layer,
-        "It divides by a statistic of its own input, so its Lipschitz constant has no useful "
-        "bound: it grows as the input becomes constant. Use BatchNormalization, which divides by "
-        "constants at inference.",
-    )
-
-for _layer in (layers.Attention, layers.AdditiveAttention, layers.MultiHeadAttention):
-    refuse(_layer, tokens.NO_BOUND)
-
-refuse(
-    layers.Masking,
-    "Its mask changes where an input meets the mask value, and so does, by a jump, what later "
-    "layers make of it. Leave out of the inputs what is to be masked.",
-)
-refuse(
-    layers.Discretization,
-    "It jumps at the edges of its bins. Certify the model from what comes after it.",
-)

@@ -1,0 +1,54 @@
+"""Convolutions with a constant kernel, called as operations."""
+
+from types import SimpleNamespace
+
+import keras
+
+from lipot.certificates.node import Node, check_adds_up
+from lipot.certificates.operations.matrices import constant_factor
+from lipot.certificates.operations.registry import node_of
+from lipot.certificates.stock.linear import as_image, of_groups
+
+
+@node_of("convolution", "depthwise convolution")
+def convolution(call):
+    """As the layer does it, with any number of groups."""
+    inputs, constant = call.operands
+    if not isinstance(inputs, Node):
+        raise call.unknown()
+    kernel = constant_factor(call, constant)
+    if kernel.ndim != call.rank or kernel.ndim not in (3, 4):
+        raise call.refused(
+            "Expected images or sequences, and a constant kernel of as many axes. Received: a "
+            f"kernel of shape {kernel.shape}"
+        )
+    if call.node.computed is not None:
+        check_adds_up(call.operation)
+    view = as_image(_arguments(call.operation, kernel.shape[:-2]), call.node.shape)
+    kernel = view.of_image(kernel)
+    if call.kind == "convolution":
+        groups = _channels(call) // kernel.shape[2]
+    else:
+        kernel, groups = of_groups(kernel)
+    bound = view.map(kernel, groups).bound(kernel, view.shape, norm=call.node.norm)
+    return call.after(bound)
+
+
+def _arguments(operation, kernel_size):
+    """The arguments of a convolution under the names that a layer has for them."""
+
+    def each(value):
+        return (value,) * len(kernel_size) if isinstance(value, int) else tuple(value)
+
+    return SimpleNamespace(
+        kernel_size=tuple(kernel_size),
+        strides=each(operation.strides),
+        dilation_rate=each(operation.dilation_rate),
+        padding=operation.padding,
+        data_format=operation.data_format or keras.config.image_data_format(),
+    )
+
+
+def _channels(call):
+    form = call.operation.data_format or keras.config.image_data_format()
+    return call.node.shape[1 if form == "channels_first" else -1]

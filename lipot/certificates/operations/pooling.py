@@ -1,0 +1,44 @@
+"""Pooling and resizing of images, called as operations."""
+
+import keras
+
+from lipot.certificates.operations.registry import node_of
+from lipot.certificates.stock.pooling import averages, maxima, windows_of
+from lipot.certificates.stock.resizing import check_images, resized
+
+
+@node_of("maximum pooling", "average pooling")
+def pooling(call):
+    operation, size = call.operation, _image(call)[0]
+    strides = operation.pool_size if operation.strides is None else operation.strides
+    pool_size, strides = (_each(value, size) for value in (operation.pool_size, strides))
+    windows = windows_of(size, pool_size, strides, operation.padding)
+    if call.kind == "maximum pooling":
+        return call.after(maxima(windows, call.node.norm))
+    return call.after(averages(windows, call.node.norm, call.dtype))
+
+
+@node_of("resizing")
+def resizing(call):
+    check_images(call.operation, call.node.shape)
+    size, channels = _image(call)
+    operation, norm = call.operation, call.node.norm
+    return call.after(resized(operation, size, operation.size, channels, norm, call.dtype))
+
+
+def _image(call):
+    """Spatial sizes and number of channels of what an operation on images is given."""
+    form = call.operation.data_format or keras.config.image_data_format()
+    shape = call.node.shape
+    size, channels = (shape[2:], shape[1]) if form == "channels_first" else (shape[1:-1], shape[-1])
+    if None in size:
+        raise call.refused(
+            "it is bounded for one image size. Expected a model with a fixed input shape. "
+            f"Received: shape {tuple(shape)}"
+        )
+    return size, channels
+
+
+def _each(value, size):
+    """A number for each axis."""
+    return (value,) * len(size) if isinstance(value, int) else tuple(value)
