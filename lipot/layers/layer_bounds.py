@@ -223,7 +223,7 @@ def check_unreplaced(layer, beside=()):
         raise ValueError(
             f"No Lipschitz bound is known for '{layer.name}' of class {_full_name(layer)}: "
             f"{', '.join(f'`{name}`' for name in names)} was replaced on the object or its class, "
-            "or has hung a function on it. Expected one that computes what its class does."
+            "or was used to add a hook. Expected one that computes what its class does."
         )
 
 
