@@ -79,6 +79,7 @@ def batch_normalization(layer, input_shape, norm):
     shift = np.abs(mean) * scale
     if layer.center:
         shift = shift + np.abs(applied_wide(layer.beta, layer.compute_dtype))
+    check_not_repeated(layer, (None, input_shape[layer.axis]), shift.shape)
     return channelwise(scale, shift, input_shape, norm)
 
 
@@ -86,7 +87,7 @@ def batch_normalization(layer, input_shape, norm):
 def normalization(layer, input_shape, norm):
     variance = applied_wide(layer.variance, layer.compute_dtype)
     mean = applied_wide(layer.mean, layer.compute_dtype)
-    check_not_repeated(layer, input_shape, mean.shape)
+    check_not_repeated(layer, input_shape, np.broadcast_shapes(mean.shape, variance.shape))
     # As it was written and as a cast leaves it, by way of float32: Keras may apply either.
     epsilon = keras.config.epsilon()
     least = [epsilon, float(applied(epsilon, layer.compute_dtype))]
