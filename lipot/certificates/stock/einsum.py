@@ -31,7 +31,9 @@ def einsum_dense(layer, input_shape, norm):
     columns = [i for i in weights if i not in inputs]
     kernel = applied_weight(layer, "kernel")
     sizes = dict(zip(weights, kernel.shape))
-    _check_meets(layer, dict(zip(inputs, input_shape)), {i: sizes[i] for i in rows + shared})
+    read = dict(zip(inputs, input_shape))
+    _check_meets(layer, read, {i: sizes[i] for i in rows + shared})
+    _check_says(layer, input_shape, [{**read, **sizes}[i] for i in outputs])
     shape = [math.prod(sizes[i] for i in part) for part in (shared, rows, columns)]
     kernel = kernel.transpose([weights.index(i) for i in (*shared, *rows, *columns)])
     bounds = [
@@ -77,6 +79,21 @@ def _check_meets(layer, read, sizes):
             f"Layer '{layer.name}' cannot be certified: its kernel or its input would be repeated. "
             f"Expected sizes {sizes} for {layer.equation!r}, as it was built for. "
             f"Received: {read}"
+        )
+
+
+def _check_says(layer, input_shape, given):
+    """Raises where the layer was told sizes of its outputs that it does not give.
+
+    Keras does not count the axes of an ellipsis.
+    """
+    said = layer.compute_output_shape(input_shape)
+    fits = [n in (None, m) for n, m in zip(said, given)]
+    if len(said) != len(given) or not all(fits[1:]):
+        raise ValueError(
+            f"Layer '{layer.name}' cannot be certified: it says other sizes of its outputs than "
+            f"it gives. Expected an `output_shape` that makes {(None, *given[1:])}, with None for "
+            f"sizes of the input. Received: {tuple(said)}"
         )
 
 
