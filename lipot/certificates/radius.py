@@ -33,6 +33,8 @@ class Radii(NamedTuple):
     logits: np.ndarray
 
 
+# Features that overflowed and allowances too large to survive certify nothing, without a warning.
+@np.errstate(over="ignore", invalid="ignore")
 def radii(head, features, norms):
     """Certified radius of every sample.
 
@@ -101,7 +103,7 @@ def _binary(head, logits):
 
 def _least(numerator, denominator):
     # Zero over zero: a margin that nothing reduces is certified everywhere, no margin nowhere.
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore"):
         quotient = numerator / denominator
     quotient = np.where(denominator > 0.0, quotient, np.where(numerator > 0.0, np.inf, 0.0))
     return quotient.min(axis=1)

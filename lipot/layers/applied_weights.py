@@ -17,6 +17,7 @@ def applied_weight(layer, name):
         name: The attribute that holds the weight.
     """
     weight = getattr(layer, name)
+    _check_shape(layer, name, weight)
     own = keras.backend.standardize_dtype(weight.dtype)
     dtype, policy = layer.compute_dtype, layer.dtype_policy
     cast = layer.autocast and policy.compute_dtype != policy.variable_dtype
@@ -28,3 +29,17 @@ def applied_weight(layer, name):
             f"{type(weight).__name__} in {own}"
         )
     return applied(weight, dtype)
+
+
+def _check_shape(layer, name, weight):
+    """Raises for an array of other sizes than those of the weight that it was put in the place of.
+
+    A call repeats values to meet it, or gives other sizes than the layer says.
+    """
+    # A layer lists its own weights before those of the layers inside it.
+    added = next((tuple(v.shape) for v in layer.variables if v.name == name), None)
+    if added not in (None, tuple(weight.shape)):
+        raise ValueError(
+            f"Layer '{layer.name}' cannot be certified: its `{name}` was replaced. Expected the "
+            f"shape {added}, as it was built. Received: shape {tuple(weight.shape)}"
+        )

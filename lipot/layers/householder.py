@@ -7,6 +7,7 @@ import numpy as np
 from keras import ops
 
 from lipot.layers.channel_layer import ChannelLayer
+from lipot.layers.layer_bounds import check_not_repeated
 from lipot.math.rounding import LayerBound, applied_wide
 from lipot.math.scaling import at_least_float32, scale
 from lipot.math.sorting import householder
@@ -85,9 +86,11 @@ class Householder(ChannelLayer):
         # Sine, cosine, a product of two terms and a difference, of size at most 3 |x|, or 3.5 |x|
         # in l-infinity; and (v v^T)(v v^T) = |v|^2 v v^T, where the computed v has norm one up to
         # rounding.
+        self.check_built()
+        pairs = self.read_channels(input_shape) // 2
+        check_not_repeated(self, (None, pairs), self.theta.shape)
         k, steepest = self.applied_factor, 1.0
         if norm != 2:
-            self.check_built()
             theta = applied_wide(self.theta, self.compute_dtype)
             rows = np.abs(np.cos(theta)) + np.abs(np.sin(theta))
             steepest = max(1.0, float(rows.max())) * (1.0 + 1e-12)

@@ -228,7 +228,7 @@ def check_unreplaced(layer, beside=()):
         raise ValueError(
             f"No Lipschitz bound is known for '{layer.name}' of class {_full_name(layer)}: "
             f"{', '.join(f'`{name}`' for name in names)} was replaced on the object or its class, "
-            "or has hung a function on it. Expected one that computes what its class does."
+            "or was used to add a hook. Expected one that computes what its class does."
         )
 
 
@@ -270,7 +270,8 @@ def check_not_repeated(layer, input_shape, shape):
     own, shape = tuple(input_shape[1:]), tuple(shape)
     beyond = shape[: max(0, len(shape) - len(own))]
     pairs = list(zip(own[::-1], shape[::-1]))
-    if any(n != 1 for n in beyond) or any(m not in (1, n) for n, m in pairs):
+    # One axis more is that of the batch.
+    if beyond not in ((), (1,)) or any(m not in (1, n) for n, m in pairs):
         raise ValueError(
             f"Layer '{layer.name}' cannot be certified: its parameters of shape {shape} repeat the "
             "input. Expected an input like those it was built for. "

@@ -255,9 +255,11 @@ def test_the_norm_is_the_fourth_argument_as_in_evaluate():
         lipot.certify(linear_model(np.eye(2)), np.eye(2), [0, 1], 256)
 
 
+@pytest.mark.filterwarnings("error::RuntimeWarning")
 def test_overflow_certifies_nothing():
     model = linear_model(np.eye(2) * 1e30, before=[layers.Rescaling(1e15)])
-    assert lipot.certify(model, [[1e-5, 1.0], [1.0, 2.0]]).radius.tolist() == [0.0, 0.0]
+    points = [[1e-5, 1.0], [1.0, 2.0], [1e30, 1.0]]
+    assert lipot.certify(model, points).radius.tolist() == [0.0, 0.0, 0.0]
 
 
 def test_accuracy_without_labels_and_with_a_negative_radius():

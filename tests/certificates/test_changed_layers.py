@@ -6,6 +6,7 @@ import pytest
 from keras import layers
 
 import lipot
+from lipot.layers.layer_bounds import layer_bound
 from tests.helpers import explicit_matrix
 
 # A layer before a mean, and what is changed in it: the mean is then of fewer values.
@@ -91,6 +92,15 @@ def test_no_flag_or_number_changed_later_leaves_a_constant_too_small(make, shape
         except (TypeError, ValueError):
             continue
         assert constant >= reached(layer, shape, norm) * (1.0 - 1e-5), (name, value)
+
+
+@pytest.mark.parametrize("kind", ["sequences", "images", "depthwise", "separable"])
+def test_a_kernel_rounds_as_large_as_it_is_whatever_its_layer_says(kind):
+    layer, model = drawn(*AFFINE[kind])
+    before = layer_bound(layer, model.input_shape)
+    layer.kernel_size = (1,) * len(layer.kernel_size)
+    after = layer_bound(layer, model.input_shape)
+    assert (after.lipschitz, after.gain) == (before.lipschitz, before.gain)
 
 
 def reached(layer, shape, norm):

@@ -158,6 +158,8 @@ def test_a_steep_elu_rounds_as_steeply():
     "layer, built, called",
     [
         (lambda: keras.layers.Normalization(mean=np.zeros(5), variance=np.ones(5)), (5,), (1,)),
+        (lambda: keras.layers.Normalization(mean=np.zeros(4), variance=np.ones(4)), (3, 4), (4,)),
+        (lambda: keras.layers.Rescaling(np.ones(5)), (5,), (1,)),
         (lambda: layers.PositionEmbedding(), (5, 2), (1, 2)),
         (lambda: layers.PositionEmbedding(), (5, 2), (2,)),
         (lambda: layers.BatchCentering(), (5,), (1,)),

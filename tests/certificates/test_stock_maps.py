@@ -143,6 +143,11 @@ def test_groups_of_channels_stay_together():
 
 
 REFUSED = {
+    "an axis too many": (
+        layers.EinsumDense("ab...,bc->ac...", (5, None)),
+        (3, 4),
+        "says other sizes of its outputs than it gives",
+    ),
     "the batch in the kernel": (layers.EinsumDense("ab,ac->ac", 3), (4,), "each sample with one"),
     "an index summed over": (layers.EinsumDense("abc,bd->ad", 3), TOKENS, "each sample with one"),
     "the batch elsewhere": (layers.EinsumDense("abc,cd->bad", (3, 3)), TOKENS, "batch"),

@@ -78,3 +78,26 @@ def test_a_variable_that_asks_not_to_be_cast_is_refused_in_half_precision():
         lipot.certify(keras.Sequential([keras.Input((6,)), whole]), np.ones((1, 6)))
     single = of_one_layer(lambda: Uncast(6), (6,))[1]
     assert lipot.lipschitz_constant(single) == pytest.approx(6.0 * VALUE, rel=1e-6)
+
+
+# Beside those above, what a call reads of a layer and values would be repeated to meet.
+READ = {
+    "bias of one unit": (lambda n: layers.Dense(1), (6,), "bias"),
+    "distances": (lambda n: lipot.layers.LInfDistanceDense(1), (6,), "bias"),
+    "positions": (lambda n: lipot.layers.PositionEmbedding(), (1,), "embedding"),
+    "factors": (lambda n: layers.BatchNormalization(), (3, 1), "gamma"),
+    "variances": (lambda n: layers.Normalization(), (3, 1), "variance"),
+    "angles": (lambda n: lipot.layers.Householder(), (2,), "theta"),
+}
+
+
+@pytest.mark.parametrize(
+    "make, shape, name", [*REPLACED.values(), *READ.values()], ids=[*REPLACED, *READ]
+)
+def test_an_array_of_another_shape_in_the_place_of_a_weight_is_refused(make, shape, name):
+    layer, model = of_one_layer(lambda: make(3), shape)
+    assert lipot.lipschitz_constant(model) > 0.0
+    built = getattr(layer, name).shape
+    setattr(layer, name, ops.ones((*built[:-1], 9)))
+    with pytest.raises(ValueError, match="as it was built|it was built for"):
+        lipot.lipschitz_constant(model)

@@ -24,7 +24,7 @@ def convolution(call):
         )
     if call.node.computed is not None:
         check_adds_up(call.operation)
-    view = as_image(_arguments(call.operation, kernel.shape[:-2]), call.node.shape)
+    view = as_image(_arguments(call.operation, kernel.ndim - 2), call.node.shape)
     kernel = view.of_image(kernel)
     if call.kind == "convolution":
         groups = _channels(call) // kernel.shape[2]
@@ -34,14 +34,13 @@ def convolution(call):
     return call.after(bound)
 
 
-def _arguments(operation, kernel_size):
-    """The arguments of a convolution under the names that a layer has for them."""
+def _arguments(operation, rank):
+    """The arguments of a convolution on so many axes, by the names that a layer has for them."""
 
     def each(value):
-        return (value,) * len(kernel_size) if isinstance(value, int) else tuple(value)
+        return (value,) * rank if isinstance(value, int) else tuple(value)
 
     return SimpleNamespace(
-        kernel_size=tuple(kernel_size),
         strides=each(operation.strides),
         dilation_rate=each(operation.dilation_rate),
         padding=operation.padding,

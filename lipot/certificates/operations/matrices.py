@@ -70,7 +70,8 @@ def sum_of_products(call):
         equation = f"{second}{found}{first}{arrow}{result}"
     kernel = constant_factor(call, constant)
     name, node = call.operation.name, call.node
-    return call.after(einsum_bound(name, equation, kernel, node.shape, node.norm))
+    said = call.output.shape
+    return call.after(einsum_bound(name, equation, kernel, node.shape, said, node.norm))
 
 
 def constant_factor(call, constant):

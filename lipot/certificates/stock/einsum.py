@@ -19,11 +19,12 @@ _FORM = re.compile(r"(\.{3})?([a-zA-Z]+)(\.{3})?,([a-zA-Z]+)->(\.{3})?([a-zA-Z]+
 def einsum_dense(layer, input_shape, norm):
     check_not_quantized(layer)
     kernel = applied_weight(layer, "kernel")
-    bound = einsum_bound(layer.name, layer.equation, kernel, input_shape, norm)
+    said = layer.compute_output_shape(input_shape)
+    bound = einsum_bound(layer.name, layer.equation, kernel, input_shape, said, norm)
     return finished(layer, bound, input_shape, norm)
 
 
-def einsum_bound(name, equation, kernel, input_shape, norm):
+def einsum_bound(name, equation, kernel, input_shape, output_shape, norm):
     """The largest bound of the matrices that the kernel holds, one for each shared index.
 
     Indices of input and kernel alone are summed over: they are the rows. Indices of kernel and
@@ -36,6 +37,7 @@ def einsum_bound(name, equation, kernel, input_shape, norm):
         equation: Equation of the einsum, input first and kernel second.
         kernel: Array in float64, as it is applied.
         input_shape: Shape of the input, `(None, ...)`.
+        output_shape: Shape of the output as Keras says it.
         norm: `2` or `"inf"`.
     """
     inputs, weights, outputs = _indices(name, equation, len(input_shape))
@@ -45,9 +47,9 @@ def einsum_bound(name, equation, kernel, input_shape, norm):
     rows = [i for i in weights if i in inputs and i not in outputs]
     columns = [i for i in weights if i not in inputs]
     sizes = dict(zip(weights, kernel.shape))
-    _check_meets(
-        name, equation, dict(zip(inputs, input_shape)), {i: sizes[i] for i in rows + shared}
-    )
+    read = dict(zip(inputs, input_shape))
+    _check_meets(name, equation, read, {i: sizes[i] for i in rows + shared})
+    _check_says(name, output_shape, [{**read, **sizes}[i] for i in outputs])
     shape = [math.prod(sizes[i] for i in part) for part in (shared, rows, columns)]
     kernel = kernel.transpose([weights.index(i) for i in (*shared, *rows, *columns)])
     bounds = [
@@ -92,6 +94,20 @@ def _check_meets(name, equation, read, sizes):
             f"'{name}' cannot be certified: its kernel or its input would be repeated. "
             f"Expected sizes {sizes} for {equation!r}, as it was built for. "
             f"Received: {read}"
+        )
+
+
+def _check_says(name, said, given):
+    """Raises where Keras says other sizes of the outputs than they have.
+
+    It does not count the axes of an ellipsis in `EinsumDense`.
+    """
+    fits = [n in (None, m) for n, m in zip(said, given)]
+    if len(said) != len(given) or not all(fits[1:]):
+        raise ValueError(
+            f"'{name}' cannot be certified: it says other sizes of its outputs than it gives. "
+            f"Expected an `output_shape` that makes {(None, *given[1:])}, with None for sizes of "
+            f"the input. Received: {tuple(said)}"
         )
 
 

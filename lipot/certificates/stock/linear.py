@@ -69,7 +69,7 @@ def transposed_convolution(layer, input_shape, norm):
     check_not_quantized(layer)
     view = as_image(layer, _of_known_size(layer, input_shape))
     kernel = view.kernel(layer, "kernel")
-    linear_map = linear_maps.Conv2DTranspose(layer.filters, *view.geometry)
+    linear_map = linear_maps.Conv2DTranspose(layer.filters, kernel.shape[:2], *view.geometry)
     return _bound(layer, linear_map, kernel, input_shape, norm, view.shape)
 
 
@@ -78,7 +78,7 @@ class Image(NamedTuple):
 
     Attributes:
         shape: Shape of its input, `(None, ...)`.
-        geometry: Kernel size, strides, padding, data format and dilation of a `linear_maps.Conv2D`.
+        geometry: Strides, padding, data format and dilation of a `linear_maps.Conv2D`.
     """
 
     shape: tuple
@@ -88,28 +88,30 @@ class Image(NamedTuple):
         """A kernel of a layer as it is applied, `(kh, kw, ...)` in float64."""
         return self.of_image(applied_weight(layer, name))
 
-    def of_image(self, kernel):
+    @staticmethod
+    def of_image(kernel):
         """The same kernel, with an axis of one for what is one wide."""
-        return kernel if len(self.geometry[0]) == kernel.ndim - 2 else kernel[:, None]
+        return kernel if kernel.ndim == 4 else kernel[:, None]
 
     def map(self, kernel, groups):
-        causal = self.geometry[2] == "causal"
+        causal = self.geometry[1] == "causal"
         kind = linear_maps.CausalConv2D if causal else linear_maps.Conv2D
-        return kind(kernel.shape[3], *self.geometry, groups)
+        # Keras convolves with the kernel as it is, whatever size the layer says by now.
+        return kind(kernel.shape[3], kernel.shape[:2], *self.geometry, groups)
 
 
 def as_image(layer, input_shape):
     """The `Image` that a layer convolves, or what has its arguments."""
-    taps, strides, dilation = layer.kernel_size, layer.strides, layer.dilation_rate
+    strides, dilation = layer.strides, layer.dilation_rate
     shape, padding = list(input_shape), layer.padding
     axis = 1 if layer.data_format == "channels_last" else 2
     if getattr(layer, "output_padding", None) is not None:
         # It moves the crop. All that the layer could give is more than what it does.
         padding = "valid"
-    if len(taps) == 1:
-        taps, strides, dilation = ((*sizes, 1) for sizes in (taps, strides, dilation))
+    if len(shape) == 3:
+        strides, dilation = (*strides, 1), (*dilation, 1)
         shape.insert(axis + 1, 1)
-    geometry = (tuple(taps), tuple(strides), padding, layer.data_format, tuple(dilation))
+    geometry = (tuple(strides), padding, layer.data_format, tuple(dilation))
     return Image(tuple(shape), geometry)
 
 

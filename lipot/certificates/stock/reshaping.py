@@ -73,6 +73,7 @@ def batch_normalization(layer, input_shape, norm):
     shift = np.abs(mean) * scale
     if layer.center:
         shift = shift + np.abs(applied_wide(layer.beta, layer.compute_dtype))
+    check_not_repeated(layer, (None, input_shape[layer.axis]), shift.shape)
     return channelwise(scale, shift, input_shape, norm)
 
 
@@ -80,7 +81,7 @@ def batch_normalization(layer, input_shape, norm):
 def normalization(layer, input_shape, norm):
     variance = applied_wide(layer.variance, layer.compute_dtype)
     mean = applied_wide(layer.mean, layer.compute_dtype)
-    check_not_repeated(layer, input_shape, mean.shape)
+    check_not_repeated(layer, input_shape, np.broadcast_shapes(mean.shape, variance.shape))
     # As it was written and as a cast leaves it, by way of float32: Keras may apply either.
     epsilon = keras.config.epsilon()
     least = [epsilon, float(applied(epsilon, layer.compute_dtype))]
@@ -111,28 +112,11 @@ def rescaling(layer, input_shape, norm):
     scale, shift = (
         np.abs(applied(value, layer.compute_dtype)) for value in (layer.scale, layer.offset)
     )
-    repeats = _repeats(layer, input_shape, np.broadcast_shapes(scale.shape, shift.shape), norm)
+    # Keras says of its outputs that they have the sizes of its inputs.
+    check_not_repeated(layer, input_shape, np.broadcast_shapes(scale.shape, shift.shape))
     bound = channelwise(scale, shift, input_shape, norm).with_factor(scale)
-    return bound._replace(
-        lipschitz=bound.lipschitz * repeats,
-        gain=bound.gain * repeats,
-        offset=bound.offset * repeats,
-        # Nothing is computed before the factor that it could enlarge.
-        growth=1.0,
-    )
-
-
-def _repeats(layer, input_shape, shape, norm):
-    """Norm of repeating an input so that it meets an array of this shape."""
-    own = tuple(input_shape[1:])
-    if len(shape) > len(own) or any(n is None and m > 1 for n, m in zip(own[::-1], shape[::-1])):
-        raise ValueError(
-            f"Layer '{layer.name}' cannot be certified: its arrays of shape {shape} may repeat the "
-            f"input. Expected an input of fixed size on their axes. Received: {tuple(input_shape)}"
-        )
-    known = tuple(n or 1 for n in own)
-    repeated = math.prod(np.broadcast_shapes(known, shape)) / math.prod(known)
-    return norm_of_ones(repeated, norm) * (1.0 + 1e-15)
+    # Nothing is computed before the factor that it could enlarge.
+    return bound._replace(growth=1.0)
 
 
 def _divisor(layer, numbers, dtype, power=1.0):
