@@ -8,6 +8,7 @@ from lipot.certificates.node import Node, check_adds_up
 from lipot.certificates.operations.matrices import constant_factor
 from lipot.certificates.operations.registry import node_of
 from lipot.certificates.stock.linear import as_image, of_groups
+from lipot.certificates.weights import for_each_axis
 
 
 @node_of("convolution", "depthwise convolution")
@@ -36,14 +37,11 @@ def convolution(call):
 
 def _arguments(operation, kernel_size):
     """The arguments of a convolution under the names that a layer has for them."""
-
-    def each(value):
-        return (value,) * len(kernel_size) if isinstance(value, int) else tuple(value)
-
+    axes = len(kernel_size)
     return SimpleNamespace(
         kernel_size=tuple(kernel_size),
-        strides=each(operation.strides),
-        dilation_rate=each(operation.dilation_rate),
+        strides=for_each_axis(operation.strides, axes),
+        dilation_rate=for_each_axis(operation.dilation_rate, axes),
         padding=operation.padding,
         data_format=operation.data_format or keras.config.image_data_format(),
     )
