@@ -242,6 +242,12 @@ def test_one_number_in_a_list_is_that_of_all_axes(pool):
     assert lipot.lipschitz_constant(listed) == lipot.lipschitz_constant(plain)
 
 
+def test_a_stored_model_has_the_slices_that_it_had():
+    model = functional(lambda x: x[:, 1:, ..., 0], SHAPE)
+    stored = keras.models.model_from_json(model.to_json())
+    assert lipot.lipschitz_constant(stored) == lipot.lipschitz_constant(model)
+
+
 def test_repeats_may_be_a_tensor():
     repeats = ops.convert_to_tensor([1, 4, 0])
     assert lipot.lipschitz_constant(

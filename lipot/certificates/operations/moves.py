@@ -78,7 +78,9 @@ def reshape(call):
 @node_of("slice")
 def slice_of_samples(call):
     index = call.operands[1]
-    index = index if isinstance(index, tuple) else (index,)
+    # A stored model has a list in the place of a tuple.
+    listed = isinstance(index, tuple) or (isinstance(index, list) and index)
+    index = tuple(index) if listed else (index,)
     if not _keeps_samples(index, call.rank):
         raise call.refused(
             "its index may move or drop samples of a batch. Expected whole numbers and slices "
