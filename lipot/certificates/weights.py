@@ -35,6 +35,17 @@ def channels_read(layer, input_shape):
     return input_shape[1 if layer.data_format == "channels_first" else -1]
 
 
+def for_each_axis(value, count):
+    """A list of numbers, one for each of some axes; frameworks take a single one for all of them.
+
+    Example:
+
+    >>> for_each_axis(3, 2), for_each_axis((3,), 2), for_each_axis((3, 1), 2)
+    ([3, 3], [3, 3], [3, 1])
+    """
+    return np.broadcast_to(value, count).tolist()
+
+
 def check_not_quantized(layer):
     """Raises for a stock layer that no longer applies its float kernel as it can be read."""
     if not layer.built:

@@ -192,7 +192,7 @@ def test_products_are_looked_at_in_the_format_that_every_machine_has():
         keras.config.set_image_data_format("channels_last")
 
 
-RESIZED = [(2, 3), (2, 4), (4, 2), (4, 5), (3, 9), (2, 10), (5, 5)]
+RESIZED = [(2, 3), (2, 4), (4, 2), (4, 5), (3, 9), (2, 10), (5, 5), (5, 9)]
 
 
 @pytest.mark.parametrize("size, output_size", RESIZED)
@@ -205,5 +205,5 @@ def test_a_compiler_resizes_as_the_framework_does_or_is_refused(size, output_siz
     if same:
         assert lipot.lipschitz_constant(model) >= 0.5
     else:
-        with pytest.raises(ValueError, match="XLA enlarges images by odd factors"):
+        with pytest.raises(ValueError, match="XLA may read other pixels"):
             lipot.lipschitz_constant(model)

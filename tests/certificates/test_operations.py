@@ -6,6 +6,7 @@ import pytest
 from keras import layers, ops
 
 import lipot
+from lipot.backend.keras_graph import producer
 from lipot.certificates.graph import graph_of, walk
 from lipot.certificates.node import computed_input_node
 from lipot.math.norms import vector_norm
@@ -215,6 +216,8 @@ MIXING = {
     "softmax of all": lambda x: ops.softmax(x, axis=None),
     "softmax of two": lambda x: ops.softmax(x, axis=(0, -1)),
     "clip between tensors": lambda x: ops.clip(x, np.zeros((7, 1, 1)), 1.0),
+    "mean of nothing": lambda x: ops.mean(x[:, :0], axis=1),
+    "division of a number, named": lambda x: producer(x / 2.0).operation(x2=x, x1=2.0),
     "clip to nothing": lambda x: ops.clip(x, 0.0, np.ones((1, 4, 5), "float32")),
 }
 
@@ -231,6 +234,30 @@ def test_a_kernel_that_depends_on_the_input_is_refused():
     outputs = ops.conv(inputs, inputs, padding="same")
     with pytest.raises(ValueError, match="a product of two tensors that depend on the input"):
         lipot.lipschitz_constant(keras.Model(inputs, outputs))
+
+
+@pytest.mark.parametrize("pool", [ops.max_pool, ops.average_pool])
+def test_one_number_in_a_list_is_that_of_all_axes(pool):
+    listed, plain = (functional(lambda x, n=n: pool(x, 2, n), SHAPE) for n in ((1,), 1))
+    assert lipot.lipschitz_constant(listed) == lipot.lipschitz_constant(plain)
+
+
+def test_a_stored_model_has_the_slices_that_it_had():
+    model = functional(lambda x: x[:, 1:, ..., 0], SHAPE)
+    stored = keras.models.model_from_json(model.to_json())
+    assert lipot.lipschitz_constant(stored) == lipot.lipschitz_constant(model)
+
+
+def test_repeats_may_be_a_tensor():
+    repeats = ops.convert_to_tensor([1, 4, 0])
+    assert lipot.lipschitz_constant(
+        functional(lambda x: ops.repeat(x, repeats, axis=2), SHAPE)
+    ) == pytest.approx(2.0)
+
+
+def test_places_may_be_of_a_type_that_does_not_hold_the_size():
+    model = functional(lambda x: ops.take(x, np.array([250, 3, 3], "uint8"), axis=1), (300,))
+    assert lipot.lipschitz_constant(model) == pytest.approx(np.sqrt(2.0))
 
 
 @pytest.mark.parametrize("op", [ops.sum, ops.mean])

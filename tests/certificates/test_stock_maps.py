@@ -43,7 +43,7 @@ MAPS = {
         1,
         1,
     ),
-    "resizing": (lambda: layers.Resizing(7, 3), IMAGE, 1, 1),
+    "resizing": (lambda: layers.Resizing(7, 4), IMAGE, 1, 1),
     "resizing without aliases": (lambda: layers.Resizing(4, 2, antialias=True), IMAGE, 1, 1),
     "nearest pixels": (lambda: layers.Resizing(3, 10, "nearest"), IMAGE, 1, 1),
     "upsampling": (lambda: layers.UpSampling2D((2, 4), interpolation="bilinear"), IMAGE, 1, 1),

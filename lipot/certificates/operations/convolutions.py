@@ -8,6 +8,7 @@ from lipot.certificates.node import Node, check_adds_up
 from lipot.certificates.operations.matrices import constant_factor
 from lipot.certificates.operations.registry import node_of
 from lipot.certificates.stock.linear import as_image, of_groups
+from lipot.certificates.weights import for_each_axis
 
 
 @node_of("convolution", "depthwise convolution")
@@ -36,13 +37,9 @@ def convolution(call):
 
 def _arguments(operation, rank):
     """The arguments of a convolution on so many axes, by the names that a layer has for them."""
-
-    def each(value):
-        return (value,) * rank if isinstance(value, int) else tuple(value)
-
     return SimpleNamespace(
-        strides=each(operation.strides),
-        dilation_rate=each(operation.dilation_rate),
+        strides=for_each_axis(operation.strides, rank),
+        dilation_rate=for_each_axis(operation.dilation_rate, rank),
         padding=operation.padding,
         data_format=operation.data_format or keras.config.image_data_format(),
     )

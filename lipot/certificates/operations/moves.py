@@ -77,8 +77,10 @@ def reshape(call):
 
 @node_of("slice")
 def slice_of_samples(call):
-    index = call.args[1]
-    index = index if isinstance(index, tuple) else (index,)
+    index = call.operands[1]
+    # A stored model has a list in the place of a tuple.
+    listed = isinstance(index, tuple) or (isinstance(index, list) and index)
+    index = tuple(index) if listed else (index,)
     if not _keeps_samples(index, call.rank):
         raise call.refused(
             "its index may move or drop samples of a batch. Expected whole numbers and slices "
@@ -142,12 +144,12 @@ def padding(call):
 @node_of("repetition")
 def repetition(call):
     call.axes(call.operation.axis)
-    return call.moved(int(np.max(call.operation.repeats)))
+    return call.moved(int(np.max(ops.convert_to_numpy(call.operation.repeats))))
 
 
 @node_of("tiling")
 def tiling(call):
-    repeats = np.atleast_1d(call.operation.repeats)
+    repeats = np.atleast_1d(ops.convert_to_numpy(call.operation.repeats))
     if len(repeats) > call.rank or (len(repeats) == call.rank and repeats[0] != 1):
         raise call.refused(
             "it repeats the samples of a batch, or gives them another axis. Expected a number for "
@@ -172,7 +174,9 @@ def selection(call):
         raise call.refused(
             f"Expected whole numbers from {-size} to {size - 1} as places. Received: {places}"
         )
-    return call.moved(int(np.bincount((places % size).ravel(), minlength=1).max()))
+    # A size may be no number of their own type.
+    places = places.astype("int64") % size
+    return call.moved(int(np.bincount(places.ravel(), minlength=1).max()))
 
 
 def _rearranged(call, axes):

@@ -11,8 +11,7 @@ from lipot.certificates.stock.resizing import check_images, resized
 def pooling(call):
     operation, size = call.operation, _image(call)[0]
     strides = operation.pool_size if operation.strides is None else operation.strides
-    pool_size, strides = (_each(value, size) for value in (operation.pool_size, strides))
-    windows = windows_of(size, pool_size, strides, operation.padding)
+    windows = windows_of(size, operation.pool_size, strides, operation.padding)
     if call.kind == "maximum pooling":
         return call.after(maxima(windows, call.node.norm))
     return call.after(averages(windows, call.node.norm, call.dtype))
@@ -37,8 +36,3 @@ def _image(call):
             f"Received: shape {tuple(shape)}"
         )
     return size, channels
-
-
-def _each(value, size):
-    """A number for each axis."""
-    return (value,) * len(size) if isinstance(value, int) else tuple(value)

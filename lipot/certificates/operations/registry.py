@@ -1,5 +1,6 @@
 """Where the bound of an operation is looked up, by its kind."""
 
+import inspect
 from typing import Any, NamedTuple
 
 import keras
@@ -67,8 +68,10 @@ class Called(NamedTuple):
 
     @property
     def operands(self):
-        """Its arguments in order, named ones last."""
-        return [*self.args, *self.kwargs.values()]
+        """Its arguments in the order in which it names them."""
+        signature = inspect.signature(self.operation.call)
+        given = signature.bind(*self.args, **self.kwargs)
+        return [*given.args, *given.kwargs.values()]
 
     def after(self, bound):
         """Node of the output, behind a map of the one node with a `LayerBound`."""

@@ -84,6 +84,8 @@ def of_axes(call):
             f"Received: axis={operation.axis} of a tensor of shape {tuple(node.shape)}"
         )
     count = math.prod(sizes)
+    if not count:
+        raise call.refused(f"Expected at least one value. Received: sizes {sizes}")
     size = dual_of_ones(count, node.norm) * UP
     if call.kind == "total":
         return call.after(LayerBound(size, roundings=count + 4, gain=size))

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
-from lipot.certificates.weights import image_size
+from lipot.certificates.weights import for_each_axis, image_size
 from lipot.layers.layer_bounds import register_bound
 from lipot.math.convolution import padding_widths
 from lipot.math.norms import norm_of_ones
@@ -111,7 +111,8 @@ def _windows(layer, input_shape):
 
 
 def windows_of(size, pool_size, strides, padding):
-    """`Windows` of a pooling of images of a size, with a number for each axis."""
+    """`Windows` of a pooling of images of a size, with a number for each axis or one for all."""
+    pool_size, strides = (for_each_axis(value, len(size)) for value in (pool_size, strides))
     axes = list(zip(size, pool_size, strides))
     widths = [padding_widths((p, 1), (n, 1), (s, 1), 1, padding)[0] for n, p, s in axes]
     # Keras on PyTorch repeats the border where padding cannot be the same on both sides.

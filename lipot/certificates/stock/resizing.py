@@ -85,11 +85,23 @@ def _check_agreed(name, method, pairs):
         if backend == "torch" and any(1 in pair for pair in pairs):
             why = "PyTorch may read other pixels of images that are one pixel high or wide. "
             raise _refused(name, why + "Expected antialias=False.", method, pairs)
-    elif backend == "tensorflow" and any(m % n == 0 and m // n % 2 and m > n for n, m in pairs):
-        why = "TensorFlow's compiler XLA enlarges images by odd factors otherwise than TensorFlow "
-        why += "does. Expected another size, or Resizing(..., antialias=True), which does the same "
-        why += "to images that grow."
+    elif backend == "tensorflow" and any(map(_meets_pixels, pairs)):
+        why = "TensorFlow's compiler XLA may read other pixels than TensorFlow does where rounding "
+        why += "decides whether an output lies right on a pixel. Expected sizes of which one can "
+        why += "be divided by 2 more often than the other, or Resizing(..., antialias=True), which "
+        why += "does the same to images that grow."
         raise _refused(name, why, method, pairs)
+
+
+def _meets_pixels(pair):
+    """Whether the center of some output is that of an input, and a rounded number.
+
+    It is where `(2 i + 1) n = (2 j + 1) m` for some `i` and `j`, and `n / m` is exact where it is
+    a whole number.
+    """
+    common = math.gcd(*pair)
+    n, m = (number // common for number in pair)
+    return bool(n % 2 and m % 2 and m > 1)
 
 
 def _refused(name, why, method, pairs):
