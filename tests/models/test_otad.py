@@ -382,7 +382,7 @@ def test_queries_shaped_unlike_the_points_are_refused(ask):
 
 
 def test_a_point_alone_has_no_neighbor():
-    with pytest.raises(ValueError, match="stores only one"):
+    with pytest.raises(ValueError, match="stores a single point"):
         OTAD(*network()).adapt(points(1)).without_itself(points(1))
 
 
