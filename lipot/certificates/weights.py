@@ -20,19 +20,31 @@ def dense_kernel(layer):
 
 def image_size(layer, input_shape):
     """Spatial sizes and number of channels of a layer's input; the sizes must be known."""
-    first = layer.data_format == "channels_first"
-    size = tuple(input_shape[2:] if first else input_shape[1:-1])
+    size, channels = split_image(input_shape, layer.data_format)
     if None in size:
         raise ValueError(
             f"Layer '{layer.name}' is bounded for one image size. Expected a model with a fixed "
             f"input shape. Received: input_shape={tuple(input_shape)}"
         )
-    return size, channels_read(layer, input_shape)
+    return size, channels
 
 
 def channels_read(layer, input_shape):
     """Number of channels of a layer's input."""
-    return input_shape[1 if layer.data_format == "channels_first" else -1]
+    return split_image(input_shape, layer.data_format)[1]
+
+
+def split_image(shape, data_format):
+    """Spatial sizes and number of channels of a shape `(batch, ...)`.
+
+    Example:
+
+    >>> split_image((None, 8, 6, 3), "channels_last"), split_image((None, 3, 8), "channels_first")
+    (((8, 6), 3), ((8,), 3))
+    """
+    if data_format == "channels_first":
+        return tuple(shape[2:]), shape[1]
+    return tuple(shape[1:-1]), shape[-1]
 
 
 def for_each_axis(value, count):

@@ -210,8 +210,27 @@ def log_softmax_bound(shape, count, norm=2):
             f"size. Received: shape {tuple(shape)}"
         )
     constant = (math.sqrt(count) if norm == 2 else 2.0) * UP
+    return _with_logarithm(constant, 1.0 + constant, shape, count, norm)
+
+
+def log_sum_exp_bound(shape, count, norm=2):
+    r"""Bound of $\log \sum_i e^{x_i}$ over axes of $n$ values: its gradient is the softmax.
+
+    That has a sum of 1, and a norm of at most 1. What is rounded of $x_i - \max x$ counts times
+    $e^{x_i - \max x}$, and a sum of $n$ numbers of size one at most.
+
+    Args:
+        shape: Shape of the values, `(None, ...)`.
+        count: The number $n$.
+        norm: `2` or `"inf"`.
+    """
+    return _with_logarithm(1.0, 2.0, shape, count, norm)
+
+
+def _with_logarithm(constant, gain, shape, count, norm):
+    """Bound of a map that takes the logarithm of sums of so many exponentials of at most one."""
     offset = (2.0 * count + 16.0) * norm_of_ones(values_in(shape), norm)
-    return LayerBound(constant, 16, 1.0 + constant, offset, 8, peak_offset=offset)
+    return LayerBound(constant, 16, gain, offset, 8, peak_offset=offset)
 
 
 def steepest_number(operation, slope, dtype):

@@ -182,6 +182,7 @@ def _through(kernel, *matrices):
 def _one_tap_apart(kernels, axis):
     """Adds up kernels, each shifted by one tap along an axis against the one before."""
     if kernels[0].shape[axis] == 1:
+        # None of them overlap: nothing is to be added, and each is read once.
         return ops.concatenate(kernels, axis=axis)
     total, last = 0.0, len(kernels) - 1
     for index, kernel in enumerate(kernels):

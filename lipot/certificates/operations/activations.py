@@ -9,12 +9,11 @@ from lipot.layers.activation_bounds import (
     activation_bound,
     elementary,
     log_softmax_bound,
+    log_sum_exp_bound,
     piecewise_linear,
     softmax_bound,
     steepest_number,
 )
-from lipot.math.norms import norm_of_ones
-from lipot.math.rounding import LayerBound, values_in
 
 # Arguments with which these are the functions of `keras.activations` that have a bound.
 _ARGUMENTS = {"celu": {"alpha": 1.0}, "soft_shrink": {"threshold": 0.5}, "squareplus": {"b": 4}}
@@ -84,14 +83,7 @@ def log_softmax(call):
 
 @node_of("log_sum_exp")
 def log_sum_exp(call):
-    r"""Bound of $\log \sum_i e^{x_i}$ over axes of $n$ values: its gradient is the softmax.
-
-    That has a sum of 1, and a norm of at most 1. What is rounded of $x_i - \max x$ counts times
-    $e^{x_i - \max x}$, and a sum of $n$ numbers of size one at most.
-    """
-    node, count = call.node, _values_of(call)
-    offset = (2.0 * count + 16.0) * norm_of_ones(values_in(node.shape), node.norm)
-    return call.after(LayerBound(1.0, 16, 2.0, offset, 8, peak_offset=offset))
+    return call.after(log_sum_exp_bound(call.node.shape, _values_of(call), call.node.norm))
 
 
 def _values_of(call):

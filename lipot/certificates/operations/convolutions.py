@@ -2,13 +2,11 @@
 
 from types import SimpleNamespace
 
-import keras
-
 from lipot.certificates.node import Node, check_adds_up
 from lipot.certificates.operations.matrices import constant_factor
 from lipot.certificates.operations.registry import node_of
 from lipot.certificates.stock.linear import as_image, of_groups
-from lipot.certificates.weights import for_each_axis
+from lipot.certificates.weights import for_each_axis, split_image
 
 
 @node_of("convolution", "depthwise convolution")
@@ -25,26 +23,22 @@ def convolution(call):
         )
     if call.node.computed is not None:
         check_adds_up(call.operation)
-    view = as_image(_arguments(call.operation, kernel.ndim - 2), call.node.shape)
+    view = as_image(_arguments(call, kernel.ndim - 2), call.node.shape)
     kernel = view.of_image(kernel)
     if call.kind == "convolution":
-        groups = _channels(call) // kernel.shape[2]
+        groups = split_image(call.node.shape, call.data_format)[1] // kernel.shape[2]
     else:
         kernel, groups = of_groups(kernel)
     bound = view.map(kernel, groups).bound(kernel, view.shape, norm=call.node.norm)
     return call.after(bound)
 
 
-def _arguments(operation, rank):
+def _arguments(call, rank):
     """The arguments of a convolution on so many axes, by the names that a layer has for them."""
+    operation = call.operation
     return SimpleNamespace(
         strides=for_each_axis(operation.strides, rank),
         dilation_rate=for_each_axis(operation.dilation_rate, rank),
         padding=operation.padding,
-        data_format=operation.data_format or keras.config.image_data_format(),
+        data_format=call.data_format,
     )
-
-
-def _channels(call):
-    form = call.operation.data_format or keras.config.image_data_format()
-    return call.node.shape[1 if form == "channels_first" else -1]

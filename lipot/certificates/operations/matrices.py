@@ -21,7 +21,7 @@ def matrix_product(call):
     if (
         kernel.ndim not in (1, 2)
         or call.rank < (2 if right else 3)
-        or not (right or _is_plain(call))
+        or not (right or call.kind == "matrix product")
     ):
         raise call.refused(
             "it may mix the samples of a batch. Expected a constant of one or two axes: on the "
@@ -83,10 +83,6 @@ def constant_factor(call, constant):
     if not np.all(np.isfinite(kernel)):
         raise call.refused("Expected a constant of finite real numbers.")
     return kernel
-
-
-def _is_plain(call):
-    return call.kind == "matrix product"
 
 
 def _through(call, kernel, axes):

@@ -1,10 +1,9 @@
 """Pooling and resizing of images, called as operations."""
 
-import keras
-
 from lipot.certificates.operations.registry import node_of
 from lipot.certificates.stock.pooling import averages, maxima, windows_of
 from lipot.certificates.stock.resizing import check_images, resized
+from lipot.certificates.weights import split_image
 
 
 @node_of("maximum pooling", "average pooling")
@@ -27,12 +26,10 @@ def resizing(call):
 
 def _image(call):
     """Spatial sizes and number of channels of what an operation on images is given."""
-    form = call.operation.data_format or keras.config.image_data_format()
-    shape = call.node.shape
-    size, channels = (shape[2:], shape[1]) if form == "channels_first" else (shape[1:-1], shape[-1])
+    size, channels = split_image(call.node.shape, call.data_format)
     if None in size:
         raise call.refused(
             "it is bounded for one image size. Expected a model with a fixed input shape. "
-            f"Received: shape {tuple(shape)}"
+            f"Received: shape {tuple(call.node.shape)}"
         )
     return size, channels

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import keras
 
+from lipot import checks
 from lipot.backend.keras_graph import fault_of, operation_kind
 from lipot.certificates.node import after_bound, after_move
 from lipot.math.norms import norm_of_ones
@@ -65,6 +66,11 @@ class Called(NamedTuple):
     def rank(self):
         """Number of axes of its one node."""
         return len(self.node.shape)
+
+    @property
+    def data_format(self):
+        """Where the images of its one node have their channels."""
+        return checks.data_format("data_format", self.operation.data_format)
 
     @property
     def operands(self):
