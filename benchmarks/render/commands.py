@@ -68,8 +68,8 @@ COMMANDS = {
         "--name training_step_large_batch"
     ),
     "training_step_wide": (
-        "measure.speed.training_step --networks mlp mlp1024 mlp2048 cnn "
-        "--only retraction manifold_adam --steps 20 --rounds 3 --name training_step_wide"
+        "measure.speed.training_step --networks mlp mlp1024 mlp2048 "
+        "--only retraction manifold_adam --steps 20 --rounds 5 --name training_step_wide"
     ),
     "transport/cost": "transport.cost --repeats 9",
 }
