@@ -13,17 +13,20 @@ _SQUARINGS = 4
 def synthesize(codes: Any, atoms: Any, strides: int) -> Any:
     """Adds up atoms where the codes say: `(batch, h, w, atoms) -> (batch, h s, w s, channels)`.
 
+    An atom reaches `(size - strides) // 2` pixels over the upper and left edge of its place, as
+    padding "same" has it.
+
     Args:
         codes: `(batch, h, w, atoms)`.
         atoms: `(size, size, channels, atoms)`.
         strides: Pixels from one place of an atom to the next.
     """
-    return ops.conv_transpose(codes, atoms, strides, padding="same")
+    return _pixels(_spread(codes, _block_atoms(atoms, strides)), strides)
 
 
 def analyze(images: Any, atoms: Any, strides: int) -> Any:
     """The adjoint of `synthesize`: inner products with the atoms at every place."""
-    return ops.conv(images, atoms, strides, padding="same")
+    return _gather(_blocks(images, strides), _block_atoms(atoms, strides))
 
 
 def squared_norm_bound(atoms: Any, strides: int) -> Any:
@@ -72,14 +75,15 @@ def sparse_codes(images: Any, atoms: Any, *, weight: float, strides: int, iterat
         constant step.
     """
     step = 1.0 / ops.maximum(squared_norm_bound(atoms, strides), 1e-12)
-    start = ops.zeros_like(analyze(images, atoms, strides))
+    blocks, atoms = _blocks(images, strides), _block_atoms(atoms, strides)
+    start = ops.zeros_like(_gather(blocks, atoms))
 
     def descend(_, state):
         codes, ahead, momentum = state
-        residual = synthesize(ahead, atoms, strides) - images
-        moved = ahead - step * analyze(residual, atoms, strides)
+        residual = _spread(ahead, atoms) - blocks
+        moved = ahead - step * _gather(residual, atoms)
         # ops.soft_shrink takes a number known in advance; the step is a tensor.
-        moved = ops.sign(moved) * ops.relu(ops.abs(moved) - weight * step)
+        moved = moved - ops.clip(moved, -weight * step, weight * step)
         following = 0.5 * (1.0 + ops.sqrt(1.0 + 4.0 * momentum**2))
         return moved, moved + (momentum - 1.0) / following * (moved - codes), following
 
@@ -92,6 +96,53 @@ def objective(images: Any, codes: Any, atoms: Any, *, weight: float, strides: in
     residual = images - synthesize(codes, atoms, strides)
     squares = 0.5 * ops.sum(ops.square(residual), axis=(1, 2, 3))
     return squares + weight * ops.sum(ops.abs(codes), axis=(1, 2, 3))
+
+
+# A transposed convolution with strides is slow on processors. With the pixels of a place as the
+# channels of one block, both directions are convolutions without strides.
+
+
+def _blocks(images, strides):
+    """`(batch, h s, w s, channels) -> (batch, h, w, s s channels)`."""
+    batch, height, width, channels = ops.shape(images)
+    rows, columns = height // strides, width // strides
+    split = ops.reshape(images, (batch, rows, strides, columns, strides, channels))
+    joined = ops.transpose(split, (0, 1, 3, 2, 4, 5))
+    return ops.reshape(joined, (batch, rows, columns, strides**2 * channels))
+
+
+def _pixels(blocks, strides):
+    """The inverse of `_blocks`."""
+    batch, rows, columns, depth = ops.shape(blocks)
+    channels = depth // strides**2
+    split = ops.reshape(blocks, (batch, rows, columns, strides, strides, channels))
+    joined = ops.transpose(split, (0, 1, 3, 2, 4, 5))
+    return ops.reshape(joined, (batch, rows * strides, columns * strides, channels))
+
+
+def _block_atoms(atoms, strides):
+    """Atoms on blocks, `(places, places, strides**2 * channels, atoms)`, places odd."""
+    size, _, channels, count = atoms.shape
+    over = (size - strides) // 2
+    reach = max(math.ceil(over / strides), math.ceil((size - over) / strides) - 1)
+    places = 2 * reach + 1
+    before = reach * strides - over
+    pad = (before, places * strides - size - before)
+    padded = ops.pad(atoms, (pad, pad, (0, 0), (0, 0)))
+    split = ops.reshape(padded, (places, strides, places, strides, channels, count))
+    joined = ops.transpose(split, (0, 2, 1, 3, 4, 5))
+    return ops.reshape(joined, (places, places, strides**2 * channels, count))
+
+
+def _gather(blocks, block_atoms):
+    """`analyze` on blocks."""
+    return ops.conv(blocks, block_atoms, padding="same")
+
+
+def _spread(codes, block_atoms):
+    """`synthesize` on blocks."""
+    turned = ops.transpose(ops.flip(block_atoms, (0, 1)), (0, 1, 3, 2))
+    return ops.conv(codes, turned, padding="same")
 
 
 def cosine_atoms(size: int, channels: int, count: int) -> np.ndarray:

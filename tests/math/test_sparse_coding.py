@@ -90,6 +90,21 @@ def test_the_norm_is_bounded_and_not_far_off(size, strides, count):
     assert bound <= 1.15 * overlaps * gram
 
 
+@pytest.mark.parametrize("size, strides", [(1, 1), (4, 1), (5, 1), (3, 2), (5, 2), (4, 4), (6, 4)])
+def test_atoms_lie_where_the_padding_of_convolutions_puts_them(size, strides):
+    atoms = random_atoms(size, 2, 3)
+    codes = np.random.default_rng(5).normal(size=(2, 3, 4, 3)).astype("float32")
+    over = (size - strides) // 2
+    canvas = np.zeros((2, 40, 40, 2))
+    for row, column in np.ndindex(3, 4):
+        top, left = 10 + row * strides - over, 10 + column * strides - over
+        placed = np.einsum("bn,ijcn->bijc", codes[:, row, column], atoms)
+        canvas[:, top : top + size, left : left + size] += placed
+    expected = canvas[:, 10 : 10 + 3 * strides, 10 : 10 + 4 * strides]
+    found = to_numpy(sparse_coding.synthesize(codes, atoms, strides))
+    assert np.allclose(found, expected, atol=1e-5)
+
+
 def test_analyze_is_the_adjoint_of_synthesize():
     atoms = random_atoms(5, 2, 3)
     rng = np.random.default_rng(4)
