@@ -10,6 +10,7 @@ from lipot import checks, notices
 from lipot.attacks.base import Attack
 from lipot.backend import compiles_derivatives
 from lipot.backend.keras_graph import all_layers, with_mask_of
+from lipot.backend.layer_calls import input_of, output_of
 from lipot.layers.augmentations import is_augmentation
 from lipot.losses.labels import weights_in_a_row, without_masked
 from lipot.losses.logits import check_reads_logits, check_returns_logits
@@ -238,7 +239,7 @@ def _probe(classifier, features):
             f"Received: {type(classifier).__name__}"
         )
     if features is None:
-        tensor = classifier.layers[-1].input
+        tensor = input_of(classifier, classifier.layers[-1])
     else:
         names = [layer.name for layer in classifier.layers]
         if features not in names:
@@ -246,7 +247,7 @@ def _probe(classifier, features):
                 "Invalid value received for argument `features`. Expected the name of a layer of "
                 f"the classifier, one of {names}. Received: features={features!r}"
             )
-        tensor = classifier.get_layer(features).output
+        tensor = output_of(classifier, classifier.get_layer(features))
     return keras.Model(classifier.inputs, [classifier.outputs[0], tensor])
 
 
