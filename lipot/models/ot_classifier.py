@@ -165,7 +165,8 @@ class OTClassifier(
                 step of the paper's algorithm has an optimizer of its own; the step of an Adam is
                 then as long whatever `weight` is. Callbacks such as `ReduceLROnPlateau` change
                 the learning rate of `optimizer` alone; give the others a schedule.
-            encoder_optimizer: Optimizer of the encoder against the discriminator.
+            encoder_optimizer: Optimizer of the encoder against the discriminator. One that several
+                steps are given is copied for each.
             discriminator_rate: Learning rate of the discriminator, as a factor of that of
                 `optimizer`. Only where that is the only one.
             **kwargs: Arguments of `keras.Model.compile`. Where Keras scales the loss of
