@@ -248,6 +248,10 @@ def _probe(classifier, features):
                 f"the classifier, one of {names}. Received: features={features!r}"
             )
         tensor = output_of(classifier, classifier.get_layer(features))
+    if None in tensor.shape[1:]:
+        raise checks.refused(
+            "features", "a layer whose output has a known size", f"shape {tuple(tensor.shape)}"
+        )
     return keras.Model(classifier.inputs, [classifier.outputs[0], tensor])
 
 

@@ -51,3 +51,23 @@ def test_a_last_layer_of_several_inputs_asks_for_a_name():
     with pytest.raises(ValueError, match="'mean'.*reads 2 tensors.*name of a layer"):
         AdversarialModel(ensemble, None, [Length()])
     assert AdversarialModel(ensemble, None, [Length()], features="left").feature_size == 3
+
+
+def test_features_of_open_size_are_refused():
+    inputs = keras.Input((None, 5))
+    hidden = keras.layers.Dense(4, name="hidden")(inputs)
+    logits = keras.layers.Dense(3)(keras.layers.GlobalAveragePooling1D()(hidden))
+    with pytest.raises(ValueError, match=r"argument `features`.*known size.*\(None, None, 4\)"):
+        AdversarialModel(keras.Model(inputs, logits), None, [Length()], features="hidden")
+
+
+def test_a_potential_of_another_model_is_refused():
+    got = losses.GOT()
+    for units in (4, 6):
+        network = keras.Sequential(
+            [keras.Input((5,)), keras.layers.Dense(units), keras.layers.Dense(3)]
+        )
+        robust = AdversarialModel(network, None, [got])
+    robust.compile("sgd", **QUICK)
+    with pytest.raises(ValueError, match="potential of loss 'got'.*of 4 features.*each model"):
+        robust.train_on_batch(X, Y)
