@@ -268,6 +268,7 @@ def _warn_of_augmentation(classifier):
 def _check(classifier, attack, losses, features):
     checks.instance("classifier", classifier, keras.Model, "a Keras model")
     check_returns_logits("classifier", classifier)
+    checks.attackable("classifier", classifier)
     checks.instance("attack", attack, Attack | None, "a lipot attack or None")
     if not losses or not all(isinstance(term, PairedLoss) for term in losses):
         raise ValueError(

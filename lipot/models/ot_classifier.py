@@ -116,6 +116,8 @@ class OTClassifier(
         self._prior_seed = getattr(self.prior, "seed_generator", None)
         self.weight = checks.nonnegative_float("weight", weight)
         self.attack = checks.instance("attack", attack, Attack | None, "a lipot attack or None")
+        if attack is not None:
+            checks.attackable("encoder", encoder)
         self.attack_delay = checks.nonnegative_int("attack_delay", attack_delay)
         self.clean_share = checks.nonnegative_float("clean_share", clean_share)
         if self.clean_share >= 1.0:
