@@ -25,6 +25,9 @@ from lipot.models.parts import with_parts
 from lipot.models.random_state import SavesRandomState
 from lipot.models.weight_perturbation import at_perturbed_weights
 
+# What the logs have beside the terms.
+_LOGS = ("loss", "robust_accuracy")
+
 
 @keras.saving.register_keras_serializable(package="lipot")
 class AdversarialModel(
@@ -277,9 +280,9 @@ def _check(classifier, attack, losses, features):
             f"Received: losses={losses!r}"
         )
     names = [term.name for term in losses]
-    if len(set(names)) < len(names):
+    if len({*names, *_LOGS}) < len(names) + len(_LOGS):
         raise ValueError(
-            "Invalid value received for argument `losses`. Expected a different `name` for each. "
-            f"Received: {names}"
+            "Invalid value received for argument `losses`. Expected a different `name` for each, "
+            f"and none of those that the logs have besides, {_LOGS}. Received: {names}"
         )
     checks.instance("features", features, str | None, "the name of a layer or None")
