@@ -40,9 +40,10 @@ class AdversarialModel(
     logs show `robust_accuracy` and every term before its weight. `predict` is the classifier's.
     Calling the model runs the classifier in inference mode; the terms run their own passes.
 
-    A label outside the classes makes the loss NaN. The first batch given to `fit` or `evaluate`
-    must lie in the data range of the attack, and the classifier must not return probabilities
-    for it. Data that cannot be seen before training, as a `DataLoader`, are not looked at.
+    A label outside the classes makes the loss NaN. The first batch given to `fit`, for validation
+    too, or to `evaluate` must lie in the data range of the attack, and the classifier must not
+    return probabilities for it. Data that cannot be seen before training, as a `DataLoader`, are
+    not looked at.
 
     `fit` warns where a term, times its weight, exceeds what constant logits cost in all, and where
     a training ends with no less than that: there a network is better off saying nothing.
