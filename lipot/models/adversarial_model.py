@@ -35,8 +35,8 @@ class AdversarialModel(
 ):
     """Trains a classifier on clean and attacked batches, with any sum of paired losses.
 
-    Only `compute_loss` is overridden: `fit`, `evaluate`, callbacks, `tf.data`, mixed precision
-    and distribution are those of Keras. In `fit` and `evaluate` each batch is attacked, and the
+    Of a training step only `compute_loss` is overridden: callbacks, `tf.data`, mixed precision and
+    distribution are those of Keras. In `fit` and `evaluate` each batch is attacked, and the
     logs show `robust_accuracy` and every term before its weight. `predict` is the classifier's.
     Calling the model runs the classifier in inference mode; the terms run their own passes.
 
