@@ -27,6 +27,7 @@ ALLOWED = {
     "PairedLoss": "a base, whose subclasses say it",
     "Purifier": "a base, whose subclasses say it",
     "Model": "it is Keras's, of whatever inputs and outputs it is given",
+    "Functional": "it is a Model",
     "Sequential": "it is Keras's, of whatever layers it is given",
     "NeighborMemory": "it is not called: it holds weights",
     "StandardNormal": "it is a distribution, not a map",

@@ -101,6 +101,11 @@ def is_graph(model: Any) -> bool:
     return follows_graph and getattr(model, "outputs", None) is not None
 
 
+def functional_class() -> type:
+    """The class of what `keras.Model(inputs, outputs)` makes."""
+    return inside(sys.modules["keras.src.models.functional"], "Functional")
+
+
 def steps(core: Any) -> list[Step]:
     """The calls in the graph of a model from `graph_core`, each after those that it depends on."""
     by_depth = inside(core, "_nodes_by_depth")
@@ -116,12 +121,8 @@ def producer(tensor: Any) -> Step:
 
 def _step(node):
     arguments = inside(node, "arguments")
-    return Step(
-        inside(node, "operation"),
-        inside(arguments, "args"),
-        inside(arguments, "kwargs"),
-        tuple(inside(node, "outputs")),
-    )
+    args, kwargs = (inside(arguments, name) for name in ("args", "kwargs"))
+    return Step(inside(node, "operation"), args, kwargs, tuple(inside(node, "outputs")))
 
 
 def inputs_by_name(model: Any) -> frozenset | None:

@@ -4,8 +4,10 @@ import keras
 import numpy as np
 
 from lipot import checks, notices
+from lipot.backend.layer_calls import input_of, output_of
 from lipot.callbacks.configurable import Configurable
 from lipot.math.proportions import in_percent
+from lipot.models import OTClassifier
 
 # A feature is dead where it varies by less than this share of its size over all points.
 _RESOLUTION = 1e-6
@@ -25,7 +27,8 @@ class FeatureMonitor(Configurable):
         points: Inputs to look at, an array; some hundred will do. They are not saved with the
             configuration: a copy made from it has none, and looks at nothing until given some.
         layer: Name of the layer whose output counts as features. Defaults to what the model's
-            losses compare (`AdversarialModel(features=...)`), or the input of the last layer.
+            losses compare (`AdversarialModel(features=...)`), or the input of the last layer. Of
+            an `OTClassifier` it may be one of the encoder.
 
     Example:
 
@@ -50,15 +53,22 @@ class FeatureMonitor(Configurable):
         self._probe, self._warned = None, False
 
     def on_train_begin(self, logs=None):
+        encoder = self.model.encoder if isinstance(self.model, OTClassifier) else None
         network = getattr(self.model, "classifier", self.model)
         name = self.layer or getattr(self.model, "features", None)
+        if encoder is not None and name in [layer.name for layer in encoder.layers]:
+            encoder, network = None, encoder
         if not getattr(network, "inputs", None):
             raise ValueError(
                 "Invalid value received for argument `model`. Expected a Sequential or Functional "
                 f"model, whose features can be read. Received: a {type(network).__name__}"
             )
-        tensor = network.get_layer(name).output if name else network.layers[-1].input
+        layer = network.get_layer(name) if name else network.layers[-1]
+        tensor = output_of(network, layer) if name else input_of(network, layer)
         self._probe = keras.Model(network.inputs, tensor)
+        if encoder is not None:
+            inputs = keras.Input(encoder.input_shape[1:])
+            self._probe = keras.Model(inputs, self._probe(encoder(inputs)))
 
     def on_epoch_end(self, epoch, logs=None):
         if self.points is None or logs is None:

@@ -16,7 +16,8 @@ class RadiusSchedule(WeightSchedule):
     that radius and little below it.
 
     Validation meets the whole radius, whatever the training has reached, and so does everything
-    after `fit`: the best epoch by `val_robust_accuracy` is the one that stands it best.
+    after `fit`: the best epoch by `val_robust_accuracy` is the one that stands it best. A callback
+    that watches it needs `mode="max"`.
 
     Args:
         fp: Positive shares at `xp`.

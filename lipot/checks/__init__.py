@@ -15,4 +15,13 @@ from lipot.checks.numbers import (
     probability,
     seed,
 )
-from lipot.checks.values import boolean, built_model, choice, data_format, folder, instance, path
+from lipot.checks.values import (
+    attackable,
+    boolean,
+    built_model,
+    choice,
+    data_format,
+    folder,
+    instance,
+    path,
+)

@@ -29,7 +29,7 @@ def checked(checks: Mapping[str, Callable]) -> Callable:
     """Makes a function check its arguments first, each by its name.
 
     The function gets what the checks return: a size of NumPy's as an int, say. An argument without
-    a check passes, and so does `None` where it is the default.
+    a check passes, and so does `None` where it is the default. Other defaults are checked too.
 
     Args:
         checks: For the name of each argument its check, a function of the name and the value.
@@ -53,6 +53,7 @@ def checked(checks: Mapping[str, Callable]) -> Callable:
         @functools.wraps(function)
         def run(*args: Any, **kwargs: Any) -> Any:
             given = signature.bind(*args, **kwargs)
+            given.apply_defaults()
             for name, value in given.arguments.items():
                 default = signature.parameters[name].default
                 if name in checks and (value is not None or default is not None):

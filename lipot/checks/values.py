@@ -84,6 +84,22 @@ def built_model(name: str, value: Any) -> Any:
     return value
 
 
+def attackable(name: str, model: Any) -> Any:
+    """Returns a model, or raises where it rounds its inputs to integers and has no slope in them.
+
+    Example:
+
+    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    >>> attackable("classifier", model) is model
+    True
+    """
+    for tensor in getattr(model, "inputs", None) or []:
+        if not keras.backend.is_float_dtype(tensor.dtype):
+            expected = "floating point inputs, as of keras.Input without a dtype, to have gradients"
+            raise refused(name, expected, f"inputs of dtype {tensor.dtype}")
+    return model
+
+
 def path(name: str, value: Any, expected: str = "the path of a file") -> pathlib.Path:
     """Returns `value` as a path, or raises unless it is text or a path that names something.
 

@@ -93,6 +93,12 @@ class GOT(PairedLoss):
     def per_example(self, batch):
         whole = batch.whole
         features, features_adv = whole.features, whole.features_adv
+        if features.shape[-1] != self.potential.shape[0]:
+            raise ValueError(
+                f"The potential of loss '{self.name}' was built for another model, of "
+                f"{self.potential.shape[0]} features. Expected a GOT of its own for each model. "
+                f"Received: {features.shape[-1]} features"
+            )
         if self.unit_features:
             features, features_adv = divergences.unit(features), divergences.unit(features_adv)
         cost = self.lambda_ * FEATURE_COSTS[self.feature_cost](features, features_adv)

@@ -136,13 +136,13 @@ def _block_atoms(atoms, strides):
 
 def _gather(blocks, block_atoms):
     """`analyze` on blocks."""
-    return ops.conv(blocks, block_atoms, padding="same")
+    return ops.conv(blocks, block_atoms, padding="same", data_format="channels_last")
 
 
 def _spread(codes, block_atoms):
     """`synthesize` on blocks."""
     turned = ops.transpose(ops.flip(block_atoms, (0, 1)), (0, 1, 3, 2))
-    return ops.conv(codes, turned, padding="same")
+    return ops.conv(codes, turned, padding="same", data_format="channels_last")
 
 
 def cosine_atoms(size: int, channels: int, count: int) -> np.ndarray:

@@ -10,6 +10,7 @@ from lipot import checks, notices
 from lipot.attacks.base import Attack
 from lipot.backend import compiles_derivatives
 from lipot.backend.keras_graph import all_layers, with_mask_of
+from lipot.backend.layer_calls import input_of, output_of
 from lipot.layers.augmentations import is_augmentation
 from lipot.losses.labels import weights_in_a_row, without_masked
 from lipot.losses.logits import check_reads_logits, check_returns_logits
@@ -24,6 +25,9 @@ from lipot.models.parts import with_parts
 from lipot.models.random_state import SavesRandomState
 from lipot.models.weight_perturbation import at_perturbed_weights
 
+# What the logs have beside the terms.
+_LOGS = ("loss", "robust_accuracy")
+
 
 @keras.saving.register_keras_serializable(package="lipot")
 class AdversarialModel(
@@ -31,14 +35,15 @@ class AdversarialModel(
 ):
     """Trains a classifier on clean and attacked batches, with any sum of paired losses.
 
-    Only `compute_loss` is overridden: `fit`, `evaluate`, callbacks, `tf.data`, mixed precision
-    and distribution are those of Keras. In `fit` and `evaluate` each batch is attacked, and the
+    Of a training step only `compute_loss` is overridden: callbacks, `tf.data`, mixed precision and
+    distribution are those of Keras. In `fit` and `evaluate` each batch is attacked, and the
     logs show `robust_accuracy` and every term before its weight. `predict` is the classifier's.
     Calling the model runs the classifier in inference mode; the terms run their own passes.
 
-    A label outside the classes makes the loss NaN. The first batch given to `fit` or `evaluate`
-    must lie in the data range of the attack, and the classifier must not return probabilities
-    for it. Data that cannot be seen before training, as a `DataLoader`, are not looked at.
+    A label outside the classes makes the loss NaN. The first batch given to `fit`, for validation
+    too, or to `evaluate` must lie in the data range of the attack, and the classifier must not
+    return probabilities for it. Data that cannot be seen before training, as a `DataLoader`, are
+    not looked at.
 
     `fit` warns where a term, times its weight, exceeds what constant logits cost in all, and where
     a training ends with no less than that: there a network is better off saying nothing.
@@ -238,7 +243,7 @@ def _probe(classifier, features):
             f"Received: {type(classifier).__name__}"
         )
     if features is None:
-        tensor = classifier.layers[-1].input
+        tensor = input_of(classifier, classifier.layers[-1])
     else:
         names = [layer.name for layer in classifier.layers]
         if features not in names:
@@ -246,7 +251,11 @@ def _probe(classifier, features):
                 "Invalid value received for argument `features`. Expected the name of a layer of "
                 f"the classifier, one of {names}. Received: features={features!r}"
             )
-        tensor = classifier.get_layer(features).output
+        tensor = output_of(classifier, classifier.get_layer(features))
+    if None in tensor.shape[1:]:
+        raise checks.refused(
+            "features", "a layer whose output has a known size", f"shape {tuple(tensor.shape)}"
+        )
     return keras.Model(classifier.inputs, [classifier.outputs[0], tensor])
 
 
@@ -263,6 +272,7 @@ def _warn_of_augmentation(classifier):
 def _check(classifier, attack, losses, features):
     checks.instance("classifier", classifier, keras.Model, "a Keras model")
     check_returns_logits("classifier", classifier)
+    checks.attackable("classifier", classifier)
     checks.instance("attack", attack, Attack | None, "a lipot attack or None")
     if not losses or not all(isinstance(term, PairedLoss) for term in losses):
         raise ValueError(
@@ -271,9 +281,9 @@ def _check(classifier, attack, losses, features):
             f"Received: losses={losses!r}"
         )
     names = [term.name for term in losses]
-    if len(set(names)) < len(names):
+    if len({*names, *_LOGS}) < len(names) + len(_LOGS):
         raise ValueError(
-            "Invalid value received for argument `losses`. Expected a different `name` for each. "
-            f"Received: {names}"
+            "Invalid value received for argument `losses`. Expected a different `name` for each, "
+            f"and none of those that the logs have besides, {_LOGS}. Received: {names}"
         )
     checks.instance("features", features, str | None, "the name of a layer or None")

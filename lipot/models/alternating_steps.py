@@ -82,9 +82,10 @@ class AlternatingSteps:
             discriminator_optimizer=discriminator_optimizer,
             encoder_optimizer=encoder_optimizer,
         )
-        # The one that is not given is a copy of the first.
-        self.discriminator_optimizer = self._scaled_as_keras_does(discriminator_optimizer)
-        self.encoder_optimizer = self._scaled_as_keras_does(encoder_optimizer)
+        self.discriminator_optimizer = self._of_one_step(discriminator_optimizer, self.optimizer)
+        self.encoder_optimizer = self._of_one_step(
+            encoder_optimizer, self.optimizer, self.discriminator_optimizer
+        )
         # Built here, so that a backup can be restored before the first step.
         trained = self.encoder.trainable_variables + self.classifier.trainable_variables
         self.optimizer.build(trained)
@@ -92,23 +93,28 @@ class AlternatingSteps:
         if self.discriminator is not None:
             self.discriminator_optimizer.build(self.discriminator.trainable_variables)
 
-    def _scaled_as_keras_does(self, optimizer):
-        if optimizer is None:
-            first = getattr(self.optimizer, "inner_optimizer", self.optimizer)
-            optimizer = type(first).from_config(first.get_config())
-        optimizer = keras.optimizers.get(optimizer)
+    def _of_one_step(self, optimizer, *others):
+        """An optimizer as `compile` got it: a copy of the first for None, or of what others are."""
+        first = _inner(self.optimizer)
+        optimizer = first if optimizer is None else keras.optimizers.get(optimizer)
+        # One optimizer keeps the moments of one list of variables.
+        if any(_inner(optimizer) is _inner(other) for other in others):
+            optimizer = type(optimizer).from_config(optimizer.get_config())
         scaling = keras.optimizers.LossScaleOptimizer
         if isinstance(self.optimizer, scaling) and not isinstance(optimizer, scaling):
             return scaling(optimizer)
         return optimizer
 
 
+def _inner(optimizer):
+    return getattr(optimizer, "inner_optimizer", optimizer)
+
+
 def _check_averages(**optimizers):
     """Raises where an optimizer keeps averages: the steps of two move the encoder."""
     for name, optimizer in optimizers.items():
         optimizer = keras.optimizers.get(optimizer) if optimizer is not None else None
-        optimizer = getattr(optimizer, "inner_optimizer", optimizer)
-        if optimizer is not None and optimizer.use_ema:
+        if optimizer is not None and _inner(optimizer).use_ema:
             raise checks.refused(
                 name, "one without averages where each step has its own", "one with use_ema=True"
             )

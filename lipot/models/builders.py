@@ -2,6 +2,8 @@
 
 import functools
 
+import keras
+
 from lipot import checks
 
 
@@ -9,10 +11,18 @@ def _shape(name, value):
     """A shape without its batch axis, as a tuple of ints, `None` for any size."""
     expected = "the shape of one input, such as (32, 32, 3)"
     try:
-        sizes = tuple(value)
-        return tuple(n if n is None else checks.positive_int(name, n) for n in sizes)
+        sizes = tuple(n if n is None else checks.positive_int(name, n) for n in tuple(value))
     except (TypeError, ValueError) as error:
         raise checks.invalid(name, expected, value) from error
+    # Stock layers would take the rows for channels, and others would not.
+    if len(sizes) == 3 and keras.config.image_data_format() != "channels_last":
+        raise checks.refused(
+            name,
+            "keras.config.image_data_format() to be 'channels_last': the networks of lipot take "
+            "images of shape (rows, columns, channels)",
+            f"'channels_first', for the shape {sizes}",
+        )
+    return sizes
 
 
 def _widths(name, value):

@@ -17,11 +17,13 @@ class ChecksFirstBatch:
     The inputs of the first batch must lie in the data range of the model's `attack`, the model
     must return logits for them, not probabilities, and class numbers must be those of its outputs:
     others would make every loss NaN. Of arrays all labels are checked, else those of the batch.
+    The data of `validation_data` are looked at like those that are trained on.
     `train_on_batch` and `test_on_batch` check each batch they are given.
     """
 
     def fit(self, x=None, y=None, batch_size=None, *args, **kwargs):
         x, share = self._checked(x, batch_size, y), _share(self.attack)
+        kwargs = with_checked_validation(kwargs, self._checked)
         try:
             return super().fit(x, y, batch_size, *args, **kwargs)
         except BaseException:
@@ -119,6 +121,29 @@ def first_batch(x, batch_size=None):
         inputs = one_array(x)
         return (inputs[: batch_size or 32],), x
     return None, x
+
+
+def with_checked_validation(arguments, check):
+    """Checks the `validation_data` among named arguments of `fit`, before anything is trained.
+
+    Args:
+        arguments: Dictionary of arguments.
+        check: Function of data, a batch size and labels, that returns what to draw from.
+
+    Returns:
+        The arguments, with what to draw from in place of the data.
+    """
+    data, size = arguments.get("validation_data"), arguments.get("validation_batch_size")
+    try:
+        if isinstance(data, tuple | list):
+            x, y, _ = keras.utils.unpack_x_y_sample_weight(data)
+            check(x, size, y)
+        elif data is not None:
+            return {**arguments, "validation_data": check(data, size)}
+    except ValueError as error:
+        error.add_note("It was found in `validation_data`.")
+        raise
+    return arguments
 
 
 def one_array(x):

@@ -257,7 +257,8 @@ class NeighborModel(keras.Model):
         self.built = True
 
     def compute_output_shape(self, input_shape):
-        self._check_adapted()
+        # Room is enough: a model around this one is loaded before the points come.
+        self._check_adapted(self.memory.size)
         return self.head.compute_output_shape((input_shape[0], *self.memory.sample_shape))
 
     def get_build_config(self):
@@ -333,8 +334,8 @@ class NeighborModel(keras.Model):
         shape = (ops.shape(embedded)[0], *self.memory.sample_shape)
         return self.head(ops.reshape(feature, shape), training=False)
 
-    def _check_adapted(self):
-        if not self.memory.holds_points():
+    def _check_adapted(self, holds=None):
+        if not (self.memory.holds_points() if holds is None else holds):
             raise RuntimeError(
                 f"{type(self).__name__} '{self.name}' holds no training points. Call adapt() first."
             )

@@ -116,6 +116,8 @@ class OTClassifier(
         self._prior_seed = getattr(self.prior, "seed_generator", None)
         self.weight = checks.nonnegative_float("weight", weight)
         self.attack = checks.instance("attack", attack, Attack | None, "a lipot attack or None")
+        if attack is not None:
+            checks.attackable("encoder", encoder)
         self.attack_delay = checks.nonnegative_int("attack_delay", attack_delay)
         self.clean_share = checks.nonnegative_float("clean_share", clean_share)
         if self.clean_share >= 1.0:
@@ -165,7 +167,8 @@ class OTClassifier(
                 step of the paper's algorithm has an optimizer of its own; the step of an Adam is
                 then as long whatever `weight` is. Callbacks such as `ReduceLROnPlateau` change
                 the learning rate of `optimizer` alone; give the others a schedule.
-            encoder_optimizer: Optimizer of the encoder against the discriminator.
+            encoder_optimizer: Optimizer of the encoder against the discriminator. One that several
+                steps are given is copied for each.
             discriminator_rate: Learning rate of the discriminator, as a factor of that of
                 `optimizer`. Only where that is the only one.
             **kwargs: Arguments of `keras.Model.compile`. Where Keras scales the loss of

@@ -3,7 +3,7 @@
 import keras
 
 from lipot import checks, notices
-from lipot.backend.keras_graph import graph_core
+from lipot.backend.keras_graph import functional_class, graph_core
 from lipot.layers.base import condense
 from lipot.layers.copies import copied, says_its_export
 from lipot.models import one_lipschitz
@@ -152,3 +152,37 @@ class Model(Exportable, keras.Model):
     >>> type(model.vanilla_export().layers[-1]).__name__
     'Dense'
     """
+
+    # Keras makes a class functional for good, with all that it inherits from, when one model of it
+    # is made of inputs and outputs: here that would befall every subclass that writes a `call`.
+    def __new__(cls, *args, **kwargs):
+        return super().__new__(Functional if cls is Model and _are_a_graph(args, kwargs) else cls)
+
+    def __init__(self, *args, **kwargs):
+        if _are_a_graph(args, kwargs):
+            _make_functional(type(self))
+        super().__init__(*args, **kwargs)
+
+
+# Files name the class that users know.
+@keras.saving.register_keras_serializable(package="lipot", name="Model")
+class Functional(Model, functional_class()):
+    """What `Model(inputs, outputs)` makes."""
+
+    # With the arguments of Keras's: it then clones a model to one of this class.
+    def __init__(self, inputs, outputs, name=None, **kwargs):
+        super().__init__(inputs, outputs, name=name, **kwargs)
+
+
+def _are_a_graph(args, kwargs):
+    given = {*("inputs", "outputs")[: len(args)], *kwargs}
+    return given >= {"inputs", "outputs"}
+
+
+def _make_functional(kind):
+    """Puts the functional class in the place of `Model` where a class inherits from that."""
+    if issubclass(kind, Model) and not issubclass(kind, Functional):
+        kind.__bases__ = tuple(
+            Functional if base is Model else _make_functional(base) for base in kind.__bases__
+        )
+    return kind

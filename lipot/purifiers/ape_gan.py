@@ -98,6 +98,7 @@ class APEGAN(SavesRandomState, Purifier):
             classifier: Keras model from images to logits, or `None`.
         """
         checks.instance("classifier", classifier, keras.Model | None, "a Keras model or None")
+        checks.attackable("classifier", classifier)
         # In a function, so that Keras neither trains nor saves it.
         self._held_classifier = lambda: classifier
         # What was compiled attacks the one before.

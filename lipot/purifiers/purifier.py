@@ -8,7 +8,13 @@ from lipot.attacks.ball import Ball
 from lipot.backend.calls import stateless_call
 from lipot.losses.labels import weights_in_a_row
 from lipot.losses.weighted_loss import MeanLoss
-from lipot.models.first_batch import check_numbers, first_batch, one_array, parts_of
+from lipot.models.first_batch import (
+    check_numbers,
+    first_batch,
+    one_array,
+    parts_of,
+    with_checked_validation,
+)
 from lipot.models.forgets_programs import ForgetsPrograms
 
 
@@ -53,9 +59,8 @@ class Purifier(ForgetsPrograms, keras.Model):
         return inputs if training else self.purify(inputs)
 
     def fit(self, x=None, y=None, batch_size=None, *args, **kwargs):
-        batch, x = first_batch(x, batch_size)
-        _check_range(batch)
-        return super().fit(x, y, batch_size, *args, **kwargs)
+        kwargs = with_checked_validation(kwargs, _checked)
+        return super().fit(_checked(x, batch_size), y, batch_size, *args, **kwargs)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         losses = self.purification_losses(ops.cast(one_array(x), self.compute_dtype), y, training)
@@ -69,8 +74,9 @@ class Purifier(ForgetsPrograms, keras.Model):
         return input_shape
 
 
-def _check_range(batch):
-    """Raises unless the images of a batch lie in [0, 1]."""
+def _checked(x, batch_size, y=None):
+    """What to draw from in place of data whose first images must lie in [0, 1]."""
+    batch, x = first_batch(x, batch_size)
     images, _ = parts_of(batch)
     found = None
     check_numbers("x", images)
@@ -79,6 +85,7 @@ def _check_range(batch):
     if found is not None:
         low, high = found
         raise checks.refused("x", "images in [0, 1]", f"values from {low:g} to {high:g}")
+    return x
 
 
 def check_images(shape):

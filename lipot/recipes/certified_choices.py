@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import keras
 
 from lipot import layers, losses, models, optimizers
+from lipot.models import builders
 
 
 class Candidate(NamedTuple):
@@ -80,10 +81,11 @@ def convolutions(input_shape, units):
     return _assembled(input_shape, units, [8 * input_shape[-1], 32 * input_shape[-1]])
 
 
-def _assembled(input_shape, units, filters):
+@builders.checked
+def _assembled(input_shape, units, channels):
     body = [
         part
-        for count in filters
+        for count in channels
         for part in (layers.OrthogonalConv2D(count, 4, strides=2), layers.GroupSort2())
     ]
     width = 512 if math.prod(input_shape) > 256 else 128

@@ -258,6 +258,17 @@ def test_activations_of_hidden_layers(estimator, cnn, digits):
     np.testing.assert_allclose(estimator.get_activations(x, name), expected, atol=1e-6)
 
 
+def test_activations_of_a_layer_that_another_network_called_first():
+    hidden, inputs = keras.layers.Dense(3, name="hidden"), keras.Input((4,))
+    keras.Model(inputs, hidden(inputs))
+    scaled = keras.layers.Rescaling(2.0)(inputs)
+    model = keras.Model(inputs, keras.layers.Dense(2)(hidden(scaled)))
+    x = np.ones((2, 4), "float32")
+    np.testing.assert_allclose(
+        classifier(model).get_activations(x, "hidden"), array(hidden(2.0 * x)), atol=1e-6
+    )
+
+
 def test_tensors_give_tensors(estimator, batch):
     x, y = (keras.ops.convert_to_tensor(part) for part in batch)
     gradient = estimator.loss_gradient(x, y)

@@ -339,6 +339,7 @@ SUBCLASSED = type("Subclassed", (keras.Model,), {"call": lambda self, x: x})
         (lambda: AdversarialModel(classifier(), None, []), "argument `losses`"),
         (lambda: AdversarialModel(classifier(), None, ["got"]), "argument `losses`"),
         (lambda: AdversarialModel(classifier(), None, [losses.GOT()] * 2), "different `name`"),
+        (lambda: AdversarialModel(classifier(), None, losses.GOT(name="loss")), "logs have"),
         (
             lambda: AdversarialModel(classifier(), None, [losses.GOT()], features="conv9"),
             r"argument `features`.*'logits'.*conv9",

@@ -6,6 +6,8 @@ import pytest
 
 import lipot
 from lipot import models, purifiers, recipes
+from lipot.recipes.certified_choices import convolution
+from tests.helpers import to_numpy
 
 NETWORKS = {
     "carlini_wagner": lambda layers: models.carlini_wagner((16, 16, 1), layers=layers),
@@ -129,3 +131,32 @@ def test_sizes_of_numpy_will_do():
     network = models.carlini_wagner(np.array([16, 16, 1]), classes=labels.max() + 1)
     assert network.output_shape == (None, 3)
     assert recipes.hkr_network((np.int64(4),), labels.max() + 1).output_shape == (None, 3)
+
+
+@pytest.fixture
+def channels_first():
+    keras.config.set_image_data_format("channels_first")
+    yield
+    keras.config.set_image_data_format("channels_last")
+
+
+def test_networks_of_images_are_refused_where_channels_come_first(channels_first):
+    refused = 0
+    for builder in [*BUILDERS.values(), convolution]:
+        parameters = inspect.signature(builder).parameters
+        if "input_shape" in parameters or "image_shape" in parameters:
+            needed = {"input_shape": (1, 8, 8), "units": 3}
+            needed = {n: needed[n] for n, p in parameters.items() if p.default is p.empty}
+            with pytest.raises(ValueError, match="_shape`.*image_data_format.*'channels_first'"):
+                builder(**needed)
+            refused += 1
+    assert refused > 15
+    assert recipes.plain_classifier((5,), 3).output_shape == (None, 3)
+
+
+def test_a_sparse_transform_has_channels_last_whatever_keras_takes_them_for(channels_first):
+    x = np.random.default_rng(0).uniform(size=(2, 4, 4, 2)).astype("float32")
+    purifier = purifiers.SparseTransform(size=2, strides=1, iterations=3)
+    found = to_numpy(purifier(x))
+    keras.config.set_image_data_format("channels_last")
+    np.testing.assert_allclose(found, to_numpy(purifier(x)), atol=1e-6)

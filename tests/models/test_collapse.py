@@ -10,7 +10,8 @@ from lipot import losses
 from lipot.attacks import FGSM
 from lipot.callbacks import Backup, FeatureMonitor, WeightSchedule
 from lipot.losses import PairedBatch
-from lipot.models import AdversarialModel
+from lipot.models import AdversarialModel, OTClassifier
+from tests.helpers import to_numpy
 
 # Nothing here asks for a compiled step, and tracing takes longer than the steps.
 QUICK = {"jit_compile": "auto"} if keras.backend.backend() == "jax" else {"run_eagerly": True}
@@ -186,6 +187,21 @@ def test_dead_features_are_counted_and_named():
     subclassed.compile("sgd", "mse")
     with pytest.raises(ValueError, match="argument `model`.*Own"):
         subclassed.fit(X, X, verbose=0, callbacks=[FeatureMonitor(X)])
+
+
+@pytest.mark.parametrize("name", [None, "inner", "code"])
+def test_features_of_an_embedding_classifier_are_read_from_its_inputs(name):
+    encoder = keras.Sequential([keras.Input((5,)), keras.layers.Dense(2, name="code")])
+    classifier = keras.Sequential(
+        [keras.Input((2,)), keras.layers.Dense(4, name="inner"), keras.layers.Dense(3)]
+    )
+    model = OTClassifier(encoder, classifier)
+    model.compile(keras.optimizers.SGD(0.0), **QUICK)
+    history = model.fit(X, Y, verbose=0, callbacks=[FeatureMonitor(X, layer=name)]).history
+    codes = to_numpy(encoder(X))
+    features = codes if name == "code" else to_numpy(classifier.layers[0](codes))
+    expected = np.linalg.norm(features, axis=1).mean()
+    assert history["feature_norm"] == [pytest.approx(expected, rel=1e-4)]
 
 
 def test_the_l2_cost_of_unit_features_does_not_fall_as_they_shrink():

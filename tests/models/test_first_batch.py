@@ -99,10 +99,24 @@ def test_data_outside_the_range_of_the_attack_are_refused(digits, form):
     for call in (robust.fit, robust.evaluate):
         with pytest.raises(ValueError, match="clip_max=1.0.*Received: inputs from 0 to 255"):
             call(*data(255.0), verbose=0)
+    validation = data(255.0) if form == "arrays" else data(255.0)[0]
+    before = robust.get_weights()
+    with pytest.raises(ValueError, match="Received: inputs from 0 to 255") as caught:
+        robust.fit(x, y, validation_data=validation, verbose=0)
+    assert caught.value.__notes__ == ["It was found in `validation_data`."]
+    for weight, new in zip(before, robust.get_weights(), strict=True):
+        np.testing.assert_array_equal(new, weight)
     # No batch is lost to the look at the first one.
     expected = robust.evaluate(x, y, batch_size=64, verbose=0, return_dict=True)
     found = robust.evaluate(*data(1.0), verbose=0, return_dict=True)
     assert found == pytest.approx(expected, rel=1e-5)
+    if form == "generator":
+        (validation,), robust.optimizer.learning_rate = data(1.0), 0.0
+        history = robust.fit(
+            x, y, batch_size=64, validation_data=validation, validation_steps=2, verbose=0
+        ).history
+        for name, value in expected.items():
+            assert history[f"val_{name}"] == [pytest.approx(value, rel=1e-3)]
 
 
 def test_a_single_batch_outside_the_range_is_refused_too(digits):

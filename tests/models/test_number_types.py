@@ -259,3 +259,27 @@ def test_models_count_samples_in_float32_whatever_floatx_is(floatx):
             assert float(metric.result()) == 1.0 and float(metric.count) == 2313.0, metric.name
     finally:
         keras.config.set_floatx(standard)
+
+
+def whole_numbers(units):
+    layers = [keras.layers.Rescaling(1 / 255), keras.layers.Flatten(), keras.layers.Dense(units)]
+    return keras.Sequential([keras.Input((8, 8, 1), dtype="uint8"), *layers])
+
+
+ATTACKED = {
+    "classifier": lambda attack: models.AdversarialModel(
+        whole_numbers(3), attack, [lipot.losses.AdversarialCrossentropy()]
+    ),
+    "encoder": lambda attack: models.OTClassifier(whole_numbers(4), network(), attack=attack),
+    "classifier of a purifier": lambda attack: purifier_cases.ape_gan().train_against(
+        whole_numbers(3)
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ATTACKED)
+def test_what_rounds_its_inputs_has_nothing_an_attack_could_follow(name):
+    argument = name.partition(" ")[0]
+    with pytest.raises(ValueError, match=f"`{argument}`.*floating point inputs.*dtype uint8"):
+        ATTACKED[name](lipot.attacks.FGSM(8.0, clip_max=255.0))
+    assert models.OTClassifier(whole_numbers(4), network()).attack is None

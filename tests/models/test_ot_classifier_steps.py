@@ -125,6 +125,20 @@ def test_steps_are_those_of_algorithm_1(digits):
 
 
 @pytest.mark.skipif(keras.backend.backend() == "jax", reason="one optimizer on JAX")
+@pytest.mark.parametrize("for_all", [True, False])
+def test_an_optimizer_that_several_steps_are_given_is_one_for_each(digits, for_all):
+    model, sgd = linear_model(weight=0.5), keras.optimizers.SGD(1.0, momentum=0.5)
+    first = sgd if for_all else "sgd"
+    model.compile(first, discriminator_optimizer=sgd, encoder_optimizer=sgd, run_eagerly=True)
+    before = model.discriminator.get_weights()[0]
+    model.train_on_batch(digits[0][:32], digits[1][:32])
+    assert np.any(model.discriminator.get_weights()[0] != before)
+    own = model.optimizer, model.discriminator_optimizer, model.encoder_optimizer
+    assert [int(optimizer.iterations) for optimizer in own] == [1, 1, 1]
+    assert own[1].momentum == own[2].momentum == 0.5
+
+
+@pytest.mark.skipif(keras.backend.backend() == "jax", reason="one optimizer on JAX")
 @pytest.mark.parametrize("share", [0.0, 0.5])
 def test_metrics_of_alternating_steps_see_the_clean_rows(digits, share):
     x, y = digits[0][:32], digits[1][:32]

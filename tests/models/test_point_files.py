@@ -201,3 +201,13 @@ def test_rows_of_a_file_are_those_asked_for(tmp_path):
     assert len(rows) == 9 and rows[np.empty((0, 2), int)].shape == (0, 2, 3)
     with pytest.raises(IndexError, match="0 to 8"):
         rows[[0, 9]]
+
+
+@pytest.mark.parametrize("in_files", [False, True])
+def test_a_model_around_it_is_loaded_with_the_points(tmp_path, in_files):
+    inner = otad(folder=tmp_path / "points" if in_files else None)
+    inputs = keras.Input((6,))
+    around = keras.Model(inputs, keras.layers.Softmax()(inner(inputs)))
+    around.save(tmp_path / "around.keras")
+    loaded = keras.saving.load_model(tmp_path / "around.keras", safe_mode=True)
+    np.testing.assert_allclose(ops.convert_to_numpy(loaded(QUERIES)), around(QUERIES), atol=1e-6)

@@ -39,3 +39,18 @@ def test_a_twin_of_another_precision_takes_no_kernel_from_the_file(tmp_path):
     half = twin.classifier.layers[0]
     np.testing.assert_array_equal(to_numpy(half.inference_kernel), to_numpy(alone.inference_kernel))
     assert half.lipschitz_bound == pytest.approx(alone.lipschitz_bound)
+
+
+def test_weights_of_a_training_that_drew_otherwise_are_taken_alone(tmp_path):
+    terms = [losses.AdversarialCrossentropy(), losses.SlicedWasserstein(0.1)]
+    drawing = AdversarialModel(robust().classifier, attacks.PGD(0.1), terms)
+    file = tmp_path / "model.weights.h5"
+    for saved, loaded in ((drawing, robust()), (robust(), drawing)):
+        saved.classifier.layers[1].bias.assign([1.0, 2.0, len(random_states(saved))])
+        saved.save_weights(file)
+        before = [to_numpy(state) for state in random_states(loaded)]
+        with pytest.warns(UserWarning, match="random state stays as it is"):
+            loaded.load_weights(file)
+        assert to_numpy(loaded.classifier.layers[1].bias)[2] == len(random_states(saved))
+        for state, old in zip(random_states(loaded), before, strict=True):
+            np.testing.assert_array_equal(to_numpy(state), old)

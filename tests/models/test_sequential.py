@@ -78,8 +78,40 @@ def test_functional_model_exports(tmp_path):
     np.testing.assert_allclose(model.vanilla_export().predict(x, verbose=0), expected, atol=1e-6)
     model.save(tmp_path / "m.keras")
     loaded = keras.models.load_model(tmp_path / "m.keras", safe_mode=True)
-    assert type(loaded) is lipot.Model
+    clone = keras.models.clone_model(model)
+    assert type(loaded) is type(clone) is type(model) and isinstance(model, lipot.Model)
     np.testing.assert_allclose(loaded.predict(x, verbose=0), expected, atol=1e-6)
+
+
+class OwnCall(lipot.Model):
+    def __init__(self):
+        super().__init__()
+        self.dense = layers.SpectralDense(3)
+
+    def call(self, inputs, training=None):
+        return self.dense(inputs, training=training)
+
+
+class Between(lipot.Model):
+    """A class that one with a graph inherits from."""
+
+
+class OwnGraph(Between):
+    def __init__(self, units):
+        inputs = keras.Input((4,))
+        super().__init__(inputs, outputs=layers.SpectralDense(units)(inputs), name="own")
+
+
+def test_a_functional_model_leaves_subclasses_as_they_are():
+    inputs = keras.Input((4,))
+    assert lipot.Model(inputs, layers.SpectralDense(2)(inputs)).layers
+    for _ in range(2):
+        with_graph, own = OwnGraph(2), OwnCall()
+        assert with_graph.vanilla_export().layers and isinstance(with_graph, Between)
+        own(np.ones((1, 4), "float32"))
+        own.condense()
+        assert [layer.name for layer in own.layers] == [own.dense.name]
+    assert lipot.lipschitz_constant(with_graph) <= 1.00001
 
 
 @pytest.mark.parametrize("value", [0.0, -1.0, float("nan"), "two"])

@@ -61,6 +61,9 @@ def test_fit_refuses_images_outside_of_their_range(name, digits):
     ):
         with pytest.raises(ValueError, match=r"`x`. Expected images in \[0, 1\]. Received: values"):
             purifier.fit(wrong, steps_per_epoch=1, verbose=0)
+    with pytest.raises(ValueError, match=r"`x`. Expected images in \[0, 1\]") as caught:
+        purifier.fit(x, validation_data=(255.0 * x, None), verbose=0)
+    assert caught.value.__notes__ == ["It was found in `validation_data`."]
 
 
 def test_the_loss_is_the_mean_with_sample_weights(digits):

@@ -10,6 +10,7 @@ from lipot import backend, checks
 from lipot.attacks import Victim
 from lipot.backend.calls import stateless_call
 from lipot.backend.keras_graph import random_states
+from lipot.backend.layer_calls import output_of
 from lipot.interop.art.losses import resolve
 
 
@@ -206,7 +207,7 @@ class _CompiledEstimator:
     def _compile_activations(self, layer):
         model = self._programs.single_draw[0].model
         found = model.get_layer(layer) if isinstance(layer, str) else model.layers[layer]
-        part = keras.Model(model.inputs[0], found.output)
+        part = keras.Model(model.inputs[0], output_of(model, found))
         preprocess = self._programs.preprocess
         return backend.compile_over_batches(part, lambda forward, x: forward(preprocess(x)))
 
