@@ -28,14 +28,17 @@ _REFUSED = {}
 _BESIDE_THE_CALL = {
     "__annotate_func__",
     "__annotations__",
+    "__class_getitem__",
     "__dict__",
     "__doc__",
     "__firstlineno__",
     "__init__",
+    "__init_subclass__",
     "__module__",
     "__orig_bases__",
     "__parameters__",
     "__qualname__",
+    "__slots__",
     "__static_attributes__",
     "__weakref__",
     "build",
@@ -147,16 +150,17 @@ def is_ours(kind):
 
 
 def overrides(layer_class, author):
-    """Names below `author` that change what it may compute, sorted.
+    """Names beside `author` that change what it may compute, sorted.
 
     Every name counts that `author` has too, whether it is a method, a property or a plain value,
     and every special method: Python and Keras look those up by themselves. So does a property that
     can be set and bears the name of a value that `author` keeps on the layer.
     """
-    below = layer_class.__mro__[: layer_class.__mro__.index(author)]
-    names = {name for parent in below for name in vars(parent)} - _BESIDE_THE_CALL
+    # What is mixed in behind `author` comes before the parents of that: Python looks there first.
+    others = [parent for parent in layer_class.__mro__ if parent not in author.__mro__]
+    names = {name for parent in others for name in vars(parent)} - _BESIDE_THE_CALL
     special = {name for name in names if name.startswith("__") and name.endswith("__")}
-    settable = {name for parent in below for name, v in vars(parent).items() if _can_be_set(v)}
+    settable = {name for parent in others for name, v in vars(parent).items() if _can_be_set(v)}
     # What no code of the author names is a matter of the subclass alone.
     kept = settable & names & _named_in(author)
     return sorted(special | kept | {name for name in names if hasattr(author, name)})
