@@ -19,6 +19,8 @@ from lipot.layers.base import LipschitzLayer, no_bound_in_linf
 from lipot.math.rounding import LayerBound, values_in
 
 _BOUNDS = {}
+# Where methods of layers and models come from; TensorFlow decorates some of those of Keras.
+_PLACES = (None, "keras", "lipot", "tensorflow")
 _CALL_IT = (
     " A Lambda holds Python code: call its function on the tensor itself, as in `x = function(x)`, "
     "which puts its operations into the graph."
@@ -239,8 +241,8 @@ def check_unreplaced(layer, beside=()):
 def replaced(layer):
     """Names that a layer, model or operation says otherwise than its class, sorted.
 
-    These are methods, and plain values of the classes of lipot, from which they compute; calls of
-    Keras's or lipot's classes that someone replaced there; and hooks of PyTorch.
+    These are methods, and plain values of the classes of lipot, from which they compute; methods
+    of Keras's or lipot's classes that someone replaced there; and hooks of PyTorch.
     """
     # Keras itself wraps some methods that are beside the call, and sets values of its classes.
     own = {
@@ -252,17 +254,30 @@ def replaced(layer):
 
 
 def _replaced_on_classes(layer_class):
-    """Which calls that a class has from Keras or lipot are functions of someone else by now."""
+    """Which methods that a class has from Keras or lipot are functions of someone else by now."""
     found = set()
+    for parent in filter(_is_of_a_library, layer_class.__mro__):
+        written = {name: _place_of(value) for name, value in vars(parent).items()}
+        found |= {name for name, place in written.items() if place not in _PLACES}
     # PyTorch calls the last one in between.
     for name in ("call", "__call__", "forward"):
         author = next((c for c in layer_class.__mro__ if name in vars(c)), object)
-        # The names that a function sees are those of where it was written; a wrapper copies others.
-        module = getattr(vars(author).get(name), "__globals__", {}).get("__name__", "")
-        known = {"keras", "lipot"}
-        if author.__module__.partition(".")[0] in known and module.partition(".")[0] not in known:
+        # What is no function may call any.
+        if _is_of_a_library(author) and not inspect.isfunction(vars(author)[name]):
             found.add(name)
-    return found
+    return found - _BESIDE_THE_CALL
+
+
+def _is_of_a_library(kind):
+    return kind.__module__.partition(".")[0] in ("keras", "lipot")
+
+
+def _place_of(value):
+    """The package that a method or property was written in, or `None` for anything else."""
+    function = value.fget if isinstance(value, property) else getattr(value, "__func__", value)
+    # The names that a function sees are those of where it was written; a wrapper copies others.
+    names = getattr(function, "__globals__", None)
+    return None if names is None else names.get("__name__", "").partition(".")[0]
 
 
 def _is_value_of_ours(layer_class, name):
