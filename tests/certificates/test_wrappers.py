@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import lipot
+from lipot.layers.tokens import PatchEmbedding
 from tests.helpers import functional, to_numpy
 
 
@@ -80,6 +81,7 @@ def test_attention_and_masks_say_why_they_are_refused():
         (lipot.layers.BatchCentering, (5,), (1,)),
         (lipot.layers.LayerCentering, (5,), (1,)),
         (lambda: lipot.layers.LayerCentering(center=False), (2,), (100,)),
+        (lambda: PatchEmbedding(2, 3), (4, 4, 2), (8, 4, 1)),
     ],
 )
 def test_a_layer_called_past_its_input_spec_is_bounded_for_its_own_sizes(layer, built, called):
@@ -87,5 +89,8 @@ def test_a_layer_called_past_its_input_spec_is_bounded_for_its_own_sizes(layer, 
     steps = keras.layers.TimeDistributed(layer())
     steps(keras.Input((3, *built)))
     for norm in (2, "inf"):
-        with pytest.raises(ValueError, match="repeat the input|built for other sizes"):
+        with pytest.raises(ValueError, match="built for other sizes"):
             lipot.lipschitz_constant(functional(steps, (3, *called)), norm)
+        # The layer itself knows it too, should someone have taken its `input_spec` away.
+        with pytest.raises(ValueError, match="repeat the input|built for other sizes"):
+            steps.layer.bound((None, *called), norm)
