@@ -15,7 +15,7 @@ from lipot.certificates.weights import check_weights_are_cast
 from lipot.layers.layer_bounds import is_ours, layer_bound
 
 # What an open size is taken for: many blocks and strides divide it.
-_OPEN = 240
+_OPEN = 48
 _SAME_IN_TRAINING = (keras.layers.Resizing, keras.layers.CenterCrop)
 
 
