@@ -8,6 +8,7 @@ registered with `register_bound`. Either way the statement is about the class th
 subclass that changes anything the statement or the computation can reach has to make its own.
 """
 
+import dis
 import functools
 import inspect
 import math
@@ -156,15 +157,19 @@ def overrides(layer_class, author):
 
     Every name counts that `author` has too, whether it is a method, a property or a plain value,
     and every special method: Python and Keras look those up by themselves. So does a property that
-    can be set and bears the name of a value that `author` keeps on the layer.
+    bears the name of a value that `author` keeps on the layer.
     """
     # What is mixed in behind `author` comes before the parents of that: Python looks there first.
     others = [parent for parent in layer_class.__mro__ if parent not in author.__mro__]
     names = {name for parent in others for name in vars(parent)} - _BESIDE_THE_CALL
     special = {name for name in names if name.startswith("__") and name.endswith("__")}
-    settable = {name for parent in others for name, v in vars(parent).items() if _can_be_set(v)}
+    values = [(name, v) for parent in others for name, v in vars(parent).items() if name in names]
+    settable = {name for name, value in values if _can_be_set(value)}
+    computed = {name for name, value in values if _is_computed(value)} - settable
     # What no code of the author names is a matter of the subclass alone.
-    kept = settable & names & _named_in(author)
+    kept = settable & _named_in(author)
+    # One that cannot be set is met where `__init__` or `build` are the subclass's own.
+    kept |= computed and computed & _set_in(author)
     return sorted(special | kept | {name for name in names if hasattr(author, name)})
 
 
@@ -174,18 +179,38 @@ def _can_be_set(value):
     return inspect.isdatadescriptor(value) and not read_only
 
 
+def _is_computed(value):
+    """Whether a value of a class, other than a method, is asked each time that it is read."""
+    method = inspect.isfunction(value) or isinstance(value, classmethod | staticmethod)
+    return hasattr(value, "__get__") and not method
+
+
 @functools.cache
-def _named_in(layer_class):
-    """Names of attributes, arguments and all else in the code of a class and its parents."""
+def _code_in(layer_class):
+    """The code of a class and its parents, with that of functions inside of functions."""
     held = [value for parent in layer_class.__mro__ for value in vars(parent).values()]
     held = [value.fget if isinstance(value, property) else value for value in held]
     whole = [inspect.unwrap(value) for value in held if inspect.isfunction(value)]
     found = [value.__code__ for value in whole if inspect.isfunction(value)]
-    # The list grows by the functions inside of functions while it is read.
+    # The list grows while it is read.
     for code in found:
         found.extend(part for part in code.co_consts if inspect.iscode(part))
+    return found
+
+
+@functools.cache
+def _named_in(layer_class):
+    """Names of attributes, arguments and all else in the code of a class and its parents."""
+    found = _code_in(layer_class)
     texts = {text for code in found for text in code.co_consts if isinstance(text, str)}
     return texts.union(*(code.co_names + code.co_varnames for code in found))
+
+
+@functools.cache
+def _set_in(layer_class):
+    """Names of attributes that the code of a class and its parents sets on an object."""
+    steps = (step for code in _code_in(layer_class) for step in dis.get_instructions(code))
+    return {step.argval for step in steps if step.opname == "STORE_ATTR"}
 
 
 def _statement_of(known, layer):
