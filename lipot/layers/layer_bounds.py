@@ -280,10 +280,11 @@ def replaced(layer):
 
 def _replaced_on_classes(layer_class):
     """Which methods that a class has from Keras or lipot are functions of someone else by now."""
-    found = set()
-    for parent in filter(_is_of_a_library, layer_class.__mro__):
-        written = {name: _place_of(value) for name, value in vars(parent).items()}
-        found |= {name for name, place in written.items() if place not in _PLACES}
+    libraries = filter(_is_of_a_library, layer_class.__mro__)
+    values = [item for parent in libraries for item in vars(parent).items()]
+    found = {name for name, value in values if _place_of(value) not in _PLACES}
+    # What someone added under a name of their own is never asked for.
+    found = {name for name in found if name[:2] == "__" or name in _named_in(layer_class)}
     # PyTorch calls the last one in between.
     for name in ("call", "__call__", "forward"):
         author = next((c for c in layer_class.__mro__ if name in vars(c)), object)

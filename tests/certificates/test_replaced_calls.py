@@ -57,6 +57,11 @@ def test_what_a_call_uses_may_be_replaced_on_a_class_too(monkeypatch, layer, nam
         lipot.lipschitz_constant(model)
 
 
+def test_what_someone_added_to_a_class_is_not_part_of_a_call(monkeypatch):
+    monkeypatch.setattr(layers.Layer, "in_our_words", lambda layer: layer.name, raising=False)
+    assert lipot.lipschitz_constant(functional(layers.ReLU(), (4,))) > 0.0
+
+
 HOOKS = {
     "register_forward_hook": lambda layer, given, made: 3.0 * made,
     "register_forward_pre_hook": lambda layer, given: tuple(3.0 * tensor for tensor in given),
