@@ -47,19 +47,20 @@ class Step:
 
         return keras.tree.map_structure(filled, (self.args, self.kwargs))
 
-    def outputs_for(self, shapes: list) -> list:
-        """Symbolic tensors that the step would give for inputs of other shapes."""
+    def outputs_for(self, shapes: list, called: bool = False) -> list:
+        """Symbolic tensors for inputs of other shapes: as it says, or what its call would give."""
         specs = {id(t): keras.KerasTensor(s, t.dtype) for t, s in zip(self.inputs, shapes)}
         args, kwargs = self.arguments(specs)
         kwargs = {name: value for name, value in kwargs.items() if name != "training"}
         # What says no shapes itself is run on symbols, with the casts of a whole call.
-        says = any(map(self._says, ("compute_output_shape", "compute_output_spec")))
-        operation = self.operation if says else _Call(self.operation)
+        operation = self.operation if self.says_shapes and not called else _Call(self.operation)
         return keras.tree.flatten(operation.compute_output_spec(*args, **kwargs))
 
-    def _says(self, method):
-        own, stock = (getattr(c, method, None) for c in (type(self.operation), keras.layers.Layer))
-        return own is not stock
+    @property
+    def says_shapes(self) -> bool:
+        """Whether the class of the operation itself says which shapes it gives."""
+        own, names = type(self.operation), ("compute_output_shape", "compute_output_spec")
+        return any(getattr(own, n, None) is not getattr(keras.layers.Layer, n) for n in names)
 
 
 class _Call(keras.Operation):
@@ -70,7 +71,9 @@ class _Call(keras.Operation):
         self._layer = layer
 
     def call(self, *args, **kwargs):
-        return self._layer(*args, **kwargs)
+        # TensorFlow takes fewer names outside of a scope than inside.
+        with keras.name_scope("call"):
+            return self._layer(*args, **kwargs)
 
 
 def graph_core(model: Any) -> Any:

@@ -2,12 +2,20 @@
 
 import keras
 
-from lipot.backend.keras_graph import all_layers, inputs_by_name, mask_of, trains_by_default
+from lipot.backend.keras_graph import (
+    all_layers,
+    inputs_by_name,
+    is_stock,
+    mask_of,
+    trains_by_default,
+)
 from lipot.certificates.node import Node
 from lipot.certificates.stock.augmentation import acts_in_calls
 from lipot.certificates.weights import check_weights_are_cast
-from lipot.layers.layer_bounds import layer_bound
+from lipot.layers.layer_bounds import is_ours, layer_bound
 
+# What an open size is taken for: many blocks and strides divide it.
+_OPEN = 48
 _SAME_IN_TRAINING = (keras.layers.Resizing, keras.layers.CenterCrop)
 
 
@@ -109,6 +117,36 @@ def check_sizes(step, nodes, outputs):
             f"says. Expected {[tuple(t.shape) for t in step.outputs]}, or a model made anew where "
             "an argument of a layer was changed. "
             f"Received: {[tuple(t.shape) for t in outputs]}"
+        )
+
+
+def check_says(step, nodes, given=None):
+    """Raises where a layer says other sizes than it gives: they count copies and terms of means.
+
+    Args:
+        step: A `Step`.
+        nodes: The nodes that it is given.
+        given: What it gave, or `None` to look at what a call gives on symbols, in the place of
+            layers that do not come from a library or that meet other sizes than they were made for.
+    """
+    layer, shapes = step.operation, [node.shape for node in nodes]
+    if not isinstance(layer, keras.layers.Layer) or not step.says_shapes:
+        return
+    if given is None:
+        parts = [part for part in all_layers(layer) if not is_ours(type(part))]
+        met = all(tuple(t.shape) == shape for t, shape in zip(step.inputs, shapes))
+        if not parts or (met and all(map(is_stock, parts))):
+            return
+        shapes = [(2, *(n or _OPEN for n in shape[1:])) for shape in shapes]
+        given = step.outputs_for(shapes, called=True)
+    said = [tuple(t.shape) for t in step.outputs_for(shapes)]
+    given = [tuple(t.shape) for t in given]
+    if len(said) != len(given) or not all(map(_fits, said, given)):
+        raise ValueError(
+            f"'{layer.name}' cannot be certified: it says other sizes of its outputs than it "
+            "gives. Expected a `compute_output_shape` that is true, and a model made anew where an "
+            f"argument of a layer was changed. Received: {said} for inputs {shapes}, and a call "
+            f"that gives {given}"
         )
 
 

@@ -19,6 +19,7 @@ from lipot.certificates.calls import (
     check_off_by_default,
     check_samples,
     check_samples_of,
+    check_says,
     check_sizes,
 )
 from lipot.certificates.node import (
@@ -225,6 +226,7 @@ def _propagate(step, known, sizes):
     found = _bounded(operation, args, kwargs, nodes, outputs)
     if nodes[0].computed is not None:
         check_sizes(step, nodes, outputs)
+        check_says(step, nodes, outputs)
     return found
 
 
@@ -271,13 +273,14 @@ def _outputs(step, args, kwargs, nodes):
     """
     if nodes[0].computed is not None:
         return keras.tree.flatten(_run(step.operation, args, kwargs))
+    check_says(step, nodes)
     same = [tuple(t.shape) == node.shape for t, node in zip(step.inputs, nodes)]
     found = step.outputs_for([node.shape for node in nodes])
-    if not step.outputs or not all(same):
+    if not step.outputs:
         return found
     # An argument of a layer may have been changed since the graph was made.
     check_sizes(step, nodes, found)
-    return step.outputs
+    return step.outputs if all(same) else found
 
 
 def _broadcast(step, values, nodes, sizes, outputs):

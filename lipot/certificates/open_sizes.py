@@ -128,12 +128,18 @@ def _sizes_after(step, given):
     if not unknown:
         found = _shapes_after(step, [(None, *shape) for shape in given])
         if found is not None:
-            return [shape[1:] for shape in found]
+            origins = [(id(tensor), tuple(given)) for tensor in step.outputs]
+            return [_told(shape[1:], origin) for shape, origin in zip(found, origins)]
     tables = {}
     if 4 * last + 16 <= _MOST:
         for size in unknown:
             tables[size] = _table(step, given, size, 4 * last + 16)
     return [_output(step, index, given, tables) for index in range(len(step.outputs))]
+
+
+def _told(shape, origin):
+    """A shape with a size of its own for each of which a step says nothing."""
+    return tuple(Size((origin, axis)) if n is None else n for axis, n in enumerate(shape))
 
 
 def _table(step, given, varied, most):
@@ -159,6 +165,9 @@ def _output(step, index, given, tables):
         return tuple(Size((origin, axis)) for axis in range(1, rank))
     sides = []
     for axis in range(1, len(known[0])):
+        if any(row[axis] is None for row in known):
+            sides.append(Size((origin, axis)))
+            continue
         columns = {
             size: [None if row is None else row[axis] for row in table]
             for size, table in shapes.items()

@@ -24,7 +24,7 @@ class Bounded:
 
     @property
     def lipschitz_bound(self):
-        """Proven upper bound of the layer's l2 Lipschitz constant at inference (float)."""
+        """Proven l2 Lipschitz constant at inference, on inputs as it was built for (float)."""
         return self.bound(built_shape(self)).lipschitz
 
     def __dir__(self):

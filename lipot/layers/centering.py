@@ -66,6 +66,19 @@ class CenteringLayer(LipschitzLayer):
         )
         self.built = True
 
+    def check_sizes(self, input_shape):
+        """Raises where the axes have not the sizes that the layer was built for.
+
+        `TimeDistributed` calls a layer past its `input_spec`, which might also be changed.
+        """
+        same = len(input_shape) == len(self._shape)
+        if not same or any(input_shape[a] != self._shape[a] for a in self._axes):
+            raise ValueError(
+                f"Layer '{self.name}' cannot be certified: it was built for other sizes. Expected "
+                f"those of {[None, *self._shape[1:]]} on the axes {list(self._axes)}. "
+                f"Received: input_shape={tuple(input_shape)}"
+            )
+
     def mean_of(self, inputs, training, mask):
         """The mean to subtract, broadcast against the inputs."""
         raise TypeError(f"{type(self).__name__} must define mean_of().")
@@ -193,6 +206,7 @@ class BatchCentering(CenteringLayer):
 
     def bound(self, input_shape, norm=2):
         self.check_built()
+        self.check_sizes(input_shape)
         mean = self.applied_factor * np.abs(applied_wide(self.moving_mean, self.compute_dtype))
         beta = 0.0 if self.beta is None else np.abs(applied_wide(self.beta, self.compute_dtype))
         return channelwise(self.applied_factor, mean + beta, input_shape, norm)
@@ -273,6 +287,7 @@ class LayerCentering(CenteringLayer):
 
     def bound(self, input_shape, norm=2):
         self.check_built()
+        self.check_sizes(input_shape)
         # A mean of n values is wrong by at most gamma_n |x| / sqrt(n), and subtracted n times.
         # In l-infinity it is wrong by gamma_n |x|, and what it is subtracted from grows to 2 |x|.
         beta, averaged = np.zeros(1), self._averaged()

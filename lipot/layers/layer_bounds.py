@@ -8,6 +8,7 @@ registered with `register_bound`. Either way the statement is about the class th
 subclass that changes anything the statement or the computation can reach has to make its own.
 """
 
+import dis
 import functools
 import inspect
 import math
@@ -19,6 +20,8 @@ from lipot.layers.base import LipschitzLayer, no_bound_in_linf
 from lipot.math.rounding import LayerBound, values_in
 
 _BOUNDS = {}
+# Where methods of layers and models come from; TensorFlow decorates some of those of Keras.
+_PLACES = (None, "keras", "lipot", "tensorflow")
 _CALL_IT = (
     " A Lambda holds Python code: call its function on the tensor itself, as in `x = function(x)`, "
     "which puts its operations into the graph."
@@ -28,14 +31,17 @@ _REFUSED = {}
 _BESIDE_THE_CALL = {
     "__annotate_func__",
     "__annotations__",
+    "__class_getitem__",
     "__dict__",
     "__doc__",
     "__firstlineno__",
     "__init__",
+    "__init_subclass__",
     "__module__",
     "__orig_bases__",
     "__parameters__",
     "__qualname__",
+    "__slots__",
     "__static_attributes__",
     "__weakref__",
     "build",
@@ -147,18 +153,23 @@ def is_ours(kind):
 
 
 def overrides(layer_class, author):
-    """Names below `author` that change what it may compute, sorted.
+    """Names beside `author` that change what it may compute, sorted.
 
     Every name counts that `author` has too, whether it is a method, a property or a plain value,
     and every special method: Python and Keras look those up by themselves. So does a property that
-    can be set and bears the name of a value that `author` keeps on the layer.
+    bears the name of a value that `author` keeps on the layer.
     """
-    below = layer_class.__mro__[: layer_class.__mro__.index(author)]
-    names = {name for parent in below for name in vars(parent)} - _BESIDE_THE_CALL
+    # What is mixed in behind `author` comes before the parents of that: Python looks there first.
+    others = [parent for parent in layer_class.__mro__ if parent not in author.__mro__]
+    names = {name for parent in others for name in vars(parent)} - _BESIDE_THE_CALL
     special = {name for name in names if name.startswith("__") and name.endswith("__")}
-    settable = {name for parent in below for name, v in vars(parent).items() if _can_be_set(v)}
+    values = [(name, v) for parent in others for name, v in vars(parent).items() if name in names]
+    settable = {name for name, value in values if _can_be_set(value)}
+    computed = {name for name, value in values if _is_computed(value)} - settable
     # What no code of the author names is a matter of the subclass alone.
-    kept = settable & names & _named_in(author)
+    kept = settable & _named_in(author)
+    # One that cannot be set is met where `__init__` or `build` are the subclass's own.
+    kept |= computed and computed & _set_in(author)
     return sorted(special | kept | {name for name in names if hasattr(author, name)})
 
 
@@ -168,18 +179,38 @@ def _can_be_set(value):
     return inspect.isdatadescriptor(value) and not read_only
 
 
+def _is_computed(value):
+    """Whether a value of a class, other than a method, is asked each time that it is read."""
+    method = inspect.isfunction(value) or isinstance(value, classmethod | staticmethod)
+    return hasattr(value, "__get__") and not method
+
+
 @functools.cache
-def _named_in(layer_class):
-    """Names of attributes, arguments and all else in the code of a class and its parents."""
+def _code_in(layer_class):
+    """The code of a class and its parents, with that of functions inside of functions."""
     held = [value for parent in layer_class.__mro__ for value in vars(parent).values()]
     held = [value.fget if isinstance(value, property) else value for value in held]
     whole = [inspect.unwrap(value) for value in held if inspect.isfunction(value)]
     found = [value.__code__ for value in whole if inspect.isfunction(value)]
-    # The list grows by the functions inside of functions while it is read.
+    # The list grows while it is read.
     for code in found:
         found.extend(part for part in code.co_consts if inspect.iscode(part))
+    return found
+
+
+@functools.cache
+def _named_in(layer_class):
+    """Names of attributes, arguments and all else in the code of a class and its parents."""
+    found = _code_in(layer_class)
     texts = {text for code in found for text in code.co_consts if isinstance(text, str)}
     return texts.union(*(code.co_names + code.co_varnames for code in found))
+
+
+@functools.cache
+def _set_in(layer_class):
+    """Names of attributes that the code of a class and its parents sets on an object."""
+    steps = (step for code in _code_in(layer_class) for step in dis.get_instructions(code))
+    return {step.argval for step in steps if step.opname == "STORE_ATTR"}
 
 
 def _statement_of(known, layer):
@@ -235,8 +266,8 @@ def check_unreplaced(layer, beside=()):
 def replaced(layer):
     """Names that a layer, model or operation says otherwise than its class, sorted.
 
-    These are methods, and plain values of the classes of lipot, from which they compute; calls of
-    Keras's or lipot's classes that someone replaced there; and hooks of PyTorch.
+    These are methods, and plain values of the classes of lipot, from which they compute; methods
+    of Keras's or lipot's classes that someone replaced there; and hooks of PyTorch.
     """
     # Keras itself wraps some methods that are beside the call, and sets values of its classes.
     own = {
@@ -248,17 +279,31 @@ def replaced(layer):
 
 
 def _replaced_on_classes(layer_class):
-    """Which calls that a class has from Keras or lipot are functions of someone else by now."""
-    found = set()
+    """Which methods that a class has from Keras or lipot are functions of someone else by now."""
+    libraries = filter(_is_of_a_library, layer_class.__mro__)
+    values = [item for parent in libraries for item in vars(parent).items()]
+    found = {name for name, value in values if _place_of(value) not in _PLACES}
+    # What someone added under a name of their own is never asked for.
+    found = {name for name in found if name[:2] == "__" or name in _named_in(layer_class)}
     # PyTorch calls the last one in between.
     for name in ("call", "__call__", "forward"):
         author = next((c for c in layer_class.__mro__ if name in vars(c)), object)
-        # The names that a function sees are those of where it was written; a wrapper copies others.
-        module = getattr(vars(author).get(name), "__globals__", {}).get("__name__", "")
-        known = {"keras", "lipot"}
-        if author.__module__.partition(".")[0] in known and module.partition(".")[0] not in known:
+        # What is no function may call any.
+        if _is_of_a_library(author) and not inspect.isfunction(vars(author)[name]):
             found.add(name)
-    return found
+    return found - _BESIDE_THE_CALL
+
+
+def _is_of_a_library(kind):
+    return kind.__module__.partition(".")[0] in ("keras", "lipot")
+
+
+def _place_of(value):
+    """The package that a method or property was written in, or `None` for anything else."""
+    function = value.fget if isinstance(value, property) else getattr(value, "__func__", value)
+    # The names that a function sees are those of where it was written; a wrapper copies others.
+    names = getattr(function, "__globals__", None)
+    return None if names is None else names.get("__name__", "").partition(".")[0]
 
 
 def _is_value_of_ours(layer_class, name):

@@ -4,6 +4,7 @@ import keras
 
 from lipot.layers.applied_weights import applied_weight
 from lipot.layers.base import LipschitzLayer
+from lipot.layers.layer_bounds import check_not_repeated
 from lipot.math.rounding import LayerBound
 from lipot.math.scaling import scale
 
@@ -62,6 +63,7 @@ class PositionEmbedding(LipschitzLayer):
 
     def bound(self, input_shape, norm=2):
         self.check_built()
+        check_not_repeated(self, input_shape, self.embedding.shape)
         embedding, k = applied_weight(self, "embedding"), self.applied_factor
         shape = (None, embedding.size)
         bound = LayerBound(k, roundings=3, gain=k).with_bias(k * embedding, shape, norm)

@@ -71,6 +71,13 @@ class PatchEmbedding(Bounded, keras.layers.Layer):
 
     def bound(self, input_shape, norm=2):
         check_built(self)
+        patches, width = self.compute_output_shape(input_shape)[1], input_shape[-1]
+        sizes = (self.position.shape[0], self.kernel.shape[0])
+        if (patches, self.patch_size**2 * width) != sizes:
+            raise ValueError(
+                f"Layer '{self.name}' cannot be certified: it was built for other sizes. Expected "
+                f"{sizes[0]} patches of {sizes[1]} values. Received: input_shape={input_shape}"
+            )
         kernel = applied_weight(self, "kernel")
         linear = Dense(self.width).bound(kernel, input_shape, norm=norm)
         position = applied_weight(self, "position")

@@ -188,6 +188,33 @@ def test_a_model_that_computes_otherwise_is_not_its_graph():
             lipot.certify(model, np.ones((1, 4)))
 
 
+class Tenfold(layers.Layer):
+    def __call__(self, *args, **kwargs):
+        return 10.0 * super().__call__(*args, **kwargs)
+
+
+class TenfoldModel(keras.Model):
+    def __call__(self, *args, **kwargs):
+        return 10.0 * super().__call__(*args, **kwargs)
+
+
+@pytest.mark.parametrize(
+    "kind, mixin, arguments",
+    [
+        (layers.Dropout, Tenfold, [0.5]),
+        (lipot.layers.GroupSort2, Tenfold, []),
+        (keras.Sequential, TenfoldModel, [[keras.Input((4,)), layers.ReLU()]]),
+    ],
+)
+def test_what_is_mixed_in_behind_a_class_is_called_before_its_parents(kind, mixin, arguments):
+    part = type("Mixed", (kind, mixin), {})(*arguments)
+    if not isinstance(part, keras.Model):
+        part = keras.Sequential([keras.Input((4,)), part])
+    assert stretch(part, np.full(4, 2.0), np.ones(4)) >= 10.0 * (1 - 1e-6)
+    with pytest.raises(ValueError, match="overrides `__call__`|has no graph"):
+        lipot.lipschitz_constant(part)
+
+
 def test_the_call_of_the_model_inside_a_sequential_is_its_call():
     model = keras.Sequential([keras.Input((4,)), layers.Dense(2)])
     core = graph_core(model)

@@ -33,6 +33,35 @@ def test_a_call_replaced_on_a_class_of_a_library_is_not_its_call(monkeypatch, la
     assert lipot.lipschitz_constant(model) > 0.0
 
 
+@pytest.mark.parametrize(
+    "layer, name",
+    [
+        (lambda: layers.Conv2D(2, 1), "convolution_op"),
+        (lambda: layers.Dense(2), "kernel"),
+        (lambda: lipot.layers.SpectralDense(2), "effective_kernel"),
+    ],
+)
+def test_what_a_call_uses_may_be_replaced_on_a_class_too(monkeypatch, layer, name):
+    model = functional(layer(), (3, 3, 4))
+    owner = next(parent for parent in type(model.layers[1]).__mro__ if name in vars(parent))
+    own = vars(owner)[name]
+
+    def tenfold(*args, **kwargs):
+        return 10.0 * (own.fget if isinstance(own, property) else own)(*args, **kwargs)
+
+    # With a bias of zeros, so are the outputs.
+    before = to_numpy(model(np.ones((1, 3, 3, 4))))
+    monkeypatch.setattr(owner, name, property(tenfold) if isinstance(own, property) else tenfold)
+    np.testing.assert_allclose(to_numpy(model(np.ones((1, 3, 3, 4)))), 10.0 * before, rtol=1e-3)
+    with pytest.raises(ValueError, match=f"`{name}` was replaced"):
+        lipot.lipschitz_constant(model)
+
+
+def test_what_someone_added_to_a_class_is_not_part_of_a_call(monkeypatch):
+    monkeypatch.setattr(layers.Layer, "in_our_words", lambda layer: layer.name, raising=False)
+    assert lipot.lipschitz_constant(functional(layers.ReLU(), (4,))) > 0.0
+
+
 HOOKS = {
     "register_forward_hook": lambda layer, given, made: 3.0 * made,
     "register_forward_pre_hook": lambda layer, given: tuple(3.0 * tensor for tensor in given),

@@ -14,6 +14,8 @@ from keras import ops
 import lipot
 from tests.helpers import functional, to_numpy
 
+ONES = {"use_bias": False, "kernel_initializer": "ones"}
+
 
 class _Wider(keras.layers.Layer):
     """Says of its output what is not so."""
@@ -31,6 +33,66 @@ def test_a_layer_that_gives_other_sizes_than_its_graph_says_is_refused():
     model = keras.Model(model.inputs, keras.layers.Dense(1)(model.outputs[0]))
     with pytest.raises(ValueError, match="gives other sizes than its graph says"):
         lipot.certify(model, np.ones((1, 2, 2, 1)))
+
+
+class _Halved(keras.layers.Layer):
+    """Keeps every second step, and says of its sizes what it is told to say."""
+
+    def __init__(self, said):
+        super().__init__()
+        self.said = said
+
+    def call(self, inputs):
+        return inputs[:, ::2]
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[0], self.said or input_shape[1], *input_shape[2:])
+
+
+class _Silent(_Halved):
+    def compute_output_shape(self, input_shape):
+        return (input_shape[0], None, *input_shape[2:])
+
+
+def _in_model(layer, change):
+    """The layer in a model of open sizes, and changed after that."""
+    inner = keras.Sequential([keras.Input((None, 1)), layer])
+    setattr(layer, *change)
+    return inner
+
+
+@pytest.mark.parametrize(
+    "network, shape, observed",
+    [
+        (lambda x: ops.mean(_Halved(100)(x), axis=1), (4, 1), 0.5**0.5),
+        (
+            lambda x: ops.mean(keras.layers.TimeDistributed(_Halved(100))(x), axis=2),
+            (2, 4, 1),
+            0.5**0.5,
+        ),
+        (lambda x: x + _Halved(None)(x), (None, 1), (3 + 5**0.5) ** 0.5),
+        (lambda x: ops.mean(lipot.layers.TransportResidual(_Halved(None))(x), 1), (2, 1), 2.5**0.5),
+        (lambda x: _Silent(None)(x) + _Silent(None)(x[:, 1:]), (3, 1), 3.0**0.5),
+        (
+            lambda x: ops.mean(
+                _in_model(keras.layers.Conv1D(2, 1, **ONES), ("filters", 50))(x), axis=-1
+            ),
+            (3, 1),
+            1.0,
+        ),
+    ],
+)
+def test_sizes_that_a_layer_states_and_does_not_give_are_not_believed(network, shape, observed):
+    """They would make means of more values, and hide that a value is repeated."""
+    for kind in (_Halved, _Silent):
+        lipot.certificates.register_bound(kind)(lambda layer, input_shape: 1.0)
+    model = functional(network, shape)
+    size = [2 if n is None else n for n in shape]
+    rows = np.eye(np.prod(size)).reshape(-1, *size)
+    matrix = to_numpy(model(rows)).reshape(len(rows), -1)
+    assert np.linalg.norm(matrix, 2) == pytest.approx(observed, rel=1e-5)
+    with pytest.raises(ValueError, match="says other sizes|of unknown size"):
+        lipot.lipschitz_constant(model)
 
 
 def _logits(dtype="float32", then=()):

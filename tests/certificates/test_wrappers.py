@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import lipot
+from lipot.layers.tokens import PatchEmbedding
 from tests.helpers import functional, to_numpy
 
 
@@ -71,3 +72,25 @@ def test_attention_and_masks_say_why_they_are_refused():
         lipot.lipschitz_constant(keras.Model(tokens, attention(tokens, tokens)))
     with pytest.raises(ValueError, match="mask"):
         lipot.lipschitz_constant(keras.Model(tokens, keras.layers.Masking()(tokens)))
+
+
+@pytest.mark.parametrize(
+    "layer, built, called",
+    [
+        (lipot.layers.PositionEmbedding, (5, 2), (1, 2)),
+        (lipot.layers.BatchCentering, (5,), (1,)),
+        (lipot.layers.LayerCentering, (5,), (1,)),
+        (lambda: lipot.layers.LayerCentering(center=False), (2,), (100,)),
+        (lambda: PatchEmbedding(2, 3), (4, 4, 2), (8, 4, 1)),
+    ],
+)
+def test_a_layer_called_past_its_input_spec_is_bounded_for_its_own_sizes(layer, built, called):
+    """`TimeDistributed` calls it so: its parameters would repeat the input, or count it wrong."""
+    steps = keras.layers.TimeDistributed(layer())
+    steps(keras.Input((3, *built)))
+    for norm in (2, "inf"):
+        with pytest.raises(ValueError, match="built for other sizes"):
+            lipot.lipschitz_constant(functional(steps, (3, *called)), norm)
+        # The layer itself knows it too, should someone have taken its `input_spec` away.
+        with pytest.raises(ValueError, match="repeat the input|built for other sizes"):
+            steps.layer.bound((None, *called), norm)

@@ -1,5 +1,7 @@
 """No subclass inherits a bound of something that it changed: by turns, of every name there is."""
 
+from typing import Generic, TypeVar
+
 import keras
 import numpy as np
 import pytest
@@ -83,6 +85,36 @@ def test_a_property_in_the_place_of_a_value_makes_another_layer(layer, shape):
     # Of their own, subclasses may have any.
     own = {"warmth": instead, "text": property(lambda self: "")}
     assert overrides(type("Extended", (type(layer),), own), type(layer)) == []
+
+
+class Randomized(keras.layers.LeakyReLU):
+    """Sets no slope, which its parent would, and says another one each time."""
+
+    def __init__(self):
+        keras.layers.Layer.__init__(self)
+        self.slopes = [5.0, 0.1, 0.1]
+
+    @property
+    def negative_slope(self):
+        return self.slopes.pop() if self.slopes else 5.0
+
+
+def test_a_property_that_cannot_be_set_makes_another_layer_too():
+    with pytest.raises(ValueError, match="it overrides `negative_slope` of LeakyReLU"):
+        layer_bound(Randomized(), (None, 4))
+    # A bound that had read the first slope would be too small for a later call.
+    layer = Randomized()
+    assert layer.negative_slope < 1.0
+    found = [float(layer(np.full((1, 1), -1.0))[0, 0]) for _ in range(3)]
+    assert min(found) == -5.0
+
+
+class OfAnyType(keras.layers.ReLU, Generic[TypeVar("T")]):
+    """A parameter of its type computes nothing."""
+
+
+def test_a_parameter_of_its_type_makes_no_other_layer():
+    assert layer_bound(OfAnyType(), (None, 4)).lipschitz == 1.0
 
 
 class Padded(layers.SpectralConv2D):

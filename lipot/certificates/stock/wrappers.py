@@ -3,6 +3,7 @@
 import keras
 
 from lipot.certificates.weights import check_weights_are_cast
+from lipot.layers.base import built_shape
 from lipot.layers.branched import Branched
 from lipot.layers.layer_bounds import layer_bound, register_bound
 from lipot.math.norms import norm_of_ones
@@ -24,7 +25,9 @@ def time_distributed(layer, input_shape, norm):
             f"single layer. Received: '{inner.name}' of class {type(inner).__name__}. Wrap its "
             "layers one by one."
         )
-    bound = layer_bound(inner, (input_shape[0], *input_shape[2:]), norm)
+    step_shape = (input_shape[0], *input_shape[2:])
+    _check_built_for(inner, step_shape)
+    bound = layer_bound(inner, step_shape, norm)
     if inner.dtype_policy.name != layer.dtype_policy.name or not inner.autocast:
         raise ValueError(
             f"Layer '{layer.name}' cannot be certified: the layer inside computes in the type of "
@@ -36,3 +39,21 @@ def time_distributed(layer, input_shape, norm):
     return bound.with_factor(getattr(inner, "k_coef_lip", 1.0))._replace(
         offset=bound.offset * repeats, peak_offset=bound.peak_offset * repeats
     )
+
+
+def _check_built_for(layer, shape):
+    """Raises for other sizes than a layer was built for, which it may refuse where it is called.
+
+    `TimeDistributed` runs the `call` of the layer inside, past its `input_spec`.
+    """
+    built = built_shape(layer)
+    if built == (None,):
+        # It has nothing to build.
+        return
+    fits = len(built) == len(shape) and all(n in (None, m) for n, m in zip(built[1:], shape[1:]))
+    if not fits:
+        raise ValueError(
+            f"Layer '{layer.name}' cannot be certified inside of TimeDistributed: it was built for "
+            f"other sizes, and is not asked whether it takes these. Expected {built}. "
+            f"Received: {tuple(shape)}"
+        )
