@@ -4,7 +4,8 @@ from typing import Any
 
 import keras
 
-from lipot.backend.keras_graph import Step, graph_core, steps
+from lipot.backend.keras_graph import graph_core, steps
+from lipot.backend.step import Step
 
 
 def calls_of(model: Any, layer: Any) -> list[Step]:

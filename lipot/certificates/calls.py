@@ -138,7 +138,7 @@ def check_says(step, nodes, given=None):
         if not parts or (met and all(map(is_stock, parts))):
             return
         shapes = [(2, *(n or _OPEN for n in shape[1:])) for shape in shapes]
-        given = step.outputs_for(shapes, called=True)
+        given = step.outputs_called(shapes)
     said = [tuple(t.shape) for t in step.outputs_for(shapes)]
     given = [tuple(t.shape) for t in given]
     if len(said) != len(given) or not all(map(_fits, said, given)):

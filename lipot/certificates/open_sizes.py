@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
-from lipot.backend.keras_graph import Step, all_layers, graph_core, is_stock, steps
+from lipot.backend.keras_graph import all_layers, graph_core, is_stock, steps
+from lipot.backend.step import Step
 
 # Arguments by which layers change the size of images and sequences. Padding adds up.
 _ADDED = ("padding", "cropping", "output_padding")
