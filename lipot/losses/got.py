@@ -93,7 +93,7 @@ class GOT(PairedLoss):
     def per_example(self, batch):
         whole = batch.whole
         features, features_adv = whole.features, whole.features_adv
-        if features.shape[-1] != self.potential.shape[0]:
+        if features.shape[-1] not in (None, self.potential.shape[0]):
             raise ValueError(
                 f"The potential of loss '{self.name}' was built for another model, of "
                 f"{self.potential.shape[0]} features. Expected a GOT of its own for each model. "
