@@ -1,5 +1,6 @@
 """What the OTAD benchmarks share: parts that are stored one by one, networks, attacks."""
 
+import gc
 import time
 from pathlib import Path
 
@@ -38,6 +39,8 @@ class Parts:
             figures = function(*arguments)
             self.figures[part] = {**figures, "seconds": round(time.perf_counter() - started, 1)}
             write_result(self.name, self.figures, seed=self.seed, settings=self.settings)
+            # An OTAD holds its points, gigabytes here, until the cycles around it are found.
+            gc.collect()
         print(part, self.figures[part], flush=True)
         return self.figures[part]
 
