@@ -35,12 +35,15 @@ def output_of(model: Any, layer: Any) -> keras.KerasTensor:
     return calls[0].outputs[0] if calls else layer.output
 
 
-def input_of(model: Any, layer: Any) -> keras.KerasTensor:
-    """What a layer reads in the graph of a model, at its last call there.
+def features_of(model: Any, name: str | None) -> keras.KerasTensor:
+    """What a layer of a name gives, or what the last one reads where there is no name.
 
     Raises:
-        ValueError: It reads several tensors.
+        ValueError: There is no name, and the last layer reads several tensors.
     """
+    if name is not None:
+        return output_of(model, model.get_layer(name))
+    layer = model.layers[-1]
     calls = calls_of(model, layer)
     read = calls[-1].inputs if calls else (layer.output,)
     if len(read) > 1:

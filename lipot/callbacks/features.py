@@ -4,7 +4,7 @@ import keras
 import numpy as np
 
 from lipot import checks, notices
-from lipot.backend.layer_calls import input_of, output_of
+from lipot.backend.layer_calls import features_of
 from lipot.callbacks.configurable import Configurable
 from lipot.math.proportions import in_percent
 from lipot.models import OTClassifier
@@ -63,9 +63,7 @@ class FeatureMonitor(Configurable):
                 "Invalid value received for argument `model`. Expected a Sequential or Functional "
                 f"model, whose features can be read. Received: a {type(network).__name__}"
             )
-        layer = network.get_layer(name) if name else network.layers[-1]
-        tensor = output_of(network, layer) if name else input_of(network, layer)
-        self._probe = keras.Model(network.inputs, tensor)
+        self._probe = keras.Model(network.inputs, features_of(network, name))
         if encoder is not None:
             inputs = keras.Input(encoder.input_shape[1:])
             self._probe = keras.Model(inputs, self._probe(encoder(inputs)))

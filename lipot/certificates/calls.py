@@ -12,7 +12,7 @@ from lipot.backend.keras_graph import (
 from lipot.certificates.node import Node
 from lipot.certificates.stock.augmentation import acts_in_calls
 from lipot.certificates.weights import check_weights_are_cast
-from lipot.layers.layer_bounds import is_ours, layer_bound
+from lipot.layers.layer_bounds import is_ours, layer_bound, sizes_fit
 
 # What an open size is taken for: many blocks and strides divide it.
 _OPEN = 48
@@ -109,7 +109,7 @@ def check_samples_of(step, nodes, outputs):
 def check_sizes(step, nodes, outputs):
     """Raises where a step gives other sizes than the graph says: it repeats or drops values."""
     pairs = [*zip(step.inputs, nodes), *zip(step.outputs, outputs)]
-    fits = [_fits(said.shape, given.shape) for said, given in pairs]
+    fits = [sizes_fit(said.shape, given.shape) for said, given in pairs]
     # Inside another graph a step may meet other sizes than it was built for.
     if all(fits[: len(nodes)]) and not all(fits):
         raise ValueError(
@@ -120,38 +120,43 @@ def check_sizes(step, nodes, outputs):
         )
 
 
-def check_says(step, nodes, given=None):
+def check_says_sizes(step, nodes):
+    """As `check_says`, by a call on symbols, where the sizes that a layer says may be untrue.
+
+    That is, where it does not come from a library, or meets other sizes than it was made for.
+    """
+    if not _says_sizes(step):
+        return
+    parts = [part for part in all_layers(step.operation) if not is_ours(type(part))]
+    met = all(tuple(t.shape) == node.shape for t, node in zip(step.inputs, nodes))
+    if parts and not (met and all(map(is_stock, parts))):
+        shapes = [(2, *(n or _OPEN for n in node.shape[1:])) for node in nodes]
+        check_says(step, shapes, step.outputs_called(shapes))
+
+
+def check_says(step, shapes, outputs):
     """Raises where a layer says other sizes than it gives: they count copies and terms of means.
 
     Args:
         step: A `Step`.
-        nodes: The nodes that it is given.
-        given: What it gave, or `None` to look at what a call gives on symbols, in the place of
-            layers that do not come from a library or that meet other sizes than they were made for.
+        shapes: The shapes that it was given.
+        outputs: What it gave for them, symbolic or not.
     """
-    layer, shapes = step.operation, [node.shape for node in nodes]
-    if not isinstance(layer, keras.layers.Layer) or not step.says_shapes:
+    if not _says_sizes(step):
         return
-    if given is None:
-        parts = [part for part in all_layers(layer) if not is_ours(type(part))]
-        met = all(tuple(t.shape) == shape for t, shape in zip(step.inputs, shapes))
-        if not parts or (met and all(map(is_stock, parts))):
-            return
-        shapes = [(2, *(n or _OPEN for n in shape[1:])) for shape in shapes]
-        given = step.outputs_called(shapes)
     said = [tuple(t.shape) for t in step.outputs_for(shapes)]
-    given = [tuple(t.shape) for t in given]
-    if len(said) != len(given) or not all(map(_fits, said, given)):
+    given = [tuple(t.shape) for t in outputs]
+    if len(said) != len(given) or not all(map(sizes_fit, said, given)):
         raise ValueError(
-            f"'{layer.name}' cannot be certified: it says other sizes of its outputs than it "
-            "gives. Expected a `compute_output_shape` that is true, and a model made anew where an "
-            f"argument of a layer was changed. Received: {said} for inputs {shapes}, and a call "
+            f"'{step.operation.name}' cannot be certified: it says other sizes of its outputs than "
+            "it gives. Expected a `compute_output_shape` that is true, and a model made anew where "
+            f"an argument of a layer was changed. Received: {said} for inputs {shapes}, and a call "
             f"that gives {given}"
         )
 
 
-def _fits(said, given):
-    return len(said) == len(given) and all(n in (None, m) for n, m in zip(said[1:], given[1:]))
+def _says_sizes(step):
+    return isinstance(step.operation, keras.layers.Layer) and step.says_shapes
 
 
 def _joins_samples(step, output):

@@ -20,6 +20,7 @@ from lipot.certificates.calls import (
     check_samples,
     check_samples_of,
     check_says,
+    check_says_sizes,
     check_sizes,
 )
 from lipot.certificates.node import (
@@ -226,7 +227,7 @@ def _propagate(step, known, sizes):
     found = _bounded(operation, args, kwargs, nodes, outputs)
     if nodes[0].computed is not None:
         check_sizes(step, nodes, outputs)
-        check_says(step, nodes, outputs)
+        check_says(step, [node.shape for node in nodes], outputs)
     return found
 
 
@@ -273,7 +274,7 @@ def _outputs(step, args, kwargs, nodes):
     """
     if nodes[0].computed is not None:
         return keras.tree.flatten(_run(step.operation, args, kwargs))
-    check_says(step, nodes)
+    check_says_sizes(step, nodes)
     same = [tuple(t.shape) == node.shape for t, node in zip(step.inputs, nodes)]
     found = step.outputs_for([node.shape for node in nodes])
     if not step.outputs:

@@ -9,6 +9,7 @@ import numpy as np
 
 from lipot.backend.keras_graph import all_layers, graph_core, is_stock, steps
 from lipot.backend.step import Step
+from lipot.layers.layer_bounds import is_ours
 
 # Arguments by which layers change the size of images and sequences. Padding adds up.
 _ADDED = ("padding", "cropping", "output_padding")
@@ -130,17 +131,12 @@ def _sizes_after(step, given):
         found = _shapes_after(step, [(None, *shape) for shape in given])
         if found is not None:
             origins = [(id(tensor), tuple(given)) for tensor in step.outputs]
-            return [_told(shape[1:], origin) for shape, origin in zip(found, origins)]
+            return list(map(open_shape, found, origins))
     tables = {}
     if 4 * last + 16 <= _MOST:
         for size in unknown:
             tables[size] = _table(step, given, size, 4 * last + 16)
     return [_output(step, index, given, tables) for index in range(len(step.outputs))]
-
-
-def _told(shape, origin):
-    """A shape with a size of its own for each of which a step says nothing."""
-    return tuple(Size((origin, axis)) if n is None else n for axis, n in enumerate(shape))
 
 
 def _table(step, given, varied, most):
@@ -244,7 +240,7 @@ def _configs(layer):
     """Arguments of a layer, or one inside, that may change sizes: of stock ones those known to."""
     # A residual layer keeps its sizes, whatever is inside.
     for part in all_layers(layer) if isinstance(layer, keras.layers.Wrapper) else [layer]:
-        known = is_stock(part) or type(part).__module__.partition(".")[0] == "lipot"
+        known = is_stock(part) or is_ours(type(part))
         for name, value in part.get_config().items():
             if name in (*_ADDED, *_SIZED) or not known:
                 yield name, value

@@ -15,7 +15,7 @@ import math
 
 import keras
 
-from lipot.backend.keras_graph import hooks_on
+from lipot.backend.keras_graph import hooks_on, is_stock
 from lipot.layers.base import LipschitzLayer, no_bound_in_linf
 from lipot.math.rounding import LayerBound, values_in
 
@@ -295,7 +295,7 @@ def _replaced_on_classes(layer_class):
 
 
 def _is_of_a_library(kind):
-    return kind.__module__.partition(".")[0] in ("keras", "lipot")
+    return is_stock(kind) or is_ours(kind)
 
 
 def _place_of(value):
@@ -308,6 +308,11 @@ def _place_of(value):
 
 def _is_value_of_ours(layer_class, name):
     return any(is_ours(parent) for parent in layer_class.__mro__ if name in vars(parent))
+
+
+def sizes_fit(said, given):
+    """Whether a shape has the sizes that another one says beside the batch, `None` for any."""
+    return len(said) == len(given) and all(n in (None, m) for n, m in zip(said[1:], given[1:]))
 
 
 def check_not_repeated(layer, input_shape, shape):

@@ -21,7 +21,7 @@ def synthesize(codes: Any, atoms: Any, strides: int) -> Any:
         atoms: `(size, size, channels, atoms)`.
         strides: Pixels from one place of an atom to the next.
     """
-    return _pixels(_spread(codes, _block_atoms(atoms, strides)), strides)
+    return _pixels(_spread(codes, _turned(_block_atoms(atoms, strides))), strides)
 
 
 def analyze(images: Any, atoms: Any, strides: int) -> Any:
@@ -76,11 +76,12 @@ def sparse_codes(images: Any, atoms: Any, *, weight: float, strides: int, iterat
     """
     step = 1.0 / ops.maximum(squared_norm_bound(atoms, strides), 1e-12)
     blocks, atoms = _blocks(images, strides), _block_atoms(atoms, strides)
+    turned = _turned(atoms)
     start = ops.zeros_like(_gather(blocks, atoms))
 
     def descend(_, state):
         codes, ahead, momentum = state
-        residual = _spread(ahead, atoms) - blocks
+        residual = _spread(ahead, turned) - blocks
         moved = ahead - step * _gather(residual, atoms)
         # ops.soft_shrink takes a number known in advance; the step is a tensor.
         moved = moved - ops.clip(moved, -weight * step, weight * step)
@@ -139,9 +140,13 @@ def _gather(blocks, block_atoms):
     return ops.conv(blocks, block_atoms, padding="same", data_format="channels_last")
 
 
-def _spread(codes, block_atoms):
+def _turned(block_atoms):
+    """The kernel by which `_spread` convolves."""
+    return ops.transpose(ops.flip(block_atoms, (0, 1)), (0, 1, 3, 2))
+
+
+def _spread(codes, turned):
     """`synthesize` on blocks."""
-    turned = ops.transpose(ops.flip(block_atoms, (0, 1)), (0, 1, 3, 2))
     return ops.conv(codes, turned, padding="same", data_format="channels_last")
 
 

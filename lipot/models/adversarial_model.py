@@ -10,7 +10,7 @@ from lipot import checks, notices
 from lipot.attacks.base import Attack
 from lipot.backend import compiles_derivatives
 from lipot.backend.keras_graph import all_layers, with_mask_of
-from lipot.backend.layer_calls import input_of, output_of
+from lipot.backend.layer_calls import features_of
 from lipot.layers.augmentations import is_augmentation
 from lipot.losses.labels import weights_in_a_row, without_masked
 from lipot.losses.logits import check_reads_logits, check_returns_logits
@@ -242,16 +242,13 @@ def _probe(classifier, features):
             "Functional model, since a loss compares features inside it. "
             f"Received: {type(classifier).__name__}"
         )
-    if features is None:
-        tensor = input_of(classifier, classifier.layers[-1])
-    else:
-        names = [layer.name for layer in classifier.layers]
-        if features not in names:
-            raise ValueError(
-                "Invalid value received for argument `features`. Expected the name of a layer of "
-                f"the classifier, one of {names}. Received: features={features!r}"
-            )
-        tensor = output_of(classifier, classifier.get_layer(features))
+    names = [layer.name for layer in classifier.layers]
+    if features is not None and features not in names:
+        raise ValueError(
+            "Invalid value received for argument `features`. Expected the name of a layer of "
+            f"the classifier, one of {names}. Received: features={features!r}"
+        )
+    tensor = features_of(classifier, features)
     if None in tensor.shape[1:]:
         raise checks.refused(
             "features", "a layer whose output has a known size", f"shape {tuple(tensor.shape)}"

@@ -5,7 +5,7 @@ import keras
 from lipot.certificates.weights import check_weights_are_cast
 from lipot.layers.base import built_shape
 from lipot.layers.branched import Branched
-from lipot.layers.layer_bounds import layer_bound, register_bound
+from lipot.layers.layer_bounds import layer_bound, register_bound, sizes_fit
 from lipot.math.norms import norm_of_ones
 
 
@@ -50,8 +50,7 @@ def _check_built_for(layer, shape):
     if built == (None,):
         # It has nothing to build.
         return
-    fits = len(built) == len(shape) and all(n in (None, m) for n, m in zip(built[1:], shape[1:]))
-    if not fits:
+    if not sizes_fit(built, shape):
         raise ValueError(
             f"Layer '{layer.name}' cannot be certified inside of TimeDistributed: it was built for "
             f"other sizes, and is not asked whether it takes these. Expected {built}. "
