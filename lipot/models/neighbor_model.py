@@ -1,7 +1,6 @@
 """Models that answer a query from stored training points near it."""
 
 import contextlib
-import functools
 
 import keras
 import numpy as np
@@ -10,13 +9,12 @@ from keras import ops
 from lipot import backend, checks
 from lipot.backend.keras_graph import forget_programs
 from lipot.batches import Points, padded
-from lipot.math.neighbors import Neighbors, nearest_neighbors
-from lipot.math.precision import widest_float
+from lipot.math.neighbors import nearest_neighbors
 from lipot.models.first_batch import one_array
 from lipot.models.neighbor_memory import NeighborMemory
 from lipot.models.parts import with_parts
 from lipot.models.point_files import PointWriter
-from lipot.models.search import SEARCHES, BlockSearch, check_faiss
+from lipot.models.search import SEARCHES, BlockSearch, KeptSearch, check_faiss
 from lipot.models.training_points import as_float, flat, flat_rows, training_points, unseen
 
 
@@ -77,7 +75,7 @@ class NeighborModel(keras.Model):
             check_faiss()
         checks.instance("memory", memory, NeighborMemory | None, "a NeighborMemory or None")
         self.memory = NeighborMemory(name="memory", dtype="float32") if memory is None else memory
-        self._index, self._programs, self._met_shapes = None, {}, set()
+        self._kept_search, self._programs, self._met_shapes = KeptSearch(), {}, set()
         # An index is asked by the host, in the middle of a program.
         self.supports_jit = search == "exact"
 
@@ -258,7 +256,8 @@ class NeighborModel(keras.Model):
 
     def compute_output_shape(self, input_shape):
         # Room is enough: a model around this one is loaded before the points come.
-        self._check_adapted(self.memory.size)
+        if not self.memory.size:
+            raise self._not_adapted()
         return self.head.compute_output_shape((input_shape[0], *self.memory.sample_shape))
 
     def get_build_config(self):
@@ -302,16 +301,7 @@ class NeighborModel(keras.Model):
         if self.search == "exact" and self.memory.files is None:
             parts = backend.row_shards(self.memory.codes)
             return nearest_neighbors(codes, *self.memory.search_space(), count, parts)
-        found = [((count,), "int32"), ((count,), widest_float())]
-        search = functools.partial(self._search_outside, count=count)
-        return Neighbors(*backend.on_host(search, ops.stop_gradient(codes), found))
-
-    def _search_outside(self, codes, count):
-        stored, norms = self.memory.search_arrays()
-        if self._index is None or not self._index.holds(stored):
-            path = None if self.memory.files is None else self.memory.files.path
-            self._index = SEARCHES[self.search](stored, norms, path)
-        return self._index.nearest(codes, count)
+        return self._kept_search.nearest(self.search, self.memory, codes, count)
 
     def _code(self, inputs, embedded):
         if self.metric is None:
@@ -334,11 +324,14 @@ class NeighborModel(keras.Model):
         shape = (ops.shape(embedded)[0], *self.memory.sample_shape)
         return self.head(ops.reshape(feature, shape), training=False)
 
-    def _check_adapted(self, holds=None):
-        if not (self.memory.holds_points() if holds is None else holds):
-            raise RuntimeError(
-                f"{type(self).__name__} '{self.name}' holds no training points. Call adapt() first."
-            )
+    def _check_adapted(self):
+        if not self.memory.holds_points():
+            raise self._not_adapted()
+
+    def _not_adapted(self):
+        return RuntimeError(
+            f"{type(self).__name__} '{self.name}' holds no training points. Call adapt() first."
+        )
 
     def _check_shape(self, name, shape):
         """Raises unless a batch, embedded, is shaped like what is stored, where that is known."""
@@ -397,4 +390,4 @@ class NeighborModel(keras.Model):
 
     def forget_own_programs(self):
         """Has what `features`, `nearest` and the like compiled be compiled anew."""
-        self._index, self._programs, self._met_shapes = None, {}, set()
+        self._kept_search, self._programs, self._met_shapes = KeptSearch(), {}, set()

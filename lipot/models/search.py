@@ -1,11 +1,14 @@
 """Searches for neighbors outside the graph: in blocks, or by an index of the faiss package."""
 
+import functools
 import os
 
 import numpy as np
+from keras import ops
 
-from lipot import extras
-from lipot.math.neighbors import SPARE
+from lipot import backend, extras
+from lipot.math.neighbors import SPARE, Neighbors
+from lipot.math.precision import widest_float
 
 # Points that are scored at once, at most, and numbers that a step holds.
 _BLOCK = 16384
@@ -169,6 +172,35 @@ SEARCHES = {
     "faiss-ivf": FaissLists,
     "faiss-hnsw": FaissGraph,
 }
+
+
+class KeptSearch:
+    """A search that is made when first asked, and kept for as long as the points are the same."""
+
+    def __init__(self):
+        self._search = None
+
+    def nearest(self, kind, memory, codes, count):
+        """Finds neighbors from within a program, which waits for the host meanwhile.
+
+        Args:
+            kind: Key of `SEARCHES`.
+            memory: `NeighborMemory` whose points are searched.
+            codes: Tensor `(batch, d)`.
+            count: Number of neighbors.
+
+        Returns:
+            `Neighbors`.
+        """
+        found = [((count,), "int32"), ((count,), widest_float())]
+        search = functools.partial(self._on_host, SEARCHES[kind], memory, count)
+        return Neighbors(*backend.on_host(search, ops.stop_gradient(codes), found))
+
+    def _on_host(self, make, memory, count, codes):
+        stored, norms = memory.search_arrays()
+        if self._search is None or not self._search.holds(stored):
+            self._search = make(stored, norms, None if memory.files is None else memory.files.path)
+        return self._search.nearest(codes, count)
 
 
 def _merged(best, places, scores, start):
