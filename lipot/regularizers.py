@@ -38,9 +38,8 @@ class OrthDenseRegularizer(keras.regularizers.Regularizer):
 
     def __call__(self, x):
         if len(x.shape) != 2:
-            raise ValueError(
-                "Invalid value received for argument `x`. Expected a dense kernel (fan_in, "
-                f"units). Received: a kernel of shape {tuple(x.shape)}"
+            raise checks.refused(
+                "x", "a dense kernel (fan_in, units)", f"a kernel of shape {tuple(x.shape)}"
             )
         return self.lambda_orth * dense_defect(at_least_float32(x))
 
@@ -97,9 +96,8 @@ class LorthRegularizer(keras.regularizers.Regularizer):
     def __call__(self, x):
         shape = self._checked(tuple(x.shape))
         if self.kernel_shape not in (None, shape):
-            raise ValueError(
-                f"Invalid value received for argument `x`. Expected a kernel of shape "
-                f"{self.kernel_shape}. Received: a kernel of shape {shape}"
+            raise checks.refused(
+                "x", f"a kernel of shape {self.kernel_shape}", f"a kernel of shape {shape}"
             )
         return self.lambda_lorth * self.compute_lorth(x)
 
@@ -117,11 +115,11 @@ class LorthRegularizer(keras.regularizers.Regularizer):
             or min(shape) < 1
             or not orthogonal_convolution_exists(shape, self.stride)
         ):
-            raise ValueError(
-                "Invalid value received for argument `kernel_shape`. Expected (kh, kw, C, M) "
-                "with M <= kh * kw * C where M <= stride^2 * C, else stride <= min(kh, kw): no "
-                "other convolution can be orthogonal. "
-                f"Received: kernel_shape={shape}, stride={self.stride}"
+            raise checks.refused(
+                "kernel_shape",
+                "(kh, kw, C, M) with M <= kh * kw * C where M <= stride^2 * C, else stride <= "
+                "min(kh, kw): no other convolution can be orthogonal",
+                f"kernel_shape={shape}, stride={self.stride}",
             )
         return tuple(map(int, shape))
 

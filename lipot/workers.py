@@ -137,10 +137,11 @@ class Pool:
             # A worker that cannot even import what it runs.
             failures = [" ".join(str(error).split())[-300:]]
         for failure in filter(None, failures):
-            raise ValueError(
-                "Invalid value received for argument `model`. Expected a model that every worker "
-                "can load from a .keras file, with its classes in a module that workers import. "
-                f"Received: {failure}"
+            raise checks.refused(
+                "model",
+                "a model that every worker can load from a .keras file, with its classes in a "
+                "module that workers import",
+                str(failure),
             )
 
     def _close(self):
@@ -250,9 +251,8 @@ def _check_reachable(address):
 
 
 def _no_cluster(address, reason):
-    return ValueError(
-        "Invalid value received for argument `workers`. Expected the address of a Ray cluster "
-        f"that is running. Received: workers={address!r} ({reason})"
+    return checks.refused(
+        "workers", "the address of a Ray cluster that is running", f"workers={address!r} ({reason})"
     )
 
 

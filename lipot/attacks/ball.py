@@ -73,11 +73,12 @@ class Ball(NamedTuple):
         low, high = found
         if np.isnan(low) or np.isnan(high):
             raise checks.refused("x", "numbers", "NaN values")
-        raise ValueError(
-            "Invalid value received for argument `x`. Expected inputs between "
-            f"clip_min={self.clip_min} and clip_max={self.clip_max}, to which an attack clips. "
-            f"Received: inputs from {low:g} to {high:g}. Scale the data, or give the attack "
-            "the range they have, and an `eps` in its unit"
+        raise checks.refused(
+            "x",
+            f"inputs between clip_min={self.clip_min} and clip_max={self.clip_max}, to which an "
+            "attack clips",
+            f"inputs from {low:g} to {high:g}. Scale the data, or give the attack the range they "
+            "have, and an `eps` in its unit",
         )
 
     def clip(self, points):
@@ -98,9 +99,8 @@ def check_ball(norm, clip_min, clip_max):
     norm = checks.norm("norm", norm)
     clip_min, clip_max = _end("clip_min", clip_min), _end("clip_max", clip_max)
     if clip_min is not None and clip_max is not None and clip_min >= clip_max:
-        raise ValueError(
-            "Invalid value received for argument `clip_min`. Expected less than `clip_max`. "
-            f"Received: clip_min={clip_min}, clip_max={clip_max}"
+        raise checks.refused(
+            "clip_min", "less than `clip_max`", f"clip_min={clip_min}, clip_max={clip_max}"
         )
     return Ball(norm, clip_min, clip_max)
 

@@ -86,10 +86,10 @@ class Backup(Configurable):
         done = folder / f"epoch-{epoch + 1}"
         draft = folder / f"draft-{worker}"
         if done.exists() and not (done / _PROGRESS).exists():
-            raise ValueError(
-                "Invalid value received for argument `folder`. Expected a folder that nothing else "
-                f"is written to. Received: {self.folder}, which holds a '{done.name}' that is no "
-                "backup"
+            raise checks.refused(
+                "folder",
+                "a folder that nothing else is written to",
+                f"{self.folder}, which holds a '{done.name}' that is no backup",
             )
         for old in (draft, done) if worker == 0 else (draft,):
             shutil.rmtree(old, ignore_errors=True)
@@ -120,9 +120,10 @@ class Backup(Configurable):
         there = sorted(kept, key=lambda one: one["class"])
         names = [_name(callback) for callback in here], [one["class"] for one in there]
         if names[0] != names[1]:
-            raise ValueError(
-                "Invalid value received for argument `keeps`. Expected the callbacks that the "
-                f"backup in {self.folder} was written with, {names[1]}. Received: {names[0]}"
+            raise checks.refused(
+                "keeps",
+                f"the callbacks that the backup in {self.folder} was written with, {names[1]}",
+                str(names[0]),
             )
         for callback, one in zip(here, there):
             for name, value in one["progress"].items():

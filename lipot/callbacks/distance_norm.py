@@ -63,9 +63,10 @@ class DistanceNormScheduler(ActsAtSteps):
 
     def on_train_begin(self, logs=None):
         if not _distance_layers(self.model):
-            raise ValueError(
-                "Invalid value received for argument `model`. Expected a LInfDistanceDense with an "
-                f"argument `p`. Received: '{self.model.name}' without one"
+            raise checks.refused(
+                "model",
+                "a LInfDistanceDense with an argument `p`",
+                f"'{self.model.name}' without one",
             )
 
     def _at_step(self, batch):

@@ -59,9 +59,10 @@ class FeatureMonitor(Configurable):
         if encoder is not None and name in [layer.name for layer in encoder.layers]:
             encoder, network = None, encoder
         if not getattr(network, "inputs", None):
-            raise ValueError(
-                "Invalid value received for argument `model`. Expected a Sequential or Functional "
-                f"model, whose features can be read. Received: a {type(network).__name__}"
+            raise checks.refused(
+                "model",
+                "a Sequential or Functional model, whose features can be read",
+                f"a {type(network).__name__}",
             )
         self._probe = keras.Model(network.inputs, features_of(network, name))
         if encoder is not None:

@@ -149,10 +149,10 @@ class MonitorCallback(CountsSteps):
         layer = self._layer(name)
         kernel = getattr(layer, _KERNELS[self.target], None)
         if kernel is None:
-            raise ValueError(
-                f"Invalid value received for argument `monitored_layers`. Expected layers with a "
-                f"`{_KERNELS[self.target]}`, which target={self.target!r} reads. Received: "
-                f"layer '{name}' of class {type(layer).__name__}"
+            raise checks.refused(
+                "monitored_layers",
+                f"layers with a `{_KERNELS[self.target]}`, which target={self.target!r} reads",
+                f"layer '{name}' of class {type(layer).__name__}",
             )
         return kernel
 
@@ -162,10 +162,10 @@ class MonitorCallback(CountsSteps):
         named = [layer for layer in layers if layer.name == name]
         if len(named) != 1:
             names = [layer.name for layer in layers]
-            raise ValueError(
-                "Invalid value received for argument `monitored_layers`. Expected the name of one "
-                f"layer of model '{self.model.name}': {names}. Received: {name!r}, the name of "
-                f"{len(named)}"
+            raise checks.refused(
+                "monitored_layers",
+                f"the name of one layer of model '{self.model.name}': {names}",
+                f"{name!r}, the name of {len(named)}",
             )
         return named[0]
 

@@ -108,10 +108,10 @@ def loss_parameter(model, name):
     """The parameter of the loss that a model is compiled with, or an error that names it."""
     loss = getattr(model, "loss", None)
     if not isinstance(loss, keras.losses.Loss) or not hasattr(loss, name):
-        raise ValueError(
-            f"Invalid value received for argument `param_name`. Expected an attribute of the one "
-            f"keras.losses.Loss that the model is compiled with. Received: param_name={name!r}, "
-            f"loss={loss!r}"
+        raise checks.refused(
+            "param_name",
+            "an attribute of the one keras.losses.Loss that the model is compiled with",
+            f"param_name={name!r}, loss={loss!r}",
         )
     return getattr(loss, name)
 
@@ -129,7 +129,7 @@ def read_course(fp, xp, name, expected, most=np.inf):
     places, fp = _numbers(name, xp), _numbers("fp", fp)
     inside = (most == np.inf or places[0] >= 0.0) and places[-1] <= most
     if not inside or len(fp) != len(places) or np.any(np.diff(places) <= 0):
-        raise checks.refused(name, f"{expected}, one for each of the {len(fp)} values", f"{places}")
+        raise checks.refused(name, f"{expected}, one for each of the {len(fp)} values", str(places))
     return fp, places
 
 
@@ -148,10 +148,11 @@ def _numbers(name, values):
 def check_course(parameter, name, values):
     """Raises where a training could not give a parameter each of some values."""
     if not hasattr(parameter, "assign"):
-        raise ValueError(
-            "Invalid value received for argument `param_name`. Expected a parameter with a "
-            "method `assign`, such as a keras.Variable: a compiled step would not see any "
-            f"other change. Received: param_name={name!r}"
+        raise checks.invalid(
+            "param_name",
+            "a parameter with a method `assign`, such as a keras.Variable: a compiled step would "
+            "not see any other change",
+            name,
         )
     for value in values:
         getattr(parameter, "check", float)(value)

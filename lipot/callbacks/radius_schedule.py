@@ -61,9 +61,10 @@ class RadiusSchedule(WeightSchedule):
     def _parameter(self):
         attack = getattr(self.model, "attack", None)
         if not isinstance(attack, Attack):
-            raise ValueError(
-                "Invalid value received for argument `model`. Expected one with a lipot attack, "
-                f"an AdversarialModel or an OTClassifier. Received: attack={attack!r}"
+            raise checks.refused(
+                "model",
+                "one with a lipot attack, an AdversarialModel or an OTClassifier",
+                f"attack={attack!r}",
             )
         return attack.share
 

@@ -51,10 +51,11 @@ class AdversarialWeightPerturbation(Configurable):
 
     def on_train_begin(self, logs=None):
         if not isinstance(self.model, AdversarialModel):
-            raise ValueError(
-                "Invalid value received for argument `model`. Expected a lipot.AdversarialModel, "
-                "which evaluates its loss at weights that it is told (attack=None trains on clean "
-                f"inputs). Received: a {type(self.model).__name__}"
+            raise checks.refused(
+                "model",
+                "a lipot.AdversarialModel, which evaluates its loss at weights that it is told "
+                "(attack=None trains on clean inputs)",
+                f"a {type(self.model).__name__}",
             )
 
     def on_epoch_begin(self, epoch, logs=None):

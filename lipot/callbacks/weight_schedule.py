@@ -63,10 +63,11 @@ class WeightSchedule(LossParamScheduler):
         if isinstance(own, LossParameter):
             return own
         if terms:
-            raise ValueError(
-                "Invalid value received for argument `param_name`. Expected the name of a term, "
-                f"one of {sorted(terms)}, or of a number of one, such as 'trades.alpha'. "
-                f"Received: param_name={self.param_name!r}"
+            raise checks.invalid(
+                "param_name",
+                f"the name of a term, one of {sorted(terms)}, or of a number of one, such as "
+                "'trades.alpha'",
+                self.param_name,
             )
         return loss_parameter(self.model, self.param_name)
 

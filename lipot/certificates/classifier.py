@@ -25,10 +25,7 @@ def check_inputs(x, expected):
     x = check_shape(checks.array("x", x, INPUTS), expected)
     if x.dtype.kind not in "biuf" or not np.all(np.isfinite(x)):
         bad = "" if x.dtype.kind not in "biuf" else f", {np.sum(~np.isfinite(x))} not finite"
-        raise ValueError(
-            "Invalid value received for argument `x`. Expected finite numbers. "
-            f"Received: dtype {x.dtype}{bad}"
-        )
+        raise checks.refused("x", "finite numbers", f"dtype {x.dtype}{bad}")
     if x.dtype.kind in "iu" and np.any(ops.convert_to_numpy(ops.convert_to_tensor(x)) != x):
         raise checks.refused(
             "x", "integers that the backend can hold, or floating point numbers", f"dtype {x.dtype}"
@@ -39,10 +36,7 @@ def check_inputs(x, expected):
 def check_shape(x, expected):
     """Returns an array, or raises unless its shape fits one with `None` for any size."""
     if not checks.fits(x.shape, (None, *expected[1:])) or len(x) == 0:
-        raise ValueError(
-            f"Invalid value received for argument `x`. Expected at least one sample and shape "
-            f"{expected}. Received: shape {x.shape}"
-        )
+        raise checks.refused("x", f"at least one sample and shape {expected}", f"shape {x.shape}")
     return x
 
 
@@ -51,10 +45,7 @@ def certify_graph(model, x, y, batch_size, *, norm=2, place=None):
     """Certifies a model by a walk over its graph; see `lipot.certify`."""
     core = graph_of(model)
     if len(core.inputs) != 1:
-        raise ValueError(
-            "Invalid value received for argument `model`. Expected a model with one input. "
-            f"Received: {len(core.inputs)} inputs"
-        )
+        raise checks.refused("model", "a model with one input", f"{len(core.inputs)} inputs")
     expected = tuple(core.inputs[0].shape)
     if not is_dataset(x):
         x = check_shape(checks.array("x", x, INPUTS), expected)

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from lipot import checks
 from lipot.batches import batch_slices
 from lipot.certificates.features import features_of
 from lipot.certificates.head import find_head
@@ -58,10 +59,11 @@ def feature_head(layer, features, given, batch_size):
         outputs = _outputs(layer, features, batch_size)
         if head is None and outputs.shape[1] == 1:
             # A sigmoid in it would put the boundary at one half.
-            raise ValueError(
-                "Invalid value received for argument `model`. Expected a head whose last layer is "
-                "linear or a sigmoid, or one of two outputs and more: whether the sign of the one "
-                f"output is the class is not known. Received: head '{layer.name}'"
+            raise checks.refused(
+                "model",
+                "a head whose last layer is linear or a sigmoid, or one of two outputs and more: "
+                "whether the sign of the one output is the class is not known",
+                f"head '{layer.name}'",
             )
         # The one class of a sigmoid begins at one half.
         sigmoid = head is not None and head.squashed and len(head.bias) == 1

@@ -106,32 +106,31 @@ def lipschitz_constant(model, norm=2):
 def graph_of(model):
     """The graph behind a model, or an error that says why it has none."""
     if not isinstance(model, keras.Model):
-        raise ValueError(
-            "Invalid value received for argument `model`. Expected a Keras model. "
-            f"Received: {model!r} of type {type(model).__name__}"
-        )
+        raise checks.refused("model", "a Keras model", f"{model!r} of type {type(model).__name__}")
     if leaves_the_call_alone(type(model), AdversarialModel):
         # Its call runs the classifier.
         check_model(model)
         if model.autocast:
-            raise ValueError(
-                "Invalid value received for argument `model`. Expected a model that hands its "
-                "inputs on as they are. Received: an AdversarialModel with autocast=True, which "
-                f"casts them to {model.compute_dtype}. Certify its classifier."
+            raise checks.refused(
+                "model",
+                "a model that hands its inputs on as they are",
+                "an AdversarialModel with autocast=True, which casts them to "
+                f"{model.compute_dtype}. Certify its classifier.",
             )
         model = model.classifier
     core = graph_core(model)
     if isinstance(model, keras.Sequential) and core is None:
-        raise ValueError(
-            "Invalid value received for argument `model`. Expected a built model: give it an "
-            f"input shape or call it on data. Received: {type(model).__name__} '{model.name}', "
-            "not built"
+        raise checks.refused(
+            "model",
+            "a built model: give it an input shape or call it on data",
+            f"{type(model).__name__} '{model.name}', not built",
         )
     if core is None or not is_called_as_keras_does(type(model)):
-        raise ValueError(
-            "Invalid value received for argument `model`. Expected a Sequential or Functional "
-            f"model. Received: {type(model).__name__} '{model.name}', whose `call` is Python code "
-            f"that has no graph to walk. {_with_a_graph(model)}"
+        raise checks.refused(
+            "model",
+            "a Sequential or Functional model",
+            f"{type(model).__name__} '{model.name}', whose `call` is Python code that has no "
+            f"graph to walk. {_with_a_graph(model)}",
         )
     # A Sequential runs a model of its own inside.
     check_model(model)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
+from lipot import checks
 from lipot.backend.keras_graph import operation_kind, producer
 from lipot.backend.squashing import TRANSPARENT
 from lipot.certificates.graph import enter, graph_of, walk
@@ -137,9 +138,10 @@ def find_head(model, inputs, squasher=None, scaled=False):
     """
     core = graph_of(model)
     if len(core.inputs) != 1 or len(core.outputs) != 1:
-        raise ValueError(
-            "Invalid value received for argument `model`. Expected one input and one output. "
-            f"Received: {len(core.inputs)} inputs and {len(core.outputs)} outputs"
+        raise checks.refused(
+            "model",
+            "one input and one output",
+            f"{len(core.inputs)} inputs and {len(core.outputs)} outputs",
         )
     nodes = walk(core, inputs)
     tensor, later = core.outputs[0], []
@@ -235,20 +237,22 @@ def _bends(layer, scaled):
 def _check_signed(operation, tensor):
     """Raises for a single output of which nobody knows that its sign is the class."""
     if tensor.shape[-1] == 1 and not isinstance(operation, LInfDistanceDense):
-        raise ValueError(
-            "Invalid value received for argument `model`. Expected two outputs or more, or one "
-            "from a last layer that is linear (a Dense layer of Keras or lipot without activation, "
-            "or with a sigmoid): of another it is not known whether its sign is the class. "
-            f"Received: one output of '{operation.name}' of class {type(operation).__name__}. "
-            "Move what comes after the logit out of the model."
+        raise checks.refused(
+            "model",
+            "two outputs or more, or one from a last layer that is linear (a Dense layer of "
+            "Keras or lipot without activation, or with a sigmoid): of another it is not known "
+            "whether its sign is the class",
+            f"one output of '{operation.name}' of class {type(operation).__name__}. Move what "
+            "comes after the logit out of the model.",
         )
 
 
 def _check_rank(layer, tensor, what):
     if len(tensor.shape) != 2:
-        raise ValueError(
-            "Invalid value received for argument `model`. Expected logits of shape (batch, "
-            f"classes). Received: last layer '{layer.name}' with {what} of shape {tensor.shape}"
+        raise checks.refused(
+            "model",
+            "logits of shape (batch, classes)",
+            f"last layer '{layer.name}' with {what} of shape {tensor.shape}",
         )
 
 
@@ -278,21 +282,22 @@ def _only_squasher(layer, function, units, later):
     if later is not None:
         # The values of the first lie in [0, 1]: a second sigmoid makes them all positive classes,
         # a second softmax rounds what differs to what does not.
-        raise ValueError(
-            "Invalid value received for argument `model`. Expected at most one softmax or sigmoid "
-            f"after the last linear layer. Received: '{layer.name}', and '{later.name}' after it. "
-            "Leave one of them out."
+        raise checks.refused(
+            "model",
+            "at most one softmax or sigmoid after the last linear layer",
+            f"'{layer.name}', and '{later.name}' after it. Leave one of them out.",
         )
     if function == "sigmoid" and units != 1:
-        raise ValueError(
-            "Invalid value received for argument `model`. Expected logits, a softmax, or a "
-            "sigmoid of a single unit: sigmoids of several units round to 1 together, and their "
-            f"argmax is then arbitrary. Received: last layer '{layer.name}' with a sigmoid of "
-            f"{units} units. Leave the sigmoid out."
+        raise checks.refused(
+            "model",
+            "logits, a softmax, or a sigmoid of a single unit: sigmoids of several units round "
+            "to 1 together, and their argmax is then arbitrary",
+            f"last layer '{layer.name}' with a sigmoid of {units} units. Leave the sigmoid out.",
         )
     if function in ("softmax", "log_softmax") and units == 1:
-        raise ValueError(
-            "Invalid value received for argument `model`. Expected at least two units before a "
-            f"{function}. Received: last layer '{layer.name}' with a {function} of one unit"
+        raise checks.refused(
+            "model",
+            f"at least two units before a {function}",
+            f"last layer '{layer.name}' with a {function} of one unit",
         )
     return layer

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lipot import checks
 from lipot.math.neighbors import SPARE
 from lipot.math.precision import widest_float
 from lipot.math.rounding import accumulated, float_format
@@ -186,7 +187,8 @@ def _check_norms(codes, norms):
     )
     smallest = float_format("float32").smallest
     if not np.all(np.abs(norms[:] - expected) <= 2.0**-22 * expected + smallest):
-        raise ValueError(
-            "Invalid value received for argument `model`. Expected stored norms that are those of "
-            "the stored codes. Received: others; call adapt() again after changing them."
+        raise checks.refused(
+            "model",
+            "stored norms that are those of the stored codes",
+            "others; call adapt() again after changing them.",
         )

@@ -158,9 +158,10 @@ def _check_model(model):
     changed = [part.name for part, known in parts if type(part) is not known]
     changed += changes_of_the_call(type(model), OTAD)
     if changed:
-        raise ValueError(
-            "Invalid value received for argument `model`. Expected an OTAD that answers as OTAD "
-            f"does. Received: {type(model).__name__} '{model.name}' with its own {changed}"
+        raise checks.refused(
+            "model",
+            "an OTAD that answers as OTAD does",
+            f"{type(model).__name__} '{model.name}' with its own {changed}",
         )
     check_model(model)
     for part, _ in parts:
@@ -171,9 +172,10 @@ def _check_model(model):
             f"bound. Expected an OTAD with solver=None. Received: one with '{model.solver.name}'"
         )
     if not model.memory.size:
-        raise ValueError(
-            "Invalid value received for argument `model`. Expected an OTAD that holds training "
-            f"points: call adapt() first. Received: '{model.name}', which holds none"
+        raise checks.refused(
+            "model",
+            "an OTAD that holds training points: call adapt() first",
+            f"'{model.name}', which holds none",
         )
     check_finite(model)
 
@@ -182,11 +184,11 @@ def _check_search(model, x, batch_size):
     if SEARCHES[model.search].approximate:
         # Even where it finds the neighbors of a point, it may miss those of the moved point.
         found = model.recall(x, batch_size=batch_size)
-        raise ValueError(
-            "Invalid value received for argument `model`. Expected an OTAD whose search misses no "
-            'neighbor, such as model.with_search("exact"). Received: one with '
-            f"search={model.search!r}, which finds {in_percent(found, 1)} % of the neighbors of "
-            "these points."
+        raise checks.refused(
+            "model",
+            'an OTAD whose search misses no neighbor, such as model.with_search("exact")',
+            f"one with search={model.search!r}, which finds {in_percent(found, 1)} % of the "
+            "neighbors of these points.",
         )
 
 

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from lipot import checks
 from lipot.backend.keras_graph import all_layers
 from lipot.layers.applied_weights import applied_weight
 from lipot.layers.kernel_layer import KernelLayer
@@ -90,9 +91,10 @@ def check_finite(model):
         _check_type(weight)
         values = ops.convert_to_numpy(ops.cast(weight, widest_float()))
         if not np.all(np.isfinite(values)):
-            raise ValueError(
-                "Invalid value received for argument `model`. Expected finite weights. "
-                f"Received: {np.sum(~np.isfinite(values))} values of '{weight.path}' not finite"
+            raise checks.refused(
+                "model",
+                "finite weights",
+                f"{np.sum(~np.isfinite(values))} values of '{weight.path}' not finite",
             )
 
 
@@ -102,11 +104,11 @@ def _check_type(weight):
     # On JAX Keras itself holds float64 in float32, on PyTorch integers in others.
     narrowed = weight.dtype == "float64" and held == widest_float()
     if "float" in weight.dtype and held != weight.dtype and not narrowed:
-        raise ValueError(
-            "Invalid value received for argument `model`. Expected weights of the types that Keras "
-            "gave them: make the layers with a `dtype`, since `model.half()` or `model.double()` "
-            f"of PyTorch leaves it in ignorance. Received: '{weight.path}' of {weight.dtype}, in "
-            f"{held}"
+        raise checks.refused(
+            "model",
+            "weights of the types that Keras gave them: make the layers with a `dtype`, since "
+            "`model.half()` or `model.double()` of PyTorch leaves it in ignorance",
+            f"'{weight.path}' of {weight.dtype}, in {held}",
         )
 
 

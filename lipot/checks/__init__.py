@@ -2,7 +2,7 @@
 
 from lipot.checks.arguments import checked, optional
 from lipot.checks.arrays import CLASS_NUMBERS, NUMBERED, array, fits, labels
-from lipot.checks.errors import invalid, refused
+from lipot.checks.errors import invalid, other_sizes, refused
 from lipot.checks.numbers import (
     finite_float,
     integer,

@@ -19,3 +19,18 @@ def refused(name: str, expected: str, received: str) -> ValueError:
     return ValueError(
         f"Invalid value received for argument `{name}`. Expected {expected}. Received: {received}"
     )
+
+
+def other_sizes(layer: str, expected: str, received: Any) -> ValueError:
+    """The `ValueError` of a layer, by its name, in a graph that calls it at other sizes.
+
+    Example:
+
+    >>> print(other_sizes("dense", "4 values", (None, 8)))
+    Layer 'dense' cannot be certified: it was built for other sizes. Expected 4 values. Received: \
+(None, 8)
+    """
+    return ValueError(
+        f"Layer '{layer}' cannot be certified: it was built for other sizes. Expected {expected}. "
+        f"Received: {tuple(received)}"
+    )

@@ -1,5 +1,6 @@
 """Every data set by its name. Adding one is a line here, and a function of a seed it points to."""
 
+from lipot import checks
 from lipot.datasets import drawn, images, published, tables, tiny_imagenet
 
 # What loads each: a function from a seed to a `Dataset`.
@@ -68,10 +69,7 @@ def load(name, *, seed=0):
     ((1437, 8, 8, 1), (1437,), (0.0, 1.0))
     """
     if name not in SOURCES:
-        raise ValueError(
-            "Invalid value received for argument `name`. "
-            f"Expected one of {', '.join(names())}. Received: name={name}"
-        )
+        raise checks.invalid("name", f"one of {', '.join(names())}", name)
     return SOURCES[name](seed)
 
 

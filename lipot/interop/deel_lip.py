@@ -69,9 +69,10 @@ def _assignments(layer, name, values):
         variables = layer.weights
     shapes = [tuple(variable.shape) for variable in variables]
     if shapes != [value.shape for value in values]:
-        raise ValueError(
-            f"Invalid value received for argument `file`. Expected shapes {shapes} for layer "
-            f"'{layer.name}'. Received: {[value.shape for value in values]}, of '{name}'"
+        raise checks.refused(
+            "file",
+            f"shapes {shapes} for layer '{layer.name}'",
+            f"{[value.shape for value in values]}, of '{name}'",
         )
     return list(zip(variables, values))
 
@@ -140,14 +141,12 @@ def _text(name):
 
 def _misfit(layers, saved):
     expected = ", ".join(f"{layer.name} ({type(layer).__name__})" for layer in layers)
-    return ValueError(
-        f"Invalid value received for argument `file`. Expected weights of {len(layers)} layers: "
-        f"{expected or 'none'}. Received: {len(saved)}: {', '.join(saved) or 'none'}"
+    return checks.refused(
+        "file",
+        f"weights of {len(layers)} layers: {expected or 'none'}",
+        f"{len(saved)}: {', '.join(saved) or 'none'}",
     )
 
 
 def _no_file_of_keras(path):
-    return ValueError(
-        "Invalid value received for argument `file`. Expected a .keras or .h5 file of a model or "
-        f"of its weights. Received: {path}"
-    )
+    return checks.refused("file", "a .keras or .h5 file of a model or of its weights", f"{path}")

@@ -98,9 +98,10 @@ def export(model: keras.Model, path: str | pathlib.Path, x: Any = None, y: Any =
 def _points(model: keras.Model) -> np.ndarray:
     shape = tuple(model.inputs[0].shape[1:])
     if None in shape:
-        raise ValueError(
-            "Invalid value received for argument `x`. Expected points, as the model takes inputs "
-            f"of any size. Received: x=None for inputs of shape {shape}"
+        raise checks.refused(
+            "x",
+            "points, as the model takes inputs of any size",
+            f"x=None for inputs of shape {shape}",
         )
     return np.random.default_rng(0).uniform(size=(_POINTS, *shape)).astype("float32")
 

@@ -2,6 +2,7 @@
 
 import keras
 
+from lipot import checks
 from lipot.backend.keras_graph import takes_training
 from lipot.layers.base import Bounded, condense
 from lipot.layers.layer_bounds import layer_bound
@@ -17,10 +18,7 @@ class Branched(Bounded):
         listed = isinstance(branch, list | tuple) and len(branch) > 0
         layers = branch if listed else [branch]
         if not all(isinstance(layer, keras.layers.Layer) for layer in layers):
-            raise ValueError(
-                "Invalid value received for argument `branch`. Expected a Keras layer or a list "
-                f"of them. Received: branch={branch!r}."
-            )
+            raise checks.invalid("branch", "a Keras layer or a list of them", branch)
         self.branch = keras.Sequential(layers) if listed else branch
         self.supports_masking = True
 
@@ -29,9 +27,10 @@ class Branched(Bounded):
             self.branch.build(input_shape)
         output_shape = self.branch.compute_output_shape(input_shape)
         if tuple(output_shape)[1:] != tuple(input_shape)[1:]:
-            raise ValueError(
-                "Invalid value received for argument `branch`. Expected outputs shaped like the "
-                f"inputs {tuple(input_shape)}. Received: outputs shaped {tuple(output_shape)}."
+            raise checks.refused(
+                "branch",
+                f"outputs shaped like the inputs {tuple(input_shape)}",
+                f"outputs shaped {tuple(output_shape)}.",
             )
         # One axis more or less would broadcast in the sum with the branch.
         self.input_spec = keras.layers.InputSpec(ndim=len(input_shape))

@@ -73,11 +73,8 @@ class CenteringLayer(LipschitzLayer):
         """
         same = len(input_shape) == len(self._shape)
         if not same or any(input_shape[a] != self._shape[a] for a in self._axes):
-            raise ValueError(
-                f"Layer '{self.name}' cannot be certified: it was built for other sizes. Expected "
-                f"those of {[None, *self._shape[1:]]} on the axes {list(self._axes)}. "
-                f"Received: input_shape={tuple(input_shape)}"
-            )
+            expected = f"those of {[None, *self._shape[1:]]} on the axes {list(self._axes)}"
+            raise checks.other_sizes(self.name, expected, input_shape)
 
     def mean_of(self, inputs, training, mask):
         """The mean to subtract, broadcast against the inputs."""
@@ -323,14 +320,14 @@ def read_axes(axis, input_shape):
     valid = all(-rank <= a < rank for a in axes)
     axes = sorted(a % rank for a in axes)
     if not valid or 0 in axes or len(set(axes)) < len(axes):
-        raise ValueError(
-            "Invalid value received for argument `axis`. Expected different axes other than the "
-            f"batch for inputs of shape {tuple(input_shape)}. Received: axis={axis}"
+        raise checks.invalid(
+            "axis",
+            f"different axes other than the batch for inputs of shape {tuple(input_shape)}",
+            axis,
         )
     if None in [input_shape[a] for a in axes]:
-        raise ValueError(
-            "Invalid value received for argument `axis`. Expected axes of known size for inputs "
-            f"of shape {tuple(input_shape)}. Received: axis={axis}"
+        raise checks.invalid(
+            "axis", f"axes of known size for inputs of shape {tuple(input_shape)}", axis
         )
     return tuple(axes)
 

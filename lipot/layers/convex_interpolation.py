@@ -66,9 +66,10 @@ class ConvexInterpolation(FixedArguments, keras.layers.Layer):
         self.smoothness = checks.positive_float("smoothness", smoothness)
         self.convexity = checks.finite_float("convexity", convexity)
         if not self.convexity < self.smoothness:
-            raise ValueError(
-                "Invalid value received for argument `convexity`. Expected a float below "
-                f"`smoothness`. Received: convexity={convexity}, smoothness={smoothness}."
+            raise checks.refused(
+                "convexity",
+                "a float below `smoothness`",
+                f"convexity={convexity}, smoothness={smoothness}.",
             )
         self.smoothness_step = checks.nonnegative_float("smoothness_step", smoothness_step)
         self.convexity_step = checks.nonnegative_float("convexity_step", convexity_step)
@@ -129,7 +130,7 @@ def _check_shapes(given):
         if alike and checks.fits((neighbors[0], neighbors[2]), query):
             return
     expected = "inputs of shapes (batch, d), (batch, K, d) and (batch, K, d), in a list"
-    raise checks.refused("inputs", expected, f"{given}")
+    raise checks.refused("inputs", expected, str(given))
 
 
 refuse(

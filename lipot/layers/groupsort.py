@@ -59,10 +59,10 @@ class GroupSort(ChannelLayer):
         # Shared, it meets other numbers of channels than it was built for.
         channels = self.read_channels(input_shape)
         if self.n is not None and channels % self.n:
-            raise ValueError(
-                f"Invalid value received for argument `n`. Expected a divisor of the number of "
-                f"channels, {channels}, on axis {self.channel_axis}. Received: n={self.n}, "
-                f"input_shape={tuple(input_shape)}"
+            raise checks.refused(
+                "n",
+                f"a divisor of the number of channels, {channels}, on axis {self.channel_axis}",
+                f"n={self.n}, input_shape={tuple(input_shape)}",
             )
 
     def call(self, inputs, training=False):

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from lipot import checks
 from lipot.layers.channel_layer import ChannelLayer
 from lipot.layers.layer_bounds import check_not_repeated
 from lipot.math.rounding import LayerBound, applied_wide
@@ -62,9 +63,10 @@ class Householder(ChannelLayer):
     def build(self, input_shape):
         channels = self.read_channels(input_shape)
         if channels % 2:
-            raise ValueError(
-                "Invalid value received for argument `input_shape`. Expected an even number of "
-                f"channels on axis {self.channel_axis}. Received: input_shape={input_shape}"
+            raise checks.invalid(
+                "input_shape",
+                f"an even number of channels on axis {self.channel_axis}",
+                input_shape,
             )
         self.theta = self.add_weight(
             name="theta",

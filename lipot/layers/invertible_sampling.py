@@ -60,10 +60,7 @@ class InvertibleDownSampling(ImageLayer):
         read_channels(self, input_shape, self.channel_axis)
         size = tuple(input_shape[axis] for axis in self.spatial_axes)
         if any(n is not None and n % p for n, p in zip(size, self.pool_size)):
-            raise ValueError(
-                "Invalid value received for argument `pool_size`. Expected divisors of the image "
-                f"size {size}. Received: pool_size={self.pool_size}"
-            )
+            raise checks.invalid("pool_size", f"divisors of the image size {size}", self.pool_size)
 
     def call(self, inputs):
         self.check_blocks(inputs.shape)
@@ -136,10 +133,10 @@ class InvertibleUpSampling(ImageLayer):
         block = self.pool_size[0] * self.pool_size[1]
         channels = read_channels(self, input_shape, self.channel_axis)
         if channels % block:
-            raise ValueError(
-                f"Invalid value received for argument `pool_size`. Expected a block of which the "
-                f"number of channels, {channels}, is a multiple. "
-                f"Received: pool_size={self.pool_size}"
+            raise checks.invalid(
+                "pool_size",
+                f"a block of which the number of channels, {channels}, is a multiple",
+                self.pool_size,
             )
 
     def call(self, inputs):

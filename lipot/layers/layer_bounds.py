@@ -15,6 +15,7 @@ import math
 
 import keras
 
+from lipot import checks
 from lipot.backend.keras_graph import hooks_on, is_stock
 from lipot.layers.base import LipschitzLayer, no_bound_in_linf
 from lipot.math.rounding import LayerBound, values_in
@@ -92,10 +93,11 @@ def register_bound(*layer_classes):
     def register(function):
         for layer_class in layer_classes:
             if not isinstance(layer_class, type) or issubclass(layer_class, keras.Model):
-                raise ValueError(
-                    "Invalid value received for argument `layer_classes`. Expected layer "
-                    "classes; what a model computes is followed layer by layer, so that one of "
-                    f"its own `call` has to be a layer. Received: {layer_class!r}"
+                raise checks.refused(
+                    "layer_classes",
+                    "layer classes; what a model computes is followed layer by layer, so that "
+                    "one of its own `call` has to be a layer",
+                    repr(layer_class),
                 )
             _BOUNDS[layer_class] = function
         return function

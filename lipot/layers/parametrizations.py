@@ -278,10 +278,11 @@ class BlockOrthogonal(Parametrization):
 
     def __post_init__(self):
         if self.eps_bjorck is None:
-            raise ValueError(
-                "Invalid value received for argument `eps_bjorck`. Expected a positive float: a "
-                "convolution of matrices that are not orthonormal is not orthogonal. "
-                "Received: eps_bjorck=None"
+            raise checks.refused(
+                "eps_bjorck",
+                "a positive float: a convolution of matrices that are not orthonormal is not "
+                "orthogonal",
+                "eps_bjorck=None",
             )
         set_fields(self, **orthogonalizers.checked(self))
 

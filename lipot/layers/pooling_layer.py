@@ -63,10 +63,11 @@ class WindowPoolingLayer(ImageLayer):
         self.pool_size = checks.pair("pool_size", pool_size)
         self.strides = self.pool_size if strides is None else checks.pair("strides", strides)
         if str(padding).lower() != "valid":
-            raise ValueError(
-                "Invalid value received for argument `padding`. Expected 'valid': averages over "
-                "part of a window have another norm. Pad with keras.layers.ZeroPadding2D, which "
-                f"is 1-Lipschitz. Received: padding={padding!r}"
+            raise checks.invalid(
+                "padding",
+                "'valid': averages over part of a window have another norm. Pad with "
+                "keras.layers.ZeroPadding2D, which is 1-Lipschitz",
+                padding,
             )
         self.padding = "valid"
 
@@ -82,10 +83,7 @@ class WindowPoolingLayer(ImageLayer):
         """Raises where a window does not fit in the image."""
         size = tuple(input_shape[axis] for axis in self.spatial_axes)
         if any(n is not None and n < p for n, p in zip(size, self.pool_size)):
-            raise ValueError(
-                "Invalid value received for argument `pool_size`. Expected at most the image "
-                f"size {size}. Received: pool_size={self.pool_size}"
-            )
+            raise checks.invalid("pool_size", f"at most the image size {size}", self.pool_size)
 
     def compute_output_shape(self, input_shape):
         self.check_image_size(input_shape)

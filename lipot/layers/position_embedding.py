@@ -2,6 +2,7 @@
 
 import keras
 
+from lipot import checks
 from lipot.layers.applied_weights import applied_weight
 from lipot.layers.base import LipschitzLayer
 from lipot.layers.layer_bounds import check_not_repeated
@@ -47,9 +48,10 @@ class PositionEmbedding(LipschitzLayer):
 
     def build(self, input_shape):
         if None in input_shape[1:]:
-            raise ValueError(
-                "Invalid value received for argument `input_shape`. Expected known sizes: each "
-                f"position has a number of its own. Received: input_shape={tuple(input_shape)}"
+            raise checks.invalid(
+                "input_shape",
+                "known sizes: each position has a number of its own",
+                tuple(input_shape),
             )
         self.embedding = self.add_weight(
             name="embedding", shape=input_shape[1:], initializer=self.embedding_initializer

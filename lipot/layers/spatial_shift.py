@@ -64,10 +64,10 @@ class SpatialShift2D(LipschitzLayer):
         channels = read_channels(self, input_shape, -1)
         moved = int(self.fraction * channels) // 4
         if not moved:
-            raise ValueError(
-                "Invalid value received for argument `fraction`. Expected a share of at least four "
-                f"of the channels. Received: fraction={self.fraction}, "
-                f"input_shape={tuple(input_shape)}"
+            raise checks.refused(
+                "fraction",
+                "a share of at least four of the channels",
+                f"fraction={self.fraction}, input_shape={tuple(input_shape)}",
             )
         return moved
 

@@ -74,10 +74,8 @@ class PatchEmbedding(Bounded, keras.layers.Layer):
         patches, width = self.compute_output_shape(input_shape)[1], input_shape[-1]
         sizes = (self.position.shape[0], self.kernel.shape[0])
         if (patches, self.patch_size**2 * width) != sizes:
-            raise ValueError(
-                f"Layer '{self.name}' cannot be certified: it was built for other sizes. Expected "
-                f"{sizes[0]} patches of {sizes[1]} values. Received: input_shape={input_shape}"
-            )
+            expected = f"{sizes[0]} patches of {sizes[1]} values"
+            raise checks.other_sizes(self.name, expected, input_shape)
         kernel = applied_weight(self, "kernel")
         linear = Dense(self.width).bound(kernel, input_shape, norm=norm)
         position = applied_weight(self, "position")
@@ -87,10 +85,10 @@ class PatchEmbedding(Bounded, keras.layers.Layer):
         batch, rows, columns, _ = input_shape
         side = self.patch_size
         if None in (rows, columns) or rows % side or columns % side:
-            raise ValueError(
-                "Invalid value received for argument `input_shape`. Expected images with known "
-                f"sides that are multiples of patch_size={side}. "
-                f"Received: input_shape={tuple(input_shape)}"
+            raise checks.invalid(
+                "input_shape",
+                f"images with known sides that are multiples of patch_size={side}",
+                tuple(input_shape),
             )
         return (batch, (rows // side) * (columns // side), self.width)
 
@@ -136,9 +134,8 @@ class SelfAttention(keras.layers.Layer):
         width = read_channels(self, input_shape, -1)
         self.input_spec = keras.layers.InputSpec(ndim=len(input_shape), axes={-1: width})
         if width % self.heads:
-            raise ValueError(
-                f"Invalid value received for argument `heads`. Expected a divisor of {width}, the "
-                f"width of the tokens. Received: heads={self.heads}."
+            raise checks.invalid(
+                "heads", f"a divisor of {width}, the width of the tokens", self.heads
             )
         self.normalization = None
         if self.normalize:

@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from lipot import checks
 from lipot.layers.activation_bounds import is_linear
 from lipot.layers.kernel_layer import is_dense
 from lipot.losses.labels import read_one_hot
@@ -47,20 +48,17 @@ class HeadLoss(TemperatureLoss):
             isinstance(head, keras.layers.Layer) and is_dense(head) and is_linear(head.activation)
         )
         if not (head is None or isinstance(head, str) or linear):
-            raise ValueError(
-                "Invalid value received for argument `head`. Expected a dense layer without "
-                f"activation, or None. Received: head={head!r}"
-            )
+            raise checks.invalid("head", "a dense layer without activation, or None", head)
         self._head = head
 
     def pair_constants(self, scores):
         """Lipschitz constants `(classes, classes)` of the differences of two scores."""
         if isinstance(self.head, str):
-            raise ValueError(
-                "Invalid value received for argument `head`. Expected a layer: set "
-                f"loss.head = model.get_layer({self.head!r}) after loading, then compile the model "
-                "again, to train or to evaluate it. "
-                f"Received: head={self.head!r}"
+            raise checks.invalid(
+                "head",
+                f"a layer: set loss.head = model.get_layer({self.head!r}) after loading, then "
+                "compile the model again, to train or to evaluate it",
+                self.head,
             )
         lipschitz = self.current(self.lipschitz)
         if self.head is None:
@@ -70,10 +68,7 @@ class HeadLoss(TemperatureLoss):
 
     def _kernel(self):
         if not self.head.built:
-            raise ValueError(
-                "Invalid value received for argument `head`. Expected a built layer, the last of "
-                f"the model. Received: head={self.head!r}"
-            )
+            raise checks.invalid("head", "a built layer, the last of the model", self.head)
         if hasattr(self.head, "effective_kernel"):
             return self.head.effective_kernel(training=True)
         return ops.convert_to_tensor(self.head.kernel)

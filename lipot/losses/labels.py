@@ -131,10 +131,11 @@ def read_mask(y_pred, dtype):
         return None
     column = _as_column(mask)
     if not _same_shape(column.shape, (y_pred.shape[0], 1)):
-        raise ValueError(
-            "Invalid value received for argument `y_pred`. Expected a mask of one value for each "
-            f"sample, of shape (batch,) or (batch, 1), for `y_pred` of shape {_shape(y_pred)}. "
-            f"Received: a mask of shape {_shape(mask)}"
+        raise checks.refused(
+            "y_pred",
+            "a mask of one value for each sample, of shape (batch,) or (batch, 1), for `y_pred` "
+            f"of shape {_shape(y_pred)}",
+            f"a mask of shape {_shape(mask)}",
         )
     return ops.cast(ops.cast(column[:, 0], "bool"), dtype)
 
@@ -177,10 +178,11 @@ def read_weights(sample_weight, scores, mask=None):
     column = ops.ones_like(scores[:, :1]) * weights if len(weights.shape) == 0 else weights
     column = _as_column(column)
     if not _same_shape(column.shape, (scores.shape[0], 1)):
-        raise ValueError(
-            "Invalid value received for argument `sample_weight`. Expected one weight for each "
-            f"sample, of shape (batch,) or (batch, 1), for `y_pred` of shape {_shape(scores)}. "
-            f"Received: sample_weight.shape={_shape(weights)}"
+        raise checks.refused(
+            "sample_weight",
+            "one weight for each sample, of shape (batch,) or (batch, 1), for `y_pred` of shape "
+            f"{_shape(scores)}",
+            f"sample_weight.shape={_shape(weights)}",
         )
     valid = ops.all(ops.logical_and(column >= 0.0, column < float("inf")))
     guard = _guard(valid, "sample_weight", "non-negative finite numbers", weights)
@@ -208,26 +210,27 @@ def _guard(valid, name, expected, received):
     if backend.is_concrete(valid) and not bool(valid):
         values = np.unique(ops.convert_to_numpy(received))
         shown = ", ".join(f"{value:g}" for value in values[:6])
-        raise ValueError(
-            f"Invalid value received for argument `{name}`. Expected {expected}. "
-            f"Received: {name} with values [{shown}{', ...' if len(values) > 6 else ''}]"
+        raise checks.refused(
+            name,
+            str(expected),
+            f"{name} with values [{shown}{(', ...' if len(values) > 6 else '')}]",
         )
     return ops.cast(ops.where(valid, 0.0, float("nan")), received.dtype)
 
 
 def _check_rank_two(scores):
     if len(scores.shape) != 2:
-        raise ValueError(
-            "Invalid value received for argument `y_pred`. Expected scores of shape "
-            f"(batch, outputs). Received: y_pred.shape={_shape(scores)}"
+        raise checks.refused(
+            "y_pred", "scores of shape (batch, outputs)", f"y_pred.shape={_shape(scores)}"
         )
 
 
 def _check_multiclass(y_pred):
     if len(y_pred.shape) != 2 or y_pred.shape[-1] is None or y_pred.shape[-1] < 2:
-        raise ValueError(
-            "Invalid value received for argument `y_pred`. Expected logits of shape "
-            f"(batch, classes) with at least 2 classes. Received: y_pred.shape={_shape(y_pred)}"
+        raise checks.refused(
+            "y_pred",
+            "logits of shape (batch, classes) with at least 2 classes",
+            f"y_pred.shape={_shape(y_pred)}",
         )
 
 
@@ -240,9 +243,8 @@ def _one_hot_error(y_true, y_pred):
 
 
 def _shape_error(expected, y_true, y_pred):
-    raise ValueError(
-        f"Invalid value received for argument `y_true`. Expected {expected}. "
-        f"Received: y_true.shape={_shape(y_true)} with y_pred.shape={_shape(y_pred)}"
+    raise checks.refused(
+        "y_true", f"{expected}", f"y_true.shape={_shape(y_true)} with y_pred.shape={_shape(y_pred)}"
     )
 
 

@@ -56,9 +56,10 @@ class LBGAT(PairedLoss):
         trains = batch.training and not self.frozen
         guide = ops.cast(self.teacher(batch.x, training=trains), "float32")
         if guide.shape[-1] != batch.logits_adv.shape[-1]:
-            raise ValueError(
-                "Invalid value received for argument `teacher`. Expected as many logits as the "
-                f"classifier's {batch.logits_adv.shape[-1]}. Received: {guide.shape[-1]}"
+            raise checks.refused(
+                "teacher",
+                f"as many logits as the classifier's {batch.logits_adv.shape[-1]}",
+                str(guide.shape[-1]),
             )
         value = ops.mean(ops.square(batch.logits_adv - guide), axis=-1)
         if not self.frozen:

@@ -17,10 +17,7 @@ def check_returns_logits(name, model):
     """
     squashing = final_squashing(model)
     if squashing is not None:
-        raise ValueError(
-            f"Invalid value received for argument `{name}`. Expected a model that returns logits. "
-            f"Received: at its end {squashing}"
-        )
+        raise checks.refused(name, "a model that returns logits", f"at its end {squashing}")
 
 
 def check_reads_logits(name, loss):

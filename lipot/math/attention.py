@@ -4,6 +4,8 @@ import math
 
 import numpy as np
 
+from lipot import checks
+
 
 def attention_lipschitz(parameter_bound, input_bound, tokens, width, heads):
     r"""Bounds the Lipschitz constant of multi-head self-attention by the size of its weights.
@@ -82,7 +84,4 @@ def attention_lipschitz_of(queries, keys, values, output, input_bound, tokens):
 
 def _check_heads(width, heads):
     if heads < 1 or width % heads:
-        raise ValueError(
-            f"Invalid value received for argument `heads`. Expected a divisor of width={width}. "
-            f"Received: heads={heads}."
-        )
+        raise checks.invalid("heads", f"a divisor of width={width}", heads)

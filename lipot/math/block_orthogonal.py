@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from keras import ops
 
+from lipot import checks
 from lipot.math.convolution_geometry import pair_of
 from lipot.math.orthogonal import transposed
 
@@ -75,11 +76,11 @@ def block_orthogonal_shape(kernel_size, strides, channels, filters):
         reduction = (area * channels, filters)
         return BlockOrthogonalShape(channels, patch, pairs, channels // 2, None, reduction)
     if patch != tuple(strides):
-        raise ValueError(
-            "Invalid value received for argument `strides`. Expected at most the kernel size "
-            f"where `filters` exceeds the {channels * area} values of a patch: skipped pixels "
-            "are lost, so no choice of kernel has orthonormal columns. Received: "
-            f"strides={tuple(strides)}, kernel_size={tuple(kernel_size)}, filters={filters}"
+        raise checks.refused(
+            "strides",
+            f"at most the kernel size where `filters` exceeds the {channels * area} values of a "
+            "patch: skipped pixels are lost, so no choice of kernel has orthonormal columns",
+            f"strides={tuple(strides)}, kernel_size={tuple(kernel_size)}, filters={filters}",
         )
     width = filters // area
     reduction = None if area == 1 else (area * width, filters)

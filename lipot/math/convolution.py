@@ -15,6 +15,7 @@ import math
 import numpy as np
 from keras import backend, ops
 
+from lipot import checks
 from lipot.math.block_norms import block_norm_bound
 from lipot.math.convolution_geometry import (
     CircularEmbedding,
@@ -291,9 +292,10 @@ def _circle(input_size, strides, dilation):
     """The exact frequencies of a circle; its strides must close."""
     grid, strides = pair_of(input_size, "input_size"), pair_of(strides, "strides")
     if any(n % s for n, s in zip(grid, strides)):
-        raise ValueError(
-            "Invalid value received for argument `input_size`. Expected multiples of the strides "
-            f"(see `convolution_bound`). Received: input_size={grid}, strides={strides}"
+        raise checks.refused(
+            "input_size",
+            "multiples of the strides (see `convolution_bound`)",
+            f"input_size={grid}, strides={strides}",
         )
     return tuple(map(AxisGrid, grid, strides, pair_of(dilation, "dilation")))
 
@@ -314,10 +316,10 @@ def _frequencies(taps, embedding, strides, dilation):
 def _checked_kernel(kernel):
     kernel = np.asarray(kernel, "float64")
     if kernel.ndim != 4 or not np.all(np.isfinite(kernel)):
-        raise ValueError(
-            "Invalid value received for argument `kernel`. Expected finite numbers of shape "
-            f"(kh, kw, cin, cout). Received: shape={kernel.shape}, "
-            f"{np.sum(~np.isfinite(kernel))} values not finite"
+        raise checks.refused(
+            "kernel",
+            "finite numbers of shape (kh, kw, cin, cout)",
+            f"shape={kernel.shape}, {np.sum(~np.isfinite(kernel))} values not finite",
         )
     return kernel
 

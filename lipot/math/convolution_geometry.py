@@ -57,9 +57,10 @@ def circular_embedding(kernel_size, input_size, strides=1, dilation=1, padding="
         for n, (lo, hi), extent, s in zip(sizes, widths, extents, strides)
     )
     if min(outputs) < 1:
-        raise ValueError(
-            "Invalid value received for argument `input_size`. Expected an input at least as "
-            f"large as the kernel. Received: input_size={sizes}, kernel_size={kernel_size}"
+        raise checks.refused(
+            "input_size",
+            "an input at least as large as the kernel",
+            f"input_size={sizes}, kernel_size={kernel_size}",
         )
     if padding == "circular" and all(o * s == n for o, s, n in zip(outputs, strides, sizes)):
         return CircularEmbedding(sizes, 1.0, (0.0,), outputs)

@@ -2,6 +2,7 @@
 
 from keras import ops
 
+from lipot import checks
 from lipot.math.margins import true_class
 
 # Who writes the divergence of TRADES from the clean prediction, and who to it.
@@ -36,9 +37,10 @@ def one_hot_labels(y, classes):
         rows = without_signs(ops.cast(y, "float32"))
         return ops.where(are_distributions(rows)[:, None], rows, float("nan"))
     if len(y.shape) > 2 or (len(y.shape) == 2 and y.shape[-1] != 1):
-        raise ValueError(
-            "Invalid value received for argument `y`. Expected integer labels of shape (batch,) "
-            f"or one-hot labels of shape (batch, {classes}). Received: shape={tuple(y.shape)}"
+        raise checks.refused(
+            "y",
+            f"integer labels of shape (batch,) or one-hot labels of shape (batch, {classes})",
+            f"shape={tuple(y.shape)}",
         )
     y = ops.cast(ops.reshape(y, (-1,)), "int32")
     valid = ops.logical_and(y >= 0, y < classes)

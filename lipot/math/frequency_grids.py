@@ -49,6 +49,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lipot import checks
+
 # The most that sampling may add to the norm on two axes together.
 TOLERANCE = 0.005
 
@@ -93,10 +95,7 @@ def sampling_factor(degree, points):
     1.00484
     """
     if points <= degree:
-        raise ValueError(
-            "Invalid value received for argument `points`. Expected more than the degree "
-            f"{degree}. Received: points={points}"
-        )
+        raise checks.invalid("points", f"more than the degree {degree}", points)
     if degree == 0:
         return 1.0
     return (1.0 + 1e-14) / math.cos(math.pi * degree / (2 * points))

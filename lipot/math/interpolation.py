@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from keras import ops
 
+from lipot import checks
 from lipot.math import potentials as reduced_space
 from lipot.math.potentials import per_problem
 from lipot.math.precision import resolution, widest_float
@@ -317,9 +318,10 @@ def settled(
 def _curvature(smoothness, convexity):
     if isinstance(smoothness, (int, float)) and isinstance(convexity, (int, float)):
         if not smoothness > convexity:
-            raise ValueError(
-                "Invalid value received for argument `smoothness`. Expected a float greater than "
-                f"`convexity`. Received: smoothness={smoothness}, convexity={convexity}."
+            raise checks.refused(
+                "smoothness",
+                "a float greater than `convexity`",
+                f"smoothness={smoothness}, convexity={convexity}.",
             )
         return float(smoothness) - float(convexity)
     return per_problem(smoothness, 1) - per_problem(convexity, 1)

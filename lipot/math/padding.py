@@ -4,6 +4,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from lipot import checks
+
 PADDINGS = ("same", "valid", "constant", "circular", "reflect", "symmetric")
 
 
@@ -115,8 +117,9 @@ def _check_room(size, amount, padding):
         return
     room = most_copied(size, padding)
     if amount > room:
-        raise ValueError(
-            f"Invalid value received for argument `images`. Expected at least "
-            f"{amount + size - room} pixels along each axis that padding={padding!r} makes longer "
-            f"by {amount}. Received: {size}"
+        raise checks.refused(
+            "images",
+            f"at least {amount + size - room} pixels along each axis that padding={padding!r} "
+            f"makes longer by {amount}",
+            str(size),
         )

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import keras
 from keras import ops
 
-from lipot import backend, notices
+from lipot import backend, checks, notices
 from lipot.math.divergences import safe_norm, squared_euclidean_cost
 
 
@@ -96,9 +96,10 @@ def sliced_wasserstein(source, target, directions):
     ([1.0, 2.0], 2.5)
     """
     if source.shape[0] is not None and target.shape[0] not in (None, source.shape[0]):
-        raise ValueError(
-            "Invalid value received for argument `target`. Expected as many points as `source` "
-            f"has, {source.shape[0]}. Received: target.shape={tuple(target.shape)}"
+        raise checks.refused(
+            "target",
+            f"as many points as `source` has, {source.shape[0]}",
+            f"target.shape={tuple(target.shape)}",
         )
     source_on_lines = ops.transpose(ops.matmul(source, directions))  # (projections, n)
     target_on_lines = ops.transpose(ops.matmul(target, directions))

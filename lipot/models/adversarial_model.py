@@ -112,9 +112,10 @@ class AdversarialModel(
             self.classifier.build(input_shape)
         logits = self.classifier.compute_output_spec(keras.KerasTensor(input_shape))
         if len(logits.shape) != 2 or logits.shape[-1] < 2:
-            raise ValueError(
-                "Invalid value received for argument `classifier`. Expected logits of shape "
-                f"(batch, classes) with at least two classes. Received: {tuple(logits.shape)}"
+            raise checks.refused(
+                "classifier",
+                "logits of shape (batch, classes) with at least two classes",
+                str(tuple(logits.shape)),
             )
         self.classes = int(logits.shape[-1])
         probe = None
@@ -237,16 +238,15 @@ class AdversarialModel(
 def _probe(classifier, features):
     """Returns a model from the classifier's inputs to its logits and its features."""
     if not getattr(classifier, "inputs", None):
-        raise ValueError(
-            "Invalid value received for argument `classifier`. Expected a Sequential or "
-            "Functional model, since a loss compares features inside it. "
-            f"Received: {type(classifier).__name__}"
+        raise checks.refused(
+            "classifier",
+            "a Sequential or Functional model, since a loss compares features inside it",
+            str(type(classifier).__name__),
         )
     names = [layer.name for layer in classifier.layers]
     if features is not None and features not in names:
-        raise ValueError(
-            "Invalid value received for argument `features`. Expected the name of a layer of "
-            f"the classifier, one of {names}. Received: features={features!r}"
+        raise checks.invalid(
+            "features", f"the name of a layer of the classifier, one of {names}", features
         )
     tensor = features_of(classifier, features)
     if None in tensor.shape[1:]:
@@ -272,15 +272,17 @@ def _check(classifier, attack, losses, features):
     checks.attackable("classifier", classifier)
     checks.instance("attack", attack, Attack | None, "a lipot attack or None")
     if not losses or not all(isinstance(term, PairedLoss) for term in losses):
-        raise ValueError(
-            "Invalid value received for argument `losses`. Expected a list of at least one "
-            "paired loss; `lipot.losses.AdversarialLoss` makes one of a loss of Keras. "
-            f"Received: losses={losses!r}"
+        raise checks.invalid(
+            "losses",
+            "a list of at least one paired loss; `lipot.losses.AdversarialLoss` makes one of a "
+            "loss of Keras",
+            losses,
         )
     names = [term.name for term in losses]
     if len({*names, *_LOGS}) < len(names) + len(_LOGS):
-        raise ValueError(
-            "Invalid value received for argument `losses`. Expected a different `name` for each, "
-            f"and none of those that the logs have besides, {_LOGS}. Received: {names}"
+        raise checks.refused(
+            "losses",
+            f"a different `name` for each, and none of those that the logs have besides, {_LOGS}",
+            str(names),
         )
     checks.instance("features", features, str | None, "the name of a layer or None")

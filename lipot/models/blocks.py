@@ -2,6 +2,8 @@
 
 import keras
 
+from lipot import checks
+
 
 class PlainBlocks:
     """Stock Keras layers: ReLU, max pooling, batch normalization, residual sums."""
@@ -96,10 +98,7 @@ def blocks_from(layers):
         return PlainBlocks()
     if hasattr(layers, "SpectralConv2D"):
         return LipschitzBlocks(layers)
-    raise ValueError(
-        "Invalid value received for argument `layers`. Expected None, keras.layers or "
-        f"lipot.layers. Received: layers={layers!r}"
-    )
+    raise checks.invalid("layers", "None, keras.layers or lipot.layers", layers)
 
 
 def stack(tensor, *layers):

@@ -51,10 +51,7 @@ class CIPNet(keras.Model):
         self.blocks = checks.positive_int("blocks", blocks)
         self.heads = checks.positive_int("heads", heads)
         if self.width % self.heads:
-            raise ValueError(
-                f"Invalid value received for argument `heads`. Expected a divisor of "
-                f"width={self.width}. Received: heads={self.heads}."
-            )
+            raise checks.invalid("heads", f"a divisor of width={self.width}", self.heads)
         alike = {"dtype": self.dtype_policy}
         self.project_points = keras.layers.Dense(self.width, name="project_points", **alike)
         self.project_features = keras.layers.Dense(self.width, name="project_features", **alike)
@@ -124,7 +121,7 @@ class CIPNet(keras.Model):
             "inputs",
             f"inputs of shapes (batch, d), (batch, {self.neighbors}, d) and "
             f"(batch, {self.neighbors}, d), in a list",
-            f"{given}",
+            str(given),
         )
 
     def get_config(self):

@@ -31,10 +31,7 @@ def intrinsic_dimension(x, *, neighbors=10, samples=1000, seed=0):
     checks.positive_int("neighbors", neighbors)
     x = np.asarray(x, "float64").reshape(len(x), -1)
     if len(x) <= neighbors:
-        raise ValueError(
-            f"Invalid value received for argument `x`. Expected more than {neighbors} examples. "
-            f"Received: {len(x)}"
-        )
+        raise checks.refused("x", f"more than {neighbors} examples", str(len(x)))
     chosen = np.random.default_rng(seed).permutation(len(x))[:samples]
     return float(MLE(K=neighbors).fit(x[chosen]).dimension_)
 

@@ -76,9 +76,10 @@ class ChecksFirstBatch:
         inputs = ops.cast(inputs[:32], keras.config.floatx())
         scores = ops.convert_to_numpy(ops.cast(self(inputs, training=False), "float32"))
         if len(scores.shape) == 2 and may_be_probabilities(scores):
-            raise ValueError(
-                "Invalid value received for argument `classifier`. Expected a model that returns "
-                "logits. Received: outputs for the first batch that are probabilities"
+            raise checks.refused(
+                "classifier",
+                "a model that returns logits",
+                "outputs for the first batch that are probabilities",
             )
         self._class_count = scores.shape[-1]
 

@@ -42,9 +42,10 @@ class InterpolationData(keras.utils.PyDataset):
         checks.instance("otad", otad, OTAD, "an adapted OTAD")
         alpha = checks.probability("alpha", alpha)
         if otad.memory.size <= otad.neighbors:
-            raise ValueError(
-                "Invalid value received for argument `otad`. Expected more stored points than "
-                f"neighbors={otad.neighbors}. Received: {otad.memory.size}."
+            raise checks.refused(
+                "otad",
+                f"more stored points than neighbors={otad.neighbors}",
+                f"{otad.memory.size}.",
             )
         self.otad = otad
         self.x = np.asarray(x, "float32")

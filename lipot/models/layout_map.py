@@ -61,10 +61,11 @@ def layout_map(model, device_mesh, axis="model", least=2**20):
         sides = None if place is None else tuple(sides)
         pattern = f"(.*/)?{re.escape(layer.name)}/{re.escape(variable.name)}"
         if layouts.setdefault(pattern, sides) != sides:
-            raise ValueError(
-                "Invalid value received for argument `model`. Expected layers with names of their "
-                f"own. Received: several named '{layer.name}' with a `{variable.name}` that is "
-                f"shared as {layouts[pattern]} and as {sides}"
+            raise checks.refused(
+                "model",
+                "layers with names of their own",
+                f"several named '{layer.name}' with a `{variable.name}` that is shared as "
+                f"{layouts[pattern]} and as {sides}",
             )
     found = keras.distribution.LayoutMap(device_mesh)
     for pattern, sides in layouts.items():

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from lipot import backend
+from lipot import backend, checks
 from lipot.backend.keras_graph import forget_programs, replacing_weights
 from lipot.models.point_files import PointFiles
 from lipot.models.training_points import squared_norms
@@ -73,9 +73,10 @@ class NeighborMemory(keras.layers.Layer):
             folder: Folder with the files, moved as a whole.
         """
         if self._place is None:
-            raise ValueError(
-                "Invalid value received for argument `folder`. Expected a model that was adapted "
-                f"with adapt(..., folder=...). Received: folder={folder!r} for one that was not."
+            raise checks.refused(
+                "folder",
+                "a model that was adapted with adapt(..., folder=...)",
+                f"folder={folder!r} for one that was not.",
             )
         self._files = PointFiles.open(folder, self._place["key"])
         self._place = {**self._place, "folder": self._files.folder}

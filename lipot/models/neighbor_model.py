@@ -360,9 +360,10 @@ class NeighborModel(keras.Model):
         features = self.backbone(embedded, training=False)
         shape = tuple(embedded.shape[1:])
         if shape != tuple(features.shape[1:]):
-            raise ValueError(
-                "Invalid value received for argument `backbone`. Expected features shaped like "
-                f"its inputs, {shape}. Received: features shaped {tuple(features.shape[1:])}."
+            raise checks.refused(
+                "backbone",
+                f"features shaped like its inputs, {shape}",
+                f"features shaped {tuple(features.shape[1:])}.",
             )
         codes = embedded if self.metric is None else self.metric(batch, training=False)
         rows = [flat_rows(part) for part in (embedded, features, codes)]

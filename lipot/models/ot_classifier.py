@@ -175,10 +175,10 @@ class OTClassifier(
                 `optimizer`, the losses of the other two are as well.
         """
         if loss is not None or kwargs.get("loss_weights") is not None:
-            raise ValueError(
-                "Invalid value received for argument `loss`. Expected None: an OTClassifier trains "
-                "by its own losses, which `weight` weighs. Received: "
-                f"loss={loss!r}, loss_weights={kwargs.get('loss_weights')!r}"
+            raise checks.refused(
+                "loss",
+                "None: an OTClassifier trains by its own losses, which `weight` weighs",
+                f"loss={loss!r}, loss_weights={kwargs.get('loss_weights')!r}",
             )
         rate = checks.positive_float("discriminator_rate", discriminator_rate)
         _check_metrics(kwargs.get("metrics"), kwargs.get("weighted_metrics"))
@@ -354,23 +354,23 @@ def _check_networks(encoder, classifier, discriminator):
     if discriminator is not None:
         checks.built_model("discriminator", discriminator)
     if len(encoder.output_shape) != 2:
-        raise ValueError(
-            "Invalid value received for argument `encoder`. Expected outputs of shape (batch, "
-            f"code_size). Received: {encoder.output_shape}"
+        raise checks.refused(
+            "encoder", "outputs of shape (batch, code_size)", f"{encoder.output_shape}"
         )
     code_size = encoder.output_shape[-1]
     if classifier.input_shape[1:] != (code_size,):
-        raise ValueError(
-            f"Invalid value received for argument `classifier`. Expected inputs of {code_size} "
-            f"numbers, as the encoder's outputs. Received: {classifier.input_shape}"
+        raise checks.refused(
+            "classifier",
+            f"inputs of {code_size} numbers, as the encoder's outputs",
+            str(classifier.input_shape),
         )
     check_returns_logits("classifier", classifier)
     if discriminator is not None and (
         discriminator.input_shape[1:] != (code_size,) or discriminator.output_shape[1:] != (1,)
     ):
-        raise ValueError(
-            f"Invalid value received for argument `discriminator`. Expected {code_size} inputs "
-            "and one output. "
-            f"Received: {discriminator.input_shape} to {discriminator.output_shape}"
+        raise checks.refused(
+            "discriminator",
+            f"{code_size} inputs and one output",
+            f"{discriminator.input_shape} to {discriminator.output_shape}",
         )
     return code_size

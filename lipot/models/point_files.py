@@ -197,10 +197,11 @@ class PointWriter:
         try:
             return json.loads(path.read_text())["key"]
         except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(
-                "Invalid value received for argument `folder`. Expected a new folder, or one that "
-                f"adapt(..., folder=...) filled. Received: {self._folder!r}, whose {_HEADER} is "
-                "none of its files; delete it, or choose another folder"
+            raise checks.refused(
+                "folder",
+                "a new folder, or one that adapt(..., folder=...) filled",
+                f"{self._folder!r}, whose {_HEADER} is none of its files; delete it, or choose "
+                "another folder",
             ) from error
 
     def _remove(self, key):
@@ -212,8 +213,9 @@ class PointWriter:
 
 
 def _not_there(folder, received):
-    return ValueError(
-        "Invalid value received for argument `folder`. Expected the folder that adapt(..., "
-        "folder=...) filled for this model; of one that was moved, call "
-        f"model.memory.attach(folder). Received: folder={str(folder)!r}, where there is {received}"
+    return checks.refused(
+        "folder",
+        "the folder that adapt(..., folder=...) filled for this model; of one that was moved, "
+        "call model.memory.attach(folder)",
+        f"folder={str(folder)!r}, where there is {received}",
     )

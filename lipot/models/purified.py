@@ -78,9 +78,10 @@ class Purified(ForgetsPrograms, ExportsUncalled, keras.Model):
             self.purifier.build(input_shape)
         purified = tuple(self.purifier.compute_output_shape(input_shape))
         if purified != tuple(input_shape):
-            raise ValueError(
-                "Invalid value received for argument `purifier`. Expected outputs shaped like its "
-                f"inputs, {tuple(input_shape)}. Received: shape {purified}"
+            raise checks.refused(
+                "purifier",
+                f"outputs shaped like its inputs, {tuple(input_shape)}",
+                f"shape {purified}",
             )
         if not self.classifier.built:
             self.classifier.build(input_shape)

@@ -2,6 +2,7 @@
 
 import keras
 
+from lipot import checks
 from lipot.models.blocks import blocks_from, stack
 from lipot.models.builders import checked
 from lipot.models.resnet import preactivated_block
@@ -32,10 +33,7 @@ def wide_resnet(depth=34, width=10, input_shape=(32, 32, 3), classes=10, layers=
     'wide_resnet_10_1'
     """
     if depth < 10 or (depth - 4) % 6:
-        raise ValueError(
-            "Invalid value received for argument `depth`. Expected 6 n + 4 with n at least 1, "
-            f"such as 28 or 34. Received: depth={depth}"
-        )
+        raise checks.invalid("depth", "6 n + 4 with n at least 1, such as 28 or 34", depth)
     blocks = blocks_from(layers)
     inputs = keras.Input(input_shape)
     x = blocks.conv(16, 3, use_bias=False)(inputs)

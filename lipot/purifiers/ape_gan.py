@@ -130,10 +130,11 @@ class APEGAN(SavesRandomState, Purifier):
     def _attacked(self, x, y):
         classifier = self.classifier
         if classifier is None:
-            raise ValueError(
-                "Invalid value received for argument `classifier`. Expected a Keras model to "
-                "attack: a purifier that was loaded has none until `train_against` names it. "
-                "Received: classifier=None"
+            raise checks.refused(
+                "classifier",
+                "a Keras model to attack: a purifier that was loaded has none until "
+                "`train_against` names it",
+                "classifier=None",
             )
 
         def forward(z):

@@ -91,9 +91,8 @@ def _checked(x, batch_size, y=None):
 def check_images(shape):
     """Raises unless a shape is one of images with channels last."""
     if len(shape) != 4 or shape[-1] is None:
-        raise ValueError(
-            "Invalid value received for argument `inputs`. Expected images of shape (batch, "
-            f"height, width, channels). Received: shape {tuple(shape)}"
+        raise checks.refused(
+            "inputs", "images of shape (batch, height, width, channels)", f"shape {tuple(shape)}"
         )
 
 
@@ -121,9 +120,10 @@ def check_network(name, network, inputs, outputs):
         ("outputs", outputs, network.output_shape),
     ):
         if shape is not None and tuple(found[1:]) != tuple(shape):
-            raise ValueError(
-                f"Invalid value received for argument `{name}`. Expected {what} of shape "
-                f"(batch, {', '.join(map(str, shape))}). Received: shape {tuple(found)}"
+            raise checks.refused(
+                name,
+                f"{what} of shape (batch, {', '.join(map(str, shape))})",
+                f"shape {tuple(found)}",
             )
 
 

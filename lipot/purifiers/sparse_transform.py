@@ -73,9 +73,10 @@ class SparseTransform(Purifier):
         if count > most:
             raise checks.invalid("atoms", f"at most size**2 * channels, {most}", self.atoms)
         if any(side is not None and side % self.strides for side in input_shape[1:3]):
-            raise ValueError(
-                f"Invalid value received for argument `inputs`. Expected sides that strides="
-                f"{self.strides} divides. Received: shape {tuple(input_shape)}"
+            raise checks.refused(
+                "inputs",
+                f"sides that strides={self.strides} divides",
+                f"shape {tuple(input_shape)}",
             )
         first = sparse_coding.cosine_atoms(self.size, channels, count)
         self.dictionary = self.add_weight(

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import keras
 
-from lipot import layers, losses, models, optimizers
+from lipot import checks, layers, losses, models, optimizers
 from lipot.models import builders
 
 
@@ -156,10 +156,7 @@ def candidates(input_shape, seed=0):
     """
     fitting = [name for name, choice in ARCHITECTURES.items() if choice.fits(input_shape)]
     if not fitting:
-        raise ValueError(
-            "Invalid value received for argument `input_shape`. Expected (features,) or (rows, "
-            f"columns, channels). Received: input_shape={input_shape}"
-        )
+        raise checks.invalid("input_shape", "(features,) or (rows, columns, channels)", input_shape)
     every = itertools.product(fitting, LOSSES, SHARPNESS, LEARNING_RATES)
     first, *others = [Candidate(*choice) for choice in every]
     random.Random(seed).shuffle(others)

@@ -229,11 +229,9 @@ class AutoAttack:
     def _check_points(self, x):
         x = np.asarray(x, "float32")
         if x.ndim < 2 or not len(x) or not np.all(np.isfinite(x)):
-            raise ValueError(
-                "Invalid value received for argument `x`. Expected one finite point or more, of "
-                f"shape (n, ...). Received: shape {x.shape}"
-                + (", with NaN or infinite values" if x.size else "")
-            )
+            unlike = ", with NaN or infinite values" if x.size else ""
+            expected = "one finite point or more, of shape (n, ...)"
+            raise checks.refused("x", expected, f"shape {x.shape}{unlike}")
         self._ball.check_range(x)
         # What rounding has put beside the range has no attacked points around it.
         return np.clip(x, self.clip_min, self.clip_max)
@@ -268,8 +266,5 @@ def _check_attacks(attacks):
         or len(set(names)) < len(names)
         or not set(names) <= set(_KINDS)
     ):
-        raise ValueError(
-            "Invalid value received for argument `attacks`. Expected different names among "
-            f"{', '.join(_KINDS)}. Received: attacks={attacks!r}"
-        )
+        raise checks.invalid("attacks", f"different names among {', '.join(_KINDS)}", attacks)
     return names

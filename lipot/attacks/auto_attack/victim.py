@@ -3,7 +3,7 @@
 import numpy as np
 from keras import ops
 
-from lipot import backend, batches
+from lipot import backend, batches, checks
 from lipot.math.classes import as_two_classes, misclassified
 from lipot.math.probabilities import may_be_probabilities
 
@@ -48,10 +48,10 @@ class Victim:
         """Float32 logits by `model.predict`, the model's own arithmetic."""
         outputs = np.asarray(batches.predict(self.model, x, verbose=0))
         if outputs.ndim != 2:
-            raise ValueError(
-                "Invalid value received for argument `model`. Expected outputs of shape "
-                f"(batch, classes). Received: '{self.model.name}' with outputs of shape "
-                f"{outputs.shape}"
+            raise checks.refused(
+                "model",
+                "outputs of shape (batch, classes)",
+                f"'{self.model.name}' with outputs of shape {outputs.shape}",
             )
         return ops.convert_to_numpy(as_two_classes(outputs.astype("float32")))
 

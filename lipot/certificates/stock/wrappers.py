@@ -2,6 +2,7 @@
 
 import keras
 
+from lipot import checks
 from lipot.certificates.weights import check_weights_are_cast
 from lipot.layers.base import built_shape
 from lipot.layers.branched import Branched
@@ -51,8 +52,4 @@ def _check_built_for(layer, shape):
         # It has nothing to build.
         return
     if not sizes_fit(built, shape):
-        raise ValueError(
-            f"Layer '{layer.name}' cannot be certified inside of TimeDistributed: it was built for "
-            f"other sizes, and is not asked whether it takes these. Expected {built}. "
-            f"Received: {tuple(shape)}"
-        )
+        raise checks.other_sizes(layer.name, str(built), shape)

@@ -35,10 +35,7 @@ class RobustnessReport:
     def __init__(self, evaluations: Iterable[Evaluation]) -> None:
         self.evaluations = tuple(evaluations) if isinstance(evaluations, Iterable) else ()
         if not self.evaluations or not all(isinstance(e, Evaluation) for e in self.evaluations):
-            raise ValueError(
-                "Invalid value received for argument `evaluations`. Expected at least one "
-                f"Evaluation. Received: evaluations={evaluations!r}"
-            )
+            raise checks.invalid("evaluations", "at least one Evaluation", evaluations)
 
     def table(self, format: str = "pandas", columns: str = "main") -> Any:
         """Lays out accuracies: a row for each model, norm and radius.
@@ -103,21 +100,24 @@ class RobustnessReport:
             record = json.loads(content)
             written = record["format"]
         except (ValueError, TypeError, KeyError) as error:
-            raise ValueError(
-                "Invalid value received for argument `source`. Expected a report written by "
-                f"`to_json` or `lipot evaluate --json`. Received: {_in_words(source, content)}"
+            raise checks.refused(
+                "source",
+                "a report written by `to_json` or `lipot evaluate --json`",
+                str(_in_words(source, content)),
             ) from error
         if written != FORMAT:
-            raise ValueError(
-                "Invalid value received for argument `source`. Expected a report of format "
-                f"{FORMAT}. Received: format {written}, written by another version of lipot"
+            raise checks.refused(
+                "source",
+                f"a report of format {FORMAT}",
+                f"format {written}, written by another version of lipot",
             )
         try:
             return cls(Evaluation.from_dict(evaluation) for evaluation in record["evaluations"])
         except (KeyError, TypeError) as error:
-            raise ValueError(
-                "Invalid value received for argument `source`. Expected a whole report. "
-                f"Received: one of format {FORMAT} that lacks or adds a part ({error})"
+            raise checks.refused(
+                "source",
+                "a whole report",
+                f"one of format {FORMAT} that lacks or adds a part ({error})",
             ) from error
 
     def save_html(self, path: str | pathlib.Path) -> pathlib.Path:

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from lipot import checks
 from lipot.attacks.auto_attack import STANDS
 from lipot.certificates import holds_within
 from lipot.evaluation.record.view import View
@@ -202,10 +203,7 @@ class Evaluation:
 
     def _at(self, eps: float) -> np.ndarray:
         if eps not in self.broken_by:
-            raise ValueError(
-                f"Invalid value received for argument `eps`. Expected one of {self.eps}, where "
-                f"'{self.name}' was attacked. Received: eps={eps}"
-            )
+            raise checks.invalid("eps", f"one of {self.eps}, where '{self.name}' was attacked", eps)
         return self.broken_by[eps]
 
 

@@ -5,6 +5,8 @@ import dataclasses
 
 import numpy as np
 
+from lipot import checks
+
 _KINDS = {}
 
 
@@ -39,10 +41,7 @@ class View:
         """
         kind = record.get("view")
         if kind not in _KINDS:
-            raise ValueError(
-                "Invalid value received for argument `record`. Expected a view, one of "
-                f"{sorted(_KINDS)}. Received: view={kind!r}"
-            )
+            raise checks.refused("record", f"a view, one of {sorted(_KINDS)}", f"view={kind!r}")
         fields = {name: _decoded(value) for name, value in record.items() if name != "view"}
         return _KINDS[kind](**fields)
 

@@ -8,6 +8,8 @@ import zipfile
 
 import numpy as np
 
+from lipot import checks
+
 _MANIFEST = "evaluation.json"
 
 
@@ -92,17 +94,19 @@ class Folder:
     def _check_unused(self):
         found = sorted(p.name for p in self.path.iterdir() if not p.name.endswith(".part"))
         if found:
-            raise ValueError(
-                "Invalid value received for argument `resume`. Expected an empty folder, or one "
-                f"of an earlier evaluation. Received: {self.path}, which holds {found[0]}"
+            raise checks.refused(
+                "resume",
+                "an empty folder, or one of an earlier evaluation",
+                f"{self.path}, which holds {found[0]}",
             )
 
 
 def _damaged(file):
-    return ValueError(
-        "Invalid value received for argument `resume`. Expected a folder whose files are whole. "
-        f"Received: {file}, which is damaged. Delete the folder, "
-        "or that file alone to have its part done again."
+    return checks.refused(
+        "resume",
+        "a folder whose files are whole",
+        f"{file}, which is damaged. Delete the folder, or that file alone to have its part done "
+        "again.",
     )
 
 

@@ -60,10 +60,11 @@ def find_outputs(model, values, outputs="auto"):
         return Outputs("probabilities", "given; attacks get their logarithm", outputs, units)
     probable = may_be_probabilities(values)
     if probable and units == 1:
-        raise ValueError(
-            "Invalid value received for argument `outputs`. Expected 'logits' or 'probabilities': "
-            f"the one output of '{model.name}' stays between 0 and 1, which both can do. "
-            "Received: outputs='auto'"
+        raise checks.refused(
+            "outputs",
+            f"'logits' or 'probabilities': the one output of '{model.name}' stays between 0 and "
+            "1, which both can do",
+            "outputs='auto'",
         )
     if probable:
         how = "every row is a distribution; attacks get its logarithm"
@@ -78,15 +79,17 @@ def predict(model, x, batch_size):
         return in_parts(lambda part: predict(model, part, batch_size), x, _BATCHES * batch_size)
     outputs = batches.predict(model, np.asarray(x), batch_size, verbose=0)
     if isinstance(outputs, dict | list | tuple):
-        raise ValueError(
-            "Invalid value received for argument `model`. Expected one array of outputs. "
-            f"Received: '{model.name}', which returns a {type(outputs).__name__} of {len(outputs)}"
+        raise checks.refused(
+            "model",
+            "one array of outputs",
+            f"'{model.name}', which returns a {type(outputs).__name__} of {len(outputs)}",
         )
     values = np.asarray(outputs)
     if values.ndim != 2:
-        raise ValueError(
-            "Invalid value received for argument `model`. Expected outputs of shape "
-            f"(points, units). Received: '{model.name}' with outputs of shape {values.shape}"
+        raise checks.refused(
+            "model",
+            "outputs of shape (points, units)",
+            f"'{model.name}' with outputs of shape {values.shape}",
         )
     return values
 
@@ -95,27 +98,27 @@ def _check_claim(model, values, outputs, *, squashed):
     """Raises where the values cannot be what the user calls them."""
     low, high = float(np.min(values)), float(np.max(values))
     if outputs == "probabilities" and (low < 0.0 or high > 1.0):
-        raise ValueError(
-            f"Invalid value received for argument `outputs`. Expected 'logits': '{model.name}' "
-            f"returns values between {low:.4g} and {high:.4g}. Received: outputs='probabilities'"
+        raise checks.refused(
+            "outputs",
+            f"'logits': '{model.name}' returns values between {low:.4g} and {high:.4g}",
+            "outputs='probabilities'",
         )
     if outputs == "logits" and squashed and values.shape[1] == 1:
-        raise ValueError(
-            "Invalid value received for argument `outputs`. Expected 'probabilities': "
-            f"'{model.name}' ends in a sigmoid, which never falls below the 0 that decides between "
-            "the classes of one logit. Received: outputs='logits'"
+        raise checks.refused(
+            "outputs",
+            f"'probabilities': '{model.name}' ends in a sigmoid, which never falls below the 0 "
+            "that decides between the classes of one logit",
+            "outputs='logits'",
         )
 
 
 def _check_scores(model, values):
     if not np.issubdtype(values.dtype, np.floating) and values.dtype.name != "bfloat16":
-        raise ValueError(
-            "Invalid value received for argument `model`. Expected scores, a float for each "
-            f"class. Received: '{model.name}' with outputs of type {values.dtype}, which have no "
-            "gradient"
+        raise checks.refused(
+            "model",
+            "scores, a float for each class",
+            f"'{model.name}' with outputs of type {values.dtype}, which have no gradient",
         )
     if not np.all(np.isfinite(values)):
-        raise ValueError(
-            f"Invalid value received for argument `model`. '{model.name}' returns NaN or infinite "
-            "outputs on the points. Expected a model with finite weights."
-        )
+        received = f"'{model.name}', which returns NaN or infinite outputs on the points"
+        raise checks.refused("model", "a model with finite weights", received)

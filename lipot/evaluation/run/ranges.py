@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lipot import notices
+from lipot import checks, notices
 from lipot.certificates.input_scale import are_images, pixels_untold
 
 # Data whose largest value lies in a part of the range only are too dark to be recognized.
@@ -130,17 +130,14 @@ def _given(x, clip_values, scale):
     except (TypeError, ValueError):
         low = high = np.nan
     if not (np.isfinite(low) and np.isfinite(high) and low < high):
-        raise ValueError(
-            "Invalid value received for argument `clip_values`. Expected two finite numbers, the "
-            f"lower one first. Received: clip_values={clip_values!r}"
-        )
+        raise checks.invalid("clip_values", "two finite numbers, the lower one first", clip_values)
     # The ends as the data, in float32, can reach them.
     if np.min(x) < np.float32(low) or np.max(x) > np.float32(high):
         outside = (x < np.float32(low)) | (x > np.float32(high))
-        raise ValueError(
-            f"Invalid value received for argument `x`. Expected values between {low:g} and "
-            f"{high:g}, as `clip_values` says. Received: {np.sum(outside)} values outside, "
-            f"between {np.min(x):.4g} and {np.max(x):.4g}"
+        raise checks.refused(
+            "x",
+            f"values between {low:g} and {high:g}, as `clip_values` says",
+            f"{np.sum(outside)} values outside, between {np.min(x):.4g} and {np.max(x):.4g}",
         )
     if scale is None:
         if high == _TOPS[-1]:

@@ -164,8 +164,9 @@ def _target(model, x, range_, outputs, eot_samples):
         target.loss_gradient(range_.to_unit(x[:1]), np.zeros(1, "int32"))
     # Whatever the framework raises where an operation has no derivative, or is no tensor's.
     except Exception as error:
-        raise ValueError(
-            "Invalid value received for argument `model`. Expected a model with input gradients. "
-            f"Received: '{model.name}', whose gradient fails: {' '.join(str(error).split())[:300]}"
+        raise checks.refused(
+            "model",
+            "a model with input gradients",
+            f"'{model.name}', whose gradient fails: {' '.join(str(error).split())[:300]}",
         ) from error
     return target

@@ -3,7 +3,7 @@
 import numpy as np
 from keras import ops
 
-from lipot import backend
+from lipot import backend, checks
 from lipot.backend.calls import stateless_call
 
 # Points to look at: a model without gradients has none anywhere.
@@ -42,17 +42,18 @@ def check_gradients(task, specs):
     if len(blind) == len(specs) or not np.all(vanishes(task, rows, "margin")):
         return
     if not blind:
-        raise ValueError(
-            "Invalid value received for argument `model`. Expected input gradients, or attacks "
-            "that need none, such as 'square' and 'hopskipjump'. Received: "
+        raise checks.refused(
+            "model",
+            "input gradients, or attacks that need none, such as 'square' and 'hopskipjump'",
             f"'{task.model.name}', whose gradient is zero at all of {len(rows)} points, and "
-            f"{', '.join(spec.name for spec in specs)}"
+            f"{', '.join(spec.name for spec in specs)}",
         )
     if _weights_have_none(task):
-        raise ValueError(
-            "Invalid value received for argument `model`. Expected a model with gradients, or "
-            f"only attacks that need none: {', '.join(blind)}. Received: '{task.model.name}', "
-            "whose outputs have no gradient with respect to inputs or weights"
+        raise checks.refused(
+            "model",
+            f"a model with gradients, or only attacks that need none: {', '.join(blind)}",
+            f"'{task.model.name}', whose outputs have no gradient with respect to inputs or "
+            "weights",
         )
 
 

@@ -99,9 +99,10 @@ def _check_model(model):
     for what in ("inputs", "outputs"):
         tensors = getattr(model, what, None)
         if tensors is not None and len(tensors) != 1:
-            raise ValueError(
-                f"Invalid value received for argument `model`. Expected a model of one input and "
-                f"one output. Received: '{model.name}' with {len(tensors)} {what}"
+            raise checks.refused(
+                "model",
+                "a model of one input and one output",
+                f"'{model.name}' with {len(tensors)} {what}",
             )
 
 
@@ -110,9 +111,10 @@ def _input_shape(model, input_shape):
         inputs = getattr(model, "inputs", None)
         input_shape = inputs[0].shape[1:] if inputs else (None,)
     if not all(isinstance(size, int | np.integer) and size > 0 for size in input_shape):
-        raise ValueError(
-            "Invalid value received for argument `input_shape`. Expected positive integers, as "
-            f"model '{model.name}' does not fix its input. Received: input_shape={input_shape}"
+        raise checks.invalid(
+            "input_shape",
+            f"positive integers, as model '{model.name}' does not fix its input",
+            input_shape,
         )
     return tuple(int(size) for size in input_shape)
 
@@ -121,17 +123,14 @@ def _preprocess(preprocessing, input_shape):
     if preprocessing is None:
         return lambda x: x
     if not isinstance(preprocessing, tuple | list) or len(preprocessing) != 2:
-        raise ValueError(
-            "Invalid value received for argument `preprocessing`. Expected a pair (mean, std). "
-            f"Received: preprocessing={preprocessing!r}"
-        )
+        raise checks.invalid("preprocessing", "a pair (mean, std)", preprocessing)
     mean, std = (np.asarray(values, "float32") for values in preprocessing)
     usable = np.all(np.isfinite(mean)) and np.all(np.isfinite(std)) and np.all(std > 0)
     if not usable or not all(_fits(values.shape, input_shape) for values in (mean, std)):
-        raise ValueError(
-            "Invalid value received for argument `preprocessing`. Expected finite values and "
-            f"positive deviations that fit inputs of shape {input_shape}. "
-            f"Received: preprocessing={preprocessing!r}"
+        raise checks.invalid(
+            "preprocessing",
+            f"finite values and positive deviations that fit inputs of shape {input_shape}",
+            preprocessing,
         )
     return lambda x: (x - ops.convert_to_tensor(mean)) / ops.convert_to_tensor(std)
 
@@ -144,10 +143,10 @@ def _fits(shape, input_shape):
 def _units(model, sample):
     shape = tuple(model(sample, training=False).shape)
     if len(shape) != 2:
-        raise ValueError(
-            "Invalid value received for argument `model`. Expected outputs of shape "
-            f"(batch, units). Received: '{model.name}' with outputs of shape (batch, "
-            f"{', '.join(map(str, shape[1:]))})"
+        raise checks.refused(
+            "model",
+            "outputs of shape (batch, units)",
+            f"'{model.name}' with outputs of shape (batch, {', '.join(map(str, shape[1:]))})",
         )
     return shape[1]
 
@@ -157,8 +156,5 @@ def _clip_values(clip_values):
         return None
     low, high = (np.asarray(value, "float32") for value in clip_values)
     if not (np.all(np.isfinite(low)) and np.all(np.isfinite(high)) and np.all(low < high)):
-        raise ValueError(
-            "Invalid value received for argument `clip_values`. Expected two finite values, the "
-            f"lower one first. Received: clip_values={clip_values!r}"
-        )
+        raise checks.invalid("clip_values", "two finite values, the lower one first", clip_values)
     return low, high

@@ -157,10 +157,11 @@ class _CompiledEstimator:
         labels = np.asarray(label, "int32").reshape(-1)
         in_range = np.all((labels >= 0) & (labels < self.nb_classes))
         if len(labels) not in (1, len(x)) or not in_range:
-            raise ValueError(
-                "Invalid value received for argument `label`. Expected one class, or one for each "
-                f"of the {len(x)} samples, from 0 to {self.nb_classes - 1}. "
-                f"Received: label={label!r}"
+            raise checks.invalid(
+                "label",
+                f"one class, or one for each of the {len(x)} samples, from 0 to "
+                f"{self.nb_classes - 1}",
+                label,
             )
         return self._programs.class_gradient(x, np.broadcast_to(labels, len(x)))[:, None]
 
@@ -214,9 +215,8 @@ class _CompiledEstimator:
     def _check_inputs(self, x):
         x = np.asarray(x, "float32")
         if x.shape[1:] != self.input_shape:
-            raise ValueError(
-                f"Invalid value received for argument `x`. Expected shape (n, "
-                f"{', '.join(map(str, self.input_shape))}). Received: shape {x.shape}"
+            raise checks.refused(
+                "x", f"shape (n, {', '.join(map(str, self.input_shape))})", f"shape {x.shape}"
             )
         if not np.all(np.isfinite(x)):
             # A NaN may leave a ReLU as a zero: the attack would seem to succeed.

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import keras
 from keras import ops
 
+from lipot import checks
 from lipot.math.divergences import crossentropy, steep_crossentropy
 from lipot.math.logits_ratio import difference_logits_ratio
 from lipot.math.margins import top_margin
@@ -52,15 +53,13 @@ def resolve(loss, *, units, classes):
     if isinstance(loss, keras.losses.Loss):
         return _keras_loss(loss, units)
     if loss not in NAMED:
-        raise ValueError(
-            f"Invalid value received for argument `loss`. Expected one of {sorted(NAMED)} or a "
-            f"keras.losses.Loss. Received: loss={loss!r}"
-        )
+        raise checks.invalid("loss", f"one of {sorted(NAMED)} or a keras.losses.Loss", loss)
     if loss == "difference_logits_ratio" and classes < 3:
-        raise ValueError(
-            "Invalid value received for argument `loss`. Expected 'crossentropy' for a model "
-            f"with {classes} classes; the ratio needs the third largest logit. "
-            f"Received: loss={loss!r}"
+        raise checks.invalid(
+            "loss",
+            f"'crossentropy' for a model with {classes} classes; the ratio needs the third "
+            "largest logit",
+            loss,
         )
     return AttackLoss(NAMED[loss], "mean", reads_logits=True)
 
@@ -76,10 +75,10 @@ def _keras_loss(loss, units):
     def per_sample(labels, outputs):
         values = loss.call(read(labels), outputs)
         if len(values.shape) != 1:
-            raise ValueError(
-                "Invalid value received for argument `loss`. Expected a Keras loss whose `call` "
-                f"returns one value for each sample. Received: loss={loss!r}, whose values have "
-                f"shape {tuple(values.shape)}"
+            raise checks.refused(
+                "loss",
+                "a Keras loss whose `call` returns one value for each sample",
+                f"loss={loss!r}, whose values have shape {tuple(values.shape)}",
             )
         return values
 

@@ -38,10 +38,7 @@ class Conv2D(ImageMap):
         super().__post_init__()
         groups = checks.positive_int("groups", self.groups)
         if self.filters % groups:
-            raise ValueError(
-                "Invalid value received for argument `groups`. Expected a divisor of `filters` "
-                f"= {self.filters}. Received: groups={groups}"
-            )
+            raise checks.invalid("groups", f"a divisor of `filters` = {self.filters}", groups)
         set_fields(self, groups=groups)
 
     @property
@@ -52,9 +49,8 @@ class Conv2D(ImageMap):
     def check(self, input_shape):
         channels = self.channels(input_shape)
         if channels % self.groups:
-            raise ValueError(
-                "Invalid value received for argument `groups`. Expected a divisor of the "
-                f"{channels} input channels. Received: groups={self.groups}"
+            raise checks.invalid(
+                "groups", f"a divisor of the {channels} input channels", self.groups
             )
         size = tuple(input_shape[axis] for axis in self.spatial_axes)
         self.check_padding(size)
@@ -69,10 +65,10 @@ class Conv2D(ImageMap):
             n is not None and amount > most_copied(n, self.padding)
             for amount, n in zip(amounts, size)
         ):
-            raise ValueError(
-                f"Invalid value received for argument `kernel_size`. Expected at most twice "
-                f"the image size {size} with padding={self.padding!r}. "
-                f"Received: kernel_size={self.kernel_size}"
+            raise checks.invalid(
+                "kernel_size",
+                f"at most twice the image size {size} with padding={self.padding!r}",
+                self.kernel_size,
             )
 
     def kernel_shape(self, input_shape):
@@ -173,10 +169,11 @@ class Conv2D(ImageMap):
                 n = (n + sum(pads) - extent) // s + 1
             size.append(n)
         if any(n is not None and n < 1 for n in size):
-            raise ValueError(
-                "Invalid value received for argument `kernel_size`. Expected a kernel that fits "
-                f"into the padded image. Received: kernel_size={self.kernel_size}, "
-                f"input_shape={tuple(input_shape)}, padding={self.padding!r}"
+            raise checks.refused(
+                "kernel_size",
+                "a kernel that fits into the padded image",
+                f"kernel_size={self.kernel_size}, input_shape={tuple(input_shape)}, "
+                f"padding={self.padding!r}",
             )
         return self.with_size(input_shape, size)
 
@@ -211,16 +208,17 @@ class ClosedConv2D(Conv2D):
         super().__post_init__()
         closing = tuple(name for name in self.paddings if name in (*_ZEROS, "circular"))
         if self.padding not in closing:
-            raise ValueError(
-                "Invalid value received for argument `padding`. Expected one of "
-                f"{closing}: a padding that repeats values lengthens images, so no "
-                f"kernel after it is orthogonal. Received: padding={self.padding!r}"
+            raise checks.invalid(
+                "padding",
+                f"one of {closing}: a padding that repeats values lengthens images, so no kernel "
+                "after it is orthogonal",
+                self.padding,
             )
         if self.dilation_rate != (1, 1) and self.strides != (1, 1):
-            raise ValueError(
-                "Invalid value received for argument `dilation_rate`. Expected 1 with strides "
-                f"{self.strides}: Keras has no dilated convolution with strides. "
-                f"Received: dilation_rate={self.dilation_rate}"
+            raise checks.invalid(
+                "dilation_rate",
+                f"1 with strides {self.strides}: Keras has no dilated convolution with strides",
+                self.dilation_rate,
             )
 
     @property
@@ -240,16 +238,17 @@ class ClosedConv2D(Conv2D):
         if self.padding != "circular":
             return
         if any(s > 1 and (n is None or n % s) for n, s in zip(size, self.strides)):
-            raise ValueError(
-                "Invalid value received for argument `strides`. Expected divisors of the image "
-                f"size {size} with padding='circular': around any other circle the last "
-                f"patch runs into the first. Received: strides={self.strides}"
+            raise checks.invalid(
+                "strides",
+                f"divisors of the image size {size} with padding='circular': around any other "
+                "circle the last patch runs into the first",
+                self.strides,
             )
         if any(n is not None and max(pads) > n for n, pads in zip(size, self.pads)):
-            raise ValueError(
-                "Invalid value received for argument `kernel_size`. Expected a kernel that goes "
-                f"around an image of size {size} no more than once. "
-                f"Received: kernel_size={self.kernel_size}, dilation_rate={self.dilation_rate}"
+            raise checks.refused(
+                "kernel_size",
+                f"a kernel that goes around an image of size {size} no more than once",
+                f"kernel_size={self.kernel_size}, dilation_rate={self.dilation_rate}",
             )
 
     def repetition(self, input_shape):

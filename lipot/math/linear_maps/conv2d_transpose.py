@@ -7,6 +7,7 @@ from typing import ClassVar
 import numpy as np
 from keras import ops
 
+from lipot import checks
 from lipot.math import convolution
 from lipot.math.block_orthogonal import autocorrelation_bound
 from lipot.math.linear_maps.images import ImageMap, is_tight
@@ -34,9 +35,8 @@ class Conv2DTranspose(ImageMap):
     def __post_init__(self):
         super().__post_init__()
         if self.output_padding is not None:
-            raise ValueError(
-                "Invalid value received for argument `output_padding`. Expected None: the output "
-                f"size is the inferred one. Received: output_padding={self.output_padding!r}"
+            raise checks.invalid(
+                "output_padding", "None: the output size is the inferred one", self.output_padding
             )
 
     def kernel_shape(self, input_shape):
@@ -141,10 +141,10 @@ class ClosedConv2DTranspose(Conv2DTranspose):
         self.channels(input_shape)
         size = tuple(input_shape[axis] for axis in self.spatial_axes)
         if any(n is not None and e > n * s for n, s, e in zip(size, self.strides, self.excess)):
-            raise ValueError(
-                "Invalid value received for argument `kernel_size`. Expected a kernel that goes "
-                f"around an image of size {size} no more than once. "
-                f"Received: kernel_size={self.kernel_size}"
+            raise checks.invalid(
+                "kernel_size",
+                f"a kernel that goes around an image of size {size} no more than once",
+                self.kernel_size,
             )
 
     def apply(self, inputs, kernel):

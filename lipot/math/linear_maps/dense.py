@@ -4,6 +4,7 @@ import dataclasses
 
 from keras import ops
 
+from lipot import checks
 from lipot.math import stiefel
 from lipot.math.linear_maps.linear_map import LinearMap
 from lipot.math.rounding import spectral_norm
@@ -32,9 +33,8 @@ class Dense(LinearMap):
     def channels(self, input_shape):
         """Number of features of an input; it must be known."""
         if input_shape[-1] is None:
-            raise ValueError(
-                "Invalid value received for argument `input_shape`. Expected a fixed number of "
-                f"features on the last axis. Received: input_shape={tuple(input_shape)}"
+            raise checks.invalid(
+                "input_shape", "a fixed number of features on the last axis", tuple(input_shape)
             )
         return input_shape[-1]
 

@@ -84,10 +84,10 @@ class ImageMap(LinearMap):
         """Number of channels of an input; it must be known."""
         channels = input_shape[self.channel_axis]
         if channels is None:
-            raise ValueError(
-                "Invalid value received for argument `input_shape`. Expected a fixed number of "
-                f"input channels on axis {self.channel_axis}. "
-                f"Received: input_shape={tuple(input_shape)}"
+            raise checks.invalid(
+                "input_shape",
+                f"a fixed number of input channels on axis {self.channel_axis}",
+                tuple(input_shape),
             )
         return channels
 
@@ -143,10 +143,7 @@ def undilated(dilation_rate):
     """
     dilation_rate = checks.pair("dilation_rate", dilation_rate)
     if dilation_rate != (1, 1):
-        raise ValueError(
-            "Invalid value received for argument `dilation_rate`. Expected 1: dilated "
-            f"kernels are not supported. Received: dilation_rate={dilation_rate}"
-        )
+        raise checks.invalid("dilation_rate", "1: dilated kernels are not supported", dilation_rate)
     return dilation_rate
 
 

@@ -68,9 +68,8 @@ class SkewExponential(ImageMap):
         channels = self.channels(input_shape)
         size = [input_shape[axis] for axis in self.spatial_axes]
         if any(n is not None and n % s for n, s in zip(size, self.strides)):
-            raise ValueError(
-                "Invalid value received for argument `strides`. Expected divisors of the image "
-                f"size {tuple(size)}. Received: strides={self.strides}"
+            raise checks.invalid(
+                "strides", f"divisors of the image size {tuple(size)}", self.strides
             )
         blocks = [n if n is None else n // s for n, s in zip(size, self.strides)]
         check_circle(self.kernel_size, self.padding, blocks)
@@ -141,10 +140,10 @@ class SkewExponential(ImageMap):
 def check_centered(kernel_size, padding):
     """Raises unless a convolution keeps the size of its image and its adjoint is one like it."""
     if any(k % 2 == 0 for k in kernel_size):
-        raise ValueError(
-            "Invalid value received for argument `kernel_size`. Expected odd integers: an "
-            "even kernel has no middle, and its adjoint would shift the image. "
-            f"Received: kernel_size={kernel_size!r}"
+        raise checks.invalid(
+            "kernel_size",
+            "odd integers: an even kernel has no middle, and its adjoint would shift the image",
+            kernel_size,
         )
     checks.choice("padding", padding, ("same", "circular"))
 
@@ -154,10 +153,10 @@ def check_circle(kernel_size, padding, size):
     if padding == "circular" and any(
         n is not None and k // 2 > n for n, k in zip(size, kernel_size)
     ):
-        raise ValueError(
-            "Invalid value received for argument `kernel_size`. Expected at most twice the "
-            f"image size {tuple(size)} with padding='circular'. "
-            f"Received: kernel_size={kernel_size}"
+        raise checks.invalid(
+            "kernel_size",
+            f"at most twice the image size {tuple(size)} with padding='circular'",
+            kernel_size,
         )
 
 

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from lipot import checks
 from lipot.interop import art
 
 
@@ -71,9 +72,8 @@ def make_subject(task, x_adv, *, eps, attacks, seed):
     """Makes the `Subject` of a task; see `lipot.evaluation.page.views.compute`."""
     x, x_adv = np.asarray(task.x, "float32"), np.asarray(x_adv, "float32")
     if x.shape != x_adv.shape:
-        raise ValueError(
-            "Invalid value received for argument `x_adv`. Expected inputs shaped like the points, "
-            f"{x.shape}. Received: shape {x_adv.shape}"
+        raise checks.refused(
+            "x_adv", f"inputs shaped like the points, {x.shape}", f"shape {x_adv.shape}"
         )
     attacks = np.full(len(x), "") if attacks is None else np.asarray(attacks, str)
     target = _target(task)
