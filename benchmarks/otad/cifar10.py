@@ -15,7 +15,6 @@ from functools import partial
 
 import keras
 import numpy as np
-from art.attacks.evasion import ProjectedGradientDescent
 from sklearn.neighbors import KNeighborsClassifier
 
 from benchmarks.common.networks import fast_precision
@@ -125,9 +124,7 @@ class Measurements:
         metric = self.metric(name)
         model = self.otad(metric=metric, smoothness_step=1.0, convexity_step=1.0)
         x, y = self.test(self.options.points)
-        figures = {
-            "standard accuracy": shared.accuracy(model, *self.test(5 * self.options.points), 50),
-            "on the attacked points": shared.accuracy(model, x, y, 50),
+        figures = self.clean(model) | {
             "neighbors' vote": self.vote(metric),
             "neighbors' vote, untrained": self.vote(self.untrained_metric(name)),
         }
@@ -149,26 +146,21 @@ class Measurements:
 
     def with_cip_net(self, alpha):
         """Tables X and XI: trained on OTAD-T with attention, then answering in its place."""
-        x, y = self.test(self.options.points)
-        figures = {}
-        for name in ("attention", "resnet"):
+        figures, x, y = {}, *self.test(self.options.points)
+        for name in ("attention", "resnet") if alpha == 1.0 else ("attention",):
             model = self.otad(metric=self.metric(name), smoothness_step=1.0, convexity_step=1.0)
             if name == "attention":
-                net, figures["relative error of CIPNet"] = self.cip_net(model, alpha)
+                net = self.cip_net(model, alpha)
+                figures["relative error of CIPNet"] = self.relative_error(net, model)
             fast = model.with_solver(net)
-            attack = ProjectedGradientDescent(
-                shared.estimator_of(fast, SHAPE),
-                norm=2,
-                eps=EPS,
-                eps_step=5.0 * EPS / self.options.steps,
-                max_iter=self.options.steps,
-                num_random_init=1,
-                batch_size=50,
-                verbose=False,
+            attacks = shared.gradient_attacks(
+                fast, SHAPE, EPS, steps=self.options.steps, batch_size=50
             )
-            figures[name] = {
-                "standard accuracy": shared.accuracy(fast, x, y, 50),
-                "PGD": shared.attacked_accuracy(fast, x, y, attack),
+            if alpha != 1.0:
+                attacks = {"PGD, true gradient": attacks["PGD, true gradient"]}
+            figures[name] = self.clean(fast) | {
+                attack: shared.attacked_accuracy(fast, x, y, search)
+                for attack, search in attacks.items()
             }
         return figures
 
@@ -187,6 +179,14 @@ class Measurements:
                 rounds.append((time.perf_counter() - started) / len(x))
             figures[name] = float(np.median(rounds))
         return figures
+
+    def clean(self, model):
+        """Accuracy on five times the attacked points, and on those."""
+        few, more = self.test(self.options.points), self.test(5 * self.options.points)
+        return {
+            "standard accuracy": shared.accuracy(model, *more, 50),
+            "on the attacked points": shared.accuracy(model, *few, 50),
+        }
 
     def vote(self, metric):
         """Accuracy of the majority of 10 neighbors among the codes of all training images."""
@@ -251,20 +251,28 @@ class Measurements:
         return shared.trained(name, seeded, train)
 
     def cip_net(self, model, alpha):
-        """Trains a CIPNet on exact solutions; returns it and its mean relative error."""
+        """A CIPNet from this machine's cache, or one that trains on exact solutions."""
         options = self.options
-        net = CIPNet(10, heads=8, width=min(256, 2 * options.width))
-        net.compile(keras.optimizers.AdamW(5e-4), "mse")
         points = self.data.x_train[: options.solver_points]
-        net.fit(
-            InterpolationData(model, points, alpha=alpha, batch_size=32),
-            epochs=options.solver_epochs,
-            verbose=2,
-        )
-        inputs, exact, _ = model.without_itself(points[:64], batch_size=32)
+
+        def build():
+            keras.utils.set_random_seed(options.seed)
+            return CIPNet(10, heads=8, width=min(256, 2 * options.width))
+
+        def train(net):
+            net.compile(keras.optimizers.AdamW(5e-4), "mse")
+            solutions = InterpolationData(model, points, alpha=alpha, batch_size=32)
+            net.fit(solutions, epochs=options.solver_epochs, verbose=2)
+
+        sizes = (options.solver_points, options.solver_epochs, alpha)
+        return shared.trained(f"cifar10_cip_{'_'.join(map(str, sizes))}_{self.tag}", build, train)
+
+    def relative_error(self, net, model):
+        """Mean squared error of a CIPNet, relative to the squared length of the solutions."""
+        inputs, exact, _ = model.without_itself(self.data.x_train[:64], batch_size=32)
         found = net.predict(inputs, batch_size=32, verbose=0)
         error = np.sum((found - exact) ** 2, axis=1) / np.sum(exact**2, axis=1)
-        return net, round(float(np.mean(error)), 4)
+        return round(float(np.mean(error)), 4)
 
     def otad(self, model_class=OTAD, *, neighbors=10, **settings):
         network = self.network()
