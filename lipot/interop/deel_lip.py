@@ -149,4 +149,4 @@ def _misfit(layers, saved):
 
 
 def _no_file_of_keras(path):
-    return checks.refused("file", "a .keras or .h5 file of a model or of its weights", f"{path}")
+    return checks.refused("file", "a .keras or .h5 file of a model or of its weights", str(path))

@@ -30,7 +30,7 @@ class Branched(Bounded):
             raise checks.refused(
                 "branch",
                 f"outputs shaped like the inputs {tuple(input_shape)}",
-                f"outputs shaped {tuple(output_shape)}.",
+                f"outputs shaped {tuple(output_shape)}",
             )
         # One axis more or less would broadcast in the sum with the branch.
         self.input_spec = keras.layers.InputSpec(ndim=len(input_shape))

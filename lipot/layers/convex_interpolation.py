@@ -69,7 +69,7 @@ class ConvexInterpolation(FixedArguments, keras.layers.Layer):
             raise checks.refused(
                 "convexity",
                 "a float below `smoothness`",
-                f"convexity={convexity}, smoothness={smoothness}.",
+                f"convexity={convexity}, smoothness={smoothness}",
             )
         self.smoothness_step = checks.nonnegative_float("smoothness_step", smoothness_step)
         self.convexity_step = checks.nonnegative_float("convexity_step", convexity_step)

@@ -244,7 +244,7 @@ def _one_hot_error(y_true, y_pred):
 
 def _shape_error(expected, y_true, y_pred):
     raise checks.refused(
-        "y_true", f"{expected}", f"y_true.shape={_shape(y_true)} with y_pred.shape={_shape(y_pred)}"
+        "y_true", expected, f"y_true.shape={_shape(y_true)} with y_pred.shape={_shape(y_pred)}"
     )
 
 

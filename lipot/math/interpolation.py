@@ -321,7 +321,7 @@ def _curvature(smoothness, convexity):
             raise checks.refused(
                 "smoothness",
                 "a float greater than `convexity`",
-                f"smoothness={smoothness}, convexity={convexity}.",
+                f"smoothness={smoothness}, convexity={convexity}",
             )
         return float(smoothness) - float(convexity)
     return per_problem(smoothness, 1) - per_problem(convexity, 1)

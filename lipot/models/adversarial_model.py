@@ -241,7 +241,7 @@ def _probe(classifier, features):
         raise checks.refused(
             "classifier",
             "a Sequential or Functional model, since a loss compares features inside it",
-            str(type(classifier).__name__),
+            type(classifier).__name__,
         )
     names = [layer.name for layer in classifier.layers]
     if features is not None and features not in names:

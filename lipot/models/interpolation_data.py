@@ -45,7 +45,7 @@ class InterpolationData(keras.utils.PyDataset):
             raise checks.refused(
                 "otad",
                 f"more stored points than neighbors={otad.neighbors}",
-                f"{otad.memory.size}.",
+                str(otad.memory.size),
             )
         self.otad = otad
         self.x = np.asarray(x, "float32")

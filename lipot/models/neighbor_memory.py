@@ -76,7 +76,7 @@ class NeighborMemory(keras.layers.Layer):
             raise checks.refused(
                 "folder",
                 "a model that was adapted with adapt(..., folder=...)",
-                f"folder={folder!r} for one that was not.",
+                f"folder={folder!r} for one that was not",
             )
         self._files = PointFiles.open(folder, self._place["key"])
         self._place = {**self._place, "folder": self._files.folder}

@@ -363,7 +363,7 @@ class NeighborModel(keras.Model):
             raise checks.refused(
                 "backbone",
                 f"features shaped like its inputs, {shape}",
-                f"features shaped {tuple(features.shape[1:])}.",
+                f"features shaped {tuple(features.shape[1:])}",
             )
         codes = embedded if self.metric is None else self.metric(batch, training=False)
         rows = [flat_rows(part) for part in (embedded, features, codes)]

@@ -355,7 +355,7 @@ def _check_networks(encoder, classifier, discriminator):
         checks.built_model("discriminator", discriminator)
     if len(encoder.output_shape) != 2:
         raise checks.refused(
-            "encoder", "outputs of shape (batch, code_size)", f"{encoder.output_shape}"
+            "encoder", "outputs of shape (batch, code_size)", str(encoder.output_shape)
         )
     code_size = encoder.output_shape[-1]
     if classifier.input_shape[1:] != (code_size,):
