@@ -55,6 +55,12 @@ def test_a_row_warms_up_and_learns(name):
     assert not np.array_equal(model.classifier.get_weights()[-1], before[-1])
 
 
+def test_the_divergence_of_mart_comes_after_the_radius():
+    model = adversarial.model_of(recipes.MAIN["MART"], 2)
+    found = [float(model.terms[0].lambda_) for _ in warm_up.phases(model)]
+    assert found == pytest.approx([0.0, 0.0, 0.5, 5.0])
+
+
 @pytest.mark.parametrize("gamma", [None, 0.05])
 def test_weights_are_perturbed_while_a_row_trains(gamma, tmp_path, monkeypatch):
     seen = []

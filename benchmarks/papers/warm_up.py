@@ -3,10 +3,12 @@
 A network that meets the whole radius at once stays at chance, or learns the corners of the ball and
 little between, so the radius grows over the first seventh of the steps. Terms that compare clean
 with attacked batches come after that: before there are classes they cost least where all logits are
-alike, and a tenth of GOT's weight already keeps the network there.
+alike, and a tenth of GOT's weight already keeps the network there. So does MART's divergence, which
+counts in full where a class is not learned yet: whole classes never were. TRADES needs no delay.
 """
 
 from benchmarks.transport.training import train
+from lipot.losses import MART
 
 # Up to a share of the steps: shares of the radius, and of the weights of all terms but the first.
 PHASES = ((0.06, 1 / 3, 0.0), (0.15, 2 / 3, 0.0), (0.3, 1.0, 0.1), (1.0, 1.0, 1.0))
@@ -43,7 +45,7 @@ def train_with_warm_up(model, data, steps, run, **kwargs):
 
 
 def phases(model):
-    """Sets radius and weights for one part of the training after the other.
+    """Sets radius, weights and MART's factor for one part of the training after the other.
 
     Args:
         model: The model.
@@ -52,10 +54,12 @@ def phases(model):
         Up to which share of the steps to train before the next part.
     """
     terms, attack = getattr(model, "terms", ()), getattr(model, "attack", None)
-    weights = [float(term.weight) for term in terms]
+    grow = [(term, "weight") for term in terms[1:]]
+    grow += [(term, "lambda_") for term in terms[:1] if isinstance(term, MART)]
+    whole = [float(getattr(*place)) for place in grow]
     for until, share, of_terms in PHASES:
         if attack is not None:
             attack.share = share
-        for term, weight in zip(terms[1:], weights[1:]):
-            term.weight = of_terms * weight
+        for place, value in zip(grow, whole):
+            setattr(*place, of_terms * value)
         yield until
