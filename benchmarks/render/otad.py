@@ -317,9 +317,10 @@ def _cifar10():
             f"network, {settings['epochs']} epochs of it and {settings['metric_epochs']} of each "
             f"metric; {settings['stored']} stored points; attacks on {settings['points']} points. "
             "In the DML attack (deep metric learning) the code alone is moved, by which neighbors "
-            "are searched. PGD along the gradient of OTAD-T-NN leaves more than PGD along that of the "
-            "network (BPDA), so believe the least of the three. The vote is that of the 10 nearest codes of all training images, beside "
-            "that of the metric before it was trained. "
+            "are searched. PGD along the gradient of OTAD-T-NN leaves more than PGD along that of "
+            "the network (BPDA), so believe the least of the three. The vote is that of the 10 "
+            "nearest codes of all training images, beside that of the metric before it was "
+            "trained. "
             f"{figures.get('network', {}).get('note', '')}"
         )
 
