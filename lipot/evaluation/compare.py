@@ -9,6 +9,7 @@ from lipot import checks
 from lipot.batches import is_dataset
 from lipot.evaluation.evaluate import evaluate
 from lipot.evaluation.record.report import RobustnessReport
+from lipot.evaluation.run.storage import held
 
 
 def compare(models, x=None, y=None, norm=None, eps=None, attacks="standard", **settings):
@@ -64,6 +65,8 @@ def compare(models, x=None, y=None, norm=None, eps=None, attacks="standard", **s
         raise checks.refused(
             "models", f"{', '.join(missing)} as well, to evaluate models on", "models alone"
         )
+    # Read once: a data set that shuffles has another order in every pass.
+    x, y = held(x, y)
     resume = settings.pop("resume", None)
     if resume is not None:
         resume = checks.folder("resume", resume, "the path of a folder, or None")
