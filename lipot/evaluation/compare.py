@@ -43,6 +43,9 @@ def compare(models, x=None, y=None, norm=None, eps=None, attacks="standard", **s
     >>> report.table()["model"].tolist()
     ['2 wide', '8 wide']
     """
+    if "name" in settings:
+        several = "none: names of models are the keys of a dictionary `models`"
+        raise checks.invalid("name", several, settings["name"])
     if not isinstance(models, list | tuple | dict) or not models:
         raise checks.refused("models", "reports, or a list or dictionary of models", repr(models))
     if isinstance(models, dict):

@@ -67,5 +67,7 @@ def test_what_cannot_be_compared():
         lipot.compare([])
     with pytest.raises(ValueError, match="Expected all reports or all models"):
         lipot.compare([network(), "report"], X, Y, **SETTINGS)
+    with pytest.raises(ValueError, match="`name`. Expected none.* keys of a dictionary"):
+        lipot.compare([network()], X, Y, **SETTINGS, name="net")
     with pytest.raises(ValueError, match="Expected x, y, norm, eps as well"):
         lipot.compare([network()])
