@@ -4,7 +4,7 @@ import pathlib
 
 import numpy as np
 
-from lipot import checks, datasets
+from lipot import checks, datasets, notices
 from lipot_cli.options import check_input
 from lipot_cli.points import read_arrays
 
@@ -35,6 +35,7 @@ def read_dataset(source, seed=0):
     y_train, y_test = (
         checks.labels(y, len(x), classes).astype("int32") for x, y in zip((x_train, x_test), labels)
     )
+    _warn_of_unseen(source, y_train, classes)
     names = tuple(str(number) for number in range(classes))
     x_train, x_test = x_train.astype("float32"), x_test.astype("float32")
     parts, clip_values = (x_train, y_train, x_test, y_test), _clip_values(x_train, x_test)
@@ -119,6 +120,17 @@ def _classes(source, *labels):
             f"Received: classes {found[:10].tolist()}"
         )
     return 1 + int(found[-1])
+
+
+def _warn_of_unseen(source, y_train, classes):
+    """Warns of classes that no point to train on has, such as one in the test points alone."""
+    unseen = np.setdiff1d(np.arange(classes), y_train)
+    if len(unseen):
+        few = ", ".join(map(str, unseen[:5])) + (", ..." if len(unseen) > 5 else "")
+        notices.warn(
+            f"No point of {source} that is trained on is of class {few}: of {classes} classes, "
+            f"counted from 0, {len(unseen)} cannot be learned.",
+        )
 
 
 def _are_whole(y):

@@ -221,6 +221,14 @@ def test_class_numbers_may_be_floats_or_stand_in_a_column(tmp_path):
         np.testing.assert_array_equal(data.y_train, data.x_train[:, 0] % 3)
 
 
+def test_classes_without_a_point_to_train_on_are_told(tmp_path):
+    y = np.arange(10) % 2
+    arrays = {"x_train": np.eye(10), "y_train": 3 * y, "x_test": np.eye(10), "y_test": 5 * y}
+    np.savez(tmp_path / "gaps.npz", **arrays)
+    with pytest.warns(UserWarning, match=r"is of class 1, 2, 4, 5: of 6 classes.* 4 cannot"):
+        read_dataset(str(tmp_path / "gaps.npz"))
+
+
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [

@@ -6,6 +6,7 @@ import numpy as np
 from keras import ops
 
 from lipot import checks, notices
+from lipot.math.gradients import finite_gradient
 
 # Of the range of the data: a smaller radius says nothing of a model that it is measured at.
 LEAST_MEASURED = 1e-3
@@ -38,11 +39,12 @@ class Ball(NamedTuple):
 
     def steepest(self, gradient):
         """Returns the unit step that increases a function fastest in the norm."""
+        gradient = finite_gradient(gradient)
         if self.norm == "inf":
             return ops.sign(gradient)
         # The square of a small number may be zero, and that of a large one infinite.
         axes = tuple(range(1, len(gradient.shape)))
-        largest = ops.max(ops.abs(gradient), axis=axes, keepdims=True)
+        largest = ops.max(ops.abs(gradient), axis=axes, keepdims=True, initial=0.0)
         scaled = gradient / ops.where(largest > 0.0, largest, 1.0)
         return scaled / ops.maximum(example_norm(scaled), 1e-12)
 

@@ -9,6 +9,7 @@ from lipot import checks
 from lipot.batches import is_dataset
 from lipot.evaluation.evaluate import evaluate
 from lipot.evaluation.record.report import RobustnessReport
+from lipot.evaluation.run.storage import held
 
 
 def compare(models, x=None, y=None, norm=None, eps=None, attacks="standard", **settings):
@@ -42,6 +43,9 @@ def compare(models, x=None, y=None, norm=None, eps=None, attacks="standard", **s
     >>> report.table()["model"].tolist()
     ['2 wide', '8 wide']
     """
+    if "name" in settings:
+        several = "none: names of models are the keys of a dictionary `models`"
+        raise checks.invalid("name", several, settings["name"])
     if not isinstance(models, list | tuple | dict) or not models:
         raise checks.refused("models", "reports, or a list or dictionary of models", repr(models))
     if isinstance(models, dict):
@@ -64,6 +68,8 @@ def compare(models, x=None, y=None, norm=None, eps=None, attacks="standard", **s
         raise checks.refused(
             "models", f"{', '.join(missing)} as well, to evaluate models on", "models alone"
         )
+    # Read once: a data set that shuffles has another order in every pass.
+    x, y = held(x, y)
     resume = settings.pop("resume", None)
     if resume is not None:
         resume = checks.folder("resume", resume, "the path of a folder, or None")

@@ -1,4 +1,4 @@
-"""Tensors with the value of one thing and the derivative of another."""
+"""Tensors with the value of one thing and the derivative of another, and derivatives mended."""
 
 from typing import Any
 
@@ -38,3 +38,31 @@ def reversed_gradient(x: Any) -> Any:
     3.0
     """
     return 2.0 * ops.stop_gradient(x) - x
+
+
+def finite_gradient(gradient: Any) -> Any:
+    """A gradient that an attack can follow where it is not finite.
+
+    An infinite slope, as a square root has at 0, leads somewhere: it counts as much as the largest
+    finite one of its row. One that is NaN, infinity times zero, leads nowhere. As they are, either
+    would make a whole row NaN, and the attack would seem to find nothing.
+
+    Args:
+        gradient: Tensor `(batch, ...)`.
+
+    Returns:
+        Tensor shaped like `gradient`.
+
+    Example:
+
+    >>> gradient = ops.array([[float("inf"), 2.0, float("nan")], [-float("inf"), 0.0, 0.0]])
+    >>> ops.convert_to_numpy(finite_gradient(gradient)).tolist()
+    [[2.0, 2.0, 0.0], [-1.0, 0.0, 0.0]]
+    """
+    axes = tuple(range(1, len(gradient.shape)))
+    finite = ops.isfinite(gradient)
+    sizes = ops.where(finite, ops.abs(gradient), 0.0)
+    # A batch without examples has a largest one too.
+    largest = ops.max(sizes, axis=axes, keepdims=True, initial=0.0)
+    infinite = ops.sign(gradient) * ops.where(largest > 0.0, largest, 1.0)
+    return ops.where(finite, gradient, ops.where(ops.isnan(gradient), 0.0, infinite))

@@ -3,6 +3,7 @@
 from keras import ops
 
 from lipot.backend import repeat, value_and_input_gradient
+from lipot.math.gradients import finite_gradient
 
 
 def steepest_change(function, inputs, shifts, steps):
@@ -39,7 +40,7 @@ def steepest_change(function, inputs, shifts, steps):
         _, gradient = value_and_input_gradient(lambda s: ops.sum(moved(s)), shift)
         # The small share of the old direction keeps a zero gradient, of an answer that does not
         # move at all, from ending the climb.
-        shift = gradient + 1e-6 * shift
+        shift = finite_gradient(gradient) + 1e-6 * shift
         shift = shift * (length / ops.maximum(_norm(shift), 1e-20))
         return shift, ops.maximum(best, moved(shift))
 

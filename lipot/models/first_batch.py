@@ -7,6 +7,8 @@ import numpy as np
 from keras import ops
 
 from lipot import checks
+from lipot.backend.keras_graph import forget_programs
+from lipot.losses.labels import weights_in_a_row
 from lipot.math.divergences import are_distributions, without_signs
 from lipot.math.probabilities import may_be_probabilities
 
@@ -16,7 +18,9 @@ class ChecksFirstBatch:
 
     The inputs of the first batch must lie in the data range of the model's `attack`, the model
     must return logits for them, not probabilities, and class numbers must be those of its outputs:
-    others would make every loss NaN. Of arrays all labels are checked, else those of the batch.
+    others would make every loss NaN. Of arrays all labels are checked, else those of the batch;
+    without any nothing begins, since Keras on JAX has taken the weights off a model by the time
+    that a step raises.
     The data of `validation_data` are looked at like those that are trained on.
     `train_on_batch` and `test_on_batch` check each batch they are given.
     """
@@ -24,6 +28,7 @@ class ChecksFirstBatch:
     def fit(self, x=None, y=None, batch_size=None, *args, **kwargs):
         x, share = self._checked(x, batch_size, y), _share(self.attack)
         kwargs = with_checked_validation(kwargs, self._checked)
+        _check_weights(kwargs)
         try:
             return super().fit(x, y, batch_size, *args, **kwargs)
         except BaseException:
@@ -36,14 +41,17 @@ class ChecksFirstBatch:
         # Inside `fit` Keras draws from an iterator that it keeps: nothing may be taken here.
         if not kwargs.get("_use_cached_eval_dataset"):
             x = self._checked(x, batch_size, y)
+            _check_weights(kwargs)
         return super().evaluate(x, y, batch_size, *args, **kwargs)
 
     def train_on_batch(self, x, y=None, *args, **kwargs):
         self._check_one(x, y)
+        _check_weights(kwargs)
         return super().train_on_batch(x, y, *args, **kwargs)
 
     def test_on_batch(self, x, y=None, *args, **kwargs):
         self._check_one(x, y)
+        _check_weights(kwargs)
         return super().test_on_batch(x, y, *args, **kwargs)
 
     def _checked(self, x, batch_size, y=None):
@@ -84,8 +92,21 @@ class ChecksFirstBatch:
         self._class_count = scores.shape[-1]
 
     def _check_labels(self, labels):
-        if labels is not None:
-            _check_classes(labels_of(labels), self._class_count)
+        labels = labels_of(labels)
+        _check_classes(labels, self._class_count)
+        rank = np.ndim(labels)
+        if rank != getattr(self, "_label_rank", rank):
+            # A program of TensorFlow that has met several ranks knows none, and losses need one.
+            forget_programs(self)
+            self.forget_train_function()
+        self._label_rank = rank
+
+
+def _check_weights(arguments):
+    """Raises where the `sample_weight` among named arguments is not one number for each sample."""
+    weights = arguments.get("sample_weight")
+    if _is_array(weights):
+        weights_in_a_row(weights)
 
 
 def _share(attack):

@@ -33,6 +33,20 @@ class Neighborhood(NamedTuple):
     gap: Any
 
 
+class LeftOut(NamedTuple):
+    """Stored points, each answered from its neighbors without itself.
+
+    Attributes:
+        indices: Stored points used, `(n, K)`, nearest first.
+        exact: Exact solution, `(n, d)`.
+        own: The backbone's own feature, `(n, d)`.
+    """
+
+    indices: Any
+    exact: Any
+    own: Any
+
+
 @keras.saving.register_keras_serializable(package="lipot")
 class OTAD(NeighborModel):
     """Optimal-transport-induced adversarial defense, exact and differentiable.
@@ -187,6 +201,21 @@ class OTAD(NeighborModel):
             `((query, neighbors, features), exact, own)`: inputs of a solver, the exact
             solution and the backbone's own feature, `(n, d)`.
         """
+        found = self.left_out(x, batch_size=batch_size)
+        query = self.queries(x, batch_size=batch_size)
+        neighbors = map(ops.convert_to_numpy, self.memory.take(found.indices))
+        return (query, *neighbors), found.exact, found.own
+
+    def left_out(self, x, *, batch_size=256):
+        """What `without_itself` answers, with the indices of the neighbors in place of them.
+
+        Args:
+            x: Points this model was adapted to, array `(n, ...)`.
+            batch_size: Positive int, queries answered at once.
+
+        Returns:
+            `LeftOut`.
+        """
         self._check_adapted()
         if self.memory.size < 2:
             raise ValueError(
@@ -199,11 +228,11 @@ class OTAD(NeighborModel):
             # A stored point is nearest to itself.
             indices = self._nearest(batch, embedded, self.neighbors + 1).indices[:, 1:]
             query = flat(embedded)
-            inputs = (query, *self.memory.take(indices))
+            exact = self.interpolation([query, *self.memory.take(indices)])
             own = ops.reshape(self.backbone(embedded, training=False), ops.shape(query))
-            return inputs, self.interpolation(list(inputs)), own
+            return LeftOut(indices, exact, own)
 
-        return self._over_batches("without_itself", answer, x, batch_size)
+        return self._over_batches("left_out", answer, x, batch_size)
 
     def local_lipschitz(self, x, *, eps=0.3, steps=10, seed=0, batch_size=256):
         r"""Searches for the steepest change of the features within a distance.

@@ -42,8 +42,24 @@ def test_logits_of_any_scale_are_attacked_alike(norm, scale):
     np.testing.assert_allclose(shift(attack(model, X, Y), norm), 0.3, rtol=1e-4)
 
 
-def test_a_batch_without_examples_is_attacked():
-    assert PGD(0.3)(small_network(), X[:0], Y[:0]).shape == (0, 4, 4, 1)
+@pytest.mark.parametrize("norm", ["inf", 2])
+@pytest.mark.parametrize("attack", [PGD, FGSM])
+def test_an_infinite_slope_leads_somewhere(attack, norm):
+    def forward(x):
+        # Infinite where a pixel is black, and NaN where nothing depends on it.
+        roots = ops.sqrt(x[:, :, 0, 0]) * ops.array([1.0, 1.0, 1.0, 0.0])
+        return ops.stack([-ops.sum(roots, axis=1), ops.sum(roots, axis=1)], axis=1)
+
+    x = np.full((2, 4, 1, 1), 0.5, "float32")
+    x[:, ::3] = 0.0
+    x_adv = ops.convert_to_numpy(attack(0.1, norm=norm, random_start=False)(forward, x, [0, 1]))
+    assert np.all(np.isfinite(x_adv)) and np.all(x_adv[:, 3] == 0.0)
+    assert x_adv[0, 0, 0, 0] > 0.04 and np.all(x_adv[1, 1:3] < 0.46)
+
+
+@pytest.mark.parametrize("norm", ["inf", 2])
+def test_a_batch_without_examples_is_attacked(norm):
+    assert PGD(0.3, norm=norm)(small_network(), X[:0], Y[:0]).shape == (0, 4, 4, 1)
 
 
 @pytest.mark.parametrize("attack", CLASSES)

@@ -28,16 +28,20 @@ def test_models_and_reports(tmp_path):
 
 
 class InOneBatch(keras.utils.PyDataset):
+    passes = 0
+
     def __len__(self):
         return 1
 
     def __getitem__(self, _):
-        return X, Y
+        # As one that shuffles: another order in every pass.
+        self.passes += 1
+        return np.roll(X, self.passes, axis=0), np.roll(Y, self.passes)
 
 
-def test_a_data_set_brings_the_labels_of_all_models():
+def test_a_data_set_brings_the_points_and_labels_of_all_models():
     together = lipot.compare([network(), network()], InOneBatch(), **SETTINGS, **QUIET)
-    assert [list(found.labels) for found in together.evaluations] == [Y.tolist()] * 2
+    assert [list(found.labels) for found in together.evaluations] == [np.roll(Y, 1).tolist()] * 2
 
 
 def test_names_of_reports_are_told_apart_within_a_norm():
@@ -63,5 +67,7 @@ def test_what_cannot_be_compared():
         lipot.compare([])
     with pytest.raises(ValueError, match="Expected all reports or all models"):
         lipot.compare([network(), "report"], X, Y, **SETTINGS)
+    with pytest.raises(ValueError, match="`name`. Expected none.* keys of a dictionary"):
+        lipot.compare([network()], X, Y, **SETTINGS, name="net")
     with pytest.raises(ValueError, match="Expected x, y, norm, eps as well"):
         lipot.compare([network()])

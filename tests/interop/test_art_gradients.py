@@ -47,6 +47,18 @@ def test_class_gradients_equal_those_of_art(estimator, reference, batch, label):
     np.testing.assert_allclose(gradient, expected, atol=1e-5)
 
 
+def test_gradients_that_attacks_are_given_are_finite():
+    layers = [keras.layers.Lambda(keras.ops.sqrt), keras.layers.Dense(2)]
+    model = keras.Sequential([keras.Input((3,)), *layers])
+    model.layers[-1].set_weights([np.array([[1.0, -1.0], [0.0, 0.0], [1.0, -1.0]]), np.zeros(2)])
+    estimator, x = classifier(model), np.array([[0.0, 0.0, 0.25]], "float32")
+    # The slope at 0 is infinite, and times a weight of 0 it is NaN.
+    np.testing.assert_allclose(estimator.class_gradient(x)[0, 0], [1.0, 0.0, 1.0])
+    np.testing.assert_allclose(estimator.class_gradient(x, label=1)[0, 0], [-1.0, 0.0, -1.0])
+    gradient = estimator.loss_gradient(x, np.array([0]))[0]
+    assert gradient[0] == gradient[2] < 0.0 == gradient[1]
+
+
 def test_gradients_equal_finite_differences():
     estimator = classifier(smooth_model(3))
     x = np.random.default_rng(0).normal(size=(4, 6)).astype("float32")

@@ -77,6 +77,31 @@ def test_data_covers_every_point_once(otad):
         data.on_epoch_end()
 
 
+def test_later_epochs_look_up_what_the_first_has_solved(otad, monkeypatch):
+    model, x = otad
+    solved, left_out = [], OTAD.left_out
+
+    def counted(self, batch, **settings):
+        solved.append(len(batch))
+        return left_out(self, batch, **settings)
+
+    monkeypatch.setattr(OTAD, "left_out", counted)
+    kept, anew = (InterpolationData(model, x, batch_size=64, keep=keep) for keep in (True, False))
+    for solves in (len(x), 0):
+        solved.clear()
+        looked_up = [kept[i] for i in range(len(kept))]
+        assert sum(solved) == solves
+        expected = [anew[i] for i in range(len(anew))]
+        # On JAX a solution is rounded by its place in the batch.
+        keras.tree.map_structure(
+            lambda ours, theirs: np.testing.assert_allclose(ours, theirs, atol=2e-6),
+            looked_up,
+            expected,
+        )
+        kept.on_epoch_end()
+        anew.on_epoch_end()
+
+
 def test_errors(otad):
     with pytest.raises(ValueError, match="argument `heads`.*heads=3"):
         CIPNet(width=8, heads=3)

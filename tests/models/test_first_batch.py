@@ -189,8 +189,22 @@ def test_several_arrays_and_no_labels_are_refused_by_name(digits):
     x, y = digits
     with pytest.raises(ValueError, match="argument `x`. Expected one array .* Received: 2 arrays"):
         robust_classifier().fit([x, x], y, verbose=0)
-    with pytest.raises(ValueError, match="argument `y`. Expected labels"):
-        robust_classifier().fit(x, verbose=0)
+    model = robust_classifier()
+    for begin in (model.fit, model.evaluate):
+        with pytest.raises(ValueError, match="argument `y`. Expected labels"):
+            begin(x, verbose=0)
+    # On JAX a step that raises would have cost it the weights.
+    assert model.predict(x[:1], verbose=0).shape == (1, 10)
+
+
+def test_labels_of_another_rank_are_taken_by_a_model_that_was_trained():
+    x, y = np.random.default_rng(0).uniform(size=(6, 4)).astype("float32"), np.arange(6) % 3
+    network = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
+    model = AdversarialModel(network, None, [losses.AdversarialCrossentropy()])
+    model.compile("sgd")
+    for begin in (model.train_on_batch, model.test_on_batch):
+        for labels in (y.astype("float32"), np.eye(3, dtype="float32")[y]):
+            assert np.all(np.isfinite(begin(x, labels)))
 
 
 @pytest.mark.parametrize("form", ["float", "column", "generator", "py dataset"])
@@ -333,3 +347,4 @@ def test_texts_and_several_weights_for_a_sample_are_refused(digits):
             continue
         with pytest.raises(ValueError, match=r"`sample_weight`. Expected one weight for each"):
             model.fit(x, labels, sample_weight=np.ones((128, 2)), verbose=0)
+        assert model.predict(x[:1], verbose=0).shape == (1, 10)

@@ -8,6 +8,7 @@ from keras import ops
 from lipot import backend
 from lipot.attacks.auto_attack.pursuit import beside, parts, pursue, setting
 from lipot.math.classes import misclassified
+from lipot.math.gradients import finite_gradient
 from lipot.math.hyperplane import to_hyperplane_in_box
 
 # alpha_max, eta and beta of the paper: how far a step may turn back to the clean point, how far it
@@ -120,7 +121,7 @@ class FAB:
             return ops.sum((target - label) * values, axis=-1)
 
         value, normal = backend.vjp(lead, state.points, ops.ones_like)
-        normal, points = _rows(ops.stop_gradient(normal)), _rows(state.points)
+        normal, points = _rows(finite_gradient(ops.stop_gradient(normal))), _rows(state.points)
         return normal, ops.sum(normal * points, axis=-1) - ops.stop_gradient(value)
 
     def _shifts(self, normal, offset, state):

@@ -8,6 +8,7 @@ from art.estimators.estimator import BaseEstimator
 from keras import ops
 
 from lipot import backend, checks
+from lipot.math.gradients import finite_gradient
 
 
 class CodeAttack(EvasionAttack):
@@ -107,7 +108,7 @@ def _distance_and_gradient(codes, moved, x):
         return ops.sum(ops.square(difference), axis=tuple(range(1, len(difference.shape))))
 
     _, gradient = backend.value_and_input_gradient(lambda z: ops.sum(distances(z)), moved)
-    return distances(moved), gradient
+    return distances(moved), finite_gradient(gradient)
 
 
 def _unit(values, axes):

@@ -16,6 +16,9 @@ DRAWS = 16
 _POINTS = 64
 # Of the largest output: rounding differs from run to run on some machines, random defences more.
 _ROUNDING = 1e-5
+# Of the largest output: kernels for other batch sizes round otherwise, in bfloat16 by a percent.
+_COMPANY = 0.05
+_ALONE = 8
 # A prime, and the seeds that every framework takes.
 _STRIDE, _SEEDS = 7919, 2**31
 
@@ -28,13 +31,29 @@ def is_random(model, x, batch_size):
         x: Points `(n, ...)`, of which some are asked.
         batch_size: Points at once.
     """
-    rows = np.unique(np.linspace(0, len(x) - 1, min(len(x), _POINTS)).astype(int))
-    some = np.array(x[rows])
+    some = np.array(x[_spread(len(x), _POINTS)])
     # Where probabilities round to 0 and 1, two draws of them are equal.
     model = before_squashing(model) or model
     # Whatever type the model answers in, also one that is refused later.
     first, second = (predict(model, some, batch_size).astype("float64") for _ in range(2))
     return bool(np.max(np.abs(first - second)) > _ROUNDING * np.max(np.abs(first)))
+
+
+def depends_on_batch(model, x, batch_size):
+    """Whether a model answers otherwise about a point alone than about it among others.
+
+    Args:
+        model: Keras model that is not random.
+        x: Points `(n, ...)`, of which some are asked.
+        batch_size: Points at once.
+    """
+    rows = _spread(len(x), _POINTS)
+    some = np.array(x[rows])
+    among = predict(model, some, batch_size).astype("float64")
+    asked = _spread(len(some), _ALONE)
+    alone = np.concatenate([predict(model, some[row : row + 1], 1) for row in asked])
+    change = np.max(np.abs(alone.astype("float64") - among[asked]))
+    return bool(change > _COMPANY * np.max(np.abs(among)))
 
 
 def draws(eot_samples, random):
@@ -69,3 +88,8 @@ def drawn_from(seed, model):
     finally:
         for state, value in zip(states, before):
             state.assign(value)
+
+
+def _spread(count, most):
+    """At most so many of `count` rows, evenly: data may be sorted by class."""
+    return np.unique(np.linspace(0, count - 1, min(count, most)).astype(int))

@@ -16,7 +16,7 @@ from lipot.evaluation.attacks.pgd import LOSSES
 from lipot.evaluation.attacks.suite import ATTACKS
 from lipot.evaluation.record.result import Verdict
 from lipot.evaluation.run.engine import judge, seeded
-from lipot.evaluation.run.randomness import drawn_from
+from lipot.evaluation.run.randomness import depends_on_batch, drawn_from
 from lipot.evaluation.run.task import recipe, remake
 from lipot.evaluation.sanity import surrogate
 from lipot.evaluation.sanity.gradients import vanishes
@@ -121,7 +121,7 @@ def _verdict(name, check, probe):
 def _same_answer_twice(probe):
     task = probe.task
     if not task.random:
-        return True, "The model gives the same answer when asked again."
+        return _same_answer_alone(task)
     seen = "The model answers differently when asked again: it is random"
     if task.eot_samples == 1:
         return (
@@ -140,6 +140,17 @@ def _same_answer_twice(probe):
     if counts[1] <= counts[0] + probe.slack:
         return True, f"{seen}: more draws do no better."
     return False, f"{seen}: attacks need more draws; raise eot_samples."
+
+
+def _same_answer_alone(task):
+    if not depends_on_batch(task.model, task.x, task.batch_size):
+        return True, "The model gives the same answer when asked again, of a point alone too."
+    return (
+        False,
+        "The model answers otherwise about a point alone than about it among others: what counts "
+        "as robust depends on the points that happen to share a batch, as where a layer takes "
+        "statistics of the batch in inference. Have it use statistics of the training.",
+    )
 
 
 def _gradients_there(probe):

@@ -7,6 +7,7 @@ from keras import ops
 
 from lipot import backend
 from lipot.interop.art.expectation import averaged
+from lipot.math.gradients import finite_gradient
 
 # Rows of one call: more gain nothing on a processor and cost memory.
 _ROWS = 256
@@ -79,10 +80,12 @@ class Programs:
 
         def row_gradient(forward, x, labels):
             cotangent = ops.one_hot(labels, self.classes, dtype="float32")
-            return backend.vjp(lambda inputs: predict(forward, inputs), x, cotangent)[1]
+            gradient = backend.vjp(lambda inputs: predict(forward, inputs), x, cotangent)[1]
+            return finite_gradient(gradient)
 
         def jacobian(forward, x):
-            return backend.batch_jacobian(lambda inputs: predict(forward, inputs), x)[1]
+            rows = backend.batch_jacobian(lambda inputs: predict(forward, inputs), x)[1]
+            return finite_gradient(rows)
 
         self.prediction_head = head
         self.forward = backend.compile_over_batches(head.model, predict)
@@ -108,7 +111,7 @@ class Programs:
             def total(inputs):
                 return reduce(losses(forward, inputs, labels))
 
-            return backend.value_and_input_gradient(total, x)[1]
+            return finite_gradient(backend.value_and_input_gradient(total, x)[1])
 
         compiled = (losses, gradient)
         return tuple(backend.compile_over_batches(head.model, program) for program in compiled)

@@ -69,6 +69,21 @@ def test_a_linear_model_falls_exactly_where_the_closed_form_says(name, norm):
     np.testing.assert_array_equal(stands[radius < eps * 0.99], False)
 
 
+# FAB, whose steps are as long as a linear model asks for, goes past the nearest points.
+@pytest.mark.parametrize(("name", "eps"), [("apgd-ce", 0.1), ("fab-t", 0.2)])
+def test_an_infinite_slope_hides_nothing(name, eps):
+    # The root of 0.05 alone is more than what is missing, 0.19 at most.
+    dense = keras.layers.Dense(2)
+    layers = [keras.layers.Lambda(keras.ops.sqrt), dense]
+    model = keras.Sequential([keras.Input((8,)), *layers])
+    dense.set_weights([np.array([[-1.0, 1.0]] * 8), np.array([1.6, -1.6])])
+    x = np.array([[0.0] * 6 + [0.5, 0.5 + 0.01 * i] for i in range(6)], "float32")
+    result = AutoAttack(eps, 2, steps=10, attacks=[name]).run(model, x, np.zeros(6, int))
+    # A point that is no number would count as misclassified.
+    assert length(result.x_adv, x, 2).max() <= eps * (1 + 1e-5)
+    assert not np.any(result.stands)
+
+
 def test_each_attack_runs_on_what_the_others_left():
     model = network()
     y = labels(model)

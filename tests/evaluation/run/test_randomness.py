@@ -142,6 +142,19 @@ def test_a_purifier_that_hides_its_gradient_is_noticed(shift, passed):
     assert found is passed and "with the identity" in explanation
 
 
+def test_answers_that_depend_on_the_batch_are_noticed():
+    x, y = points()
+    less_mean = keras.layers.Lambda(lambda z: z - ops.mean(z, axis=0))
+    for layers, passed in (([], True), ([less_mean], False)):
+        model = keras.Sequential([keras.Input((5,)), *layers, keras.layers.Dense(2)])
+        how = {"clip_values": (0, 1), "outputs": "logits", "batch_size": 16}
+        task = make_task(model, x, y, norm=2, eps=0.1, **how)
+        probe = sanity.Probe(task, np.arange(30), None, (), 0, {})
+        verdict, explanation = sanity._same_answer_twice(probe)
+        assert not task.random and verdict is passed
+        assert ("share a batch" in explanation) is not passed
+
+
 def test_a_certain_model_is_asked_once():
     x, y = points()
     dense = keras.Sequential([keras.Input((5,)), keras.layers.Dropout(0.5), keras.layers.Dense(2)])
