@@ -2,6 +2,7 @@
 
 import keras
 
+from lipot.backend.added_biases import adds_bias_elsewhere
 from lipot.backend.keras_graph import (
     all_layers,
     inputs_by_name,
@@ -63,6 +64,29 @@ def check_no_mask(step):
             "Bounds are those of calls without a mask. Leave layers such as `Masking`, "
             "`compute_mask` and `mask_zero` out, or mask the inputs before the model."
         )
+
+
+def check_bias_meets_channels(step, outputs):
+    """Raises where Keras may add a bias along the columns of images in place of the channels.
+
+    On TensorFlow `ops.add` takes it for one of the last axis where that is as long, and programs
+    in which TensorFlow makes one operation of a convolution and its bias do not.
+
+    Args:
+        step: A `Step`.
+        outputs: What it gave.
+    """
+    if not isinstance(step.operation, keras.layers.Layer):
+        return
+    for layer in all_layers(step.operation):
+        if adds_bias_elsewhere(layer, outputs[0].shape[-1]):
+            raise ValueError(
+                f"Layer '{layer.name}' cannot be certified: with the channels first Keras on "
+                "TensorFlow adds its bias along the columns of images that are as many as the "
+                "filters, and in some programs along the channels. Expected use_bias=False, the "
+                "channels last, or images of another width. "
+                f"Received: outputs of shape {tuple(outputs[0].shape)}"
+            )
 
 
 def check_not_training(layer, training):

@@ -13,6 +13,7 @@ from lipot.backend.keras_graph import (
 )
 from lipot.backend.operation_kinds import is_scaled_sum
 from lipot.certificates.calls import (
+    check_bias_meets_channels,
     check_call,
     check_no_mask,
     check_not_training,
@@ -225,6 +226,7 @@ def _propagate(step, known, sizes):
         outputs = _broadcast(step, values, nodes, sizes, outputs)
     found = _bounded(operation, args, kwargs, nodes, outputs)
     if nodes[0].computed is not None:
+        check_bias_meets_channels(step, outputs)
         check_sizes(step, nodes, outputs)
         check_says(step, [node.shape for node in nodes], outputs)
     return found

@@ -8,7 +8,7 @@ from keras import layers, ops
 import lipot
 from lipot.layers import ScaledAveragePooling2D
 from lipot.math import rounding
-from tests.helpers import to_numpy
+from tests.helpers import convolves_channels_first, to_numpy
 
 X = np.array([[0.02, 0.06], [0.06, 0.02]], "float32")
 
@@ -207,3 +207,44 @@ def test_a_compiler_resizes_as_the_framework_does_or_is_refused(size, output_siz
     else:
         with pytest.raises(ValueError, match="XLA may read other pixels"):
             lipot.lipschitz_constant(model)
+
+
+FIRST = {"data_format": "channels_first", "bias_initializer": "uniform"}
+BIASED = {
+    "images": (lambda: layers.Conv2D(3, 1, **FIRST), (2, 4, 3)),
+    "each channel": (lambda: layers.DepthwiseConv2D(1, **FIRST), (3, 4, 3)),
+    "transposed": (lambda: layers.Conv1DTranspose(3, 1, **FIRST), (2, 3)),
+    "steps": (lambda: layers.TimeDistributed(layers.Conv1D(3, 1, **FIRST)), (4, 2, 3)),
+}
+ON_TENSORFLOW = keras.backend.backend() == "tensorflow"
+
+
+@pytest.mark.skipif(not convolves_channels_first(), reason="There is none to add a bias to.")
+@pytest.mark.parametrize("case", BIASED)
+def test_a_bias_of_channels_that_may_meet_the_columns_is_refused(case):
+    # `Conv2D` adds it to other values in `predict` than in `model(x)`, most others in an export.
+    make, shape = BIASED[case]
+    model, x = network(make(), shape=shape), _rising(shape)
+    assert lipot.lipschitz_constant(model) > 0.0
+    if ON_TENSORFLOW:
+        with pytest.raises(ValueError, match="adds its bias along the columns"):
+            lipot.certify(model, x)
+    wider = _rising((*shape[:-1], 5))
+    assert np.all(lipot.certify(network(make(), shape=wider.shape[1:]), wider).radius > 0.0)
+
+
+@pytest.mark.parametrize("shift, elsewhere", [((3, 1, 1), True), ((1, 3), True), ((4, 1), False)])
+def test_a_constant_that_may_be_taken_for_a_bias_is_refused(shift, elsewhere):
+    numbers = np.arange(float(np.prod(shift)), dtype="float32").reshape(shift)
+    model = network(lambda x: x + numbers, shape=(3, 4, 3))
+    assert lipot.lipschitz_constant(model) > 0.0
+    x = _rising((3, 4, 3))
+    if ON_TENSORFLOW and elsewhere:
+        with pytest.raises(ValueError, match="a bias along another axis"):
+            lipot.certify(model, x)
+        model = network(lambda x: ops.add(numbers, x), shape=(3, 4, 3))
+    assert np.all(lipot.certify(model, x).radius > 0.0)
+
+
+def _rising(shape):
+    return np.arange(float(np.prod(shape)), dtype="float32").reshape(1, *shape)
