@@ -18,7 +18,7 @@ def constant_goes_elsewhere(first: tuple, second: tuple) -> bool:
     """Whether some program may add a constant along another axis than broadcasting does.
 
     Args:
-        first: Shape of the tensor that it is added to, without open sizes beside the batch.
+        first: Shape of the tensor that it is added to.
         second: Shape of the constant, of as many axes, one for the samples.
 
     Example:
@@ -31,7 +31,9 @@ def constant_goes_elsewhere(first: tuple, second: tuple) -> bool:
     long = [axis for axis, n in enumerate(second) if n != 1]
     if len(long) != 1 or keras.backend.backend() != "tensorflow":
         return False
-    taken_for = {axis for axis in (1, len(first) - 1) if first[axis] == second[long[0]]}
+    last, size = len(first) - 1, second[long[0]]
+    taken_for = {last} if first[last] in (size, None) else set()
+    taken_for |= {1} if first[1] == size else set()
     return not taken_for <= set(long)
 
 
@@ -48,5 +50,16 @@ def adds_bias_elsewhere(layer: Any, columns: int) -> bool:
     if bias is None or not (first and is_stock(author)):
         return False
     channels = bias.shape[0]
-    differs = len(np.unique(ops.convert_to_numpy(ops.cast(bias, "float32")))) > 1
-    return differs and constant_goes_elsewhere((None, channels, columns), (1, channels, 1))
+    elsewhere = constant_goes_elsewhere((None, channels, columns), (1, channels, 1))
+    return elsewhere and not is_uniform(bias)
+
+
+def is_uniform(bias: Any) -> bool:
+    """Whether all numbers of a bias are the same, so that no axis is another one to it.
+
+    Example:
+
+    >>> is_uniform(np.zeros(3)), is_uniform(np.arange(3.0))
+    (True, False)
+    """
+    return len(np.unique(ops.convert_to_numpy(ops.cast(bias, "float32")))) < 2
