@@ -6,17 +6,14 @@ from lipot.backend.added_biases import adds_bias_elsewhere
 from lipot.backend.keras_graph import (
     all_layers,
     inputs_by_name,
-    is_stock,
     mask_of,
     trains_by_default,
 )
 from lipot.certificates.node import Node
 from lipot.certificates.stock.augmentation import acts_in_calls
 from lipot.certificates.weights import check_weights_are_cast
-from lipot.layers.layer_bounds import is_ours, layer_bound, sizes_fit
+from lipot.layers.layer_bounds import layer_bound, sizes_fit
 
-# What an open size is taken for: many blocks and strides divide it.
-_OPEN = 48
 _SAME_IN_TRAINING = (keras.layers.Resizing, keras.layers.CenterCrop)
 
 
@@ -142,45 +139,6 @@ def check_sizes(step, nodes, outputs):
             "an argument of a layer was changed. "
             f"Received: {[tuple(t.shape) for t in outputs]}"
         )
-
-
-def check_says_sizes(step, nodes):
-    """As `check_says`, by a call on symbols, where the sizes that a layer says may be untrue.
-
-    That is, where it does not come from a library, or meets other sizes than it was made for.
-    """
-    if not _says_sizes(step):
-        return
-    parts = [part for part in all_layers(step.operation) if not is_ours(type(part))]
-    met = all(tuple(t.shape) == node.shape for t, node in zip(step.inputs, nodes))
-    if parts and not (met and all(map(is_stock, parts))):
-        shapes = [(2, *(n or _OPEN for n in node.shape[1:])) for node in nodes]
-        check_says(step, shapes, step.outputs_called(shapes))
-
-
-def check_says(step, shapes, outputs):
-    """Raises where a layer says other sizes than it gives: they count copies and terms of means.
-
-    Args:
-        step: A `Step`.
-        shapes: The shapes that it was given.
-        outputs: What it gave for them, symbolic or not.
-    """
-    if not _says_sizes(step):
-        return
-    said = [tuple(t.shape) for t in step.outputs_for(shapes)]
-    given = [tuple(t.shape) for t in outputs]
-    if len(said) != len(given) or not all(map(sizes_fit, said, given)):
-        raise ValueError(
-            f"'{step.operation.name}' cannot be certified: it says other sizes of its outputs than "
-            "it gives. Expected a `compute_output_shape` that is true, and a model made anew where "
-            f"an argument of a layer was changed. Received: {said} for inputs {shapes}, and a call "
-            f"that gives {given}"
-        )
-
-
-def _says_sizes(step):
-    return isinstance(step.operation, keras.layers.Layer) and step.says_shapes
 
 
 def _joins_samples(step, output):

@@ -20,8 +20,6 @@ from lipot.certificates.calls import (
     check_off_by_default,
     check_samples,
     check_samples_of,
-    check_says,
-    check_says_sizes,
     check_sizes,
 )
 from lipot.certificates.node import (
@@ -56,6 +54,7 @@ from lipot.layers.layer_bounds import (
 )
 from lipot.layers.lipschitz_residual import LipschitzResidual
 from lipot.layers.model_calls import check_model, is_called_as_keras_does, leaves_the_call_alone
+from lipot.layers.said_sizes import check_says, check_says_sizes
 from lipot.layers.transport_residual import TransportResidual
 from lipot.models.adversarial_model import AdversarialModel
 
@@ -275,7 +274,7 @@ def _outputs(step, args, kwargs, nodes):
     """
     if nodes[0].computed is not None:
         return keras.tree.flatten(_run(step.operation, args, kwargs))
-    check_says_sizes(step, nodes)
+    check_says_sizes(step, [node.shape for node in nodes])
     same = [tuple(t.shape) == node.shape for t, node in zip(step.inputs, nodes)]
     found = step.outputs_for([node.shape for node in nodes])
     if not step.outputs:

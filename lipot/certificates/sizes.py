@@ -8,7 +8,7 @@ import numpy as np
 from lipot.backend.added_biases import constant_goes_elsewhere
 from lipot.backend.keras_graph import operation_kind
 from lipot.certificates.node import Node
-from lipot.certificates.open_sizes import keeps_open_sizes, open_shape, sizes_in
+from lipot.layers.open_sizes import keeps_open_sizes, open_shape, sizes_in
 
 # Layers that add one input after the other.
 _ADDING = {keras.layers.Add, keras.layers.Average}
