@@ -7,6 +7,7 @@ from lipot.backend.keras_graph import (
     all_layers,
     inputs_by_name,
     mask_of,
+    takes_training,
     trains_by_default,
 )
 from lipot.certificates.node import Node
@@ -15,6 +16,18 @@ from lipot.certificates.weights import check_weights_are_cast
 from lipot.layers.layer_bounds import layer_bound, sizes_fit
 
 _SAME_IN_TRAINING = (keras.layers.Resizing, keras.layers.CenterCrop)
+
+
+def run(operation, args, kwargs):
+    """What an operation gives at inference; a node stands for its value at the input zero."""
+
+    def value(leaf):
+        return leaf.computed.zero if isinstance(leaf, Node) else leaf
+
+    args, kwargs = keras.tree.map_structure(value, (args, kwargs))
+    if isinstance(operation, keras.layers.Layer) and takes_training(operation):
+        kwargs = {**kwargs, "training": False}
+    return operation(*args, **kwargs)
 
 
 def check_call(step, args, kwargs):

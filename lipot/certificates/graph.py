@@ -9,7 +9,6 @@ from lipot.backend.keras_graph import (
     graph_core,
     operation_kind,
     steps,
-    takes_training,
 )
 from lipot.backend.operation_kinds import is_scaled_sum
 from lipot.certificates.calls import (
@@ -21,6 +20,7 @@ from lipot.certificates.calls import (
     check_samples,
     check_samples_of,
     check_sizes,
+    run,
 )
 from lipot.certificates.node import (
     Node,
@@ -273,7 +273,7 @@ def _outputs(step, args, kwargs, nodes):
     A graph inside another one was built for inputs of its own sizes.
     """
     if nodes[0].computed is not None:
-        return keras.tree.flatten(_run(step.operation, args, kwargs))
+        return keras.tree.flatten(run(step.operation, args, kwargs))
     check_says_sizes(step, [node.shape for node in nodes])
     same = [tuple(t.shape) == node.shape for t, node in zip(step.inputs, nodes)]
     found = step.outputs_for([node.shape for node in nodes])
@@ -353,13 +353,3 @@ def _factors(layer, count):
     if is_scaled_sum(layer):
         return [1.0, largest_factor(layer, layer.scale, layer.compute_dtype)]
     return [1.0 / count if isinstance(layer, keras.layers.Average) else 1.0] * count
-
-
-def _run(operation, args, kwargs):
-    def value(leaf):
-        return leaf.computed.zero if isinstance(leaf, Node) else leaf
-
-    args, kwargs = keras.tree.map_structure(value, (args, kwargs))
-    if isinstance(operation, keras.layers.Layer) and takes_training(operation):
-        kwargs = {**kwargs, "training": False}
-    return operation(*args, **kwargs)

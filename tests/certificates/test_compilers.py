@@ -6,7 +6,7 @@ import pytest
 from keras import layers, ops
 
 import lipot
-from lipot.layers import ScaledAveragePooling2D
+from lipot.layers import LipschitzResidual, ScaledAveragePooling2D
 from lipot.math import rounding
 from tests.helpers import convolves_channels_first, to_numpy
 
@@ -244,6 +244,36 @@ def test_a_constant_that_may_be_taken_for_a_bias_is_refused(shift, elsewhere):
             lipot.certify(model, x)
         model = network(lambda x: ops.add(numbers, x), shape=(3, 4, 3))
     assert np.all(lipot.certify(model, x).radius > 0.0)
+
+
+def _inner():
+    inputs = keras.Input((2,)), keras.Input((2,))
+    return keras.Model(inputs, layers.Maximum()(inputs))
+
+
+MAXIMA = {
+    "a multiple": (lambda x: ops.maximum(x, 3.0 * x), True),
+    "a sum": (lambda x: ops.maximum(x + x, x), True),
+    "a quotient": (lambda x: layers.Maximum()([-x, x, ops.maximum(-x, x) / 0.5]), True),
+    "of an inner model": (lambda x: _inner()([x, 3.0 * x]), True),
+    "in a branch": (lambda x: LipschitzResidual(keras.Model(x, ops.maximum(x, 3.0 * x)))(x), True),
+    "a leaky ReLU": (lambda x: ops.maximum(x, 0.5 * x), False),
+    "a minimum": (lambda x: ops.minimum(x, 3.0 * x), False),
+    "others": (lambda x: layers.Maximum()([x, -3.0 * x, x[:, ::-1]]), False),
+}
+
+
+@pytest.mark.parametrize("case", MAXIMA)
+def test_a_maximum_that_becomes_a_steep_leaky_relu_is_refused(case):
+    # `predict` on TensorFlow gives the smaller ones, as it does on x86 processors.
+    function, becomes = MAXIMA[case]
+    model, x = network(function), np.array([[0.5, -0.2], [-0.4, -0.7]], "float32")
+    assert lipot.lipschitz_constant(model) > 0.0
+    if becomes and ON_TENSORFLOW:
+        with pytest.raises(ValueError, match="computes as a minimum"):
+            lipot.certify(model, x)
+    else:
+        assert np.any(lipot.certify(model, x).radius > 0.0)
 
 
 def _rising(shape):
