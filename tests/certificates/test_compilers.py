@@ -276,5 +276,30 @@ def test_a_maximum_that_becomes_a_steep_leaky_relu_is_refused(case):
         assert np.any(lipot.certify(model, x).radius > 0.0)
 
 
+PADDED = {
+    "zeros": (layers.ZeroPadding3D(1), True),
+    "zeros of an inner model": (
+        keras.Sequential(
+            [keras.Input((2, 2, 2, 1)), layers.ZeroPadding3D(((0, 0), (1, 0), (0, 0)))]
+        ),
+        True,
+    ),
+    "other numbers": (lambda x: ops.pad(x, [(0, 0), *[(1, 1)] * 3, (0, 0)], "symmetric"), False),
+}
+
+
+@pytest.mark.parametrize("case", PADDED)
+def test_volumes_padded_twice_are_refused(case):
+    # `predict` on TensorFlow pads them once, and gives smaller volumes.
+    pad, zeros = PADDED[case]
+    parts = [pad, layers.Conv3D(1, 2, padding="same"), layers.GlobalMaxPooling3D()]
+    model, x = network(*parts, layers.Dense(2), shape=(2, 2, 2, 1)), _rising((2, 2, 2, 1))
+    if zeros and ON_TENSORFLOW:
+        with pytest.raises(ValueError, match="pads once"):
+            lipot.certify(model, x)
+    else:
+        assert np.all(lipot.certify(model, x).radius > 0.0)
+
+
 def _rising(shape):
     return np.arange(float(np.prod(shape)), dtype="float32").reshape(1, *shape)

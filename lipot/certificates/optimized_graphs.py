@@ -1,8 +1,9 @@
-r"""Maxima of a tensor and a multiple of it, which TensorFlow's programs compute otherwise.
+r"""Steps of a graph that TensorFlow's programs compute otherwise than TensorFlow, step by step.
 
 The optimizer of its graphs takes $\max(x, c\,x)$ for a leaky ReLU of slope $c$. Where $c > 1$ that
 is the minimum. Products come in many forms, `x + x` and `x / 0.5` among them: what is multiplied
-shows where the graph runs on numbers.
+shows where the graph runs on numbers. And it makes one operation of zeros around a volume and a
+convolution of that, which leaves out the zeros that the convolution itself pads.
 """
 
 import keras
@@ -14,6 +15,7 @@ from lipot.backend.keras_graph import operation_kind, producer, steps
 from lipot.certificates.calls import run
 from lipot.certificates.graph import graph_of
 from lipot.certificates.sizes import operands
+from lipot.certificates.weights import split_image
 from lipot.layers.branched import Branched
 
 # Samples to run, and how far quotients that are one number may lie apart.
@@ -21,48 +23,73 @@ _SAMPLES = 4
 _SAME = 1e-3
 
 
-def check_maxima(core, shape):
-    """Raises where TensorFlow may take a maximum in a graph for a leaky ReLU that it is not.
+def check_programs(core, shape):
+    """Raises where TensorFlow's programs may compute something else than a graph says.
 
     Args:
         core: A model from `graph_of` with one input.
         shape: Shape of the input, `(None, ...)`, without open sizes.
     """
-    if keras.backend.backend() == "tensorflow" and _holds_maxima(core):
+    if keras.backend.backend() == "tensorflow" and _holds_doubtful(core):
         numbers = np.random.default_rng(0).normal(size=(_SAMPLES, *shape[1:]))
         _values(core, [ops.convert_to_tensor(numbers)])
 
 
-def _holds_maxima(core):
-    operations = [step.operation for step in steps(core)]
-    inner = [graph for graph in map(_graph_in, operations) if graph is not None]
-    return any(map(_is_maximum, operations)) or any(map(_holds_maxima, inner))
+def _holds_doubtful(core):
+    for step in steps(core):
+        operation = _called(step.operation)
+        inner = isinstance(operation, keras.Model) and _holds_doubtful(graph_of(operation))
+        if inner or _is_maximum(operation) or _pads_volumes(operation):
+            return True
+    return False
 
 
 def _is_maximum(operation):
     return type(operation) is keras.layers.Maximum or operation_kind(operation) == "maximum"
 
 
-def _graph_in(operation):
-    """The graph of a model, or of the branch of a residual layer, that runs on its inputs."""
-    while isinstance(operation, Branched):
-        operation = operation.branch
-    return graph_of(operation) if isinstance(operation, keras.Model) else None
+def _pads_volumes(operation):
+    return isinstance(operation, keras.layers.Conv3D) and operation.padding == "same"
+
+
+def _called(operation):
+    """What is called on the inputs of a layer: itself, or what it holds and is only a frame for."""
+    while isinstance(operation, Branched | keras.layers.SpectralNormalization):
+        framed = isinstance(operation, Branched)
+        operation = operation.branch if framed else operation.layer
+    return operation
 
 
 def _values(core, inputs):
-    """Runs a graph step by step, and looks at the operands of its maxima."""
+    """Runs a graph step by step, and looks at what doubtful steps are given."""
     known = {id(t): ops.cast(value, t.dtype) for t, value in zip(core.inputs, inputs)}
     for step in steps(core):
         args, kwargs = step.arguments(known)
-        if _is_maximum(step.operation):
-            tensors = operands(step.operation, step.args, step.kwargs)
-            _check_operands(step.operation, tensors, operands(step.operation, args, kwargs))
-        inner = _graph_in(step.operation)
-        if inner is not None:
-            _values(inner, [known[id(tensor)] for tensor in step.inputs])
+        operation, given = _called(step.operation), [known[id(tensor)] for tensor in step.inputs]
+        if isinstance(operation, keras.Model):
+            _values(graph_of(operation), given)
+        elif _is_maximum(operation):
+            tensors = operands(operation, step.args, step.kwargs)
+            _check_operands(operation, tensors, operands(operation, args, kwargs))
+        elif _pads_volumes(operation):
+            _check_border(operation, given[0])
         found = keras.tree.flatten(run(step.operation, args, kwargs))
         known.update(zip(map(id, step.outputs), found))
+
+
+def _check_border(layer, volumes):
+    """Raises where zeros lie around volumes, as behind a padding."""
+    values = ops.convert_to_numpy(ops.cast(volumes, "float32"))
+    count = len(split_image(values.shape, layer.data_format)[0])
+    first = 1 if layer.data_format == "channels_last" else 2
+    for axis in range(first, first + count):
+        if not all(np.any(values.take(end, axis)) for end in (0, -1)):
+            raise checks.refused(
+                "model",
+                "no zeros around what a convolution of volumes pads, which TensorFlow in `predict` "
+                "pads once: take one padding, with padding='valid' after it",
+                f"'{layer.name}' with padding='same'",
+            )
 
 
 def _check_operands(operation, tensors, values):
