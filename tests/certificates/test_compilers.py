@@ -259,7 +259,7 @@ MAXIMA = {
     "in a branch": (lambda x: LipschitzResidual(keras.Model(x, ops.maximum(x, 3.0 * x)))(x), True),
     "a leaky ReLU": (lambda x: ops.maximum(x, 0.5 * x), False),
     "a minimum": (lambda x: ops.minimum(x, 3.0 * x), False),
-    "others": (lambda x: layers.Maximum()([x, -3.0 * x, x[:, ::-1]]), False),
+    "others": (lambda x: layers.Maximum()([x, -3.0 * x, ops.flip(x, axis=1)]), False),
 }
 
 
