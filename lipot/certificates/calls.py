@@ -2,21 +2,32 @@
 
 import keras
 
+from lipot.backend.added_biases import adds_bias_elsewhere
 from lipot.backend.keras_graph import (
     all_layers,
     inputs_by_name,
-    is_stock,
     mask_of,
+    takes_training,
     trains_by_default,
 )
 from lipot.certificates.node import Node
 from lipot.certificates.stock.augmentation import acts_in_calls
 from lipot.certificates.weights import check_weights_are_cast
-from lipot.layers.layer_bounds import is_ours, layer_bound, sizes_fit
+from lipot.layers.layer_bounds import layer_bound, sizes_fit
 
-# What an open size is taken for: many blocks and strides divide it.
-_OPEN = 48
 _SAME_IN_TRAINING = (keras.layers.Resizing, keras.layers.CenterCrop)
+
+
+def run(operation, args, kwargs):
+    """What an operation gives at inference; a node stands for its value at the input zero."""
+
+    def value(leaf):
+        return leaf.computed.zero if isinstance(leaf, Node) else leaf
+
+    args, kwargs = keras.tree.map_structure(value, (args, kwargs))
+    if isinstance(operation, keras.layers.Layer) and takes_training(operation):
+        kwargs = {**kwargs, "training": False}
+    return operation(*args, **kwargs)
 
 
 def check_call(step, args, kwargs):
@@ -63,6 +74,29 @@ def check_no_mask(step):
             "Bounds are those of calls without a mask. Leave layers such as `Masking`, "
             "`compute_mask` and `mask_zero` out, or mask the inputs before the model."
         )
+
+
+def check_bias_meets_channels(step, outputs):
+    """Raises where Keras may add a bias along the columns of images in place of the channels.
+
+    On TensorFlow `ops.add` takes it for one of the last axis where that is as long, and programs
+    in which TensorFlow makes one operation of a convolution and its bias do not.
+
+    Args:
+        step: A `Step`.
+        outputs: What it gave.
+    """
+    if not isinstance(step.operation, keras.layers.Layer):
+        return
+    for layer in all_layers(step.operation):
+        if adds_bias_elsewhere(layer, outputs[0].shape[-1]):
+            raise ValueError(
+                f"Layer '{layer.name}' cannot be certified: with the channels first Keras on "
+                "TensorFlow adds its bias along the columns of images that are as many as the "
+                "filters, and in some programs along the channels. Expected use_bias=False, the "
+                "channels last, or images of another width. "
+                f"Received: outputs of shape {tuple(outputs[0].shape)}"
+            )
 
 
 def check_not_training(layer, training):
@@ -118,45 +152,6 @@ def check_sizes(step, nodes, outputs):
             "an argument of a layer was changed. "
             f"Received: {[tuple(t.shape) for t in outputs]}"
         )
-
-
-def check_says_sizes(step, nodes):
-    """As `check_says`, by a call on symbols, where the sizes that a layer says may be untrue.
-
-    That is, where it does not come from a library, or meets other sizes than it was made for.
-    """
-    if not _says_sizes(step):
-        return
-    parts = [part for part in all_layers(step.operation) if not is_ours(type(part))]
-    met = all(tuple(t.shape) == node.shape for t, node in zip(step.inputs, nodes))
-    if parts and not (met and all(map(is_stock, parts))):
-        shapes = [(2, *(n or _OPEN for n in node.shape[1:])) for node in nodes]
-        check_says(step, shapes, step.outputs_called(shapes))
-
-
-def check_says(step, shapes, outputs):
-    """Raises where a layer says other sizes than it gives: they count copies and terms of means.
-
-    Args:
-        step: A `Step`.
-        shapes: The shapes that it was given.
-        outputs: What it gave for them, symbolic or not.
-    """
-    if not _says_sizes(step):
-        return
-    said = [tuple(t.shape) for t in step.outputs_for(shapes)]
-    given = [tuple(t.shape) for t in outputs]
-    if len(said) != len(given) or not all(map(sizes_fit, said, given)):
-        raise ValueError(
-            f"'{step.operation.name}' cannot be certified: it says other sizes of its outputs than "
-            "it gives. Expected a `compute_output_shape` that is true, and a model made anew where "
-            f"an argument of a layer was changed. Received: {said} for inputs {shapes}, and a call "
-            f"that gives {given}"
-        )
-
-
-def _says_sizes(step):
-    return isinstance(step.operation, keras.layers.Layer) and step.says_shapes
 
 
 def _joins_samples(step, output):

@@ -13,6 +13,7 @@ from lipot.certificates.features import Features
 from lipot.certificates.graph import graph_of
 from lipot.certificates.head import find_head
 from lipot.certificates.node import computed_input_node
+from lipot.certificates.optimized_graphs import check_programs
 from lipot.certificates.radius import radii
 from lipot.certificates.shared import joined
 from lipot.certificates.weights import check_finite
@@ -54,6 +55,7 @@ def certify_graph(model, x, y, batch_size, *, norm=2, place=None):
     # A data set may give images of another size in another pass.
     shape, batches = with_shape(points.batches(batch_size))
     heads = _heads(model, core.inputs[0], (None, *shape), norm)
+    check_programs(core, (None, *shape))
     units = len(heads[0].bias)
     labels = None if y is None else checks.labels(y, len(x), units)
     # Heads of one model differ in their constants alone.

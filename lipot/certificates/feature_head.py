@@ -10,8 +10,10 @@ from keras import ops
 from lipot import checks
 from lipot.batches import batch_slices
 from lipot.certificates.features import features_of
+from lipot.certificates.graph import graph_of
 from lipot.certificates.head import find_head
 from lipot.certificates.node import computed_input_node
+from lipot.certificates.optimized_graphs import check_programs
 from lipot.certificates.part import bounded_part
 from lipot.certificates.radius import radii
 from lipot.math.classes import classes_of
@@ -51,6 +53,7 @@ def feature_head(layer, features, given, batch_size):
     try:
         whole = keras.Model(inputs, layer(inputs))
         head = find_head(whole, [computed_input_node(inputs, (None, *shape))])
+        check_programs(graph_of(whole), (None, *shape))
     except (TypeError, ValueError):
         head = None
     norms = np.linalg.norm(features.reshape(len(features), -1).astype("float64"), axis=1)

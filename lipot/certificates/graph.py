@@ -9,19 +9,18 @@ from lipot.backend.keras_graph import (
     graph_core,
     operation_kind,
     steps,
-    takes_training,
 )
 from lipot.backend.operation_kinds import is_scaled_sum
 from lipot.certificates.calls import (
+    check_bias_meets_channels,
     check_call,
     check_no_mask,
     check_not_training,
     check_off_by_default,
     check_samples,
     check_samples_of,
-    check_says,
-    check_says_sizes,
     check_sizes,
+    run,
 )
 from lipot.certificates.node import (
     Node,
@@ -55,6 +54,7 @@ from lipot.layers.layer_bounds import (
 )
 from lipot.layers.lipschitz_residual import LipschitzResidual
 from lipot.layers.model_calls import check_model, is_called_as_keras_does, leaves_the_call_alone
+from lipot.layers.said_sizes import check_says, check_says_sizes
 from lipot.layers.transport_residual import TransportResidual
 from lipot.models.adversarial_model import AdversarialModel
 
@@ -225,6 +225,7 @@ def _propagate(step, known, sizes):
         outputs = _broadcast(step, values, nodes, sizes, outputs)
     found = _bounded(operation, args, kwargs, nodes, outputs)
     if nodes[0].computed is not None:
+        check_bias_meets_channels(step, outputs)
         check_sizes(step, nodes, outputs)
         check_says(step, [node.shape for node in nodes], outputs)
     return found
@@ -272,8 +273,8 @@ def _outputs(step, args, kwargs, nodes):
     A graph inside another one was built for inputs of its own sizes.
     """
     if nodes[0].computed is not None:
-        return keras.tree.flatten(_run(step.operation, args, kwargs))
-    check_says_sizes(step, nodes)
+        return keras.tree.flatten(run(step.operation, args, kwargs))
+    check_says_sizes(step, [node.shape for node in nodes])
     same = [tuple(t.shape) == node.shape for t, node in zip(step.inputs, nodes)]
     found = step.outputs_for([node.shape for node in nodes])
     if not step.outputs:
@@ -352,13 +353,3 @@ def _factors(layer, count):
     if is_scaled_sum(layer):
         return [1.0, largest_factor(layer, layer.scale, layer.compute_dtype)]
     return [1.0 / count if isinstance(layer, keras.layers.Average) else 1.0] * count
-
-
-def _run(operation, args, kwargs):
-    def value(leaf):
-        return leaf.computed.zero if isinstance(leaf, Node) else leaf
-
-    args, kwargs = keras.tree.map_structure(value, (args, kwargs))
-    if isinstance(operation, keras.layers.Layer) and takes_training(operation):
-        kwargs = {**kwargs, "training": False}
-    return operation(*args, **kwargs)

@@ -6,6 +6,7 @@ import keras
 
 from lipot.certificates.graph import graph_of, walk
 from lipot.certificates.node import after_cast, computed_input_node, input_cast
+from lipot.certificates.optimized_graphs import check_programs
 from lipot.checks import positive_float
 from lipot.math.rounding import UP, Affine
 
@@ -54,6 +55,7 @@ def bounded_part(name, layer, given, shape):
         inputs = keras.Input(tuple(shape), dtype="float32")
         core = graph_of(keras.Model(inputs, layer(inputs)))
         nodes = walk(core, [computed_input_node(t, (None, *shape)) for t in core.inputs])
+        check_programs(core, (None, *shape))
         # What comes after computes in it.
         node = after_cast(nodes[id(core.outputs[0])], "float32")
     except (TypeError, ValueError) as error:

@@ -5,9 +5,10 @@ import functools
 import keras
 import numpy as np
 
+from lipot.backend.added_biases import constant_goes_elsewhere
 from lipot.backend.keras_graph import operation_kind
 from lipot.certificates.node import Node
-from lipot.certificates.open_sizes import keeps_open_sizes, open_shape, sizes_in
+from lipot.layers.open_sizes import keeps_open_sizes, open_shape, sizes_in
 
 # Layers that add one input after the other.
 _ADDING = {keras.layers.Add, keras.layers.Average}
@@ -74,12 +75,20 @@ def broadcast_shape(operation, step, nodes, sizes):
 def _check_taken_for_no_bias(operation, nodes, shapes):
     """Raises where `ops.add` may add along another axis than it should, and mix samples."""
     before, *others = shapes
+    computed = any(isinstance(node, Node) and node.computed is not None for node in nodes)
     for node, shape in zip(nodes[1:], others):
-        same = tuple(shape[1:]) == tuple(before[1:])
-        if isinstance(node, Node) and not same and _may_be_taken_for_a_bias(before, shape):
+        if isinstance(node, Node):
+            same = tuple(shape[1:]) == tuple(before[1:])
+            elsewhere = not same and _may_be_taken_for_a_bias(before, shape)
+            harm = "and mix the samples of a batch"
+        else:
+            # It makes no distance larger, but one program may shift other values than another.
+            elsewhere = computed and constant_goes_elsewhere(before, shape)
+            harm = "as not all programs do"
+        if elsewhere:
             raise ValueError(
                 f"'{operation.name}' cannot be certified: TensorFlow may take its operand of shape "
-                f"{tuple(shape)} for a bias along another axis, and mix the samples of a batch. "
+                f"{tuple(shape)} for a bias along another axis, {harm}. "
                 "Expected operands of one shape, or the smaller one first. "
                 f"Received: shapes {[tuple(s) for s in shapes]}"
             )

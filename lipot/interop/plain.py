@@ -3,13 +3,17 @@
 import contextlib
 
 import keras
+import numpy as np
 from keras import ops, tree
 
+from lipot.backend.added_biases import constant_goes_elsewhere
 from lipot.backend.keras_graph import (
     copy_arguments,
     is_graph,
     is_stock,
+    operation_kind,
     set_argument,
+    steps,
     takes_training,
 )
 from lipot.interop.augmentation import LeftOut, clone_graph
@@ -106,6 +110,7 @@ class _Recorded:
     def __call__(self, *args, mask=None, **kwargs):
         apart = tree.map_structure(_as_input, args)
         graph = keras.Model(tree.flatten(apart), self._run(apart, kwargs), name=self._name)
+        self._check_sums(graph)
         if any(not isinstance(inner, keras.layers.InputLayer) for inner in graph.layers):
             # Layers inside the layer: they are exported in their turn.
             return clone_graph(graph, self._exporter.export)(tree.flatten(args))
@@ -118,6 +123,22 @@ class _Recorded:
     @property
     def _name(self):
         return getattr(self._layer, "name", None) or self._layer.__name__
+
+    def _check_sums(self, graph):
+        """Raises for a sum that `ops.add` would take otherwise than the layer itself."""
+        for step in steps(graph):
+            first, *others = (*step.args, *step.kwargs.values())
+            constant = others and not isinstance(others[0], keras.KerasTensor)
+            if operation_kind(step.operation) == "sum" and constant:
+                rank = len(first.shape)
+                shape = (1,) * (rank - np.ndim(others[0])) + np.shape(others[0])
+                if constant_goes_elsewhere(first.shape, shape):
+                    raise _refusal(
+                        self._name,
+                        self._layer,
+                        f"a sum of a tensor {tuple(first.shape)} with a constant {shape}, which "
+                        "TensorFlow takes for a bias of another axis: subtract its negative",
+                    )
 
     def _run(self, args, kwargs):
         try:

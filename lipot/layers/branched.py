@@ -7,6 +7,8 @@ from lipot.backend.keras_graph import takes_training
 from lipot.layers.base import Bounded, condense
 from lipot.layers.layer_bounds import layer_bound
 from lipot.layers.model_calls import runs_its_layers_in_turn
+from lipot.layers.open_sizes import keeps_open_sizes
+from lipot.layers.said_sizes import shape_after
 from lipot.math.rounding import LayerBound, values_in
 
 
@@ -58,10 +60,15 @@ class Branched(Bounded):
 
     def branch_bound(self, input_shape, norm=2):
         """Product of the bounds of the layers of the branch, one after the other."""
-        constant, shape = 1.0, tuple(input_shape)
+        given = shape = tuple(input_shape)
+        constant = 1.0
         for layer in self._branch_layers():
             constant *= layer_bound(layer, shape, norm).lipschitz
-            shape = layer.compute_output_shape(shape)
+            shape = shape_after(layer, shape)
+        kept = shape[1:] == given[1:]
+        # Of two sizes in a sum the smaller one is repeated.
+        if not kept or (None in shape[1:] and not keeps_open_sizes(self.branch, given)):
+            raise checks.other_sizes(self.name, "sizes that its branch keeps", given)
         return constant
 
     def _branch_layers(self):

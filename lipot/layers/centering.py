@@ -84,7 +84,8 @@ class CenteringLayer(LipschitzLayer):
         x = at_least_float32(inputs)
         outputs = scale(x - self.mean_of(x, training, mask), self.k_coef_lip)
         if self.beta is not None:
-            outputs = outputs + self.broadcast(self.beta, outputs)
+            # A graph of Keras on TensorFlow takes what is added for a bias along another axis.
+            outputs = outputs - self.broadcast(ops.negative(self.beta), outputs)
         return ops.cast(outputs, self.compute_dtype)
 
     def broadcast(self, weight, inputs):

@@ -5,6 +5,7 @@ import functools
 import keras
 from keras import ops
 
+from lipot.backend.added_biases import is_uniform
 from lipot.math import linear_maps
 from lipot.math.padding import pad_spatial
 
@@ -51,7 +52,7 @@ def _(linear_map: linear_maps.Conv2DTranspose, layer):
         data_format=linear_map.data_format,
         **_shared(layer),
     )
-    return _with_weights(twin, layer, _input_shape(linear_map, layer))
+    return _biased(_with_weights(twin, layer, _input_shape(linear_map, layer)), linear_map, layer)
 
 
 @export.register
@@ -76,6 +77,9 @@ def _(linear_map: linear_maps.ClosedConv2DTranspose, layer):
     )
     twin = _with_weights(twin, layer, _input_shape(linear_map, layer))
     inputs = _input(layer)
+    if _bias_comes_apart(layer):
+        outputs = _with_bias(linear_map, layer, linear_map.fold(twin(inputs)))
+        return keras.Model(inputs, outputs, name=f"{layer.name}_folded")
     # Stock layers add a bias before the borders are folded: a convolution by one adds it after.
     shift = keras.layers.DepthwiseConv2D(
         1,
@@ -95,14 +99,15 @@ def _(linear_map: linear_maps.SkewExponential, layer):
     width = int(kernel.shape[3])
     convolution = stock_convolution(linear_map.convolution(width), kernel, layer.dtype_policy)
     outputs = linear_map.exponential(inputs, convolution, width)
-    if layer.bias is not None:
-        outputs = linear_map.add_bias(outputs, layer.bias)
-    return keras.Model(inputs, layer.activation(outputs), name=layer.name)
+    return keras.Model(inputs, _with_bias(linear_map, layer, outputs), name=layer.name)
 
 
 def stock_convolution(linear_map, kernel, dtype, bias=None, activation=None):
     """A function of batches that pads and applies one stock `Conv2D` with this kernel."""
     circular = linear_map.padding == "circular"
+    if bias is not None and _needs_own_axis(linear_map, bias):
+        convolve, activate = stock_convolution(linear_map, kernel, dtype), keras.activations.get
+        return lambda images: activate(activation)(_shifted(linear_map, convolve(images), bias))
     layer = keras.layers.Conv2D(
         kernel.shape[3],
         linear_map.kernel_size,
@@ -138,7 +143,7 @@ def _convolution(stock_class, linear_map, layer, kernel):
         **_shared(layer),
     )
     twin = _with_weights(twin, layer, _input_shape(linear_map, layer), kernel)
-    return twin if stock else _padded(twin, linear_map, layer)
+    return _biased(twin if stock else _padded(twin, linear_map, layer), linear_map, layer)
 
 
 def _padded(twin, linear_map, layer):
@@ -150,10 +155,45 @@ def _padded(twin, linear_map, layer):
     return keras.Model(inputs, twin(padded), name=f"{layer.name}_padded")
 
 
+def _biased(twin, linear_map, layer):
+    """A twin as it is, or before the bias and the activation that it was made without."""
+    if not _bias_comes_apart(layer):
+        return twin
+    inputs = twin.input if isinstance(twin, keras.Model) else None
+    if inputs is None:
+        shape = _input_shape(linear_map, layer)[1:]
+        inputs = keras.Input(shape, dtype=layer.compute_dtype)
+    outputs = _with_bias(linear_map, layer, twin(inputs))
+    return keras.Model(inputs, outputs, name=f"{layer.name}_biased")
+
+
+def _with_bias(linear_map, layer, outputs):
+    if layer.bias is not None:
+        outputs = _shifted(linear_map, outputs, layer.bias)
+    return layer.activation(outputs)
+
+
+def _shifted(linear_map, outputs, bias):
+    return linear_map.add_bias(outputs, ops.cast(ops.convert_to_tensor(bias), outputs.dtype))
+
+
+def _bias_comes_apart(layer):
+    return layer.use_bias and _needs_own_axis(layer.linear_map, layer.bias)
+
+
+def _needs_own_axis(linear_map, bias):
+    """Whether a stock layer might add a bias along another axis than the channels.
+
+    That is where images are as wide as they have channels, which a layer of any size may meet.
+    """
+    return getattr(linear_map, "data_format", None) == "channels_first" and not is_uniform(bias)
+
+
 def _shared(layer):
+    apart = _bias_comes_apart(layer)
     return {
-        "activation": layer.activation,
-        "use_bias": layer.use_bias,
+        "activation": None if apart else layer.activation,
+        "use_bias": layer.use_bias and not apart,
         "name": layer.name,
         "dtype": layer.dtype_policy,
     }

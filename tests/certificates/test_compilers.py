@@ -6,9 +6,9 @@ import pytest
 from keras import layers, ops
 
 import lipot
-from lipot.layers import ScaledAveragePooling2D
+from lipot.layers import LipschitzResidual, ScaledAveragePooling2D
 from lipot.math import rounding
-from tests.helpers import to_numpy
+from tests.helpers import convolves_channels_first, to_numpy
 
 X = np.array([[0.02, 0.06], [0.06, 0.02]], "float32")
 
@@ -207,3 +207,99 @@ def test_a_compiler_resizes_as_the_framework_does_or_is_refused(size, output_siz
     else:
         with pytest.raises(ValueError, match="XLA may read other pixels"):
             lipot.lipschitz_constant(model)
+
+
+FIRST = {"data_format": "channels_first", "bias_initializer": "uniform"}
+BIASED = {
+    "images": (lambda: layers.Conv2D(3, 1, **FIRST), (2, 4, 3)),
+    "each channel": (lambda: layers.DepthwiseConv2D(1, **FIRST), (3, 4, 3)),
+    "transposed": (lambda: layers.Conv1DTranspose(3, 1, **FIRST), (2, 3)),
+    "steps": (lambda: layers.TimeDistributed(layers.Conv1D(3, 1, **FIRST)), (4, 2, 3)),
+}
+ON_TENSORFLOW = keras.backend.backend() == "tensorflow"
+
+
+@pytest.mark.skipif(not convolves_channels_first(), reason="There is none to add a bias to.")
+@pytest.mark.parametrize("case", BIASED)
+def test_a_bias_of_channels_that_may_meet_the_columns_is_refused(case):
+    # `Conv2D` adds it to other values in `predict` than in `model(x)`, most others in an export.
+    make, shape = BIASED[case]
+    model, x = network(make(), shape=shape), _rising(shape)
+    assert lipot.lipschitz_constant(model) > 0.0
+    if ON_TENSORFLOW:
+        with pytest.raises(ValueError, match="adds its bias along the columns"):
+            lipot.certify(model, x)
+    wider = _rising((*shape[:-1], 5))
+    assert np.all(lipot.certify(network(make(), shape=wider.shape[1:]), wider).radius > 0.0)
+
+
+@pytest.mark.parametrize("shift, elsewhere", [((3, 1, 1), True), ((1, 3), True), ((4, 1), False)])
+def test_a_constant_that_may_be_taken_for_a_bias_is_refused(shift, elsewhere):
+    numbers = np.arange(float(np.prod(shift)), dtype="float32").reshape(shift)
+    model = network(lambda x: x + numbers, shape=(3, 4, 3))
+    assert lipot.lipschitz_constant(model) > 0.0
+    x = _rising((3, 4, 3))
+    if ON_TENSORFLOW and elsewhere:
+        with pytest.raises(ValueError, match="a bias along another axis"):
+            lipot.certify(model, x)
+        model = network(lambda x: ops.add(numbers, x), shape=(3, 4, 3))
+    assert np.all(lipot.certify(model, x).radius > 0.0)
+
+
+def _inner():
+    inputs = keras.Input((2,)), keras.Input((2,))
+    return keras.Model(inputs, layers.Maximum()(inputs))
+
+
+MAXIMA = {
+    "a multiple": (lambda x: ops.maximum(x, 3.0 * x), True),
+    "a sum": (lambda x: ops.maximum(x + x, x), True),
+    "a quotient": (lambda x: layers.Maximum()([-x, x, ops.maximum(-x, x) / 0.5]), True),
+    "of an inner model": (lambda x: _inner()([x, 3.0 * x]), True),
+    "in a branch": (lambda x: LipschitzResidual(keras.Model(x, ops.maximum(x, 3.0 * x)))(x), True),
+    "a leaky ReLU": (lambda x: ops.maximum(x, 0.5 * x), False),
+    "a minimum": (lambda x: ops.minimum(x, 3.0 * x), False),
+    "others": (lambda x: layers.Maximum()([x, -3.0 * x, ops.flip(x, axis=1)]), False),
+}
+
+
+@pytest.mark.parametrize("case", MAXIMA)
+def test_a_maximum_that_becomes_a_steep_leaky_relu_is_refused(case):
+    # `predict` on TensorFlow gives the smaller ones, as it does on x86 processors.
+    function, becomes = MAXIMA[case]
+    model, x = network(function), np.array([[0.5, -0.2], [-0.4, -0.7]], "float32")
+    assert lipot.lipschitz_constant(model) > 0.0
+    if becomes and ON_TENSORFLOW:
+        with pytest.raises(ValueError, match="computes as a minimum"):
+            lipot.certify(model, x)
+    else:
+        assert np.any(lipot.certify(model, x).radius > 0.0)
+
+
+PADDED = {
+    "zeros": (layers.ZeroPadding3D(1), True),
+    "zeros of an inner model": (
+        keras.Sequential(
+            [keras.Input((2, 2, 2, 1)), layers.ZeroPadding3D(((0, 0), (1, 0), (0, 0)))]
+        ),
+        True,
+    ),
+    "other numbers": (lambda x: ops.pad(x, [(0, 0), *[(1, 1)] * 3, (0, 0)], "symmetric"), False),
+}
+
+
+@pytest.mark.parametrize("case", PADDED)
+def test_volumes_padded_twice_are_refused(case):
+    # `predict` on TensorFlow pads them once, and gives smaller volumes.
+    pad, zeros = PADDED[case]
+    parts = [pad, layers.Conv3D(1, 2, padding="same"), layers.GlobalMaxPooling3D()]
+    model, x = network(*parts, layers.Dense(2), shape=(2, 2, 2, 1)), _rising((2, 2, 2, 1))
+    if zeros and ON_TENSORFLOW:
+        with pytest.raises(ValueError, match="pads once"):
+            lipot.certify(model, x)
+    else:
+        assert np.all(lipot.certify(model, x).radius > 0.0)
+
+
+def _rising(shape):
+    return np.arange(float(np.prod(shape)), dtype="float32").reshape(1, *shape)

@@ -11,6 +11,7 @@ from keras.ops import convert_to_numpy as array
 
 import lipot
 from lipot import layers
+from tests.helpers import convolves_channels_first
 from tests.public_classes import make, public_classes
 
 
@@ -80,6 +81,46 @@ def test_each_layer_in_half_precision(name):
 def test_each_padding(padding):
     conv = layers.SpectralConv2D(4, 3, padding=padding, activation=layers.GroupSort2())
     check_export(keras.Sequential([keras.Input((6, 6, 2)), conv]))
+
+
+FIRST = {"filters": 4, "kernel_size": 3, "data_format": "channels_first"}
+BIASED = {
+    "BatchCentering": {"axis": 1},
+    "LayerCentering": {"axis": 1},
+    "OrthogonalConv1D": {**FIRST, "activation": "tanh"},
+    "FrobeniusConv2D": FIRST,
+    "PadConv2D": {**FIRST, "padding": "circular"},
+    "SpectralConv2DTranspose": {**FIRST, "activation": layers.GroupSort2("channels_first")},
+    "OrthogonalConv2DTranspose": {**FIRST, "padding": "circular"},
+    "SDPResidualConv2D": FIRST,
+}
+
+
+@pytest.mark.skipif(not convolves_channels_first(), reason="There are no convolutions to export.")
+@pytest.mark.parametrize("name", BIASED)
+def test_biases_of_channels_that_are_as_many_as_the_columns(name):
+    # Stock layers and sums of Keras on TensorFlow add them along the columns.
+    shape = (4, 4) if name.endswith("1D") else (4, 5, 4)
+    model = keras.Sequential([keras.Input(shape), getattr(layers, name)(**BIASED[name])])
+    for weight in model.trainable_weights:
+        weight.assign(sample(weight.shape, 1)[0])
+    check_export(model)
+
+
+@keras.saving.register_keras_serializable(package="test_plain")
+class Shift(keras.layers.Layer):
+    def build(self, input_shape):
+        self.shift = self.add_weight(shape=(input_shape[1], 1, 1), initializer="uniform")
+
+    def call(self, inputs):
+        return inputs + self.shift
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="Others broadcast.")
+def test_a_sum_that_keras_would_take_for_that_of_a_bias_is_refused():
+    check_export(keras.Sequential([keras.Input((3, 4, 5)), Shift()]))
+    with pytest.raises(ValueError, match="takes for a bias of another axis"):
+        lipot.to_keras(keras.Sequential([keras.Input((3, 4, 3)), Shift()]))
 
 
 def branched_model():

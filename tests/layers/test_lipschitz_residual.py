@@ -157,3 +157,36 @@ def test_the_layers_of_a_functional_branch_are_condensed():
     dense.kernel.assign(3.0 * np.array(dense.kernel))
     layer.condense()
     np.testing.assert_allclose(np.linalg.norm(np.array(dense.kernel), 2), 1.0, atol=1e-5)
+
+
+@keras.saving.register_keras_serializable(package="test_lipschitz_residual")
+class First(keras.layers.Layer):
+    """Keeps one step, and says that it keeps all."""
+
+    def call(self, inputs):
+        return inputs[:, :1]
+
+    def compute_output_shape(self, input_shape):
+        return tuple(input_shape)
+
+
+lipot.certificates.register_bound(First)(lambda layer, input_shape: 1.0)
+
+
+@pytest.mark.parametrize("kind", [LipschitzResidual, layers.TransportResidual])
+def test_a_branch_that_repeats_what_the_sum_or_a_mean_does_not_know_is_refused(kind):
+    mean = [keras.layers.GlobalAveragePooling1D(), keras.layers.RepeatVector(4)]
+    layer = kind(mean)
+    layer.build((None, 4, 2))
+    assert layer.lipschitz_bound > 0.9
+    # One step would be repeated for each that the branch gives, and one of two left by a crop.
+    with pytest.raises(ValueError, match="sizes that its branch keeps"):
+        layer.bound((None, 1, 2))
+    cropped = kind(keras.layers.Cropping1D((1, 0)))
+    cropped.build((None, None, 2))
+    with pytest.raises(ValueError, match="sizes that its branch keeps"):
+        cropped.bound((None, None, 2))
+    untrue = kind([First(), *mean])
+    untrue.build((None, 4, 2))
+    with pytest.raises(ValueError, match="says other sizes of its outputs than it gives"):
+        untrue.bound((None, 4, 2))

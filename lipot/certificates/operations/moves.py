@@ -25,7 +25,7 @@ def cast(call):
     return call.moved()
 
 
-@node_of("choice")
+@node_of("maximum", "minimum")
 def choice(call):
     return after_choice(call.nodes, call.dtype, call.output)
 

@@ -13,7 +13,7 @@ from lipot.math.norms import dual_of_ones, norm_of_ones
 from lipot.math.rounding import UP, LayerBound, applied, float_format
 
 # Operations that repeat the smaller of their operands.
-BROADCASTING = ("sum", "difference", "product", "quotient", "choice")
+BROADCASTING = ("sum", "difference", "product", "quotient", "maximum", "minimum")
 
 
 @node_of("sum", "difference")
