@@ -1,18 +1,24 @@
 """A kernel computed once, that proves by itself whether it is still the right one."""
 
+import math
+
 import keras
 import numpy as np
 from keras import ops
 
 from lipot import backend
 
+# Where in a sum of bits the numbers of a seal begin.
+_SHIFTS = (1, 2**7, 2**13, 2**19)
+
 
 class InferenceCache:
     """Keeps what was computed from some weights, and the bits of those weights beside it.
 
     The value counts only while every bit of the weights is as it was: whoever changes them, in
-    whatever way, gets the value computed anew. The bits are kept as integers, so that arithmetic
-    on all variables of a model at once, such as an average, cannot make a wrong pair match.
+    whatever way, gets the value computed anew. That holds for arithmetic on all variables of a
+    model at once, such as an average, too: a seal of some numbers drawn from the bits and of their
+    squares is kept, and no average of two seals is one.
 
     Args:
         weights: List of the Keras variables that the value is a function of.
@@ -25,11 +31,12 @@ class InferenceCache:
             _state(w.shape, backend.variable_bits_dtype(w.dtype), f"bits_of_{w.name}")
             for w in weights
         ]
+        self._seal = _state((2, len(_SHIFTS)), "float32", "seal_of_kernel")
 
     @property
     def variables(self):
         """The variables behind the cache: the state of programs, and no weights."""
-        return [self._value, *self._bits]
+        return [self._value, *self._bits, self._seal]
 
     def read(self, weights, compute):
         """Returns the value for some weights, cut from differentiation.
@@ -48,12 +55,14 @@ class InferenceCache:
         same = [ops.all(ops.equal(now, then.value)) for now, then in zip(bits, self._bits)]
         valid = same[0] if len(same) == 1 else ops.all(ops.stack(same))
         if not backend.is_concrete(valid):
+            unbroken = ops.logical_not(ops.any(_break_in(self._seal.value)))
+            valid = ops.logical_and(valid, unbroken)
             value = ops.cond(valid, self._kept, lambda: backend.traced_once(compute)(*weights))
             if all(map(backend.can_assign, self.variables)):
                 self._keep(value, bits)
             return value
         # Outside compiled code JAX would compile the condition anew at each call.
-        if not valid:
+        if not valid or np.any(_break_in(ops.convert_to_numpy(self._seal.value))):
             with backend.full_precision():
                 self._keep(compute(*weights), bits)
         # The kept value even when it was just computed: PyTorch adds up a product with a transposed
@@ -67,6 +76,27 @@ class InferenceCache:
         self._value.assign(value)
         for variable, now in zip(self._bits, bits):
             variable.assign(now)
+        self._seal.assign(_seal_of(bits))
+
+
+def _seal_of(bits):
+    """Numbers below 4097 that depend on every bit and its place, and one more than their squares.
+
+    All are whole in float32.
+    """
+    total = 0
+    for part in bits:
+        places = ops.reshape(ops.arange(math.prod(part.shape), dtype="int32"), part.shape)
+        # By odd factors, as the same bits in other places are others.
+        total = 31 * total + ops.sum(ops.cast(part, "int32") * (2 * places + 1))
+    numbers = [1 + ops.mod(ops.floor_divide(total, shift), 4096) for shift in _SHIFTS]
+    numbers = ops.cast(ops.stack(numbers), "float32")
+    return ops.stack([numbers, numbers * numbers + 1.0])
+
+
+def _break_in(seal):
+    """Zeros for a seal as `_seal_of` gives it: for an array too, which takes no time in a call."""
+    return seal[0] * seal[0] + 1.0 - seal[1]
 
 
 def _state(shape, dtype, name):

@@ -73,6 +73,19 @@ def test_arithmetic_on_all_variables_at_once_makes_no_wrong_pair_match(factor):
     np.testing.assert_array_equal(to_numpy(cache.read([weight.value], compute)), expected)
 
 
+@pytest.mark.parametrize("other", [[1.25, 1.75], [1.5, 1.0]])
+def test_an_average_of_two_caches_is_none(other):
+    (weight, cache), (second, another) = cache_of([1.0, 1.5]), cache_of(other)
+    for values, kept in ((weight, cache), (second, another)):
+        kept.read([values.value], keras.ops.square)
+    pairs = zip((weight, *cache.variables), (second, *another.variables))
+    for ours, theirs in pairs:
+        both = [to_numpy(variable.value).astype("float64") for variable in (ours, theirs)]
+        ours.assign(sum(both) / 2)
+    expected = np.square(to_numpy(weight.value))
+    np.testing.assert_array_equal(to_numpy(cache.read([weight.value], keras.ops.square)), expected)
+
+
 # Neither the first call nor one after a change may keep what a program alone knows.
 def test_programs_of_ones_own_leave_a_cache_as_usable_as_it_was():
     weight, cache = cache_of([1.0, -3.0])
@@ -112,7 +125,7 @@ def test_a_recurrent_cell_reads_the_cache_in_each_step():
     x = np.random.default_rng(0).normal(size=(2, 3, 2)).astype("float32")
     expected = 0.0
     for step in range(3):
-        (expected, _) = cell(x[:, step], [expected + np.zeros((2, 4), "float32")])
+        (expected, _) = cell(x[:, step], [expected + keras.ops.zeros((2, 4))])
     model = keras.Sequential([keras.Input((3, 2)), keras.layers.RNN(cell)])
     for cache in (cell.inner._cache, cell.outer._cache):
         cache.variables[1].assign(np.ones_like(to_numpy(cache.variables[1].value)))
