@@ -124,6 +124,7 @@ _LINES = (
     _transport("GOT (GOT-PGD-S)", "GOT-PGD-S"),
     _transport(_LONG, "GOT-PGD-S", long=True),
     _transport("TRADES", "TRADES"),
+    _transport("MART", "MART"),
     _transport("GOT on TRADES with label matching (GOT-TRADES-LM)", "GOT-TRADES-LM"),
     _transport("OTJR", "OTJR"),
     _transport(_LONG, "OTJR", long=True),
