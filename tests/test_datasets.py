@@ -39,7 +39,7 @@ def offline(monkeypatch):
 
 
 def test_unknown_name_lists_the_known_ones():
-    with pytest.raises(ValueError, match="Expected one of .*cifar10, cifar100.*name=imagenet"):
+    with pytest.raises(ValueError, match="Expected one of .*cifar10, cifar100.*name='imagenet'"):
         datasets.load("imagenet")
 
 

@@ -31,7 +31,7 @@ class InferenceCache:
             _state(w.shape, backend.variable_bits_dtype(w.dtype), f"bits_of_{w.name}")
             for w in weights
         ]
-        self._seal = _state((2, len(_SHIFTS)), "float32", "seal_of_kernel")
+        self._seal = _state((2, len(_SHIFTS)), "int32", "seal_of_kernel")
 
     @property
     def variables(self):
@@ -80,23 +80,20 @@ class InferenceCache:
 
 
 def _seal_of(bits):
-    """Numbers below 4097 that depend on every bit and its place, and one more than their squares.
-
-    All are whole in float32.
-    """
+    """Numbers that depend on every bit and its place, and one more than their squares."""
     total = 0
     for part in bits:
         places = ops.reshape(ops.arange(math.prod(part.shape), dtype="int32"), part.shape)
         # By odd factors, as the same bits in other places are others.
         total = 31 * total + ops.sum(ops.cast(part, "int32") * (2 * places + 1))
     numbers = [1 + ops.mod(ops.floor_divide(total, shift), 4096) for shift in _SHIFTS]
-    numbers = ops.cast(ops.stack(numbers), "float32")
-    return ops.stack([numbers, numbers * numbers + 1.0])
+    numbers = ops.stack(numbers)
+    return ops.stack([numbers, numbers * numbers + 1])
 
 
 def _break_in(seal):
     """Zeros for a seal as `_seal_of` gives it: for an array too, which takes no time in a call."""
-    return seal[0] * seal[0] + 1.0 - seal[1]
+    return seal[0] * seal[0] + 1 - seal[1]
 
 
 def _state(shape, dtype, name):

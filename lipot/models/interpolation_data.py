@@ -71,22 +71,22 @@ class InterpolationData(keras.utils.PyDataset):
 
     def __getitem__(self, index):
         rows = self.order[index * self.batch_size : (index + 1) * self.batch_size]
-        x = self.x[rows]
-        indices, target = self._answers(rows, x)
+        query, indices, target = self._answers(rows)
         neighbors = map(ops.convert_to_numpy, self.otad.memory.take(indices))
-        return (self.otad.queries(x), *neighbors), target
+        return (query, *neighbors), target
 
     def on_epoch_end(self):
         self.rng.shuffle(self.order)
 
-    def _answers(self, rows, x):
-        """The places of the neighbors of some points, and the targets: solved, or looked up."""
+    def _answers(self, rows):
+        """Queries of some points, places of their neighbors, and targets: solved, or looked up."""
+        x = self.x[rows]
         if self.keep and np.all(self._solved[rows]):
-            return self._indices[rows], self._targets[rows]
-        indices, exact, own = self.otad.left_out(x)
+            return self.otad.queries(x), self._indices[rows], self._targets[rows]
+        query, indices, exact, own = self.otad.left_out(x)
         target = self.alpha * exact + (1.0 - self.alpha) * own
         if self.keep:
             self._indices[rows], self._targets[rows] = indices, target
             # Last, for the threads of `workers`, which may look at any time.
             self._solved[rows] = True
-        return indices, target
+        return query, indices, target

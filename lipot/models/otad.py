@@ -37,11 +37,13 @@ class LeftOut(NamedTuple):
     """Stored points, each answered from its neighbors without itself.
 
     Attributes:
+        query: The points as the solver gets them, `(n, d)`.
         indices: Stored points used, `(n, K)`, nearest first.
         exact: Exact solution, `(n, d)`.
         own: The backbone's own feature, `(n, d)`.
     """
 
+    query: Any
     indices: Any
     exact: Any
     own: Any
@@ -202,9 +204,8 @@ class OTAD(NeighborModel):
             solution and the backbone's own feature, `(n, d)`.
         """
         found = self.left_out(x, batch_size=batch_size)
-        query = self.queries(x, batch_size=batch_size)
         neighbors = map(ops.convert_to_numpy, self.memory.take(found.indices))
-        return (query, *neighbors), found.exact, found.own
+        return (found.query, *neighbors), found.exact, found.own
 
     def left_out(self, x, *, batch_size=256):
         """What `without_itself` answers, with the indices of the neighbors in place of them.
@@ -230,7 +231,7 @@ class OTAD(NeighborModel):
             query = flat(embedded)
             exact = self.interpolation([query, *self.memory.take(indices)])
             own = ops.reshape(self.backbone(embedded, training=False), ops.shape(query))
-            return LeftOut(indices, exact, own)
+            return LeftOut(query, indices, exact, own)
 
         return self._over_batches("left_out", answer, x, batch_size)
 
