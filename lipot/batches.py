@@ -16,6 +16,17 @@ INPUTS = (
 )
 
 
+def spread(count, most):
+    """At most so many of `count` rows, evenly: data may be sorted by class.
+
+    Example:
+
+    >>> spread(5, 3).tolist(), spread(2, 3).tolist()
+    ([0, 2, 4], [0, 1])
+    """
+    return np.linspace(0, count - 1, min(count, most)).astype(int)
+
+
 class Points:
     """Inputs, and their labels where there are any, that are read batch by batch.
 

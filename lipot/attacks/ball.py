@@ -39,9 +39,10 @@ class Ball(NamedTuple):
 
     def steepest(self, gradient):
         """Returns the unit step that increases a function fastest in the norm."""
-        gradient = finite_gradient(gradient)
         if self.norm == "inf":
-            return ops.sign(gradient)
+            # An infinite slope has a sign, and one that is NaN leads nowhere.
+            return ops.sign(ops.where(ops.isnan(gradient), 0.0, gradient))
+        gradient = finite_gradient(gradient)
         # The square of a small number may be zero, and that of a large one infinite.
         axes = tuple(range(1, len(gradient.shape)))
         largest = ops.max(ops.abs(gradient), axis=axes, keepdims=True, initial=0.0)

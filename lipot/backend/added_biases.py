@@ -14,6 +14,31 @@ from keras import ops
 from lipot.backend.keras_graph import is_stock
 
 
+def tensor_goes_elsewhere(first: tuple, second: tuple) -> bool:
+    """Whether a computed operand may be added along an axis that is not its own, the batch too.
+
+    Args:
+        first: Shape of the tensor that it is added to, `None` for sizes that are not known.
+        second: Shape of the operand, likewise.
+
+    Example:
+
+    >>> tensor_goes_elsewhere((None, 4), (None, 1)), tensor_goes_elsewhere((None, 4), (None, 4))
+    (True, False)
+    """
+    long = [(axis, n) for axis, n in enumerate(second) if axis and n not in (1, None)]
+    if len(long) > 1:
+        return False
+    if not long or None in second[1:]:
+        # The batch itself may be as long.
+        return True
+    ((own, n),) = long
+    chosen = {len(first) - 1} if first[-1] in (n, None) else set()
+    if first[-1] != n and first[1] in (n, None):
+        chosen.add(1)
+    return not chosen <= {own}
+
+
 def constant_goes_elsewhere(first: tuple, second: tuple) -> bool:
     """Whether some program may add a constant along another axis than broadcasting does.
 

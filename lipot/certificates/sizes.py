@@ -5,7 +5,7 @@ import functools
 import keras
 import numpy as np
 
-from lipot.backend.added_biases import constant_goes_elsewhere
+from lipot.backend.added_biases import constant_goes_elsewhere, tensor_goes_elsewhere
 from lipot.backend.keras_graph import operation_kind
 from lipot.certificates.node import Node
 from lipot.layers.open_sizes import keeps_open_sizes, open_shape, sizes_in
@@ -79,7 +79,7 @@ def _check_taken_for_no_bias(operation, nodes, shapes):
     for node, shape in zip(nodes[1:], others):
         if isinstance(node, Node):
             same = tuple(shape[1:]) == tuple(before[1:])
-            elsewhere = not same and _may_be_taken_for_a_bias(before, shape)
+            elsewhere = not same and tensor_goes_elsewhere(before, shape)
             harm = "and mix the samples of a batch"
         else:
             # It makes no distance larger, but one program may shift other values than another.
@@ -93,25 +93,6 @@ def _check_taken_for_no_bias(operation, nodes, shapes):
                 f"Received: shapes {[tuple(s) for s in shapes]}"
             )
         before = tuple(_joined(sizes) for sizes in zip(before, shape))
-
-
-def _may_be_taken_for_a_bias(first, second):
-    """Whether TensorFlow may add the second operand along an axis that is not its own.
-
-    `ops.add` does so where all axes of the second are 1 but one, the batch among them: that one
-    meets the last axis of the first if it is as long, else axis 1 if that is.
-    """
-    long = [(axis, n) for axis, n in enumerate(second) if axis and n not in (1, None)]
-    if len(long) > 1:
-        return False
-    if not long or None in second[1:]:
-        # The batch itself may be as long.
-        return True
-    ((own, n),) = long
-    chosen = {len(first) - 1} if first[-1] in (n, None) else set()
-    if first[-1] != n and first[1] in (n, None):
-        chosen.add(1)
-    return not chosen <= {own}
 
 
 def operands(operation, args, kwargs):

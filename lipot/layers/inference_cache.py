@@ -57,14 +57,18 @@ class InferenceCache:
         if not backend.is_concrete(valid):
             unbroken = ops.logical_not(ops.any(_break_in(self._seal.value)))
             valid = ops.logical_and(valid, unbroken)
-            value = ops.cond(valid, self._kept, lambda: backend.traced_once(compute)(*weights))
+            value, seal = ops.cond(
+                valid,
+                lambda: (self._kept(), ops.convert_to_tensor(self._seal.value)),
+                lambda: (backend.traced_once(compute)(*weights), _seal_of(bits)),
+            )
             if all(map(backend.can_assign, self.variables)):
-                self._keep(value, bits)
+                self._keep(value, bits, seal)
             return value
         # Outside compiled code JAX would compile the condition anew at each call.
         if not valid or np.any(_break_in(ops.convert_to_numpy(self._seal.value))):
             with backend.full_precision():
-                self._keep(compute(*weights), bits)
+                self._keep(compute(*weights), bits, _seal_of(bits))
         # The kept value even when it was just computed: PyTorch adds up a product with a transposed
         # matrix in another order, and a later call must give the same bits.
         return self._kept()
@@ -72,11 +76,11 @@ class InferenceCache:
     def _kept(self):
         return ops.convert_to_tensor(self._value.value)
 
-    def _keep(self, value, bits):
+    def _keep(self, value, bits, seal):
         self._value.assign(value)
         for variable, now in zip(self._bits, bits):
             variable.assign(now)
-        self._seal.assign(_seal_of(bits))
+        self._seal.assign(seal)
 
 
 def _seal_of(bits):

@@ -212,7 +212,7 @@ def _guard(valid, name, expected, received):
         shown = ", ".join(f"{value:g}" for value in values[:6])
         raise checks.refused(
             name,
-            str(expected),
+            expected,
             f"{name} with values [{shown}{(', ...' if len(values) > 6 else '')}]",
         )
     return ops.cast(ops.where(valid, 0.0, float("nan")), received.dtype)

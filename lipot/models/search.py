@@ -7,6 +7,7 @@ import numpy as np
 from keras import ops
 
 from lipot import backend, extras
+from lipot.batches import spread
 from lipot.math.neighbors import SPARE, Neighbors
 from lipot.math.precision import widest_float
 
@@ -125,8 +126,7 @@ class FaissSearch(BlockSearch):
         codes = self._codes
         index = self._empty(codes.shape[1])
         if not index.is_trained:
-            wanted = min(len(codes), _SAMPLE * index.nlist)
-            index.train(np.array(codes[np.linspace(0, len(codes) - 1, wanted).astype(int)]))
+            index.train(np.array(codes[spread(len(codes), _SAMPLE * index.nlist)]))
         size = self._block()
         for start in range(0, len(codes), size):
             index.add(np.ascontiguousarray(codes[start : start + size]))

@@ -103,7 +103,7 @@ class RobustnessReport:
             raise checks.refused(
                 "source",
                 "a report written by `to_json` or `lipot evaluate --json`",
-                str(_in_words(source, content)),
+                _in_words(source, content),
             ) from error
         if written != FORMAT:
             raise checks.refused(

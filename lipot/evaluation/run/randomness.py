@@ -8,6 +8,7 @@ from keras import ops
 from lipot import checks
 from lipot.backend.keras_graph import random_states
 from lipot.backend.squashing import before_squashing
+from lipot.batches import spread
 from lipot.evaluation.run.outputs import predict
 
 # Draws whose mean attacks follow where the user names no number.
@@ -31,7 +32,7 @@ def is_random(model, x, batch_size):
         x: Points `(n, ...)`, of which some are asked.
         batch_size: Points at once.
     """
-    some = np.array(x[_spread(len(x), _POINTS)])
+    some = np.array(x[spread(len(x), _POINTS)])
     # Where probabilities round to 0 and 1, two draws of them are equal.
     model = before_squashing(model) or model
     # Whatever type the model answers in, also one that is refused later.
@@ -47,10 +48,10 @@ def depends_on_batch(model, x, batch_size):
         x: Points `(n, ...)`, of which some are asked.
         batch_size: Points at once.
     """
-    rows = _spread(len(x), _POINTS)
+    rows = spread(len(x), _POINTS)
     some = np.array(x[rows])
     among = predict(model, some, batch_size).astype("float64")
-    asked = _spread(len(some), _ALONE)
+    asked = spread(len(some), _ALONE)
     alone = np.concatenate([predict(model, some[row : row + 1], 1) for row in asked])
     change = np.max(np.abs(alone.astype("float64") - among[asked]))
     return bool(change > _COMPANY * np.max(np.abs(among)))
@@ -88,8 +89,3 @@ def drawn_from(seed, model):
     finally:
         for state, value in zip(states, before):
             state.assign(value)
-
-
-def _spread(count, most):
-    """At most so many of `count` rows, evenly: data may be sorted by class."""
-    return np.unique(np.linspace(0, count - 1, min(count, most)).astype(int))

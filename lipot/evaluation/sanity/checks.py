@@ -12,6 +12,7 @@ from art.attacks.evasion import ProjectedGradientDescent
 
 from lipot.attacks.auto_attack import STANDS
 from lipot.attacks.survivors import survivors
+from lipot.batches import spread
 from lipot.evaluation.attacks.pgd import LOSSES
 from lipot.evaluation.attacks.suite import ATTACKS
 from lipot.evaluation.record.result import Verdict
@@ -96,7 +97,8 @@ def run(task, outcome, specs, *, seed, store, progress):
     Returns:
         Tuple of `Verdict`s.
     """
-    rows = _spread(np.flatnonzero(task.predictions == task.y), _POINTS)
+    rows = np.flatnonzero(task.predictions == task.y)
+    rows = rows[spread(len(rows), _POINTS)]
     probe = Probe(task, rows, outcome, specs, seed, {})
     checks, verdicts = _checks_of(task.model), []
     for left, (name, check) in zip(range(len(checks), 0, -1), checks.items()):
@@ -326,13 +328,6 @@ def _checks_of(model):
     if isinstance(model, Purified) and model.backward == "exact":
         return {**_CHECKS, "purifier": _other_derivative}
     return _CHECKS
-
-
-def _spread(rows, count):
-    """Takes at most `count` of some rows, evenly: data may be sorted by class."""
-    if len(rows) <= count:
-        return rows
-    return rows[np.linspace(0, len(rows) - 1, count).astype(int)]
 
 
 _CHECKS = {

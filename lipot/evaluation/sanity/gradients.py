@@ -5,6 +5,7 @@ from keras import ops
 
 from lipot import backend, checks
 from lipot.backend.calls import stateless_call
+from lipot.batches import spread
 
 # Points to look at: a model without gradients has none anywhere.
 _POINTS = 8
@@ -37,7 +38,7 @@ def check_gradients(task, specs):
         task: `Task`.
         specs: The attacks that are to run.
     """
-    rows = np.linspace(0, len(task.x) - 1, min(len(task.x), 100)).astype(int)
+    rows = spread(len(task.x), 100)
     blind = [spec.name for spec in specs if not spec.needs_gradient]
     if len(blind) == len(specs) or not np.all(vanishes(task, rows, "margin")):
         return
