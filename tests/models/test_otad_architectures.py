@@ -38,6 +38,11 @@ def test_resnet_moves_by_its_blocks(tmp_path):
     same_after_saving(model, x, tmp_path)
 
 
+def test_blocks_may_be_narrower_inside():
+    model = transport_resnet(6, blocks=1, width=2)
+    assert [w.shape for w in model.get_weights()] == [(6, 2), (2,), (2, 6), (6,)]
+
+
 def test_plain_network_has_the_same_layers():
     assert plain_network(6, 5).count_params() == transport_resnet(6, 5).count_params()
 
