@@ -140,6 +140,15 @@ def check_samples_of(step, nodes, outputs):
             raise _joins_samples(step, output)
 
 
+def check_any_values(step, outputs):
+    """Raises where nothing is left of a sample, as behind a slice past the end of its axis."""
+    if any(0 in output.shape for output in outputs):
+        raise ValueError(
+            f"'{step.operation.name}' cannot be certified: it gives no values at all. Expected an "
+            f"output with at least one. Received: shapes {[tuple(t.shape) for t in outputs]}"
+        )
+
+
 def check_sizes(step, nodes, outputs):
     """Raises where a step gives other sizes than the graph says: it repeats or drops values."""
     pairs = [*zip(step.inputs, nodes), *zip(step.outputs, outputs)]

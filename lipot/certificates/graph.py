@@ -12,6 +12,7 @@ from lipot.backend.keras_graph import (
 )
 from lipot.backend.operation_kinds import is_scaled_sum
 from lipot.certificates.calls import (
+    check_any_values,
     check_bias_meets_channels,
     check_call,
     check_no_mask,
@@ -215,6 +216,7 @@ def _propagate(step, known, sizes):
     check_samples(step)
     outputs = _outputs(step, args, kwargs, nodes)
     check_samples_of(step, nodes, outputs)
+    check_any_values(step, outputs)
     if any(is_called_as(type(operation), residual) for residual in _RESIDUALS):
         return [_residual_node(step, nodes, sizes, outputs[0])]
     if is_called_as(type(operation), keras.layers.SpectralNormalization):

@@ -91,6 +91,13 @@ def test_a_layer_that_adds_a_constant_is_refused():
         lipot.lipschitz_constant(model)
 
 
+def test_a_graph_that_leaves_nothing_of_a_sample_is_refused():
+    x = keras.Input((1, 3))
+    model = keras.Model(x, keras.layers.Dense(2)(keras.layers.Flatten()(x[:, 1:])))
+    with pytest.raises(ValueError, match="it gives no values at all"):
+        lipot.certify(model, np.ones((2, 1, 3)))
+
+
 @pytest.mark.parametrize("function, bound", CONSTANTS.values(), ids=CONSTANTS)
 def test_a_constant_that_repeats_a_tensor_counts_its_copies(function, bound):
     model = model_of(function, (None, 2))
