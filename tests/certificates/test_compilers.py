@@ -6,6 +6,7 @@ import pytest
 from keras import layers, ops
 
 import lipot
+from lipot.certificates import classifier
 from lipot.layers import LipschitzResidual, ScaledAveragePooling2D
 from lipot.math import rounding
 from tests.helpers import convolves_channels_first, to_numpy
@@ -299,6 +300,17 @@ def test_volumes_padded_twice_are_refused(case):
             lipot.certify(model, x)
     else:
         assert np.all(lipot.certify(model, x).radius > 0.0)
+
+
+@pytest.mark.skipif(not ON_TENSORFLOW, reason="its programs compute something else")
+def test_a_program_that_computes_something_else_is_refused_whatever_the_reason(monkeypatch):
+    # A maximum that TensorFlow's programs take for a minimum, and nothing that knows of it.
+    monkeypatch.setattr(classifier, "check_programs", lambda core, shape: None)
+    model = network(lambda x: ops.maximum(x, 2.0 * x))
+    x = np.tile(X, (20, 1))
+    assert np.all(lipot.certify(model, x[:32], batch_size=1).radius > 0.0)
+    with pytest.raises(ValueError, match="which rounding does not explain"):
+        lipot.certify(model, x, batch_size=1)
 
 
 def _rising(shape):
