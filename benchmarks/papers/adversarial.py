@@ -92,7 +92,7 @@ def train_recipe(recipe, data, steps, run):
     model.compile(keras.optimizers.Adam(rate))
     awp = [AdversarialWeightPerturbation(recipe.gamma)] if recipe.gamma is not None else []
     # Long chunks: to save costs a while, and AWP has the step compiled anew in each.
-    logs = train_with_warm_up(model, data, steps, run, callbacks=awp, chunk=_CHUNK)
+    logs = train_with_warm_up(model, data, steps, run, recipe.phases, callbacks=awp, chunk=_CHUNK)
     return model.classifier, logs
 
 

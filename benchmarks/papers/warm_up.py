@@ -7,14 +7,12 @@ alike, and a tenth of GOT's weight already keeps the network there. So does MART
 counts in full where a class is not learned yet: whole classes never were. TRADES needs no delay.
 """
 
+from benchmarks.transport.recipes import PHASES
 from benchmarks.transport.training import train
 from lipot.losses import MART
 
-# Up to a share of the steps: shares of the radius, and of the weights of all terms but the first.
-PHASES = ((0.06, 1 / 3, 0.0), (0.15, 2 / 3, 0.0), (0.3, 1.0, 0.1), (1.0, 1.0, 1.0))
 
-
-def train_with_warm_up(model, data, steps, run, **kwargs):
+def train_with_warm_up(model, data, steps, run, parts=PHASES, **kwargs):
     """Trains a compiled model; a training that was cut off goes on.
 
     Args:
@@ -22,13 +20,14 @@ def train_with_warm_up(model, data, steps, run, **kwargs):
         data: The `Dataset`.
         steps: Steps of the whole training.
         run: The `Run` of the row.
+        parts: As `PHASES`, how radius and weights grow.
         **kwargs: Further arguments of `train`.
 
     Returns:
         The last logs.
     """
     logs = {}
-    for until in phases(model):
+    for until in phases(model, parts):
         last = train(
             model,
             data.x_train,
@@ -44,11 +43,12 @@ def train_with_warm_up(model, data, steps, run, **kwargs):
     return logs
 
 
-def phases(model):
+def phases(model, parts=PHASES):
     """Sets radius, weights and MART's factor for one part of the training after the other.
 
     Args:
         model: The model.
+        parts: As `PHASES`.
 
     Yields:
         Up to which share of the steps to train before the next part.
@@ -57,7 +57,7 @@ def phases(model):
     grow = [(term, "weight") for term in terms[1:]]
     grow += [(term, "lambda_") for term in terms[:1] if isinstance(term, MART)]
     whole = [float(getattr(*place)) for place in grow]
-    for until, share, of_terms in PHASES:
+    for until, share, of_terms in parts:
         if attack is not None:
             attack.share = share
         for place, value in zip(grow, whole):

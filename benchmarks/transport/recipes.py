@@ -7,6 +7,11 @@ from lipot.models import carlini_wagner
 
 EPS, STEP, STEPS = 0.3, 0.01, 40
 GOT_TABLE_1 = "GOT, Table 1"
+# Up to a share of the steps: shares of the radius, and of the weights of all terms but the first.
+PHASES = ((0.06, 1 / 3, 0.0), (0.15, 2 / 3, 0.0), (0.3, 1.0, 0.1), (1.0, 1.0, 1.0))
+# Free transport beside TRADES asks all attacked images for clean answers, of whatever class. From
+# a tenth to the whole of its weight at once it brings the network to one answer for all.
+GRADUAL = (*PHASES[:-1], (0.45, 1.0, 0.25), (0.6, 1.0, 0.5), PHASES[-1])
 
 
 class Recipe(NamedTuple):
@@ -19,6 +24,7 @@ class Recipe(NamedTuple):
         source: Where the paper's figures stand.
         features: Layer that GOT compares, or `None` for the input of the last.
         gamma: Size of adversarial weight perturbations, or `None` to perturb inputs alone.
+        phases: How radius and weights grow.
     """
 
     attack: object
@@ -27,6 +33,7 @@ class Recipe(NamedTuple):
     source: str = ""
     features: str | None = None
     gamma: float | None = None
+    phases: tuple = PHASES
 
 
 def pgd():
@@ -74,7 +81,9 @@ MAIN = {
     # The paper of OTJR has no MNIST: its weight 64 belongs to logits at eps 8/255.
     "OTJR": Recipe(pgd, _adversarial(_sliced(1.0), _optimal_jacobian)),
     "TRADES": Recipe(trades_pgd, _trades(), (98.8, 96.55, 89.4), GOT_TABLE_1),
-    "GOT-TRADES-S": Recipe(trades_pgd, _trades(_got()), (99.34, 96.82, 92.26), GOT_TABLE_1),
+    "GOT-TRADES-S": Recipe(
+        trades_pgd, _trades(_got()), (99.34, 96.82, 92.26), GOT_TABLE_1, phases=GRADUAL
+    ),
     "GOT-TRADES-LM": Recipe(
         trades_pgd, _trades(_got(label_matching=True)), (99.26, 97.79, 94.15), GOT_TABLE_1
     ),
@@ -107,7 +116,10 @@ _TABLE_5 = {
     },
 }
 _TABLE_4 = {"GOT-PGD-S": (99.22, 95.32, 86.0), "GOT-TRADES-S": (99.24, 94.38, 87.8)}
-_BASES = {"GOT-PGD-S": (pgd, _adversarial), "GOT-TRADES-S": (trades_pgd, _trades)}
+_BASES = {
+    "GOT-PGD-S": (pgd, _adversarial, PHASES),
+    "GOT-TRADES-S": (trades_pgd, _trades, GRADUAL),
+}
 
 COSTS = {
     f"{name} {feature_cost}/{label_cost}": Recipe(
@@ -115,11 +127,19 @@ COSTS = {
         _BASES[name][1](_got(feature_cost=feature_cost, label_cost=label_cost)),
         paper,
         "GOT, Table 5",
+        phases=_BASES[name][2],
     )
     for name, costs in _TABLE_5.items()
     for (feature_cost, label_cost), paper in costs.items()
 }
 MIDDLE_LAYER = {
-    name: Recipe(_BASES[name][0], _BASES[name][1](_got()), paper, "GOT, Table 4", features="pool_2")
+    name: Recipe(
+        _BASES[name][0],
+        _BASES[name][1](_got()),
+        paper,
+        "GOT, Table 4",
+        features="pool_2",
+        phases=_BASES[name][2],
+    )
     for name, paper in _TABLE_4.items()
 }
