@@ -86,8 +86,7 @@ class DiffusionPurifier(SavesRandomState, Purifier):
             before = diffusion.posterior(clean, state, **at)
             return before.mean + ops.sqrt(before.variance) * ops.take(noise, t, axis=0)
 
-        cleaned = backend.repeat(last + 1, back, start)
-        return ops.cast(0.5 * (cleaned + 1.0), self.compute_dtype)
+        return 0.5 * (backend.repeat(last + 1, back, start) + 1.0)
 
     def purification_losses(self, x, y, training):
         x = _wide(x)
