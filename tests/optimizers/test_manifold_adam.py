@@ -200,7 +200,7 @@ def test_a_step_that_is_not_finite_leaves_the_kernel():
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
-@pytest.mark.parametrize("size", [0.0, 1e-4, 1.0])
+@pytest.mark.parametrize("size", [0.0, 1e-4])
 def test_half_precision_turns_as_single_does(size, dtype):
     # The square of 1e-4 is zero in float16, and one less 0.999 is in bfloat16.
     start = np.linalg.qr(np.random.default_rng(0).normal(size=(8, 8)))[0]
