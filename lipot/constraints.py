@@ -82,8 +82,8 @@ class FrobeniusConstraint(keras.constraints.Constraint):
         eps: Positive float; keeps a zero kernel at zero.
 
     Lipschitz bound:
-        1 for a dense layer; $\sqrt{k_h k_w}$ for a convolution, whose kernel meets each input
-        value up to $k_h k_w$ times.
+        1 for a dense layer, up to rounding; $\sqrt{k_h k_w}$ for a convolution, whose kernel
+        meets each input value up to $k_h k_w$ times.
 
     Reference:
         Salimans and Kingma, "Weight normalization" (NIPS 2016).
@@ -99,7 +99,9 @@ class FrobeniusConstraint(keras.constraints.Constraint):
         self.eps = checks.positive_float("eps", eps)
 
     def __call__(self, w):
-        return w / (ops.sqrt(ops.sum(ops.square(w))) + self.eps)
+        # Squares overflow in half precision, and small ones vanish.
+        wide = at_least_float32(w)
+        return ops.cast(wide / (ops.sqrt(ops.sum(ops.square(wide))) + self.eps), w.dtype)
 
     def get_config(self):
         return {"eps": self.eps}

@@ -140,6 +140,18 @@ def test_monitor_after_each_epoch_appends_and_feeds_other_loggers(tmp_path):
     assert "conv_kernel_sigma_max" in (tmp_path / "log.csv").read_text().splitlines()[0]
 
 
+def test_monitor_outlives_a_training_that_ends_in_nan(tmp_path):
+    model = keras.Sequential([keras.Input((4,)), SpectralDense(3, name="dense")])
+    model.compile("sgd", "mse")
+    watch = [MonitorCallback(["dense"], tmp_path, target) for target in ("kernel", "wbar")]
+    watch.append(keras.callbacks.TerminateOnNaN())
+    history = model.fit(np.ones((2, 4)), np.full((2, 3), np.nan), callbacks=watch, verbose=0)
+    for name in ("kernel_sigma_max", "kernel_drift", "wbar_sigma_max", "wbar_drift"):
+        assert np.isnan(history.history[f"dense_{name}"]).all()
+    lines = (tmp_path / "singular_values.jsonl").read_text().splitlines()
+    assert [json.loads(line)["largest"] for line in lines] == [None, None]
+
+
 def test_monitor_names_what_it_cannot_watch(tmp_path):
     with pytest.raises(ValueError, match="`monitored_layers`.*GroupSort2"):
         _fit(_model(), MonitorCallback(["sort"], tmp_path))

@@ -56,6 +56,18 @@ def test_frobenius():
     np.testing.assert_array_equal(_numpy(FrobeniusConstraint()(_tensor(np.zeros((2, 2))))), 0.0)
 
 
+@pytest.mark.parametrize("size", [100.0, 1e-4])
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_frobenius_of_half_precision_is_rounded_once(dtype, size):
+    # The squares of such entries, or their sum, are infinite or zero in float16.
+    w = keras.ops.cast(size * _random(64, 64), dtype)
+    wide = _numpy(keras.ops.cast(w, "float32"))
+    constrained = FrobeniusConstraint()(w)
+    assert keras.backend.standardize_dtype(constrained.dtype) == dtype
+    found, expected = _numpy(keras.ops.cast(constrained, "float32")), wide / np.linalg.norm(wide)
+    np.testing.assert_allclose(found, expected, rtol=4e-3, atol=1e-7)
+
+
 @pytest.mark.parametrize("shape", [(9, 4), (4, 9), (6, 6)])
 def test_spectral_sets_all_singular_values(shape):
     w = 4.0 * _random(*shape)

@@ -47,7 +47,8 @@ class Ball(NamedTuple):
         axes = tuple(range(1, len(gradient.shape)))
         largest = ops.max(ops.abs(gradient), axis=axes, keepdims=True, initial=0.0)
         scaled = gradient / ops.where(largest > 0.0, largest, 1.0)
-        return scaled / ops.maximum(example_norm(scaled), 1e-12)
+        # A row whose largest entry is 1 is no shorter than that; other rows are zero.
+        return scaled / ops.maximum(example_norm(scaled), 1.0)
 
     def outside(self, x):
         """The least and the greatest of inputs that leave the data range, NaN included, or `None`.

@@ -1,6 +1,7 @@
 """Callbacks about the kernels of 1-Lipschitz layers: freeze them, watch them."""
 
 import json
+import math
 import pathlib
 
 import keras
@@ -57,11 +58,13 @@ class MonitorCallback(CountsSteps):
 
     Each line of `logdir/singular_values.jsonl` is one JSON object: the `epoch` (from 0), the
     `step` (batches so far, over all epochs), the `layer`, the `target`, and either `largest` or
-    `singular_values`, in descending order. Lines are appended.
+    `singular_values`, in descending order. Lines are appended. A kernel with entries that are not
+    finite has the values `null`.
 
     After each epoch the largest values also enter the epoch's logs as
     `{layer}_{target}_sigma_max`, and as `{layer}_{target}_drift` how far the kernel $W$ is from
-    orthonormal, $\|W^\top W - I\|_2$. So `fit` returns them in its history, and a
+    orthonormal, $\|W^\top W - I\|_2$, with $W W^\top$ where it is wider than high. Both are NaN
+    where the kernel is not finite. So `fit` returns them in its history, and a
     `keras.callbacks.CSVLogger` or `TensorBoard` that comes later in the list of callbacks
     records them.
 
@@ -173,8 +176,7 @@ class MonitorCallback(CountsSteps):
         values = {}
         for name in self.monitored_layers:
             kernel = ops.convert_to_numpy(ops.cast(self._kernel(name), "float32"))
-            matrix = kernel.reshape(-1, kernel.shape[-1]).astype("float64")
-            values[name] = np.linalg.svd(matrix, compute_uv=False).tolist()
+            values[name] = _descending(kernel.reshape(-1, kernel.shape[-1]).astype("float64"))
         return values
 
     def _write(self, values):
@@ -182,10 +184,12 @@ class MonitorCallback(CountsSteps):
             for name, singular_values in values.items():
                 line = {"epoch": self._epoch, "step": self.step}
                 line |= {"layer": name, "target": self.target}
+                # JSON has no NaN.
+                shown = [None if math.isnan(value) else value for value in singular_values]
                 if self.what == "max":
-                    line["largest"] = singular_values[0]
+                    line["largest"] = shown[0]
                 else:
-                    line["singular_values"] = singular_values
+                    line["singular_values"] = shown
                 file.write(json.dumps(line) + "\n")
 
     def get_config(self):
@@ -198,6 +202,13 @@ class MonitorCallback(CountsSteps):
             "on_batch": self.on_batch,
             "step": self.step,
         }
+
+
+def _descending(matrix):
+    """The singular values of a matrix, NaN where an entry is not finite: NumPy finds none there."""
+    if np.all(np.isfinite(matrix)):
+        return np.linalg.svd(matrix, compute_uv=False).tolist()
+    return [math.nan] * min(matrix.shape)
 
 
 # Where a layer keeps the kernel that `MonitorCallback` calls by deel-lip's names.

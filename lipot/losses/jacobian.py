@@ -23,8 +23,8 @@ class RandomJacobian(PairedLoss):
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Reference:
-        Hoffman et al., "Robust learning with Jacobian regularization", 2019; OTJR, equations 3
-        and 5.
+        Hoffman et al., "Robust learning with Jacobian regularization", 2019; OTJR, equation 3,
+        with one direction as in equation 5, which leaves the factor $C$ out.
 
     Example:
 

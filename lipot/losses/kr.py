@@ -49,6 +49,9 @@ class KR(KantorovichLoss):
     to be *maximized*: train with `HKR(alpha=0)`, which is `-KR(f)`, and watch this one. With
     several outputs it is the mean over the outputs for which the batch holds both classes.
 
+    As a metric of `compile` Keras averages it over batches, and one of a single class counts as 0:
+    give `evaluate` large batches of mixed classes, or call the loss on all scores at once.
+
     Args:
         multi_gpu: Boolean, accepted for configurations written for deel-lip; not needed.
         reduction: As in Keras; the default divides by the sum of the sample weights.
@@ -88,7 +91,8 @@ class MulticlassKR(KantorovichLoss):
     KR(f) = \frac{1}{q} \sum_k \mathbb{E}_{x \sim P_k} f_k(x) - \mathbb{E}_{x \sim \neg P_k} f_k(x)
     $$
 
-    The mean runs over the classes present in the batch. As `KR`, it is to be maximized.
+    The mean runs over the classes present in the batch. As `KR`, it is to be maximized, and as a
+    metric it is the mean over batches.
 
     Args:
         multi_gpu: Boolean, accepted for configurations written for deel-lip; not needed.

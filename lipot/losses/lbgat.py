@@ -17,8 +17,8 @@ class LBGAT(PairedLoss):
 
     for a teacher $t$ that sees clean inputs alone and is trained along: it learns from the labels,
     and both sides of the first term follow each other. A frozen teacher has no cross-entropy, that
-    is BGAT. Meant for the attack `lipot.attacks.TRADESPGD`; as a term beside others, such as
-    `SlicedWasserstein`, leave `beta` at 0.
+    is BGAT. Meant for the attack `lipot.attacks.TRADESPGD`; beside another term that draws clean
+    and attacked logits together, such as `SlicedWasserstein`, leave `beta` at 0.
 
     Args:
         teacher: Built Keras model from inputs to logits. Its weights belong to the loss: they are

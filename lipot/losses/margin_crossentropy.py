@@ -111,6 +111,7 @@ class EMMA(HeadLoss):
 
     Reference:
         Hu et al., "Unlocking deterministic robustness certification on ImageNet" (NeurIPS 2023).
+        The authors' code attacks by `eps / 100` at least, wrong samples too.
 
     Example:
 

@@ -36,7 +36,8 @@ class TripletLoss(ReplicatedLoss):
 
     Reference:
         Weinberger and Saul, "Distance metric learning for large margin nearest neighbor
-        classification", 2009; OTAD, section IV.D, which names no choice of triplets.
+        classification", 2009, who square the distances; OTAD, section IV.D, which names no choice
+        of triplets.
 
     Example:
 
@@ -90,8 +91,9 @@ class ContrastiveLoss(ReplicatedLoss):
         A scalar, or `(batch,)` with `reduction="none"`.
 
     Reference:
-        Chopra, Hadsell and LeCun, "Learning a similarity metric discriminatively", 2005; OTAD,
-        section IV.D.
+        Hadsell, Chopra and LeCun, "Dimensionality reduction by learning an invariant mapping",
+        2006, equation 4, for one pair. OTAD, section IV.D, cites their paper of 2005 ("Learning a
+        similarity metric discriminatively"), which has an exponential in place of the margin.
 
     Example:
 

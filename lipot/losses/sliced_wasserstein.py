@@ -24,7 +24,8 @@ class SlicedWasserstein(PairedLoss):
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Reference:
-        OTJR (Le et al.), equation 9. The paper uses weight 64 with 32 lines on CIFAR-10.
+        OTJR (Le et al.), equation 9, which sums over lines where this is a mean. The paper uses
+        weight 64 with 32 lines on CIFAR-10.
 
     Example:
 

@@ -49,6 +49,28 @@ def misclassified(logits, labels):
     return ops.logical_or(other, ops.any(ops.isnan(logits), axis=-1))
 
 
+def classified(logits, labels):
+    """Which rows of logits decide for the likeliest class of their label; a NaN is never right.
+
+    Args:
+        logits: Tensor `(batch, classes)`.
+        labels: Probabilities over the classes `(batch, classes)`, NaN where there is no label.
+
+    Returns:
+        Bool tensor `(batch,)`.
+
+    Example:
+
+    >>> nan = float("nan")
+    >>> logits = ops.array([[2.0, 1.0], [nan, 1.0], [2.0, 1.0]])
+    >>> labels = ops.array([[1.0, 0.0], [1.0, 0.0], [nan, nan]])
+    >>> ops.convert_to_numpy(classified(logits, labels)).tolist()
+    [True, False, False]
+    """
+    wrong = misclassified(logits, ops.cast(ops.argmax(labels, axis=-1), "int32"))
+    return ops.logical_not(ops.logical_or(wrong, ops.any(ops.isnan(labels), axis=-1)))
+
+
 def as_two_classes(values):
     """Logits of two classes or more: one output `f` becomes `(-f, f)`.
 

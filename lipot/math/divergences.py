@@ -12,8 +12,9 @@ DIRECTIONS = ("trades", "got")
 def one_hot_labels(y, classes):
     """Turns integer labels, one-hot rows or probabilities into a float matrix of probabilities.
 
-    A label outside `[0, classes)`, and a row that is no distribution, gives a row of NaN, so that
-    every loss that reads it is NaN and `keras.callbacks.TerminateOnNaN` stops the training.
+    A label that is no whole number in `[0, classes)`, and a row that is no distribution, gives a
+    row of NaN, so that every loss that reads it is NaN and `keras.callbacks.TerminateOnNaN` stops
+    the training.
 
     Args:
         y: Integer labels of shape `(batch,)` or `(batch, 1)`, or class probabilities of shape
@@ -42,9 +43,12 @@ def one_hot_labels(y, classes):
             f"integer labels of shape (batch,) or one-hot labels of shape (batch, {classes})",
             f"shape={tuple(y.shape)}",
         )
-    y = ops.cast(ops.reshape(y, (-1,)), "int32")
-    valid = ops.logical_and(y >= 0, y < classes)
-    rows = ops.one_hot(ops.where(valid, y, 0), classes, dtype="float32")
+    y = ops.reshape(y, (-1,))
+    numbers = ops.cast(y, "int32")
+    valid = ops.logical_and(numbers >= 0, numbers < classes)
+    # A cast makes a whole number of anything.
+    valid = ops.logical_and(valid, ops.equal(y, ops.cast(numbers, y.dtype)))
+    rows = ops.one_hot(ops.where(valid, numbers, 0), classes, dtype="float32")
     return ops.where(valid[:, None], rows, float("nan"))
 
 
@@ -162,8 +166,24 @@ def safe_norm(x):
 
 
 def unit(x):
-    """Brings each row to length 1; a zero row stays."""
-    return x / ops.maximum(safe_norm(x), 1e-12)[:, None]
+    """Brings each row to length 1; one shorter than 1e-12 becomes zero, with gradient zero.
+
+    Args:
+        x: Tensor `(n, d)`.
+
+    Returns:
+        Tensor `(n, d)`.
+
+    Example:
+
+    >>> from keras import ops
+    >>> [[round(float(v), 2) for v in row] for row in unit(ops.array([[3.0, 4.0], [0.0, 0.0]]))]
+    [[0.6, 0.8], [0.0, 0.0]]
+    """
+    length = safe_norm(x)[:, None]
+    long = length > 1e-12
+    # Divided by a small number in place of its length, a zero row would have a slope of 1e12.
+    return ops.where(long, x / ops.where(long, length, 1.0), 0.0)
 
 
 def cosine_cost(x, y):
@@ -174,7 +194,8 @@ def cosine_cost(x, y):
         y: Tensor `(m, d)`.
 
     Returns:
-        Tensor `(n, m)` with values in `[0, 2]`; a zero row is at distance 1 from everything.
+        Tensor `(n, m)` with values in `[0, 2]`; a zero row is at distance 1 from everything, and
+        has gradient zero.
     """
     return 1.0 - ops.matmul(unit(x), ops.transpose(unit(y)))
 

@@ -5,11 +5,12 @@ from typing import Any
 from keras import ops
 
 from lipot import backend
+from lipot.math.scaling import at_least_float32
 
 
 def mean_squares(images: Any, others: Any) -> Any:
-    """Mean squared difference of each pair of images, `(batch,)`."""
-    difference = images - others
+    """Mean squared difference of each pair of images, `(batch,)`, in float32 at least."""
+    difference = at_least_float32(images) - at_least_float32(others)
     return ops.mean(ops.square(difference), axis=tuple(range(1, len(difference.shape))))
 
 

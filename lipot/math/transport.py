@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from lipot import backend, checks, notices
-from lipot.math.divergences import safe_norm, squared_euclidean_cost
+from lipot.math.divergences import squared_euclidean_cost, unit
 
 
 class SlicedTransport(NamedTuple):
@@ -125,8 +125,7 @@ def movement_directions(movement):
     Reference:
         OTJR (Le et al.), equation 11.
     """
-    length = safe_norm(movement)[:, None]
-    return ops.where(length > 0, movement / ops.where(length > 0, length, 1.0), 0.0)
+    return unit(movement)
 
 
 def sinkhorn(cost, *, eps, iterations):

@@ -16,6 +16,7 @@ from lipot.losses.labels import weights_in_a_row, without_masked
 from lipot.losses.logits import check_reads_logits, check_returns_logits
 from lipot.losses.paired import PairedBatch, PairedLoss
 from lipot.losses.weighted_loss import MeanLoss
+from lipot.math.classes import classified
 from lipot.math.scaling import wide_dtype
 from lipot.models.collapse import WarnsOfCollapse
 from lipot.models.exported_uncalled import ExportsUncalled
@@ -205,7 +206,7 @@ class AdversarialModel(
             values = with_mask_of(y_pred, term(batch))
             terms.append(values)
             total = total + term.weight.value * self._mean(values, values, sample_weight)
-        correct = ops.argmax(batch.logits_adv, axis=-1) == ops.argmax(batch.labels, axis=-1)
+        correct = classified(batch.logits_adv, batch.labels)
         # The terms are in float32, whatever `floatx` is.
         if self.loss is not None:
             logits = with_mask_of(y_pred, batch.logits)

@@ -11,6 +11,7 @@ from lipot.losses.labels import weights_in_a_row, without_masked
 from lipot.losses.logits import check_returns_logits
 from lipot.losses.weighted_loss import ReplicatedLoss
 from lipot.math import replicas
+from lipot.math.classes import classified
 from lipot.math.divergences import crossentropy, one_hot_labels
 from lipot.math.gradients import reversed_gradient
 from lipot.math.scaling import wide_dtype
@@ -270,7 +271,7 @@ class OTClassifier(
         labels = one_hot_labels(y, logits.shape[-1])
         count = ops.shape(labels)[0]
         parts = [logits[i * count : (i + 1) * count] for i in range(len(halves))]
-        correct = ops.argmax(parts[0], axis=-1) == ops.argmax(labels, axis=-1)
+        correct = classified(parts[0], labels)
         self._accuracy.update_state(correct, without_masked(sample_weight, y_pred))
         parts = [with_mask_of(y_pred, part) for part in parts]
         losses = [self._crossentropy(labels, part, sample_weight) for part in parts]

@@ -9,6 +9,7 @@ from lipot import backend, checks
 from lipot.backend import keras_graph
 from lipot.layers.trained_weights import deferred_retraction
 from lipot.math import stiefel
+from lipot.math.scaling import at_least_float32, wide_dtype
 
 # Directions in which the drift of a kernel is followed.
 _FOLLOWED = 16
@@ -131,12 +132,14 @@ class ManifoldAdam(keras.optimizers.Adam):
             name = variable.path.replace("/", "_")
             # A chain of matrices, each in groups of channels that stand side by side.
             self._kernels += leading[0] if len(leading) == 2 else 1
+            # In half precision the square of a small gradient is zero, and 0.999 may be one.
+            wide = wide_dtype(variable.dtype)
             self._sizes[key] = self.add_variable(
-                (*leading, 1, 1), "zeros", variable.dtype, name=f"{name}_size"
+                (*leading, 1, 1), "zeros", wide, name=f"{name}_size"
             )
             if self.amsgrad:
                 self._largest[key] = self.add_variable(
-                    (*leading, 1, 1), "zeros", variable.dtype, name=f"{name}_largest_size"
+                    (*leading, 1, 1), "zeros", wide, name=f"{name}_largest_size"
                 )
             self._directions[key] = self.add_variable(
                 (*leading, rank, min(_FOLLOWED, rank)),
@@ -169,9 +172,10 @@ class ManifoldAdam(keras.optimizers.Adam):
         )
         scale, finite = self._scale(index, tangent)
         m = before.momentum + (1.0 - self.beta_1) * (tangent - before.momentum)
-        length = self._length(tangent, ops.cast(learning_rate, variable.dtype))
+        length = self._length(tangent, ops.cast(learning_rate, scale.dtype))
         # The quotient of two numbers comes first: the kernel is read once less.
-        moved = before._replace(matrices=before.matrices - length / scale * m, momentum=m)
+        step = ops.cast(length / scale * at_least_float32(m), variable.dtype)
+        moved = before._replace(matrices=before.matrices - step, momentum=m)
         after = self._brought_back(moved, before, finite)
         self.assign(directions, after.directions)
         self.assign(momentum, ops.reshape(after.momentum, gradient.shape))
@@ -183,7 +187,8 @@ class ManifoldAdam(keras.optimizers.Adam):
         The second moment is updated on the way, by a gradient that is finite alone.
         """
         size, rank = self._sizes[index], min(tangent.shape[-2:])
-        square = ops.sum(ops.square(tangent), axis=(-2, -1), keepdims=True) / rank
+        squares = ops.square(at_least_float32(tangent))
+        square = ops.sum(squares, axis=(-2, -1), keepdims=True) / rank
         finite = ops.all(ops.isfinite(square))
         v = ops.convert_to_tensor(size)
         v = ops.where(finite, v + (1.0 - self.beta_2) * (square - v), v)

@@ -6,7 +6,7 @@ from keras import ops
 from lipot import checks
 from lipot.attacks.base import Attack
 from lipot.math.latent_projection import mean_squares
-from lipot.math.scaling import wide_dtype
+from lipot.math.scaling import at_least_float32, wide_dtype
 from lipot.models.parts import with_parts
 from lipot.models.random_state import SavesRandomState
 from lipot.purifiers.purifier import Purifier, check_network, shaped_like, with_frozen_weights
@@ -120,11 +120,11 @@ class APEGAN(SavesRandomState, Purifier):
         fake = self.generator(self._attacked(x, y), training=training)
         distance = mean_squares(fake, x)
         self._distance.update_state(distance)
-        real = self.discriminator(x, training=training)[:, 0]
-        apparent = self.discriminator(ops.stop_gradient(fake), training=training)[:, 0]
+        real = _logits(self.discriminator(x, training=training))
+        apparent = _logits(self.discriminator(ops.stop_gradient(fake), training=training))
         # -log sigmoid(s) = softplus(-s).
         discrimination = ops.softplus(-real) + ops.softplus(apparent)
-        plausible = ops.softplus(-with_frozen_weights(self.discriminator, fake)[:, 0])
+        plausible = ops.softplus(-_logits(with_frozen_weights(self.discriminator, fake)))
         return self.pixel_weight * distance + self.adversarial_weight * plausible + discrimination
 
     def _attacked(self, x, y):
@@ -157,6 +157,11 @@ class APEGAN(SavesRandomState, Purifier):
     @classmethod
     def from_config(cls, config):
         return cls(**with_parts(config, ("generator", "discriminator", "attack")))
+
+
+def _logits(outputs):
+    """One logit for each image: `(batch, 1) -> (batch,)`, in the type of `mean_squares`."""
+    return at_least_float32(outputs)[:, 0]
 
 
 def generator_shape(generator):

@@ -6,7 +6,7 @@ from keras import ops
 from lipot import backend, checks
 from lipot.math import replicas
 from lipot.math.latent_projection import nearest_generated
-from lipot.math.scaling import wide_dtype
+from lipot.math.scaling import at_least_float32, wide_dtype
 from lipot.models.parts import with_parts
 from lipot.models.random_state import SavesRandomState
 from lipot.purifiers.purifier import Purifier, check_network, shaped_like, with_frozen_weights
@@ -106,11 +106,11 @@ class DefenseGAN(SavesRandomState, Purifier):
 
     def purification_losses(self, x, y, training):
         fake = self.generator(self._draw(ops.shape(x)[0]), training=training)
-        real = self.critic(x, training=training)
-        apparent = self.critic(ops.stop_gradient(fake), training=training)
+        real = at_least_float32(self.critic(x, training=training))
+        apparent = at_least_float32(self.critic(ops.stop_gradient(fake), training=training))
         separation = (real - apparent)[:, 0]
         self._divergence.update_state(separation)
-        return -separation - with_frozen_weights(self.critic, fake)[:, 0]
+        return -separation - at_least_float32(with_frozen_weights(self.critic, fake))[:, 0]
 
     def _draw(self, count, *more):
         codes = replicas.draw(

@@ -7,6 +7,7 @@ from keras import ops
 
 from lipot import backend, checks
 from lipot.math import diffusion, replicas
+from lipot.math.scaling import at_least_float32
 from lipot.models.parts import with_parts
 from lipot.models.random_state import SavesRandomState
 from lipot.purifiers.purifier import Purifier, shaped_like
@@ -73,7 +74,8 @@ class DiffusionPurifier(SavesRandomState, Purifier):
         return max(1, round(self.level * self.steps))
 
     def purify(self, inputs):
-        images = _wide(inputs)
+        # The first share that is kept, 0.999, is 1 in half precision.
+        images = at_least_float32(inputs)
         schedule = _constants(diffusion.linear_schedule(self.steps), images.dtype)
         last = self.purification_steps - 1
         noise = self._noise(ops.shape(images), last + 2, images.dtype)
@@ -86,11 +88,10 @@ class DiffusionPurifier(SavesRandomState, Purifier):
             before = diffusion.posterior(clean, state, **at)
             return before.mean + ops.sqrt(before.variance) * ops.take(noise, t, axis=0)
 
-        cleaned = backend.repeat(last + 1, back, start)
-        return ops.cast(0.5 * (cleaned + 1.0), self.compute_dtype)
+        return 0.5 * (backend.repeat(last + 1, back, start) + 1.0)
 
     def purification_losses(self, x, y, training):
-        x = _wide(x)
+        x = at_least_float32(x)
         schedule = _constants(diffusion.linear_schedule(self.steps), x.dtype)
         t = replicas.draw(
             lambda rows: keras.random.randint((rows,), 0, self.steps, seed=self.seed_generator),
@@ -131,11 +132,6 @@ class DiffusionPurifier(SavesRandomState, Purifier):
     @classmethod
     def from_config(cls, config):
         return cls(**with_parts(config, ("network",)))
-
-
-def _wide(images):
-    """Images in float32 at least: the first share that is kept, 0.999, is 1 in half precision."""
-    return ops.cast(images, keras.backend.result_type(images.dtype, "float32"))
 
 
 class _Constants(NamedTuple):

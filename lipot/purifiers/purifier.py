@@ -56,7 +56,8 @@ class Purifier(ForgetsPrograms, keras.Model):
 
     def call(self, inputs, training=False):
         inputs = ops.cast(one_array(inputs), self.compute_dtype)
-        return inputs if training else self.purify(inputs)
+        # A network of a purifier may end in another type than it computes in.
+        return inputs if training else ops.cast(self.purify(inputs), self.compute_dtype)
 
     def fit(self, x=None, y=None, batch_size=None, *args, **kwargs):
         kwargs = with_checked_validation(kwargs, _checked)

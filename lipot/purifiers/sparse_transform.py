@@ -5,6 +5,7 @@ from keras import ops
 
 from lipot import backend, checks
 from lipot.math import sparse_coding
+from lipot.math.scaling import at_least_float32
 from lipot.purifiers.purifier import Purifier, check_images, shaped_like
 
 
@@ -83,21 +84,25 @@ class SparseTransform(Purifier):
             name="dictionary",
             shape=first.shape,
             initializer=lambda shape, dtype: ops.convert_to_tensor(first, dtype),
+            autocast=False,
         )
         self.built = True
 
     def unit_atoms(self):
         """Returns the atoms, each of length 1, `(size, size, channels, atoms)`."""
-        dictionary = ops.cast(self.dictionary, self.compute_dtype)
+        dictionary = at_least_float32(self.dictionary)
         squares = ops.sum(ops.square(dictionary), axis=(0, 1, 2), keepdims=True)
         return dictionary / ops.sqrt(ops.maximum(squares, 1e-12))
 
     def purify(self, inputs):
+        # In half precision the solver ends a few hundredths away.
         atoms = self.unit_atoms()
-        return sparse_coding.synthesize(self._codes(inputs, atoms), atoms, self.strides)
+        codes = self._codes(at_least_float32(inputs), atoms)
+        return sparse_coding.synthesize(codes, atoms, self.strides)
 
     def purification_losses(self, x, y, training):
-        atoms = self.unit_atoms()
+        # The sum over a large image is infinite in half precision.
+        x, atoms = at_least_float32(x), self.unit_atoms()
         codes = ops.stop_gradient(self._codes(x, ops.stop_gradient(atoms)))
         how = {"weight": self.weight, "strides": self.strides}
         return sparse_coding.objective(x, codes, atoms, **how)

@@ -7,6 +7,7 @@ from keras import ops
 
 from lipot import backend
 from lipot.attacks import FGSM, PGD, TRADESPGD, AutoAttack
+from lipot.attacks.ball import Ball
 from lipot.math.divergences import (
     crossentropy,
     kl_divergence,
@@ -174,6 +175,14 @@ def test_l2_step_follows_the_gradient():
     direction = weights[:, 1] - weights[:, 0]
     expected = x + 0.1 * direction / np.linalg.norm(direction)
     np.testing.assert_allclose(ops.convert_to_numpy(x_adv), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
+def test_a_gradient_of_zero_leads_nowhere(dtype):
+    gradient = ops.convert_to_tensor([[0.0, 0.0], [6e-5, -8e-5]], dtype)
+    for norm, step in (("inf", [1.0, -1.0]), (2, [0.6, -0.8])):
+        found = ops.cast(Ball(norm, 0.0, 1.0).steepest(gradient), "float32")
+        np.testing.assert_allclose(ops.convert_to_numpy(found), [[0.0, 0.0], step], atol=5e-3)
 
 
 def test_trades_form_raises_the_divergence():

@@ -23,8 +23,9 @@ def test_labels_of_every_form_become_one_hot(y):
     np.testing.assert_array_equal(labels, [[0, 0, 1], [1, 0, 0]])
 
 
-def test_label_out_of_range_is_nan_in_its_row_alone():
-    labels = numpy(divergences.one_hot_labels(np.array([0, 3, -1]), 3))
+@pytest.mark.parametrize("y", [[0, 3, -1], [1.0, 0.5, 1.9], [2.0, np.nan, np.inf]])
+def test_label_that_is_no_class_is_nan_in_its_row_alone(y):
+    labels = numpy(divergences.one_hot_labels(np.array(y), 3))
     assert np.isnan(labels[1:]).all() and np.isfinite(labels[0]).all()
 
 
@@ -71,3 +72,13 @@ def test_gradients_are_finite_at_equal_and_at_zero_points(cost):
     x = np.zeros((3, 4), "float32")
     value, gradient = backend.value_and_input_gradient(lambda z: ops.sum(cost(z, z)), x)
     assert np.isfinite(float(value)) and np.isfinite(numpy(gradient)).all()
+
+
+def test_a_zero_row_has_no_slope():
+    # A bias in front of features that are all zero would take the whole step there.
+    x = np.array([[0.0, 0.0, 0.0], [1.0, 2.0, 2.0]], "float32")
+    _, gradient = backend.value_and_input_gradient(
+        lambda z: ops.sum(divergences.cosine_cost(z, OTHER)), ops.convert_to_tensor(x)
+    )
+    gradient = numpy(gradient)
+    assert not gradient[0].any() and 0.1 < np.abs(gradient[1]).max() < 10.0

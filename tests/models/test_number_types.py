@@ -283,3 +283,26 @@ def test_what_rounds_its_inputs_has_nothing_an_attack_could_follow(name):
     with pytest.raises(ValueError, match=f"`{argument}`.*floating point inputs.*dtype uint8"):
         ATTACKED[name](lipot.attacks.FGSM(8.0, clip_max=255.0))
     assert models.OTClassifier(whole_numbers(4), network()).attack is None
+
+
+class Overflowing(keras.layers.Layer):
+    def call(self, inputs):
+        return keras.ops.where(inputs > 0.5, float("nan"), inputs)
+
+
+def overflowing(*layers):
+    return keras.Sequential([keras.Input((2,)), *layers])
+
+
+@pytest.mark.parametrize("log", ["robust_accuracy", "accuracy"])
+def test_logits_that_are_no_numbers_are_right_for_no_class(log):
+    # The largest of them is the first, for backends.
+    broken = overflowing(Overflowing())
+    term = lipot.losses.AdversarialCrossentropy()
+    model = {
+        "robust_accuracy": lambda: models.AdversarialModel(broken, None, [term]),
+        "accuracy": lambda: models.OTClassifier(overflowing(keras.layers.Identity()), broken),
+    }[log]()
+    model.compile("sgd")
+    x = np.array([[0.2, 0.1], [0.9, 0.1], [0.9, 0.9]], "float32")
+    assert model.test_on_batch(x, np.zeros(3, int), return_dict=True)[log] == pytest.approx(1 / 3)

@@ -199,6 +199,26 @@ def test_a_step_that_is_not_finite_leaves_the_kernel():
     assert np.all(np.isfinite(to_numpy(layer.kernel)))
 
 
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("size", [0.0, 1e-4])
+def test_half_precision_turns_as_single_does(size, dtype):
+    # The square of 1e-4 is zero in float16, and one less 0.999 is in bfloat16.
+    start = np.linalg.qr(np.random.default_rng(0).normal(size=(8, 8)))[0]
+    gradient = size * tangent(start, np.random.default_rng(1))
+    kernels = []
+    for kind in (dtype, "float32"):
+        layer = layers.SpectralDense(8, dtype=kind)
+        layer.build((None, 8))
+        layer.kernel.assign(start)
+        adam = ManifoldAdam(1e-3)
+        adam.build([layer.kernel])
+        for _ in range(2):
+            adam.apply([ops.cast(gradient, kind)])
+        kernels.append(to_numpy(ops.cast(layer.kernel.value, "float32")))
+    np.testing.assert_allclose(*kernels, atol=2e-2)
+    assert size == 0.0 or np.abs(kernels[1] - start).max() > 4e-2
+
+
 def test_stock_optimizers_retract_again_after_it():
     # What it defers ends with its step.
     layer = built(8, 8)

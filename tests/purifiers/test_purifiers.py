@@ -41,6 +41,20 @@ def test_fit_lowers_its_loss_and_the_file_keeps_all(name, digits, tmp_path):
     assert is_random(purifier_scores(purifier), few, 8) == (name in RANDOM)
 
 
+@pytest.mark.parametrize("name", sorted(TRAINED))
+def test_networks_may_end_in_another_type_than_the_purifier_computes_in(name, digits):
+    # As where those of a training in half precision end in float32.
+    single = TRAINED[name]()
+    half = type(single).from_config({**single.get_config(), "dtype": "mixed_float16"})
+    if name == "APEGAN":
+        half.train_against(purifier_cases.classifier())
+    x = keras.ops.cast(digits.x_test[:2], "float16")
+    purified = half(x)
+    assert keras.backend.standardize_dtype(purified.dtype) == "float16"
+    for values in (purified, half.purification_losses(x, None, training=True)):
+        assert np.isfinite(keras.ops.convert_to_numpy(values)).all()
+
+
 def purifier_scores(purifier):
     """The purifier as a model whose outputs have two dimensions."""
     return Purified(purifier, keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten()]))

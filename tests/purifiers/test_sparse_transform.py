@@ -62,3 +62,15 @@ def test_a_learned_dictionary_has_atoms_of_length_one():
     atoms = to_numpy(model.unit_atoms())
     assert np.allclose(np.sum(atoms**2, axis=(0, 1, 2)), 1.0, atol=1e-5)
     assert not np.allclose(atoms, sparse_coding.cosine_atoms(3, 2, 7), atol=0.01)
+
+
+def test_half_precision_is_that_of_the_result_alone():
+    x = np.random.default_rng(0).uniform(size=(2, 8, 8, 1)).astype("float16")
+    model = SparseTransform(size=4, strides=2, weight=0.05, dtype="mixed_float16")
+    expected = to_numpy(SparseTransform(size=4, strides=2, weight=0.05)(x))
+    np.testing.assert_allclose(to_numpy(model(x)).astype("float32"), expected, atol=5e-4)
+    # 512 x 512 / 2: more than float16 counts to.
+    large = SparseTransform(1, size=2, strides=2, weight=9.0, iterations=1, dtype="mixed_float16")
+    large.build((None, 512, 512, 1))
+    ones = ops.ones((1, 512, 512, 1), "float16")
+    assert float(large.purification_losses(ones, None, training=True)[0]) == 131072.0
