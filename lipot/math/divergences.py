@@ -160,9 +160,9 @@ def safe_norm(x):
         Tensor `(...)`.
     """
     squared = ops.sum(ops.square(x), axis=-1)
-    positive = squared > 0
+    zero = squared <= 0
     # The square root's derivative is infinite at zero: it never sees the zero rows.
-    return ops.where(positive, ops.sqrt(ops.where(positive, squared, 1.0)), 0.0)
+    return ops.where(zero, 0.0, ops.sqrt(ops.where(zero, 1.0, squared)))
 
 
 def unit(x):
@@ -181,9 +181,10 @@ def unit(x):
     [[0.6, 0.8], [0.0, 0.0]]
     """
     length = safe_norm(x)[:, None]
-    long = length > 1e-12
+    # A length that is NaN is not short, so that what is wrong shows.
+    short = length <= 1e-12
     # Divided by a small number in place of its length, a zero row would have a slope of 1e12.
-    return ops.where(long, x / ops.where(long, length, 1.0), 0.0)
+    return ops.where(short, 0.0, x / ops.where(short, 1.0, length))
 
 
 def cosine_cost(x, y):

@@ -82,3 +82,11 @@ def test_a_zero_row_has_no_slope():
     )
     gradient = numpy(gradient)
     assert not gradient[0].any() and 0.1 < np.abs(gradient[1]).max() < 10.0
+
+
+@pytest.mark.parametrize(
+    "cost", [divergences.cosine_cost, divergences.euclidean_cost, divergences.l1_cost]
+)
+def test_a_row_that_is_no_number_costs_none(cost):
+    x = np.array([[np.nan, 0.0, 0.0], [1.0, 2.0, 2.0]], "float32")
+    assert np.isnan(numpy(cost(x, OTHER))).any(axis=1).tolist() == [True, False]
