@@ -101,8 +101,11 @@ class Pool:
         try:
             return self._ray.get(reference)
         except self._ray.exceptions.RayTaskError as error:
-            # The error itself, as it would be without workers.
-            raise (error.cause if isinstance(error.cause, Exception) else error) from None
+            if not isinstance(error.cause, Exception):
+                raise
+            # The error itself, as it would be without workers; where it was raised there is told
+            # by Ray's.
+            raise error.cause from error
         except self._ray.exceptions.RayActorError as error:
             raise RuntimeError(
                 f"A worker was lost {_RETRIES + 1} times with the same work. Expected memory for "
@@ -188,6 +191,11 @@ class _Worker:
         return self._failure
 
     def run(self, function, job):
+        if self._failure:
+            raise RuntimeError(
+                "A worker was lost, and the one in its place could not load the model: "
+                f"{self._failure}"
+            )
         return function(self._prepared, *job)
 
 

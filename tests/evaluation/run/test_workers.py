@@ -170,6 +170,27 @@ def test_workers_with_other_packages_are_refused(here, monkeypatch, name):
         Pool(1, network(), lambda model: model)
 
 
+def test_an_error_in_a_worker_is_raised_with_where_it_was(here, monkeypatch):
+    class TaskError(Exception):
+        cause = KeyError("step")
+
+    def fails(reference):
+        raise TaskError("traceback of the worker")
+
+    monkeypatch.setattr(Here.exceptions, "RayTaskError", TaskError, raising=False)
+    with Pool(1, network(), lambda model: model) as pool:
+        monkeypatch.setattr(here, "get", fails)
+        with pytest.raises(KeyError, match="step") as raised:
+            pool._result("reference")
+    assert "traceback of the worker" in str(raised.value.__cause__)
+
+
+def test_a_worker_in_the_place_of_a_lost_one_says_why_it_has_no_model():
+    again = _Worker(b"half a file", [], None, {}, workers._versions(), {})
+    with pytest.raises(RuntimeError, match="worker was lost.*could not load the model: .*Error"):
+        again.run(None, ())
+
+
 @pytest.mark.slow
 def test_two_workers_find_what_one_process_finds(ray, tmp_path):
     model = network()
