@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import functools
+import hashlib
 import json
 import math
 import os
@@ -80,6 +81,7 @@ class PointFiles:
         size: Number of points.
         sample_shape: Shape of one point before flattening.
         code_width: Number of values of a code.
+        digest: Tells them from any others: that of two `adapt` to the same points is the same.
     """
 
     folder: str
@@ -87,6 +89,7 @@ class PointFiles:
     size: int
     sample_shape: tuple
     code_width: int
+    digest: str
 
     @classmethod
     def open(cls, folder, key=None):
@@ -101,10 +104,12 @@ class PointFiles:
         """
         try:
             header = json.loads((pathlib.Path(folder) / _HEADER).read_text())
-        except (OSError, ValueError) as error:
+            header["sample_shape"] = tuple(header["sample_shape"])
+            files = cls(os.path.abspath(folder), **header)
+        except OSError as error:
             raise _not_there(folder, str(error)) from error
-        header["sample_shape"] = tuple(header["sample_shape"])
-        files = cls(os.path.abspath(folder), **header)
+        except (ValueError, TypeError, KeyError) as error:
+            raise _not_there(folder, f"a {_HEADER} that is none of its files") from error
         if key is not None and files.key != key:
             raise _not_there(folder, "points of a later adapt()")
         for name, width in files._widths().items():
@@ -154,6 +159,7 @@ class PointWriter:
         # Now, not when all is written.
         self._before = self._key_there()
         self._key, self._size, self._sum = uuid.uuid4().hex, 0, 0.0
+        self._digests = {name: hashlib.sha256() for name in ("points", "features", "codes")}
 
     def __enter__(self):
         self._writing = _shared_by_writers(self._folder, self._remove_halves)
@@ -168,7 +174,10 @@ class PointWriter:
     def add(self, points, features, codes):
         """Appends rows, arrays `(n, d)`, `(n, d)` and `(n, m)`."""
         for name, rows in (("points", points), ("features", features), ("codes", codes)):
+            rows = np.ascontiguousarray(rows, "float32")
             self._append(name, rows)
+            # Of each file by itself, so that the size of the batches does not count.
+            self._digests[name].update(rows)
         self._size += len(points)
         self._sum = self._sum + np.sum(codes, axis=0, dtype="float64")
         self._code_width = codes.shape[1]
@@ -183,7 +192,8 @@ class PointWriter:
             self._append("norms", squared_norms(block))
         sides = [int(side) for side in sample_shape]
         header = {"key": self._key, "size": self._size, "sample_shape": sides}
-        self._publish({**header, "code_width": self._code_width})
+        told = " ".join(total.hexdigest() for total in self._digests.values())
+        self._publish({**header, "code_width": self._code_width, "digest": told})
         # Another process may have replaced them since.
         return PointFiles.open(self._folder, self._key), center
 

@@ -132,6 +132,8 @@ def test_a_folder_of_something_else_is_refused_before_anything_is_written(tmp_pa
     (tmp_path / "points.json").write_text(header)
     with pytest.raises(ValueError, match="argument `folder`.*points.json"):
         otad(folder=tmp_path)
+    with pytest.raises(ValueError, match="argument `folder`.*points.json that is none"):
+        PointFiles.open(tmp_path)
     assert [file.name for file in tmp_path.iterdir()] == ["points.json"]
 
 

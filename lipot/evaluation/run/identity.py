@@ -11,6 +11,7 @@ from keras import ops
 
 from lipot.backend.keras_graph import all_layers
 from lipot.files import digest
+from lipot.models.neighbor_memory import NeighborMemory
 
 # Where the configuration of a model names layers: Keras numbers these anew in every process.
 _REFERENCES = ("keras_history", "input_layers", "output_layers")
@@ -91,6 +92,9 @@ def _configuration(part):
     except (NotImplementedError, TypeError, ValueError):
         config = {}
     told = f"{kind} {json.dumps(_nameless(config), sort_keys=True, default=_held)}"
+    if isinstance(part, NeighborMemory) and part.files is not None:
+        # Its points are no weights.
+        told = f"{told} {part.files.digest}"
     functions = {k: _function(v) for k, v in vars(part).items() if _is_own_function(v)}
     return f"{told} {json.dumps(functions, sort_keys=True)} {_own(part)}".rstrip()
 

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import pytest
 
+import lipot
 from lipot.evaluation import AttackSpec
 from lipot.evaluation.run.identity import attack_told, model_digest
 
@@ -92,6 +93,21 @@ def test_own_layers_are_told_by_their_code_and_what_it_names(name):
     one, again, other = (model_digest(MODELS[name](i)) for i in (1, 1, 2))
     assert one == again
     assert one != other
+
+
+def test_points_in_files_are_told_by_what_they_are(tmp_path):
+    def otad(points, folder, batch_size=256):
+        backbone = keras.Sequential([keras.Input((2,)), keras.layers.Rescaling(2.0)])
+        head = keras.layers.Dense(2, kernel_initializer="ones")
+        model = lipot.OTAD(backbone, head, neighbors=2)
+        return model.adapt(points, folder=tmp_path / folder, batch_size=batch_size)
+
+    points = np.array([[0.0, 0.0], [1.0, 1.0], [0.25, 0.25], [0.75, 0.75]], "float32")
+    # Mirrored, they have the same mean, the only weight that is left of them.
+    mirrored = np.stack([points[:, 0], 1.0 - points[:, 1]], axis=1)
+    one = model_digest(otad(points, "one"))
+    assert one == model_digest(otad(points, "again", batch_size=3))
+    assert one != model_digest(otad(mirrored, "mirrored"))
 
 
 def test_compiling_and_names_make_no_other_model():
