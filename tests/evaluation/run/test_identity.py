@@ -36,10 +36,10 @@ class Shifted(keras.layers.Layer):
 
     def __init__(self, shift, factor=1.0):
         super().__init__()
-        self.shift, self.factor = np.asarray(shift), factor
+        self.shift, self.factor = np.asarray(shift, "float32"), factor
 
     def call(self, x):
-        return self.factor * (x - self.shift)
+        return self.factor * (x - keras.ops.convert_to_tensor(self.shift))
 
 
 class Whole(keras.Model):
