@@ -69,9 +69,10 @@ class Points:
         return self._batches(checks.positive_int("batch_size", size))
 
     def _batches(self, size):
-        waiting, rows, shape, seen = [], 0, None, 0
+        waiting, rows, shape, labelled, seen = [], 0, None, None, 0
         for x, y in self._chunks(size):
             shape = _same_shape(shape, x, seen)
+            labelled = _all_or_none(labelled, y)
             seen += len(x)
             waiting, rows = [*waiting, (x, y)], rows + len(x)
             while rows >= size:
@@ -278,6 +279,12 @@ def _same_shape(shape, x, seen):
     return x.shape[1:]
 
 
+def _all_or_none(labelled, y):
+    if labelled not in (None, y is not None):
+        raise checks.refused("x", "labels in every batch or in none", "batches of both kinds")
+    return y is not None
+
+
 def _split(waiting, size):
     """Takes `size` rows off the front of a list of pairs; returns them joined, and the rest."""
     taken, rest = [], []
@@ -287,8 +294,6 @@ def _split(waiting, size):
             taken.append((x[:room], None if y is None else y[:room]))
         if len(x) > room:
             rest.append((x[room:], None if y is None else y[room:]))
-    if any(y is None for _, y in taken) != all(y is None for _, y in taken):
-        raise checks.refused("x", "labels in every batch or in none", "batches of both kinds")
     if len(taken) == 1:
         return taken[0], rest
     xs, ys = zip(*taken)

@@ -12,6 +12,8 @@ from lipot import checks
 
 # How often one piece of work is begun again when its worker is lost.
 _RETRIES = 10
+# How a worker begins to say that its packages are others.
+_OTHER = "others there: "
 
 
 def available_cores():
@@ -37,7 +39,8 @@ class Pool:
 
     Raises:
         ImportError: If Ray is not installed.
-        ValueError: If there is no such cluster, or a worker cannot load the model.
+        ValueError: If there is no such cluster, its workers have other versions of lipot, Keras,
+            NumPy or the framework, or one cannot load the model.
     """
 
     def __init__(self, workers, model, prepare, settings=None, most=None):
@@ -45,15 +48,16 @@ class Pool:
         self._ray = _ray()
         self._started = False
         file, state = _saved(model), _state(model)
+        surroundings = _versions(), _keras_settings()
         self._connect(workers, count)
         try:
             if count is None:
                 count = max(1, min(int(self._ray.cluster_resources().get("CPU", 1)), most or 2**20))
             made = self._ray.remote(num_cpus=1, max_restarts=-1, max_task_retries=_RETRIES)(_Worker)
             # Kept, since a worker that is started again reads it again.
-            self._file, settings = self._ray.put(file), dict(settings or {})
+            self._kept = self._ray.put(file), self._ray.put(state)
             self._workers = [
-                made.remote(self._file, state, prepare, settings, _keras_settings())
+                made.remote(*self._kept, prepare, dict(settings or {}), *surroundings)
                 for _ in range(count)
             ]
             self._check_loaded()
@@ -97,8 +101,11 @@ class Pool:
         try:
             return self._ray.get(reference)
         except self._ray.exceptions.RayTaskError as error:
-            # The error itself, as it would be without workers.
-            raise (error.cause if isinstance(error.cause, Exception) else error) from None
+            if not isinstance(error.cause, Exception):
+                raise
+            # The error itself, as it would be without workers; where it was raised there is told
+            # by Ray's.
+            raise error.cause from error
         except self._ray.exceptions.RayActorError as error:
             raise RuntimeError(
                 f"A worker was lost {_RETRIES + 1} times with the same work. Expected memory for "
@@ -124,8 +131,9 @@ class Pool:
             environment["TF_NUM_INTRAOP_THREADS"] = environment["TF_NUM_INTEROP_THREADS"] = threads
             environment["PYTHONPATH"] = os.pathsep.join(filter(None, [os.getcwd(), *sys.path]))
             with _environment(environment):
+                # "local", or a cluster that runs on this machine would be meant.
                 self._ray.init(
-                    num_cpus=count, include_dashboard=False, log_to_driver=False,
+                    address="local", num_cpus=count, include_dashboard=False, log_to_driver=False,
                     logging_level="ERROR", _skip_env_hook=True,
                 )  # fmt: skip
         self._started = True
@@ -137,6 +145,10 @@ class Pool:
             # A worker that cannot even import what it runs.
             failures = [" ".join(str(error).split())[-300:]]
         for failure in filter(None, failures):
+            if failure.startswith(_OTHER):
+                raise checks.refused(
+                    "workers", "workers with the packages of this process", failure
+                )
             raise checks.refused(
                 "model",
                 "a model that every worker can load from a .keras file, with its classes in a "
@@ -154,8 +166,10 @@ class Pool:
 class _Worker:
     """What runs in each process."""
 
-    def __init__(self, file, state, prepare, settings, of_keras):
-        self._failure = None
+    def __init__(self, file, state, prepare, settings, versions, of_keras):
+        self._failure = _differences(versions)
+        if self._failure:
+            return
         for name, value in of_keras.items():
             getattr(keras.config, f"set_{name}")(value)
         with tempfile.TemporaryDirectory() as folder:
@@ -177,7 +191,28 @@ class _Worker:
         return self._failure
 
     def run(self, function, job):
+        if self._failure:
+            raise RuntimeError(
+                "A worker was lost, and the one in its place could not load the model: "
+                f"{self._failure}"
+            )
         return function(self._prepared, *job)
+
+
+def _versions():
+    """What else decides which numbers a process computes: its packages, and what Keras runs on."""
+    names = ("lipot", "keras", "numpy", keras.backend.backend())
+    return {name: sys.modules[name].__version__ for name in names}
+
+
+def _differences(versions):
+    """How the packages of this process differ from those of another one, in words, or `None`."""
+    here = _versions()
+    names = [name for name in {**versions, **here} if versions.get(name) != here.get(name)]
+    pairs = [
+        f"{name} {here.get(name, 'missing')} for {versions.get(name, 'none')}" for name in names
+    ]
+    return f"{_OTHER}{', '.join(pairs)}" if pairs else None
 
 
 def _keras_settings():

@@ -167,7 +167,7 @@ def _kept(folder):
 @contextlib.contextmanager
 def _claimed(options, data):
     """The folder of a training, made or found to be the one to go on with."""
-    from lipot.evaluation.run.checkpoints import digest
+    from lipot.files import digest
     from lipot.recipes.progress import claim, locked
 
     folder = _folder(options)

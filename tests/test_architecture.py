@@ -21,7 +21,7 @@ EVERY_FILE = [
 
 # A room may import those of its own line and of the lines above, never from below.
 ORDER = (
-    ("backend", "checks", "batches", "axes", "extras", "notices", "progress", "workers"),
+    ("backend", "checks", "batches", "axes", "extras", "files", "notices", "progress", "workers"),
     ("math",),
     ("layers", "initializers", "constraints", "regularizers"),
     ("losses", "optimizers"),

@@ -208,6 +208,17 @@ def test_every_door_says_what_is_wrong_and_what_was_done_is_kept(tmp_path):
     assert len(list((tmp_path / "points").iterdir())) == 5
 
 
+def test_labels_that_come_or_end_with_a_batch_asked_for_are_said():
+    for first in (True, False):
+
+        def give(rows, first=first):
+            return (X[rows], Y[rows]) if (rows.start == 0) == first else (X[rows],)
+
+        # Each batch of the source is one that is asked for, so that none is joined of both.
+        with pytest.raises(ValueError, match="labels in every batch or in none.*both kinds"):
+            list(Points(Batches(give, length=2)).batches(1))
+
+
 def test_a_data_set_brings_its_own_labels():
     with pytest.raises(ValueError, match="argument `y`. Expected None, since a data set"):
         lipot.certify(network(), dataset(X, Y), Y)

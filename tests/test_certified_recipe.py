@@ -10,7 +10,7 @@ from lipot import certify, datasets, layers, recipes
 from lipot.recipes import certified
 from lipot.recipes.certified_choices import ARCHITECTURES, LOSSES, Candidate, candidates
 from lipot.recipes.halving import rung_sizes, successive_halving
-from lipot.recipes.progress import Journal, claim
+from lipot.recipes.progress import Journal, claim, locked
 
 CHOICES = [Candidate("dense", "margin", 3.0, 2e-3), Candidate("dense", "emma", 3.0, 1e-3)]
 
@@ -165,6 +165,26 @@ def test_a_search_goes_on_after_its_last_trial_and_the_training_after_its_last_e
     assert model.output_shape == (None, 10)
     with pytest.raises(ValueError, match="other eps"):
         recipes.train_certified(data, eps=0.5, minutes=0.4, folder=tmp_path, choices=CHOICES)
+
+
+def test_a_folder_of_other_points_or_in_use_is_refused(tmp_path, monkeypatch):
+    def best(search, choices, minutes):
+        raise Stopped
+
+    monkeypatch.setattr(certified._Search, "best", best)
+    data = few()
+
+    def train(data):
+        recipes.train_certified(data, eps=0.4, minutes=0.4, folder=tmp_path, choices=CHOICES)
+
+    for _ in range(2):
+        with pytest.raises(Stopped):
+            train(data)
+    # As many points, with other labels.
+    with pytest.raises(ValueError, match="keeps a training with other data"):
+        train(data._replace(y_train=data.y_train[::-1]))
+    with locked(tmp_path), pytest.raises(ValueError, match="in use by a training that still runs"):
+        train(data)
 
 
 @pytest.mark.slow

@@ -1,7 +1,9 @@
 """Trainings by the clock, and trainings that are stopped and go on."""
 
 import math
+import os
 import pathlib
+import shutil
 
 import keras
 import numpy as np
@@ -155,6 +157,26 @@ def test_a_draft_that_a_kill_left_is_overwritten(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["epoch-2"]
 
 
+def test_a_backup_is_on_the_disk_before_the_older_one_is_removed(tmp_path, monkeypatch):
+    fit(network(), Backup(tmp_path), epochs=1)
+    flushed, fsync, rmtree = set(), os.fsync, shutil.rmtree
+
+    def recorded(stream):
+        flushed.add(os.fstat(stream).st_ino)
+        fsync(stream)
+
+    def checked(folder, **how):
+        if pathlib.Path(folder).name == "epoch-1":
+            new = tmp_path / "epoch-2"
+            assert {path.stat().st_ino for path in (tmp_path, new, *new.iterdir())} <= flushed
+        rmtree(folder, **how)
+
+    monkeypatch.setattr(os, "fsync", recorded)
+    monkeypatch.setattr(shutil, "rmtree", checked)
+    fit(network(), Backup(tmp_path), epochs=2)
+    assert [path.name for path in tmp_path.iterdir()] == ["epoch-2"] and flushed
+
+
 def test_a_kill_while_old_epochs_are_removed_leaves_the_newest(tmp_path):
     fit(network(), Backup(tmp_path), epochs=2)
     (tmp_path / "epoch-1").mkdir()
@@ -195,6 +217,13 @@ def test_callbacks_find_their_progress_in_any_order(tmp_path):
     assert again.spent > budget.spent > 0.0
     with pytest.raises(ValueError, match="`keeps`.*'LossParamScheduler', 'TimeBudget'.*Received"):
         fit(network(), again, Backup(tmp_path, keeps=[again]), epochs=3)
+
+
+def test_a_backup_of_a_training_that_ended_says_that_nothing_is_trained(tmp_path):
+    fit(network(), Backup(tmp_path), epochs=1)
+    # As a loop over folds would with one folder for all.
+    with pytest.warns(UserWarning, match="of all 1 epochs: nothing is trained"):
+        assert fit(network(), Backup(tmp_path), epochs=1).epoch == []
 
 
 def test_after_a_backup_another_fit_starts_at_its_first_epoch(tmp_path):

@@ -8,9 +8,10 @@ import time
 
 import keras
 
-from lipot import backend, checks
+from lipot import backend, checks, notices
 from lipot.backend.keras_graph import start_at_epoch
 from lipot.callbacks.configurable import Configurable
+from lipot.files import settle, settle_names
 
 _WEIGHTS, _PROGRESS = "model.weights.h5", "progress.json"
 
@@ -20,7 +21,8 @@ class Backup(Configurable):
     """Keeps a training at the end of each epoch; the next `fit` with it goes on from there.
 
     Weights, the state of the optimizer, the number of the epoch and the progress of other callbacks
-    are written together and appear at once: a process may be killed at any time. Unlike
+    are written together and appear at once, on the disk before the older ones are removed: a
+    process may be killed, and a machine may lose its power, at any time. Unlike
     `keras.callbacks.BackupAndRestore`, no kill leaves weights of one epoch beside the number of
     another, and schedules by steps or time go on where they were.
 
@@ -71,6 +73,12 @@ class Backup(Configurable):
         kept = json.loads((newest / _PROGRESS).read_text())
         self._restore(kept["callbacks"])
         start_at_epoch(self.model, kept["epochs"])
+        if kept["epochs"] >= self.params["epochs"]:
+            notices.warn(
+                f"The backup in {self.folder} is of all {kept['epochs']} epochs: nothing is "
+                "trained, and the model has the weights that are kept there. For another training "
+                "choose another folder, or delete this one."
+            )
 
     def on_epoch_end(self, epoch, logs=None):
         self._waiting = epoch
@@ -103,7 +111,10 @@ class Backup(Configurable):
             for one in self.keeps
         ]
         (draft / _PROGRESS).write_text(json.dumps({"epochs": epoch + 1, "callbacks": callbacks}))
+        settle(draft)
         os.replace(draft, done)
+        # Before the others are removed: a power failure leaves one of them too.
+        settle_names(folder)
         for _, old in _epochs(folder):
             if old != done:
                 shutil.rmtree(old)

@@ -17,6 +17,7 @@ from lipot.evaluation.run.randomness import drawn_from
 from lipot.evaluation.run.task import make_task, recipe, remake
 from lipot.evaluation.sanity import checks as sanity_checks
 from lipot.evaluation.sanity.gradients import check_gradients
+from lipot.files import digest
 from lipot.interop.art.estimator import NotFinite
 from lipot.progress import Bar, Silence
 from lipot.workers import Pool, check_workers
@@ -200,7 +201,7 @@ def _settings(task, specs, left_out, seed):
         "eot samples": task.eot_samples,
         "batch size": task.batch_size,
         "seed": seed,
-        "data": checkpoints.digest(task.x, task.y),
+        "data": digest(task.x, task.y),
         "model": identity.model_digest(task.model),
     }
 
@@ -212,7 +213,7 @@ def _store(resume, task, specs, settings):
         **settings,
         # What was found is kept by the place of an attack among the others.
         "attacks": [identity.attack_told(spec) for spec in specs],
-        "predictions": checkpoints.digest(task.predictions),
+        "predictions": digest(task.predictions),
         "versions": _versions(),
     }
     return checkpoints.Folder(resume, told)

@@ -124,12 +124,17 @@ class NeighborMemory(keras.layers.Layer):
         super().save_own_variables(store)
         if self.size:
             store["sample_shape"] = np.asarray(self.sample_shape, "int64")
+        if self._place is not None:
+            store["key"] = np.frombuffer(self._place["key"].encode(), "uint8")
 
     def load_own_variables(self, store):
         """Takes over what is stored, with room for as many points as there are."""
         names = set(store.keys())
-        values = [np.asarray(store[str(i)]) for i in range(len(names - {"sample_shape"}))]
-        if len(values) < len(self.weights) or (len(values) == 1 and self._place is None):
+        values = [np.asarray(store[str(i)]) for i in range(len(names - {"sample_shape", "key"}))]
+        key = np.asarray(store["key"]).tobytes().decode() if "key" in names else None
+        # The center of other points, beside the codes in these files, would answer all the same.
+        other = key is not None and (self._place is None or key != self._place["key"])
+        if other or len(values) < len(self.weights) or (len(values) == 1 and self._place is None):
             raise ValueError(
                 f"Expected the points of layer '{self.name}' in the file. Received: {len(values)} "
                 "arrays. A model whose points are in files, or that was not adapted, is stored "

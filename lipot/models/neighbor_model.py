@@ -105,7 +105,8 @@ class NeighborModel(keras.Model):
         Args:
             x: Training inputs: an array or memory map `(n, ...)`, or a `tf.data.Dataset`,
                 `keras.utils.PyDataset` or `torch.utils.data.DataLoader` of batches of them, whose
-                labels are ignored. Beside what is stored, memory is that of a batch.
+                labels are ignored. Beside what is stored, memory is that of a batch, and about 100
+                bytes for each point, by which repeated ones are known.
             y: Ignored; taken so that the call looks like `fit`.
             batch_size: Points sent through the networks at once.
             folder: Folder in whose files the points stay, for more than fit into memory; what

@@ -1,19 +1,24 @@
 """Stored points that stay in the files of a folder, and are read a part at a time."""
 
+import contextlib
 import dataclasses
 import functools
+import hashlib
 import json
 import math
 import os
 import pathlib
+import re
 import uuid
 
 import numpy as np
 
 from lipot import checks
+from lipot.files import fcntl, replaced, settle, settle_names
 from lipot.models.training_points import squared_norms
 
 _HEADER = "points.json"
+_NAMES, _KEY = ("points", "features", "codes", "norms"), re.compile("[0-9a-f]{32}")
 # Rows that are read at once to be centered.
 _BLOCK = 4096
 
@@ -76,6 +81,7 @@ class PointFiles:
         size: Number of points.
         sample_shape: Shape of one point before flattening.
         code_width: Number of values of a code.
+        digest: Tells them from any others: that of two `adapt` to the same points is the same.
     """
 
     folder: str
@@ -83,6 +89,7 @@ class PointFiles:
     size: int
     sample_shape: tuple
     code_width: int
+    digest: str
 
     @classmethod
     def open(cls, folder, key=None):
@@ -97,10 +104,12 @@ class PointFiles:
         """
         try:
             header = json.loads((pathlib.Path(folder) / _HEADER).read_text())
-        except (OSError, ValueError) as error:
+            header["sample_shape"] = tuple(header["sample_shape"])
+            files = cls(os.path.abspath(folder), **header)
+        except OSError as error:
             raise _not_there(folder, str(error)) from error
-        header["sample_shape"] = tuple(header["sample_shape"])
-        files = cls(os.path.abspath(folder), **header)
+        except (ValueError, TypeError, KeyError) as error:
+            raise _not_there(folder, f"a {_HEADER} that is none of its files") from error
         if key is not None and files.key != key:
             raise _not_there(folder, "points of a later adapt()")
         for name, width in files._widths().items():
@@ -136,7 +145,8 @@ class PointFiles:
 class PointWriter:
     """Writes points into a folder, batch by batch, and replaces what was stored there.
 
-    What was there stays until all is written. To be used as a context manager.
+    What was there stays until all is written. What a killed process left half written is removed,
+    where nothing else writes into the folder. To be used as a context manager.
 
     Args:
         folder: Folder, made where there is none.
@@ -149,18 +159,25 @@ class PointWriter:
         # Now, not when all is written.
         self._before = self._key_there()
         self._key, self._size, self._sum = uuid.uuid4().hex, 0, 0.0
+        self._digests = {name: hashlib.sha256() for name in ("points", "features", "codes")}
 
     def __enter__(self):
+        self._writing = _shared_by_writers(self._folder, self._remove_halves)
         return self
 
     def __exit__(self, *error):
         if any(error):
             self._remove(self._key)
+        if self._writing is not None:
+            os.close(self._writing)
 
     def add(self, points, features, codes):
         """Appends rows, arrays `(n, d)`, `(n, d)` and `(n, m)`."""
         for name, rows in (("points", points), ("features", features), ("codes", codes)):
+            rows = np.ascontiguousarray(rows, "float32")
             self._append(name, rows)
+            # Of each file by itself, so that the size of the batches does not count.
+            self._digests[name].update(rows)
         self._size += len(points)
         self._sum = self._sum + np.sum(codes, axis=0, dtype="float64")
         self._code_width = codes.shape[1]
@@ -175,17 +192,21 @@ class PointWriter:
             self._append("norms", squared_norms(block))
         sides = [int(side) for side in sample_shape]
         header = {"key": self._key, "size": self._size, "sample_shape": sides}
-        self._publish({**header, "code_width": self._code_width})
-        return PointFiles.open(self._folder), center
+        told = " ".join(total.hexdigest() for total in self._digests.values())
+        self._publish({**header, "code_width": self._code_width, "digest": told})
+        # Another process may have replaced them since.
+        return PointFiles.open(self._folder, self._key), center
 
     def _append(self, name, rows):
         with open(self._path(name), "ab") as stream:
             stream.write(np.ascontiguousarray(rows, "float32"))
 
     def _publish(self, header):
-        path = os.path.join(self._folder, _HEADER)
-        pathlib.Path(f"{path}.part").write_text(json.dumps(header))
-        os.replace(f"{path}.part", path)
+        for file in self._files(self._key):
+            settle(file)
+        with replaced(os.path.join(self._folder, _HEADER)) as draft:
+            draft.write_text(json.dumps(header))
+        settle_names(self._folder)
         if self._before is not None:
             self._remove(self._before)
 
@@ -205,11 +226,39 @@ class PointWriter:
             ) from error
 
     def _remove(self, key):
-        for file in pathlib.Path(self._folder).glob(f"{key}.*"):
-            file.unlink()
+        for file in self._files(key):
+            file.unlink(missing_ok=True)
+
+    def _remove_halves(self):
+        for file in pathlib.Path(self._folder).iterdir():
+            key, _, name = file.name.partition(".")
+            # Asked again, since another writer may have ended meanwhile.
+            if _KEY.fullmatch(key) and name in _NAMES and key != self._key_there():
+                file.unlink()
+
+    def _files(self, key):
+        return list(pathlib.Path(self._folder).glob(f"{key}.*"))
 
     def _path(self, name):
         return os.path.join(self._folder, f"{self._key}.{name}")
+
+
+def _shared_by_writers(folder, alone):
+    """Says to other writers of a folder that there is one; calls `alone` where there is no other.
+
+    Returns:
+        What to close when the writing is done, or `None` where the system has no such locks.
+    """
+    if fcntl is None:
+        return None
+    opened = os.open(folder, os.O_RDONLY)
+    # Some file systems have none either.
+    with contextlib.suppress(OSError):
+        fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        alone()
+    with contextlib.suppress(OSError):
+        fcntl.flock(opened, fcntl.LOCK_SH)
+    return opened
 
 
 def _not_there(folder, received):

@@ -1,5 +1,6 @@
 """Searches for neighbors outside the graph: in blocks, or by an index of the faiss package."""
 
+import contextlib
 import functools
 import os
 
@@ -8,6 +9,7 @@ from keras import ops
 
 from lipot import backend, extras
 from lipot.batches import spread
+from lipot.files import replaced
 from lipot.math.neighbors import SPARE, Neighbors
 from lipot.math.precision import widest_float
 
@@ -133,11 +135,12 @@ class FaissSearch(BlockSearch):
         return index
 
     def _keep(self, path):
-        if path is not None:
-            # Processes that answer from the same files may write it side by side.
-            part = f"{path}.{os.getpid()}"
-            self._faiss.write_index(self._index, part)
-            os.replace(part, path)
+        if path is None:
+            return
+        # It saves the next process some time. From a folder that cannot be written, or a full
+        # disk, each answers with an index of its own.
+        with contextlib.suppress(OSError, RuntimeError), replaced(path) as draft:
+            self._faiss.write_index(self._index, str(draft))
 
 
 class FaissLists(FaissSearch):

@@ -10,12 +10,13 @@ import numpy as np
 
 from lipot import callbacks as lipot_callbacks
 from lipot import certificates, notices
+from lipot.files import digest
 from lipot.math.proportions import in_percent
 from lipot.recipes.arguments import checked
 from lipot.recipes.certified_choices import ARCHITECTURES, LOSSES, Candidate, candidates
 from lipot.recipes.defaults import default_radius
 from lipot.recipes.halving import rung_sizes, successive_halving
-from lipot.recipes.progress import Journal, claim
+from lipot.recipes.progress import Journal, claim, locked
 
 # Of the time; at least half of it is left to the training.
 _SEARCH_SHARE = 0.25
@@ -65,14 +66,16 @@ def train_certified(
         The trained classifier, whose outputs are logits.
 
     Raises:
-        ValueError: `data` is a regression, or `folder` is that of another training.
+        ValueError: `data` is a regression, or `folder` is that of another training, on other points
+            too, or of one that still runs.
     """
     eps, minutes = float(default_radius(data) if eps is None else eps), float(minutes)
     if choices is None:
         choices = affordable(candidates(data.x_train.shape[1:], seed), minutes)
     settings = {"eps": eps, "minutes": minutes, "batch_size": batch_size, "seed": seed}
-    settings |= {"points": len(data.x_train), "choices": [list(choice) for choice in choices]}
-    with _kept(folder) as path:
+    settings |= {"choices": [list(choice) for choice in choices]}
+    settings |= {"data": digest(data.x_train, data.y_train)}
+    with _kept(folder) as path, locked(path):
         claim(path, settings)
         search = _Search(data, eps, batch_size, seed, verbose, Journal(path / "trials.jsonl"))
         best = search.best(choices, _SEARCH_SHARE * minutes)

@@ -5,11 +5,7 @@ import json
 import os
 import pathlib
 
-try:
-    import fcntl
-except ModuleNotFoundError:
-    # Windows has no such locks.
-    fcntl = None
+from lipot.files import fcntl, replaced
 
 _SETTINGS, _LOCK = "settings.json", "lock"
 
@@ -52,7 +48,7 @@ def _lock(file, folder):
         file.seek(0)
         raise ValueError(
             f"{folder} is in use by a training that still runs, process {file.read()}. Wait until "
-            "it ends, or write to another file."
+            "it ends, or write elsewhere."
         ) from None
     except OSError:
         # The file system has no locks.
@@ -127,7 +123,5 @@ class Journal:
 
 
 def _replace(file, text):
-    """Writes a text file in one step, so that a kill leaves the old one or the new one."""
-    draft = file.with_name(f"{file.name}.draft")
-    draft.write_text(text)
-    os.replace(draft, file)
+    with replaced(file) as draft:
+        draft.write_text(text)

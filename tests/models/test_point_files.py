@@ -2,8 +2,10 @@
 
 import json
 import os
+import pathlib
 import subprocess
 import sys
+import types
 
 import keras
 import numpy as np
@@ -13,8 +15,8 @@ from keras import ops
 import lipot
 from lipot import backend
 from lipot.certificates.neighbor_sets import _look_over
-from lipot.models.point_files import FileRows
-from lipot.models.search import SEARCHES, BlockSearch
+from lipot.models.point_files import FileRows, PointFiles, PointWriter
+from lipot.models.search import SEARCHES, BlockSearch, FaissSearch
 
 RNG = np.random.default_rng(0)
 X = RNG.uniform(size=(300, 6)).astype("float32")
@@ -130,7 +132,89 @@ def test_a_folder_of_something_else_is_refused_before_anything_is_written(tmp_pa
     (tmp_path / "points.json").write_text(header)
     with pytest.raises(ValueError, match="argument `folder`.*points.json"):
         otad(folder=tmp_path)
+    with pytest.raises(ValueError, match="argument `folder`.*points.json that is none"):
+        PointFiles.open(tmp_path)
     assert [file.name for file in tmp_path.iterdir()] == ["points.json"]
+
+
+def test_what_a_kill_left_half_written_is_removed(tmp_path):
+    otad(folder=tmp_path)
+    # As it is when a process is killed: nobody closes what was begun.
+    halves = PointWriter(tmp_path)
+    halves.add(X, X, X)
+    (tmp_path / "notes.points").write_text("mine")
+    assert len(list(tmp_path.iterdir())) == 5 + 3 + 1
+    with PointWriter(tmp_path) as running:
+        assert len(list(tmp_path.iterdir())) == 5 + 1
+        running.add(X, X, X)
+        # One that still writes keeps what it has.
+        with PointWriter(tmp_path):
+            assert len(list(tmp_path.iterdir())) == 5 + 3 + 1
+    otad(X[:50], folder=tmp_path)
+    assert len(list(tmp_path.iterdir())) == 5 + 1
+
+
+def test_points_that_another_process_replaces_at_once_are_not_taken_for_its_own(
+    tmp_path, monkeypatch
+):
+    publish = PointWriter._publish
+
+    def followed(writer, header):
+        publish(writer, header)
+        monkeypatch.undo()
+        otad(X[:50], folder=tmp_path)
+
+    monkeypatch.setattr(PointWriter, "_publish", followed)
+    with pytest.raises(ValueError, match=r"points of a later adapt\(\)"):
+        otad(folder=tmp_path)
+
+
+def test_weights_of_a_model_with_other_files_are_refused(tmp_path):
+    model, other = otad(folder=tmp_path / "one"), otad(X[:50] + 1.0, folder=tmp_path / "other")
+    center = ops.convert_to_numpy(model.memory.center)
+    model.save_weights(tmp_path / "model.weights.h5")
+    other.save_weights(tmp_path / "other.weights.h5")
+    model.load_weights(tmp_path / "model.weights.h5")
+    with pytest.raises(ValueError, match=r"points of layer.*in files.*loaded by `keras.models"):
+        model.load_weights(tmp_path / "other.weights.h5")
+    np.testing.assert_array_equal(model.memory.center, center)
+
+
+def test_points_are_on_the_disk_before_those_that_they_replace_are_removed(tmp_path, monkeypatch):
+    otad(folder=tmp_path)
+    flushed, fsync, remove = set(), os.fsync, PointWriter._remove
+
+    def recorded(stream):
+        flushed.add(os.fstat(stream).st_ino)
+        fsync(stream)
+
+    def checked(writer, key):
+        new = PointFiles.open(tmp_path).key
+        files = [tmp_path, tmp_path / "points.json", *tmp_path.glob(f"{new}.*")]
+        assert key != new and len(files) == 6
+        assert {file.stat().st_ino for file in files} <= flushed
+        remove(writer, key)
+
+    monkeypatch.setattr(os, "fsync", recorded)
+    monkeypatch.setattr(PointWriter, "_remove", checked)
+    otad(X[:50], folder=tmp_path)
+    assert flushed
+
+
+def test_an_index_that_cannot_be_kept_is_used_all_the_same(tmp_path):
+    def refuses(index, path):
+        raise RuntimeError("could not open for writing: Read-only file system")
+
+    search = FaissSearch.__new__(FaissSearch)
+    search._index, search._faiss = "index", types.SimpleNamespace(write_index=refuses)
+    search._keep(str(tmp_path / "key.FaissSearch.faiss"))
+    search._faiss = types.SimpleNamespace(
+        write_index=lambda index, path: pathlib.Path(path).write_text(index)
+    )
+    search._keep(str(tmp_path / "missing" / "key.FaissSearch.faiss"))
+    assert list(tmp_path.iterdir()) == []
+    search._keep(str(tmp_path / "key.FaissSearch.faiss"))
+    assert [file.name for file in tmp_path.iterdir()] == ["key.FaissSearch.faiss"]
 
 
 def test_an_adapt_that_fails_leaves_what_was_stored(tmp_path):

@@ -1,14 +1,16 @@
 """Where an evaluation keeps what it has found, so that it can be killed and started again."""
 
-import hashlib
+import contextlib
 import json
 import os
 import pathlib
+import uuid
 import zipfile
 
 import numpy as np
 
 from lipot import checks
+from lipot.files import replaced
 
 _MANIFEST = "evaluation.json"
 
@@ -35,7 +37,7 @@ class Folder:
     """Keeps arrays and JSON values in a folder that belongs to one evaluation.
 
     Files are written beside and then renamed: whenever the process dies, every file that is
-    there is whole.
+    there is whole. Of evaluations that begin in one folder at once, it belongs to the first.
 
     Args:
         path: The folder; made if it is missing.
@@ -46,13 +48,13 @@ class Folder:
     def __init__(self, path, identity):
         self.path = pathlib.Path(path)
         self.path.mkdir(parents=True, exist_ok=True)
-        stored = self.load_json(_MANIFEST)
         # As JSON gives them back: tuples are lists there.
         identity = json.loads(json.dumps(identity))
-        if stored is None:
+        if self.load_json(_MANIFEST) is None:
             self._check_unused()
-            self.save_json(_MANIFEST, identity)
-        elif stored != identity:
+            self._claim(identity)
+        stored = self.load_json(_MANIFEST)
+        if stored != identity:
             raise ValueError(_refusal(self.path, stored, identity))
 
     def load(self, name):
@@ -68,7 +70,8 @@ class Folder:
 
     def save(self, name, arrays):
         """Saves a dictionary of arrays."""
-        self._write(self.path / f"{name}.npz", lambda file: np.savez(file, **arrays))
+        with replaced(self.path / f"{name}.npz") as draft, open(draft, "wb") as stream:
+            np.savez(stream, **arrays)
 
     def load_json(self, name):
         """Returns the JSON values saved by that name, or `None`."""
@@ -80,16 +83,20 @@ class Folder:
 
     def save_json(self, name, values):
         """Saves JSON values."""
-        text = json.dumps(values, indent=1)
-        self._write(self.path / name, lambda file: file.write(text.encode()))
+        with replaced(self.path / name) as draft:
+            draft.write_text(json.dumps(values, indent=1))
 
-    def _write(self, file, write):
-        draft = file.with_name(f"{file.name}.{os.getpid()}.part")
-        with open(draft, "wb") as stream:
-            write(stream)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(draft, file)
+    def _claim(self, identity):
+        mine = f"{_MANIFEST}.{uuid.uuid4().hex}.part"
+        self.save_json(mine, identity)
+        try:
+            # Unlike a renaming, never in the place of what another evaluation wrote meanwhile.
+            with contextlib.suppress(FileExistsError):
+                os.link(self.path / mine, self.path / _MANIFEST)
+        except OSError:
+            # The file system has no links.
+            self.save_json(_MANIFEST, identity)
+        os.unlink(self.path / mine)
 
     def _check_unused(self):
         found = sorted(p.name for p in self.path.iterdir() if not p.name.endswith(".part"))
@@ -108,18 +115,6 @@ def _damaged(file):
         f"{file}, which is damaged. Delete the folder, or that file alone to have its part done "
         "again.",
     )
-
-
-def digest(*arrays):
-    """SHA-256 of some arrays, their shapes and types included."""
-    total = hashlib.sha256()
-    for array in map(np.asanyarray, arrays):
-        total.update(f"{array.shape} {array.dtype};".encode())
-        # In parts, since an array may be a map of a file larger than the memory.
-        parts = [array] if array.ndim == 0 else np.array_split(array, len(array) // 4096 + 1)
-        for part in parts:
-            total.update(np.ascontiguousarray(part).tobytes())
-    return total.hexdigest()
 
 
 def _refusal(path, stored, identity):

@@ -36,8 +36,9 @@ def run(task, specs, *, seed, store, progress, pool=None):
     """Attacks every point until it breaks or no attack is left.
 
     Each step, an attack at a radius, goes to the points that stood when it began, in chunks. A
-    chunk's random numbers depend on its own name alone and its result is stored, so a run that
-    is interrupted anywhere and started again makes the same steps.
+    chunk's random numbers depend on its own name alone and its result is stored with the points
+    that it is about, so a run that is interrupted anywhere and started again makes the same steps.
+    Where another machine found otherwise before, other points stand, and theirs is not taken.
 
     Args:
         task: `Task`.
@@ -62,7 +63,7 @@ def run(task, specs, *, seed, store, progress, pool=None):
             name = f"attack-{index:02d}-{step:02d}-{chunk:04d}"
             part = rows[start : start + task.batch_size]
             found = store.load(name)
-            if found is None:
+            if found is None or not np.array_equal(found.get("rows", ()), part):
                 missing.append((name, part, _seed(seed, spec.name, step, chunk)))
                 continue
             _record(outcome, index, spec.name, part, found)
@@ -70,7 +71,7 @@ def run(task, specs, *, seed, store, progress, pool=None):
         jobs = ((spec, step, task.x[part], task.y[part], draws) for _, part, draws in missing)
         for place, found, worker in _results(task, jobs, pool):
             name, part, _ = missing[place]
-            store.save(name, found)
+            store.save(name, {**found, "rows": part})
             _record(outcome, index, spec.name, part, found)
             progress.advance(spec.cost * len(part), worker, len(part))
     progress.plan("attacked", [])
@@ -193,8 +194,7 @@ def judge(task, x, y, moved, steps):
 
 def _record(outcome, index, name, rows, found):
     outcome.seconds[name] += float(found["seconds"])
-    # Steps that an older version stored do not say it.
-    if lost := int(found.get("broken_off", 0)):
+    if lost := int(found["broken_off"]):
         notices.warn(
             f"The attack '{name}' broke off at {lost} points, where it met outputs of the model "
             "or inputs that are not finite. It counts as having found nothing there.",

@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 
 import lipot
-from lipot.evaluation.run.checkpoints import Folder, digest
+from lipot.evaluation.run.checkpoints import Folder
 from lipot.evaluation.run.identity import attack_told, model_digest
+from lipot.files import digest
+from tests.evaluation.cases import STEP, Crossing, linear
 
 QUIET = {"sanity": False, "views": False, "progress": False, "clip_values": (0, 1)}
 
@@ -236,6 +238,50 @@ def test_attacks_in_another_order_are_another_evaluation(tmp_path):
     lipot.evaluate(model, x, y, 2, 0.1, ["fgsm", "pgd"], **how)
     with pytest.raises(ValueError, match="other attacks"):
         lipot.evaluate(model, x, y, 2, 0.1, ["pgd", "fgsm"], **how)
+
+
+REACH = {"first": 0.15}
+
+
+def _first(target, norm, eps):
+    return Crossing(REACH["first"])
+
+
+def _second(target, norm, eps):
+    return Crossing(0.25)
+
+
+def test_what_was_found_at_other_points_is_not_taken(tmp_path, monkeypatch):
+    # Distances 0.1, 0.2 and 0.4 to the line: which of them reach the second attack depends on the
+    # first, here on what another machine makes of it.
+    x = np.array([[0.6, 0.0], [0.7, 1.0], [0.9, 0.5]])
+    specs = [lipot.evaluation.AttackSpec("first", _first)]
+    specs += [lipot.evaluation.AttackSpec("second", _second)]
+
+    def broken():
+        how = {"resume": tmp_path, "batch_size": 2, **QUIET}
+        report = lipot.evaluate(linear(*STEP), x, [0, 0, 0], 2, 0.45, specs, **how)
+        return report.evaluations[0].broken_by[0.45].tolist()
+
+    assert broken() == [0, 1, -1]
+    for chunk in tmp_path.glob("attack-00-*.npz"):
+        chunk.unlink()
+    monkeypatch.setitem(REACH, "first", 0.0)
+    assert broken() == [1, 1, -1]
+
+
+def test_of_two_evaluations_that_begin_at_once_the_second_is_refused(tmp_path, monkeypatch):
+    unused = Folder._check_unused
+
+    def late(self):
+        unused(self)
+        monkeypatch.undo()
+        Folder(self.path, {"eps": 0.1})
+
+    monkeypatch.setattr(Folder, "_check_unused", late)
+    with pytest.raises(ValueError, match="other eps .eps there: 0.1; here: 0.2"):
+        Folder(tmp_path, {"eps": 0.2})
+    assert [file.name for file in tmp_path.iterdir()] == ["evaluation.json"]
 
 
 def test_a_damaged_file_is_named(tmp_path):

@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 import lipot
+from lipot import workers
 from lipot.evaluation.record.about import circumstances
-from lipot.workers import Pool, check_workers
+from lipot.workers import Pool, _Worker, check_workers
 
 RNG = np.random.default_rng(0)
 X = RNG.uniform(size=(40, 6)).astype("float32")
@@ -92,6 +93,102 @@ def test_without_ray_it_is_asked_for(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "ray", None)
     with pytest.raises(ImportError, match=r"lipot\[ray\]"):
         lipot.certify(network(), X, workers=2)
+
+
+class Here:
+    """A Ray whose workers are objects of this process."""
+
+    exceptions = types.SimpleNamespace(RayError=ConnectionError)
+
+    def __init__(self):
+        self.started, self.kept = {}, []
+
+    def is_initialized(self):
+        return False
+
+    def init(self, **settings):
+        self.started = settings
+
+    def put(self, value):
+        self.kept.append(value)
+        return value
+
+    def get(self, value):
+        return value
+
+    def remote(self, **settings):
+        def make(*arguments):
+            assert all(any(a is kept for kept in self.kept) for a in arguments[:2])
+            return Actor(_Worker(*arguments))
+
+        return lambda made: types.SimpleNamespace(remote=make)
+
+    def kill(self, worker):
+        pass
+
+    def shutdown(self):
+        self.started = {}
+
+
+class Actor:
+    def __init__(self, worker):
+        self._worker = worker
+
+    def __getattr__(self, name):
+        return types.SimpleNamespace(remote=getattr(self._worker, name))
+
+
+@pytest.fixture
+def here(monkeypatch):
+    ray = Here()
+    monkeypatch.setattr(workers, "_ray", lambda: ray)
+    return ray
+
+
+def test_a_cluster_that_runs_on_this_machine_is_not_asked_for_a_number_of_workers(here):
+    # Where one does, or RAY_ADDRESS names one, Ray would look there, and refuse `num_cpus`.
+    with Pool(3, network(), lambda model: model):
+        assert (here.started["address"], here.started["num_cpus"]) == ("local", 3)
+        # A model with its state is there once, however many workers load it.
+        assert len(here.kept) == 2
+    assert here.started == {}
+
+
+@pytest.mark.parametrize("name", ["lipot", "keras", "numpy", "backend"])
+def test_workers_with_other_packages_are_refused(here, monkeypatch, name):
+    ours = workers._versions()
+    name = keras.backend.backend() if name == "backend" else name
+    worker, theirs = workers._Worker.__init__, {**ours, name: "0.0.1"}
+
+    def elsewhere(self, file, state, prepare, settings, versions, of_keras):
+        monkeypatch.setattr(workers, "_versions", lambda: theirs)
+        worker(self, file, state, prepare, settings, versions, of_keras)
+
+    monkeypatch.setattr(workers._Worker, "__init__", elsewhere)
+    words = f"argument `workers`. Expected .*packages.* {name} 0.0.1 for {ours[name]}$"
+    with pytest.raises(ValueError, match=words):
+        Pool(1, network(), lambda model: model)
+
+
+def test_an_error_in_a_worker_is_raised_with_where_it_was(here, monkeypatch):
+    class TaskError(Exception):
+        cause = KeyError("step")
+
+    def fails(reference):
+        raise TaskError("traceback of the worker")
+
+    monkeypatch.setattr(Here.exceptions, "RayTaskError", TaskError, raising=False)
+    with Pool(1, network(), lambda model: model) as pool:
+        monkeypatch.setattr(here, "get", fails)
+        with pytest.raises(KeyError, match="step") as raised:
+            pool._result("reference")
+    assert "traceback of the worker" in str(raised.value.__cause__)
+
+
+def test_a_worker_in_the_place_of_a_lost_one_says_why_it_has_no_model():
+    again = _Worker(b"half a file", [], None, {}, workers._versions(), {})
+    with pytest.raises(RuntimeError, match="worker was lost.*could not load the model: .*Error"):
+        again.run(None, ())
 
 
 @pytest.mark.slow
