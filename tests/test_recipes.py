@@ -92,6 +92,15 @@ def test_a_large_radius_leaves_no_training_at_chance():
     assert np.mean(predictions.argmax(axis=1) == data.y_test) > 0.8
 
 
+@pytest.mark.parametrize("scale", [1.0, 60.0])
+def test_otad_trains_on_inputs_of_any_length(scale):
+    data = _few("digits", 512)
+    data = data._replace(x_train=scale * data.x_train, x_test=scale * data.x_test)
+    keras.utils.set_random_seed(0)
+    predictions = recipes.train_otad(data, epochs=5).predict(data.x_test, verbose=0)
+    assert np.mean(predictions.argmax(axis=1) == data.y_test) > 0.6
+
+
 @pytest.mark.parametrize("method", list(recipes.METHODS))
 def test_every_method_says_that_a_regression_has_no_classes(method):
     table = np.ones((4, 11), "float32")
