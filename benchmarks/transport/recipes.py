@@ -116,30 +116,18 @@ _TABLE_5 = {
     },
 }
 _TABLE_4 = {"GOT-PGD-S": (99.22, 95.32, 86.0), "GOT-TRADES-S": (99.24, 94.38, 87.8)}
-_BASES = {
-    "GOT-PGD-S": (pgd, _adversarial, PHASES),
-    "GOT-TRADES-S": (trades_pgd, _trades, GRADUAL),
-}
+_BASES = {"GOT-PGD-S": _adversarial, "GOT-TRADES-S": _trades}
 
 COSTS = {
-    f"{name} {feature_cost}/{label_cost}": Recipe(
-        _BASES[name][0],
-        _BASES[name][1](_got(feature_cost=feature_cost, label_cost=label_cost)),
-        paper,
-        "GOT, Table 5",
-        phases=_BASES[name][2],
+    f"{name} {feature_cost}/{label_cost}": MAIN[name]._replace(
+        losses=_BASES[name](_got(feature_cost=feature_cost, label_cost=label_cost)),
+        paper=paper,
+        source="GOT, Table 5",
     )
     for name, costs in _TABLE_5.items()
     for (feature_cost, label_cost), paper in costs.items()
 }
 MIDDLE_LAYER = {
-    name: Recipe(
-        _BASES[name][0],
-        _BASES[name][1](_got()),
-        paper,
-        "GOT, Table 4",
-        features="pool_2",
-        phases=_BASES[name][2],
-    )
+    name: MAIN[name]._replace(paper=paper, source="GOT, Table 4", features="pool_2")
     for name, paper in _TABLE_4.items()
 }
