@@ -8,7 +8,14 @@ a result says which command makes it, or why there can be none.
 
 from typing import NamedTuple
 
-from benchmarks.common import DOCS, RESULTS, markdown_table, papers, read_result
+from benchmarks.common import (
+    DOCS,
+    RESULTS,
+    markdown_table,
+    on_processors,
+    papers,
+    read_result,
+)
 from benchmarks.render import by_method
 from benchmarks.render.commands import command_of
 
@@ -142,7 +149,8 @@ def _spent(figures, table, paths):
     minutes = [f"{seeds[seed]['minutes']['processor']:.0f}" for seed in used]
     minutes = ["under 1" if text == "0" else text for text in minutes]
     unit = "minute" if minutes in (["1"], ["under 1"]) else "minutes"
-    spent = f"{_seeds(used)}: {', '.join(minutes)} processor {unit}"
+    where = on_processors(seeds[seed] for seed in used)
+    spent = f"{_seeds(used)}: {', '.join(minutes)} processor {unit}{where}"
     partial = [
         f"{column} of {_seeds(held)} alone"
         for column, held in zip(table["columns"], holders)

@@ -99,7 +99,8 @@ def test_figures_agree_with_those_the_benchmarks_know():
 
 
 def test_the_page_says_how_sure_a_row_is_and_what_it_cost(monkeypatch):
-    made = {"minutes": {"processor": 12.4}, "clean": 0.98}
+    machine = {"processor": "AMD EPYC"}
+    made = {"minutes": {"processor": 12.4}, "machine": machine, "clean": 0.98}
     row = {
         "mean": {"clean": 0.98, "pgd": 0.0},
         "intervals": {"clean": [0.97, 0.99]},
@@ -114,7 +115,8 @@ def test_the_page_says_how_sure_a_row_is_and_what_it_cost(monkeypatch):
     told = {"label": "A", "paper": [99.0, 95.0], "here": here, "note": "of late"}
     shown = reproduce._row(table, told)
     assert shown.pairs == [("98.00 (97.00 to 99.00)", "99.00"), ("0.00", "95.00")]
-    assert shown.spent == "seeds 0, 1: 12, 12 processor minutes; PGD of seed 1 alone; of late"
+    spent = "seeds 0, 1: 12, 12 processor minutes on AMD EPYC"
+    assert shown.spent == f"{spent}; PGD of seed 1 alone; of late"
     assert shown.source == "`benchmarks/results/papers/x.json`, today; 1 epoch for 100"
 
 

@@ -1,6 +1,14 @@
 """What all benchmarks share: records, papers, the parts of a page, batches, and certificates."""
 
-from benchmarks.common.pages import DOCS, ROOT, between_marks, cores, markdown_table, percent
+from benchmarks.common.pages import (
+    DOCS,
+    ROOT,
+    between_marks,
+    cores,
+    markdown_table,
+    on_processors,
+    percent,
+)
 from benchmarks.common.papers import paper_row, papers
 from benchmarks.common.records import (
     DEEL_LIP,
@@ -20,6 +28,7 @@ __all__ = [
     "between_marks",
     "environment",
     "markdown_table",
+    "on_processors",
     "paper_row",
     "papers",
     "percent",

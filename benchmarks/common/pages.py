@@ -27,6 +27,22 @@ def cores(record):
     return "one core" if count == 1 else f"{count} cores"
 
 
+def on_processors(seeds):
+    """Where the seeds of a row ran, in words for a cell: minutes of two machines do not compare.
+
+    Args:
+        seeds: Iterable of what `benchmarks.papers` stores for a seed.
+
+    Example:
+
+    >>> on_processors([{"machine": {"processor": "Intel(R) Xeon(R) Processor"}}, {}])
+    ' on Intel Xeon'
+    """
+    stored = [made["machine"]["processor"] for made in seeds if "machine" in made]
+    names = [name.replace("(R)", "").removesuffix(" Processor") for name in stored]
+    return f" on {' and '.join(dict.fromkeys(names))}" if names else ""
+
+
 def percent(share):
     """A share in [0, 1] as a page shows it."""
     return f"{in_percent(share)} %"

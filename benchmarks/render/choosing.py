@@ -5,7 +5,14 @@
 What has no stored result has no figure; `docs/reproduction.md` says which command makes it.
 """
 
-from benchmarks.common import DOCS, between_marks, markdown_table, percent, read_result
+from benchmarks.common import (
+    DOCS,
+    between_marks,
+    markdown_table,
+    on_processors,
+    percent,
+    read_result,
+)
 from benchmarks.render import figures as read_in
 
 PAGE = DOCS / "choosing.md"
@@ -37,10 +44,11 @@ def _cost(record, row):
         made = figures[row]["seeds"]
         minutes = [one["minutes"]["processor"] for one in made.values()]
         points = _points(settings, any("autoattack" in one for one in made.values()))
-        return points, _seeds(made), f"{_mean(minutes):.0f} processor, with attacks"
+        spent = f"{_range(minutes)} processor{on_processors(made.values())}, with attacks"
+        return points, _seeds(made), spent
     if "runs" in figures:
         minutes = [one["processor_minutes"] for one in figures["runs"].values()]
-        return "", len(minutes), f"{_mean(minutes):.0f} processor"
+        return "", len(minutes), f"{_range(minutes)} processor"
     spent = f"{figures['minutes']:.0f} by the clock" if "minutes" in figures else ""
     return _points(settings), 1, spent
 
@@ -60,8 +68,9 @@ def _points(settings, autoattack=False):
     return f"{settings['points']:,}" if "points" in settings else ""
 
 
-def _mean(numbers):
-    return sum(numbers) / len(numbers)
+def _range(numbers):
+    ends = dict.fromkeys(f"{end:.0f}" for end in (min(numbers), max(numbers)))
+    return " to ".join(ends)
 
 
 def _proven(read, norm, radius):
