@@ -40,8 +40,23 @@ class FixedArguments:
     has a descriptor with `seen_by_programs` for it may change: they see that.
     """
 
+    def rematerialized_call(self, layer_call, *args, **kwargs):
+        """As in Keras, which by `RematScope("activations")` sets another activation in a call."""
+        rematerialized = super().rematerialized_call(layer_call, *args, **kwargs)
+
+        @functools.wraps(layer_call)
+        def call(*args, **kwargs):
+            self.__dict__["_rematerializes"] = True
+            try:
+                return rematerialized(*args, **kwargs)
+            finally:
+                self.__dict__.pop("_rematerializes", None)
+
+        return call
+
     def __setattr__(self, name, value):
-        if self.__dict__.get("built") and name in arguments_of(type(self)):
+        fixed = self.__dict__.get("built") and "_rematerializes" not in self.__dict__
+        if fixed and name in arguments_of(type(self)):
             descriptor = getattr(type(self), name, None)
             if not getattr(descriptor, "seen_by_programs", False):
                 self._check_unchanged(name, value)
