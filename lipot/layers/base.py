@@ -41,21 +41,21 @@ class FixedArguments:
     """
 
     def rematerialized_call(self, layer_call, *args, **kwargs):
-        """As in Keras, which by `RematScope("activations")` sets another activation in a call."""
+        """As in Keras, which by `RematScope("activations")` sets another activation for a call."""
         rematerialized = super().rematerialized_call(layer_call, *args, **kwargs)
 
         @functools.wraps(layer_call)
         def call(*args, **kwargs):
-            self.__dict__["_rematerializes"] = True
+            self.__dict__["_set_by_keras"] = "activation"
             try:
                 return rematerialized(*args, **kwargs)
             finally:
-                self.__dict__.pop("_rematerializes", None)
+                self.__dict__.pop("_set_by_keras", None)
 
         return call
 
     def __setattr__(self, name, value):
-        fixed = self.__dict__.get("built") and "_rematerializes" not in self.__dict__
+        fixed = self.__dict__.get("built") and name != self.__dict__.get("_set_by_keras")
         if fixed and name in arguments_of(type(self)):
             descriptor = getattr(type(self), name, None)
             if not getattr(descriptor, "seen_by_programs", False):
