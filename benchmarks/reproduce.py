@@ -8,14 +8,7 @@ a result says which command makes it, or why there can be none.
 
 from typing import NamedTuple
 
-from benchmarks.common import (
-    DOCS,
-    RESULTS,
-    markdown_table,
-    on_processors,
-    papers,
-    read_result,
-)
+from benchmarks.common import DOCS, RESULTS, markdown_table, on_processors, papers, read_result
 from benchmarks.render import by_method
 from benchmarks.render.commands import command_of
 

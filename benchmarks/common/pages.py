@@ -43,6 +43,12 @@ def on_processors(seeds):
     return f" on {' and '.join(dict.fromkeys(names))}" if names else ""
 
 
+def from_to(numbers):
+    """The least and the largest of some numbers, rounded: `"40 to 146"`, one where they agree."""
+    ends = dict.fromkeys(f"{end:.0f}" for end in (min(numbers), max(numbers)))
+    return " to ".join(ends)
+
+
 def percent(share):
     """A share in [0, 1] as a page shows it."""
     return f"{in_percent(share)} %"

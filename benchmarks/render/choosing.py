@@ -8,6 +8,7 @@ What has no stored result has no figure; `docs/reproduction.md` says which comma
 from benchmarks.common import (
     DOCS,
     between_marks,
+    from_to,
     markdown_table,
     on_processors,
     percent,
@@ -44,11 +45,11 @@ def _cost(record, row):
         made = figures[row]["seeds"]
         minutes = [one["minutes"]["processor"] for one in made.values()]
         points = _points(settings, any("autoattack" in one for one in made.values()))
-        spent = f"{_range(minutes)} processor{on_processors(made.values())}, with attacks"
+        spent = f"{from_to(minutes)} processor{on_processors(made.values())}, with attacks"
         return points, _seeds(made), spent
     if "runs" in figures:
         minutes = [one["processor_minutes"] for one in figures["runs"].values()]
-        return "", len(minutes), f"{_range(minutes)} processor"
+        return "", len(minutes), f"{from_to(minutes)} processor"
     spent = f"{figures['minutes']:.0f} by the clock" if "minutes" in figures else ""
     return _points(settings), 1, spent
 
@@ -66,11 +67,6 @@ def _points(settings, autoattack=False):
     if "square_points" in settings:
         return f"{settings['square_points']} Square, {settings['points']} gradient attacks"
     return f"{settings['points']:,}" if "points" in settings else ""
-
-
-def _range(numbers):
-    ends = dict.fromkeys(f"{end:.0f}" for end in (min(numbers), max(numbers)))
-    return " to ".join(ends)
 
 
 def _proven(read, norm, radius):

@@ -11,6 +11,7 @@ from benchmarks.common import (
     ROOT,
     between_marks,
     cores,
+    from_to,
     markdown_table,
     percent,
     read_result,
@@ -70,8 +71,7 @@ def _mnist(record):
 def _spent(record):
     """What the training of one of several seeds took."""
     spent = [run["processor_minutes"] for run in record["figures"]["runs"].values()]
-    ends = dict.fromkeys(f"{end:.0f}" for end in (min(spent), max(spent)))
-    return f"{' to '.join(ends)} processor minutes, {len(spent)} seeds"
+    return f"{from_to(spent)} processor minutes, {len(spent)} seeds"
 
 
 def _certified_mnist(record):
