@@ -1,5 +1,6 @@
 """The framework is the one asked for, and its engine gives the derivatives worked out by hand."""
 
+import importlib
 import os
 
 import keras
@@ -100,9 +101,11 @@ class Counting(keras.layers.Layer):
 
 
 LOOPS = {
-    "repeat": lambda call, x: backend.repeat(3, lambda _, z: call(z), x),
-    "once": lambda call, x: call(call(backend.repeat(1, lambda _, z: call(z), x))),
-    "while": lambda call, x: backend.repeat_while(
+    "repeat": lambda call, x, held: backend.repeat(3, lambda _, z: call(z), x, variables=held),
+    "once": lambda call, x, held: call(
+        call(backend.repeat(1, lambda _, z: call(z), x, variables=held))
+    ),
+    "while": lambda call, x, held: backend.repeat_while(
         lambda z: ops.max(z) < 6.0, lambda z: (call(z),), (x,)
     )[0],
 }
@@ -111,12 +114,102 @@ LOOPS = {
 @pytest.mark.parametrize("loop", LOOPS)
 def test_steps_of_a_loop_hand_on_what_a_model_assigns(loop):
     model = keras.Sequential([keras.Input((1,)), Counting()])
-    run = lambda call, x: call(LOOPS[loop](call, x))  # noqa: E731
+    run = lambda call, x: call(LOOPS[loop](call, x, model.variables))  # noqa: E731
     for program in (lambda x: run(model, x), backend.compile_over(model, run)):
         model.layers[0].calls.assign(0.0)
         found = program(ops.zeros((1, 1)))
         assert float(found[0, 0]) == 1.0 + 2.0 + 3.0 + 4.0
     assert float(model.layers[0].calls) in (0.0, 4.0)
+
+
+def test_the_derivative_of_repeated_steps_by_hand():
+    def run(pair):
+        def step(index, state, factor):
+            return state * factor + ops.cast(index, "float32")
+
+        return backend.repeat(3, step, pair[:, :1], fixed=[pair[:, 1:]])
+
+    # s f^3 + f + 2 at s = 5 and f = 2, and at s = 0 and f = -1.
+    total = backend.compile(
+        lambda pair: backend.value_and_input_gradient(lambda z: ops.sum(run(z)), pair)
+    )
+    value, gradient = total(np.array([[5.0, 2.0], [0.0, -1.0]], "float32"))
+    assert float(value) == 44.0 + 1.0
+    np.testing.assert_allclose(to_numpy(gradient), [[8.0, 61.0], [-1.0, 1.0]])
+
+
+class Noisy(keras.layers.Layer):
+    """Multiplies by a weight and a random number, and counts how often Python runs it."""
+
+    def build(self, input_shape):
+        self.factor = self.add_weight(initializer="ones")
+        self.seed = keras.random.SeedGenerator(0)
+        self.runs = 0
+
+    def call(self, inputs):
+        self.runs += 1
+        noise = keras.random.uniform(ops.shape(inputs), 0.5, 1.5, seed=self.seed)
+        return inputs * self.factor * noise
+
+
+def test_the_derivative_of_repeated_steps_draws_what_they_drew():
+    model = keras.Sequential([keras.Input((3,)), Noisy()])
+    model.layers[0].factor.assign(1.5)
+    x = np.ones((2, 3), "float32")
+
+    def repeated(z):
+        return backend.repeat(5, lambda _, v: model(v), z, variables=model.variables)
+
+    def run(_, x):
+        return backend.value_and_input_gradient(lambda z: ops.sum(repeated(z)), x)
+
+    model.layers[0].runs = 0
+    total, gradient = backend.compile_over(model, run)(x)
+    # The steps are linear: at ones the gradient is what they make of each.
+    assert float(total) == pytest.approx(float(np.sum(to_numpy(gradient))), rel=1e-5)
+    drawn = to_numpy(gradient) / 1.5**5
+    assert np.all(drawn > 0.5**5) and np.unique(drawn).size == 6
+    # Computed again, and not kept: by Python, or in the program of JAX.
+    if keras.backend.backend() == "jax":
+        with keras.StatelessScope():
+            program = importlib.import_module("jax").make_jaxpr(repeated)(x)
+        assert "checkpoint" in str(program) or "remat" in str(program)
+    else:
+        assert model.layers[0].runs >= {"tensorflow": 2, "torch": 2 * 5}[keras.backend.backend()]
+
+
+def test_repeated_steps_train_the_weights_of_what_they_call():
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(3, "tanh"), Noisy()])
+    outer = Repeating(model)
+    outer.compile(keras.optimizers.SGD(1.0), "mse")
+    before = model.get_weights()
+    x = np.random.default_rng(0).normal(size=(4, 3)).astype("float32")
+    seed = to_numpy(model.layers[1].seed.state)
+    outer.train_on_batch(x, np.zeros((4, 3)))
+    moved = before[0] - to_numpy(model.layers[0].kernel)
+    assert np.any(to_numpy(model.layers[1].seed.state) != seed)
+
+    def loss(change):
+        model.set_weights([before[0] + change, *before[1:]])
+        model.layers[1].seed.state.assign(seed)
+        return float(np.mean(to_numpy(outer(x)).astype("float64") ** 2))
+
+    for place in [(0, 0), (2, 1)]:
+        change = np.zeros((3, 3), "float32")
+        change[place] = 1e-2
+        slope = (loss(change) - loss(-change)) / 2e-2
+        assert slope == pytest.approx(moved[place], rel=1e-2, abs=1e-3)
+
+
+class Repeating(keras.Model):
+    """Calls a model three times in a loop."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def call(self, x):
+        return backend.repeat(3, lambda _, z: self.model(z), x, variables=self.model.variables)
 
 
 class Scaled:

@@ -73,8 +73,40 @@ class Engine:
             state = iterate(*state)
         return state
 
-    def repeat(self, count, step, state):
-        return ops.fori_loop(0, count, step, state)
+    def repeat(self, count, step, state, fixed, variables):
+        if count == 1:
+            return step(0, state, *fixed)
+        trained = [variable for variable in variables if variable.trainable]
+        others = [variable for variable in variables if not variable.trainable]
+        assigned = set()
+
+        def carrying(index, loop, fixed, weights):
+            state, carried = loop
+            # As arguments: a step computed again reads what the first one read, random states too.
+            with InnerScope([*zip(trained, weights), *zip(others, carried)]) as scope:
+                before = scope.values(others)
+                state = step(index, state, *fixed)
+                after = scope.values(others)
+            assigned.update(
+                n for n, pair in enumerate(zip(before, after)) if pair[0] is not pair[1]
+            )
+            return state, after
+
+        recomputed, weights = self.recomputed(carrying), values_of(trained)
+
+        def body(index, loop):
+            return recomputed(index, loop, fixed, weights)
+
+        # PyTorch assigns in place, to what a step computed again would read.
+        start = (state, [ops.copy(value) for value in values_of(others)])
+        state, carried = ops.fori_loop(0, count, body, start)
+        for place in sorted(assigned):
+            others[place].assign(carried[place])
+        return state
+
+    def recomputed(self, function):
+        """A function of nested tensors whose derivative computes it again and keeps none of it."""
+        return keras.remat(function)
 
     def repeat_while(self, unfinished, step, state):
         return ops.while_loop(unfinished, step, tuple(state))
@@ -160,6 +192,31 @@ class AdjustableVariable:
 
     def assign(self, number):
         self._variable.assign(number)
+
+
+class InnerScope(keras.StatelessScope):
+    """Keeps what is assigned to variables from the scope around it, whose values it reads.
+
+    What a loop of JAX assigns has no value outside of it. Losses of `add_loss` are dropped.
+    """
+
+    def __init__(self, values=()):
+        super().__init__(state_mapping=list(values), initialize_variables=False)
+
+    def get_current_value(self, variable):
+        value = super().get_current_value(variable)
+        if value is None and self.original_scope is not None:
+            return self.original_scope.get_current_value(variable)
+        return value
+
+    def values(self, variables):
+        """The values of variables in here, those around the scope where none was given."""
+        return [self.get_current_value(variable) for variable in variables]
+
+
+def values_of(variables):
+    """What variables hold, each in its own type: where a layer computes in another, it casts."""
+    return [ops.cast(variable.value, variable.dtype) for variable in variables]
 
 
 def constant_cotangent(cotangent, outputs):

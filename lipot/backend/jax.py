@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from lipot.backend.engine import Engine, constant_cotangent
+from lipot.backend.engine import Engine, InnerScope, constant_cotangent, values_of
 from lipot.backend.keras_graph import random_states
 
 # A compiled call changes no variable, and so would draw the same numbers each time: the counter
@@ -79,28 +79,18 @@ class JaxEngine(Engine):
         # An inner program has its own copy of what comes from outside.
         return self._inlined(value) is value
 
-    def repeat(self, count, step, state):
-        if count == 1:
-            return step(0, state)
-        variables = self._assigned(step, 0, state)
-
-        def carrying(index, pair):
-            with _InnerScope(zip(variables, pair[1])) as scope:
-                return step(index, pair[0]), scope.values(variables)
-
-        start = (state, _values(variables))
-        state, values = self.jax.lax.fori_loop(0, count, carrying, start)
-        _assign(variables, values)
-        return state
+    def recomputed(self, function):
+        # A loop keeps the two computations apart by itself.
+        return self.jax.checkpoint(function, prevent_cse=False)
 
     def repeat_while(self, unfinished, step, state):
         variables = self._assigned(step, *state)
 
         def carrying(pair):
-            with _InnerScope(zip(variables, pair[1])) as scope:
+            with InnerScope(zip(variables, pair[1])) as scope:
                 return tuple(step(*pair[0])), scope.values(variables)
 
-        start = (tuple(state), _values(variables))
+        start = (tuple(state), values_of(variables))
         state, values = self.jax.lax.while_loop(lambda pair: unfinished(*pair[0]), carrying, start)
         _assign(variables, values)
         return state
@@ -143,26 +133,7 @@ class JaxEngine(Engine):
         return AdjustableOnHost(self.jax, number)
 
 
-class _InnerScope(keras.StatelessScope):
-    """Keeps what is assigned to variables from the scope around it, whose values it reads.
-
-    What a loop of JAX assigns has no value outside of it. Losses of `add_loss` are dropped.
-    """
-
-    def __init__(self, values=()):
-        super().__init__(state_mapping=list(values), initialize_variables=False)
-
-    def get_current_value(self, variable):
-        value = super().get_current_value(variable)
-        if value is None and self.original_scope is not None:
-            return self.original_scope.get_current_value(variable)
-        return value
-
-    def values(self, variables):
-        return [self.get_current_value(variable) for variable in variables]
-
-
-class _AssignedScope(_InnerScope):
+class _AssignedScope(InnerScope):
     """Lists the variables that are assigned, and drops what: it may come from any inner program."""
 
     def __init__(self):
@@ -172,11 +143,6 @@ class _AssignedScope(_InnerScope):
     def add_update(self, update):
         if all(update[0] is not variable for variable in self.assigned):
             self.assigned.append(update[0])
-
-
-def _values(variables):
-    # Where a layer computes in another type, it reads them in that one.
-    return [ops.cast(variable.value, variable.dtype) for variable in variables]
 
 
 def _assign(variables, values):

@@ -222,16 +222,20 @@ def while_loop(unfinished, iterate, state):
     return engine.while_loop(unfinished, iterate, state)
 
 
-def repeat(count, step, state):
-    """`ops.fori_loop` from 0, whose steps may call models.
+def repeat(count, step, state, fixed=(), variables=()):
+    """`ops.fori_loop` from 0, whose steps may call models, and whose derivative keeps states alone.
 
-    A model may assign variables when it is called: the state of a random layer, a kernel that is
-    kept. On JAX these are handed from step to step; elsewhere they are anyway.
+    The derivative computes each step again from the state before it, so that memory does not grow
+    with what a step computes. What a model assigns when it is called, such as the state of a random
+    layer, is handed from step to step.
 
     Args:
         count: Int, the number of steps.
-        step: Function `(index, state) -> state`.
+        step: Function `(index, state, *fixed) -> state`.
         state: Nested tensors.
+        fixed: Tensors that are the same for all steps. Derivatives reach these and the first
+            state; what else a step closes over is a constant to those of TensorFlow.
+        variables: List of all variables of the models that a step calls.
 
     Example:
 
@@ -239,7 +243,7 @@ def repeat(count, step, state):
     >>> float(repeat(3, lambda index, x: 2.0 * x, ops.ones(())))
     8.0
     """
-    return engine.repeat(count, step, state)
+    return engine.repeat(count, step, state, list(fixed), variables)
 
 
 def repeat_while(unfinished, step, state):

@@ -3,6 +3,8 @@
 import contextlib
 import functools
 
+import keras
+
 from lipot.backend.engine import Engine, Replica, constant_cotangent
 from lipot.backend.keras_graph import added_losses_put_back
 
@@ -59,6 +61,41 @@ class TensorFlowEngine(Engine):
         # Keras traces models without AutoGraph, so nothing can rely on it; to rewrite the source of
         # every function that is met takes longer than to trace it.
         return self.tf.function(function, autograph=False, **options)
+
+    def recomputed(self, function):
+        # `keras.remat` fails in a loop, at the variables that it would read again.
+        def call(*arguments):
+            structure = []
+
+            def compute(*tensors):
+                outputs = function(*keras.tree.pack_sequence_as(arguments, tensors))
+                structure[:] = [outputs]
+                return keras.tree.flatten(outputs)
+
+            @self.tf.custom_gradient
+            def computed(*tensors):
+                derivative = functools.partial(self._pulled_again, compute, tensors)
+                return compute(*tensors), derivative
+
+            outputs = computed(*keras.tree.flatten(arguments))
+            return keras.tree.pack_sequence_as(structure[0], outputs)
+
+        return call
+
+    def _pulled_again(self, function, tensors, *cotangents):
+        """Computes a function again, and the gradients for cotangents of its outputs."""
+        # Copies, since a tape in a loop does not follow what it gets from another program.
+        tensors = [self.tf.identity(tensor) for tensor in tensors]
+        floats = [tensor for tensor in tensors if tensor.dtype.is_floating]
+        with self.tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(floats)
+            outputs = function(*tensors)
+        known = [place for place, output in enumerate(outputs) if output.dtype.is_floating]
+        outputs, cotangents = (
+            [values[place] for place in known] for values in (outputs, cotangents)
+        )
+        gradients = iter(tape.gradient(outputs, floats, cotangents, "zero"))
+        return [next(gradients) if tensor.dtype.is_floating else None for tensor in tensors]
 
     def compile(self, function):
         return self._program(function, reduce_retracing=True)

@@ -1,5 +1,6 @@
 """The nearest point that a generator can make, by gradient descent on its code."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from keras import ops
@@ -15,7 +16,14 @@ def mean_squares(images: Any, others: Any) -> Any:
 
 
 def descend_codes(
-    generator: Any, images: Any, codes: Any, *, steps: int, step_size: float, momentum: float
+    generator: Any,
+    images: Any,
+    codes: Any,
+    *,
+    steps: int,
+    step_size: float,
+    momentum: float,
+    variables: Sequence[Any] = (),
 ) -> Any:
     r"""Gradient descent with momentum on the code of each image.
 
@@ -29,12 +37,13 @@ def descend_codes(
         steps: Number of steps.
         step_size: Positive float.
         momentum: Float in [0, 1).
+        variables: All variables that the generator reads.
 
     Returns:
         The last z, which can be differentiated with respect to `images`.
     """
 
-    def step(_, state):
+    def step(_, state, images):
         codes, velocity = state
 
         def distance(z):
@@ -44,7 +53,8 @@ def descend_codes(
         velocity = momentum * velocity - step_size * slope
         return codes + velocity, velocity
 
-    return backend.repeat(steps, step, (codes, ops.zeros_like(codes)))[0]
+    start = (codes, ops.zeros_like(codes))
+    return backend.repeat(steps, step, start, [images], variables)[0]
 
 
 def nearest_generated(generator: Any, images: Any, codes: Any, **descent: Any) -> Any:
@@ -54,7 +64,7 @@ def nearest_generated(generator: Any, images: Any, codes: Any, **descent: Any) -
         generator: Callable from codes to images that trains nothing.
         images: `(batch, ...)`.
         codes: First codes, `(batch, restarts, code_size)`.
-        **descent: `steps`, `step_size` and `momentum` of `descend_codes`.
+        **descent: `steps`, `step_size`, `momentum` and `variables` of `descend_codes`.
 
     Returns:
         Images `(batch, ...)` that the generator makes.

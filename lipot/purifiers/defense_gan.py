@@ -21,7 +21,9 @@ class DefenseGAN(SavesRandomState, Purifier):
     `fit(x)` trains generator and critic in one step of one optimizer: the critic ascends
     $E\,D(x) - E\,D(G(z))$, the generator descends it. With a critic of 1-Lipschitz layers, as
     `wasserstein_critic` is, that is the Wasserstein-1 distance, which the logs show as
-    `divergence`. The first codes are drawn anew in each call: it is a random defence.
+    `divergence`. The first codes are drawn anew in each call: it is a random defence. Its
+    derivative computes each step of the descent again, so that memory does not grow with their
+    number.
 
     Args:
         generator: Built Keras model from codes `(batch, code_size)` to images.
@@ -102,6 +104,7 @@ class DefenseGAN(SavesRandomState, Purifier):
             steps=self.steps,
             step_size=self.step_size,
             momentum=self.momentum,
+            variables=self.generator.variables,
         )
 
     def purification_losses(self, x, y, training):

@@ -21,7 +21,8 @@ class DiffusionPurifier(SavesRandomState, Purifier):
        x_{t-1} \sim q(x_{t-1} \mid x_t, \hat x_0(x_t, t)) $$
 
     `fit(x)` trains the network to tell the noise in a diffused image. Both ways draw noise: it is
-    a random defence.
+    a random defence. Its derivative computes each step back again, so that memory does not grow
+    with their number.
 
     Args:
         network: Built Keras model from a pair, images in [-1, 1] `(batch, ...)` and steps
@@ -88,7 +89,8 @@ class DiffusionPurifier(SavesRandomState, Purifier):
             before = diffusion.posterior(clean, state, **at)
             return before.mean + ops.sqrt(before.variance) * ops.take(noise, t, axis=0)
 
-        return 0.5 * (backend.repeat(last + 1, back, start) + 1.0)
+        images = backend.repeat(last + 1, back, start, variables=self.network.variables)
+        return 0.5 * (images + 1.0)
 
     def purification_losses(self, x, y, training):
         x = at_least_float32(x)
