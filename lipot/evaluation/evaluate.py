@@ -93,7 +93,8 @@ def evaluate(
             load from a `.keras` file there.
         eot_samples: Draws of a random model whose mean decides, and whose mean logits and
             gradients attacks follow (expectation over randomness). `None` for 16 where the model
-            answers differently when asked again, and 1 elsewhere.
+            answers differently when asked again, and 1 elsewhere. They take as many times the
+            memory: where it does not suffice, a smaller `batch_size` does.
 
     Returns:
         A `RobustnessReport` of one evaluation.
