@@ -101,11 +101,15 @@ class Counting(keras.layers.Layer):
 
 
 LOOPS = {
-    "repeat": lambda call, x, held: backend.repeat(3, lambda _, z: call(z), x, variables=held),
-    "once": lambda call, x, held: call(
-        call(backend.repeat(1, lambda _, z: call(z), x, variables=held))
+    "repeat": lambda call, x, _: backend.repeat(3, lambda _, z: call(z), x),
+    "recomputed": lambda call, x, held: backend.repeat_recomputed(
+        3, lambda _, z: call(z), x, variables=held
     ),
-    "while": lambda call, x, held: backend.repeat_while(
+    "once": lambda call, x, held: call(
+        call(backend.repeat_recomputed(1, lambda _, z: call(z), x, variables=held))
+    ),
+    "one": lambda call, x, _: call(call(backend.repeat(1, lambda _, z: call(z), x))),
+    "while": lambda call, x, _: backend.repeat_while(
         lambda z: ops.max(z) < 6.0, lambda z: (call(z),), (x,)
     )[0],
 }
@@ -127,7 +131,7 @@ def test_the_derivative_of_repeated_steps_by_hand():
         def step(index, state, factor):
             return state * factor + ops.cast(index, "float32")
 
-        return backend.repeat(3, step, pair[:, :1], fixed=[pair[:, 1:]])
+        return backend.repeat_recomputed(3, step, pair[:, :1], fixed=[pair[:, 1:]])
 
     # s f^3 + f + 2 at s = 5 and f = 2, and at s = 0 and f = -1.
     total = backend.compile(
@@ -158,7 +162,7 @@ def test_the_derivative_of_repeated_steps_draws_what_they_drew():
     x = np.ones((2, 3), "float32")
 
     def repeated(z):
-        return backend.repeat(5, lambda _, v: model(v), z, variables=model.variables)
+        return backend.repeat_recomputed(5, lambda _, v: model(v), z, variables=model.variables)
 
     def run(_, x):
         return backend.value_and_input_gradient(lambda z: ops.sum(repeated(z)), x)
@@ -209,7 +213,9 @@ class Repeating(keras.Model):
         self.model = model
 
     def call(self, x):
-        return backend.repeat(3, lambda _, z: self.model(z), x, variables=self.model.variables)
+        return backend.repeat_recomputed(
+            3, lambda _, z: self.model(z), x, variables=self.model.variables
+        )
 
 
 class Scaled:

@@ -38,6 +38,7 @@ from lipot.backend.programs import (
     is_concrete,
     on_host,
     repeat,
+    repeat_recomputed,
     repeat_while,
     run_lite,
     traced_for_all_sizes,

@@ -73,7 +73,10 @@ class Engine:
             state = iterate(*state)
         return state
 
-    def repeat(self, count, step, state, fixed, variables):
+    def repeat(self, count, step, state):
+        return ops.fori_loop(0, count, step, state)
+
+    def repeat_recomputed(self, count, step, state, fixed, variables):
         if count == 1:
             return step(0, state, *fixed)
         trained = [variable for variable in variables if variable.trainable]

@@ -79,6 +79,20 @@ class JaxEngine(Engine):
         # An inner program has its own copy of what comes from outside.
         return self._inlined(value) is value
 
+    def repeat(self, count, step, state):
+        if count == 1:
+            return step(0, state)
+        variables = self._assigned(step, 0, state)
+
+        def carrying(index, pair):
+            with InnerScope(zip(variables, pair[1])) as scope:
+                return step(index, pair[0]), scope.values(variables)
+
+        start = (state, values_of(variables))
+        state, values = self.jax.lax.fori_loop(0, count, carrying, start)
+        _assign(variables, values)
+        return state
+
     def recomputed(self, function):
         # A loop keeps the two computations apart by itself.
         return self.jax.checkpoint(function, prevent_cse=False)

@@ -222,12 +222,31 @@ def while_loop(unfinished, iterate, state):
     return engine.while_loop(unfinished, iterate, state)
 
 
-def repeat(count, step, state, fixed=(), variables=()):
-    """`ops.fori_loop` from 0, whose steps may call models, and whose derivative keeps states alone.
+def repeat(count, step, state):
+    """`ops.fori_loop` from 0, whose steps may call models.
 
-    The derivative computes each step again from the state before it, so that memory does not grow
-    with what a step computes. What a model assigns when it is called, such as the state of a random
-    layer, is handed from step to step.
+    A model may assign variables when it is called: the state of a random layer, a kernel that is
+    kept. On JAX these are handed from step to step; elsewhere they are anyway.
+
+    Args:
+        count: Int, the number of steps.
+        step: Function `(index, state) -> state`.
+        state: Nested tensors.
+
+    Example:
+
+    >>> from keras import ops
+    >>> float(repeat(3, lambda index, x: 2.0 * x, ops.ones(())))
+    8.0
+    """
+    return engine.repeat(count, step, state)
+
+
+def repeat_recomputed(count, step, state, fixed=(), variables=()):
+    """`repeat` whose derivative keeps the states between steps alone.
+
+    It computes each step again from the state before it, so that memory does not grow with what a
+    step computes.
 
     Args:
         count: Int, the number of steps.
@@ -240,10 +259,10 @@ def repeat(count, step, state, fixed=(), variables=()):
     Example:
 
     >>> from keras import ops
-    >>> float(repeat(3, lambda index, x: 2.0 * x, ops.ones(())))
+    >>> float(repeat_recomputed(3, lambda index, x, y: x * y, ops.ones(()), [2.0 * ops.ones(())]))
     8.0
     """
-    return engine.repeat(count, step, state, list(fixed), variables)
+    return engine.repeat_recomputed(count, step, state, list(fixed), variables)
 
 
 def repeat_while(unfinished, step, state):

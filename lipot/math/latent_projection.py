@@ -54,7 +54,7 @@ def descend_codes(
         return codes + velocity, velocity
 
     start = (codes, ops.zeros_like(codes))
-    return backend.repeat(steps, step, start, [images], variables)[0]
+    return backend.repeat_recomputed(steps, step, start, [images], variables)[0]
 
 
 def nearest_generated(generator: Any, images: Any, codes: Any, **descent: Any) -> Any:

@@ -89,7 +89,7 @@ class DiffusionPurifier(SavesRandomState, Purifier):
             before = diffusion.posterior(clean, state, **at)
             return before.mean + ops.sqrt(before.variance) * ops.take(noise, t, axis=0)
 
-        images = backend.repeat(last + 1, back, start, variables=self.network.variables)
+        images = backend.repeat_recomputed(last + 1, back, start, variables=self.network.variables)
         return 0.5 * (images + 1.0)
 
     def purification_losses(self, x, y, training):
