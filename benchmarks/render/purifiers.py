@@ -38,12 +38,14 @@ def _table(record):
         ]
         for name, row in record["figures"].items()
     ]
+    table = markdown_table(["purifier", "images", "trained", "clean", *columns], rows)
     caption = (
         f"Test images of MNIST, l-infinity, seed {settings['seed']}, on one core "
-        f"(`{command_of(RESULT)}`, {record['date']}). A dash was not measured."
+        f"(`{command_of(RESULT)}`, {record['date']})."
     )
-    header = ["purifier", "images", "trained", "clean", *columns]
-    return f"{markdown_table(header, rows)}\n\n{caption}"
+    if "–" in table:
+        caption += " A dash was not measured."
+    return f"{table}\n\n{caption}"
 
 
 def _left(name, row, attack, eps):
